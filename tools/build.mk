@@ -1,0 +1,73 @@
+# How things are built. Included by the Makefile inside the devroot.
+
+# --- BPF: vmlinux.h from the running kernel, object, skeleton
+build/gen/vmlinux.h:
+	@mkdir -p $(@D)
+	@echo "  BTF     $@"
+	$(Q)bpftool btf dump file /sys/kernel/btf/vmlinux format c >$@.new && mv $@.new $@
+
+build/gen/bpf/%.bpf.o: bpf/%.bpf.c build/gen/vmlinux.h
+	@mkdir -p $(@D)
+	@echo "  BPF     $@"
+	$(Q)$(CC) -O2 -g -Wall -Werror -Wno-unused-function -target bpf -mcpu=v3 \
+		-D__TARGET_ARCH_$(ARCH) -Ibuild/gen -Iinclude -Ibpf -MMD -MP -MF $@.d -MT $@ -c $< -o $@.raw.o
+	$(Q)bpftool gen object $@ $@.raw.o
+
+build/gen/bpf/%.skel.h: build/gen/bpf/%.bpf.o
+	@echo "  SKEL    $@"
+	$(Q)bpftool gen skeleton $< name $*_bpf >$@.new && mv $@.new $@
+
+# --- user space
+$(BUILD)/%.o: %.c Makefile tools/build.mk | $(SKELS)
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# The version is a macro of one file's rule only: the file that prints it is always rebuilt.
+$(BUILD)/libsluice.a: $(ROOM_OBJ)
+	@rm -f $@
+	$(Q)llvm-ar rcs $@ $^
+
+$(BUILD)/sluiced: $(BUILD)/userspace/main.o $(BUILD)/libsluice.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+
+$(BUILD)/sluicectl: $(CTL_OBJ) $(BUILD)/libsluice.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+
+# --- tests: each file is a program (cmocka), linked against the whole library
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libsluice.a
+	@echo "  LD      $@"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS) -lcmocka
+
+$(BUILD)/bench/%: $(BUILD)/tools/bench/%.o $(BUILD)/libsluice.a
+	@echo "  LD      $@"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+
+# --- fuzzers: the rooms' sources with coverage, built once more
+build/fuzz/obj/%.o: %.c Makefile tools/build.mk | $(SKELS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -g -O1 $(WARNINGS) -fno-strict-aliasing \
+		-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -MMD -MP -c $< -o $@
+
+build/fuzz/libsluice.a: $(ROOM_SRC:%.c=build/fuzz/obj/%.o)
+	@rm -f $@
+	$(Q)llvm-ar rcs $@ $^
+
+build/fuzz/%: build/fuzz/obj/tests/fuzz/%.o build/fuzz/libsluice.a
+	@echo "  LD      $@"
+	$(Q)$(CC) -fuse-ld=lld -fsanitize=fuzzer,address,undefined $^ -o $@ $(LDLIBS)
+
+.SECONDARY:
+-include $(shell find $(BUILD) build/gen build/fuzz -name '*.d' 2>/dev/null)
+
+.PHONY: clean install
+clean:
+	rm -rf build
+
+install: all
+	install -D -m 755 $(BUILD)/sluiced $(DESTDIR)$(prefix)/sbin/sluiced
+	install -D -m 755 $(BUILD)/sluicectl $(DESTDIR)$(prefix)/sbin/sluicectl

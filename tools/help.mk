@@ -1,0 +1,16 @@
+# make help: the targets a person types.
+.PHONY: help
+help:
+	@printf '%s\n' \
+	'make                     build sluiced and sluicectl (release: -O2 -flto, hardened)' \
+	'make SAN=address,undefined   the same with sanitizers (also SAN=thread)' \
+	'make run                 demo: namespaces, CA, targets, sluiced with XDP; prints what to try' \
+	'make run CONFIG=my.yaml  run on this host with your own configuration' \
+	'make test                everything CI runs (unit, BPF, network; sanitizers)' \
+	'make test ONLY=unit|bpf|net  one layer;  make test K=expr  tests whose name matches' \
+	'make soak                the same bodies with full counts and durations' \
+	'make bench [ROWS="a b"]  side by side with nginx and haproxy; writes build/bench/latest.json' \
+	'make fuzz [SECONDS=60]   fuzz every parser that sees the network' \
+	'make lint                layers, formatting, static checks, sizes' \
+	'make install             to $$(DESTDIR)$$(prefix)' \
+	'make clean               remove build/'
