@@ -1,0 +1,74 @@
+/* Byte buffers: see buf.h. */
+#include "core/buf.h"
+
+#include <errno.h>
+
+enum { KEEP_SMALL = 256, KEEP_LARGE = 64 }; /* 4 MiB each per thread at most */
+
+void bufpool_init(struct bufpool *pool)
+{
+	pool_init(&pool->small, BUF_SMALL, KEEP_SMALL);
+	pool_init(&pool->large, BUF_LARGE, KEEP_LARGE);
+}
+
+void bufpool_fini(struct bufpool *pool)
+{
+	pool_fini(&pool->small);
+	pool_fini(&pool->large);
+}
+
+static struct pool *pool_of(struct bufpool *pool, uint32_t size)
+{
+	return size == BUF_SMALL ? &pool->small : &pool->large;
+}
+
+int buf_hold(struct buf *buf, struct bufpool *pool, uint32_t size)
+{
+	if (buf->data)
+		return 0;
+	buf->data = pool_get(pool_of(pool, size));
+	if (!buf->data)
+		return -ENOMEM;
+	buf->size = size;
+	buf->start = buf->end = 0;
+	return 0;
+}
+
+int buf_grow(struct buf *buf, struct bufpool *pool)
+{
+	struct buf large = {0};
+	int r;
+
+	if (buf->size == BUF_LARGE)
+		return -ENOBUFS;
+	r = buf_hold(&large, pool, BUF_LARGE);
+	if (r < 0)
+		return r;
+	if (buf->data)
+		buf_append(&large, buf_head(buf), buf_len(buf));
+	buf_drop(buf, pool);
+	*buf = large;
+	return 0;
+}
+
+void buf_drop(struct buf *buf, struct bufpool *pool)
+{
+	if (buf->data)
+		pool_put(pool_of(pool, buf->size), buf->data);
+	*buf = (struct buf){0};
+}
+
+void buf_drop_if_empty(struct buf *buf, struct bufpool *pool)
+{
+	if (buf->start == buf->end)
+		buf_drop(buf, pool);
+}
+
+void buf_compact(struct buf *buf)
+{
+	if (!buf->start)
+		return;
+	memmove(buf->data, buf_head(buf), buf_len(buf));
+	buf->end -= buf->start;
+	buf->start = 0;
+}

@@ -1,0 +1,80 @@
+/*
+ * Byte buffers from per-thread pools. A buffer holds a block only while it holds bytes: an idle
+ * connection owns none. Two sizes: BUF_SMALL for heads and ordinary bodies, BUF_LARGE for bulk.
+ * Owned by one thread; never shared.
+ */
+#ifndef SLUICE_CORE_BUF_H
+#define SLUICE_CORE_BUF_H
+
+#include "core/mem.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { BUF_SMALL = 16 * 1024, BUF_LARGE = 64 * 1024 };
+
+struct bufpool {
+	struct pool small, large;
+};
+
+struct buf {
+	uint8_t *data;             /* NULL: no block */
+	uint32_t start, end, size; /* bytes are at [start, end) */
+};
+
+void bufpool_init(struct bufpool *pool);
+void bufpool_fini(struct bufpool *pool);
+
+/* Gets a block of `size` (BUF_SMALL or BUF_LARGE) unless the buffer has one. 0 or -ENOMEM. */
+int buf_hold(struct buf *buf, struct bufpool *pool, uint32_t size) must_check;
+/* Exchanges a small block for a large one, keeping the bytes. 0, -ENOMEM, -ENOBUFS if large. */
+int buf_grow(struct buf *buf, struct bufpool *pool) must_check;
+/* Gives the block back, with whatever it holds. */
+void buf_drop(struct buf *buf, struct bufpool *pool);
+/* Gives the block back if it holds no bytes. */
+void buf_drop_if_empty(struct buf *buf, struct bufpool *pool);
+/* Moves the bytes to the front of the block. */
+void buf_compact(struct buf *buf);
+
+static inline uint32_t buf_len(const struct buf *buf)
+{
+	return buf->end - buf->start;
+}
+
+static inline uint32_t buf_space(const struct buf *buf)
+{
+	return buf->size - buf->end;
+}
+
+/* NULL without a block. */
+static inline uint8_t *buf_head(const struct buf *buf)
+{
+	return buf->data ? buf->data + buf->start : NULL;
+}
+
+static inline uint8_t *buf_tail(const struct buf *buf)
+{
+	return buf->data ? buf->data + buf->end : NULL;
+}
+
+/* Takes `len` bytes off the front. */
+static inline void buf_consume(struct buf *buf, uint32_t len)
+{
+	buf->start += len;
+	if (buf->start == buf->end)
+		buf->start = buf->end = 0;
+}
+
+/* Appends; false if there is no room (nothing is written). */
+static inline bool buf_append(struct buf *buf, const void *bytes, size_t len)
+{
+	if (len > buf_space(buf))
+		return false;
+	if (!len)
+		return true; /* there may be no block */
+	memcpy(buf_tail(buf), bytes, len);
+	buf->end += (uint32_t)len;
+	return true;
+}
+
+#endif
