@@ -1,0 +1,84 @@
+/* Sockets: see socket.h. */
+#include "net/socket.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+static int set(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+int socket_listen(const union addr *addr, int backlog, int defer_s, struct err *err)
+{
+	char text[ADDR_TEXT_BYTES];
+	int fd, r;
+
+	fd = socket(addr->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_set(err, -errno, "cannot make a socket for %s: %s",
+			addr_format(addr, text), strerror(errno));
+	if (set(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 || set(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0 ||
+		(addr->any.sa_family == AF_INET6 && set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0) ||
+		(defer_s && set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, defer_s) < 0)) {
+		r = err_set(err, -errno, "cannot set socket options for %s: %s",
+			addr_format(addr, text), strerror(errno));
+		goto fail;
+	}
+	if (bind(fd, &addr->any, addr_len(addr)) < 0) {
+		r = err_set(err, -errno, "cannot bind %s: %s", addr_format(addr, text),
+			errno == EADDRINUSE ? "address already in use by another program"
+					    : strerror(errno));
+		goto fail;
+	}
+	if (listen(fd, backlog) < 0) {
+		r = err_set(err, -errno, "cannot listen on %s: %s", addr_format(addr, text),
+			strerror(errno));
+		goto fail;
+	}
+	return fd;
+fail:
+	close(fd);
+	return r;
+}
+
+int socket_accept(int listen_fd, union addr *ret_peer)
+{
+	union addr peer = {0};
+	socklen_t len = sizeof(peer);
+	int fd = accept4(listen_fd, &peer.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	*ret_peer = peer;
+	return fd;
+}
+
+int socket_connect(const union addr *addr)
+{
+	int fd = socket(addr->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;
+
+	if (fd < 0)
+		return -errno;
+	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (connect(fd, &addr->any, addr_len(addr)) < 0 && errno != EINPROGRESS) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+int socket_local_addr(int fd, union addr *ret_addr)
+{
+	union addr addr = {0};
+	socklen_t len = sizeof(addr);
+
+	if (getsockname(fd, &addr.any, &len) < 0)
+		return -errno;
+	*ret_addr = addr;
+	return 0;
+}

@@ -1,0 +1,26 @@
+/* Listening and connecting sockets with the options a load balancer wants. Any thread. */
+#ifndef SLUICE_NET_SOCKET_H
+#define SLUICE_NET_SOCKET_H
+
+#include "core/err.h"
+#include "net/addr.h"
+
+/*
+ * A non-blocking listening socket of a SO_REUSEPORT group (one socket per worker and address).
+ * IPv6 sockets are IPV6_V6ONLY. `defer_s`: accept() only once the client has sent something
+ * (TCP_DEFER_ACCEPT, seconds; 0 for protocols in which the server speaks first).
+ * Returns the descriptor or -errno with the reason.
+ */
+int socket_listen(const union addr *addr, int backlog, int defer_s, struct err *err) must_check;
+
+/* Accepts without blocking; TCP_NODELAY set. The descriptor, -EAGAIN, or -errno. */
+int socket_accept(int listen_fd, union addr *ret_peer) must_check;
+
+/* Starts a connection without blocking; TCP_NODELAY set. The descriptor or -errno; a connection
+ * under way is not an error. */
+int socket_connect(const union addr *addr) must_check;
+
+/* The address a client connected to. 0 or -errno. */
+int socket_local_addr(int fd, union addr *ret_addr) must_check;
+
+#endif

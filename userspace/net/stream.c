@@ -1,0 +1,189 @@
+/* Plain TCP streams, and what all kinds of stream share: see stream.h. */
+#include "net/stream.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct plain_stream {
+	struct stream base;
+	struct task free_task;
+	bool connecting;
+};
+
+enum { KEEP_STREAMS = 4096 };
+
+int iothread_init(struct iothread *thread, uint32_t worker)
+{
+	int r = loop_new(&thread->loop);
+
+	if (r < 0)
+		return r;
+	thread->worker = worker;
+	bufpool_init(&thread->bufs);
+	pool_init(&thread->plain_streams, sizeof(struct plain_stream), KEEP_STREAMS);
+	return 0;
+}
+
+void iothread_fini(struct iothread *thread)
+{
+	loop_free(thread->loop);
+	bufpool_fini(&thread->bufs);
+	pool_fini(&thread->plain_streams);
+}
+
+ssize_t stream_recv(struct stream *stream, void *bytes, size_t len)
+{
+	ssize_t got;
+
+	if (!len)
+		return -EINVAL; /* recv() would return 0, which means the end of the stream */
+	do
+		got = recv(stream->watch.fd, bytes, len, 0);
+	while (got < 0 && errno == EINTR);
+	if (got < 0) {
+		if (errno == EAGAIN)
+			stream->can_read = false;
+		return -errno;
+	}
+	/* epoll(7): a short read of a stream socket means it is drained; if the end has been
+	 * reported there is still the end itself to read. */
+	if ((size_t)got < len && !stream->peer_ended)
+		stream->can_read = false;
+	return got;
+}
+
+ssize_t stream_send(struct stream *stream, const struct iovec *iov, int n_iov, bool more)
+{
+	struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
+	size_t want = 0;
+	ssize_t sent;
+	int i;
+
+	for (i = 0; i < n_iov; i++)
+		want += iov[i].iov_len;
+	do
+		sent = sendmsg(stream->watch.fd, &message, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0) {
+		if (errno == EAGAIN)
+			stream->can_write = false;
+		return -errno;
+	}
+	if ((size_t)sent < want)
+		stream->can_write = false;
+	return sent;
+}
+
+void stream_close_fd(struct stream *stream, bool abort)
+{
+	struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+	if (stream->watch.fd < 0)
+		return;
+	if (abort)
+		setsockopt(stream->watch.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(stream->watch.fd);
+	stream->watch.fd = -1;
+	stream->watch.ready = NULL;
+}
+
+static int plain_handshake(struct stream *stream)
+{
+	struct plain_stream *plain = container_of(stream, struct plain_stream, base);
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	if (!plain->connecting)
+		return 0;
+	if (!stream->can_write && !stream->peer_ended)
+		return -EAGAIN;
+	if (getsockopt(stream->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return -errno;
+	if (error)
+		return -error;
+	plain->connecting = false;
+	return 0;
+}
+
+static ssize_t plain_read(struct stream *stream, void *bytes, size_t len)
+{
+	ssize_t got = stream_recv(stream, bytes, len);
+
+	if (got > 0)
+		stream->bytes_in += (uint64_t)got;
+	else if (got == 0)
+		stream->read_ended = true;
+	return got;
+}
+
+static ssize_t plain_writev(struct stream *stream, const struct iovec *iov, int n_iov, bool more)
+{
+	ssize_t sent = stream_send(stream, iov, n_iov, more);
+
+	if (sent > 0)
+		stream->bytes_out += (uint64_t)sent;
+	return sent;
+}
+
+static int plain_flush(struct stream *stream)
+{
+	return 0;
+}
+
+static int plain_shutdown(struct stream *stream)
+{
+	return shutdown(stream->watch.fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
+static bool plain_has_pending(const struct stream *stream)
+{
+	return false;
+}
+
+static void plain_free(struct task *task)
+{
+	struct plain_stream *plain = container_of(task, struct plain_stream, free_task);
+
+	pool_put(&plain->base.thread->plain_streams, plain);
+}
+
+static void plain_close(struct stream *stream, bool abort)
+{
+	struct plain_stream *plain = container_of(stream, struct plain_stream, base);
+
+	stream_close_fd(stream, abort);
+	loop_defer(stream->thread->loop, &plain->free_task);
+}
+
+static const struct stream_ops plain_ops = {
+	.handshake = plain_handshake,
+	.read = plain_read,
+	.writev = plain_writev,
+	.flush = plain_flush,
+	.shutdown = plain_shutdown,
+	.has_pending = plain_has_pending,
+	.close = plain_close,
+	.is_plain = true,
+};
+
+struct stream *plain_stream_new(struct iothread *thread, int fd, bool connecting)
+{
+	struct plain_stream *plain = pool_get(&thread->plain_streams);
+
+	if (!plain)
+		goto fail;
+	*plain = (struct plain_stream){
+		.base = {.ops = &plain_ops, .thread = thread, .watch.fd = fd,
+			.can_read = !connecting, .can_write = !connecting},
+		.connecting = connecting,
+		.free_task.run = plain_free,
+	};
+	if (loop_add(thread->loop, &plain->base.watch) < 0)
+		goto fail;
+	return &plain->base;
+fail:
+	pool_put(&thread->plain_streams, plain);
+	close(fd);
+	return NULL;
+}

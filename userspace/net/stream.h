@@ -1,0 +1,98 @@
+/*
+ * A stream: a connected byte pipe with a descriptor, plain TCP or TLS, seen the same way by HTTP,
+ * the tunnel and the health checks. Non-blocking; edge triggered: `can_read` and `can_write` say
+ * whether trying is worth a system call. Owned by one connection on one thread.
+ *
+ * Errors are negative errno. -EAGAIN: try again when the loop says so. A TLS stream maps protocol
+ * failures to -EPROTO and keeps the reason (tls_stream_failure).
+ */
+#ifndef SLUICE_NET_STREAM_H
+#define SLUICE_NET_STREAM_H
+
+#include "core/attr.h"
+#include "core/buf.h"
+#include "core/loop.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* What a thread that does I/O owns; outlives every stream made with it. */
+struct iothread {
+	struct loop *loop;
+	struct bufpool bufs;
+	struct pool plain_streams;
+	uint32_t worker; /* index, 0-based; the control thread uses its own iothread */
+};
+
+struct stream;
+
+struct stream_ops {
+	/* Brings the stream up (connect() result, TLS handshake). 0: established. */
+	int (*handshake)(struct stream *stream);
+	/* Bytes read, 0 at end of stream (for TLS: close_notify; a bare FIN is -ECONNRESET where
+	 * truncation matters, see `truncated`). */
+	ssize_t (*read)(struct stream *stream, void *bytes, size_t len);
+	/* Bytes taken (TLS: all or -EAGAIN; plain: maybe fewer). `more`: more follows at once. */
+	ssize_t (*writev)(struct stream *stream, const struct iovec *iov, int n_iov, bool more);
+	/* Sends what an earlier writev took but the socket did not. 0, or -EAGAIN. */
+	int (*flush)(struct stream *stream);
+	/* Ends our direction (close_notify, FIN); what was taken is sent first. 0, or -EAGAIN. */
+	int (*shutdown)(struct stream *stream);
+	/* Bytes that read() would return without the kernel saying anything new. */
+	bool (*has_pending)(const struct stream *stream);
+	/* Closes the descriptor and frees the stream's memory at the end of the turn. With
+	 * `abort`, the peer gets a RST instead of an orderly end. */
+	void (*close)(struct stream *stream, bool abort);
+	bool is_plain; /* bytes on the descriptor are the bytes of the stream: splice() is allowed */
+};
+
+struct stream {
+	const struct stream_ops *ops;
+	struct iothread *thread;
+	struct watch watch; /* the owner sets watch.ready */
+	void *owner;        /* the owner's, for watch.ready */
+	bool can_read;      /* the kernel may have bytes (or an end, or an error) for us */
+	bool can_write;
+	bool read_ended; /* read() has returned 0 */
+	bool peer_ended; /* the kernel reported EPOLLRDHUP or EPOLLHUP: read until 0 */
+	bool broken;     /* both directions are gone (reset, or ended on both sides) */
+	bool truncated;  /* TLS ended without close_notify */
+	uint64_t bytes_in, bytes_out; /* of the stream (plaintext), for logs and counters */
+};
+
+static inline struct stream *stream_of_watch(struct watch *watch)
+{
+	return container_of(watch, struct stream, watch);
+}
+
+/* Call first in watch.ready: turns epoll events into can_read/can_write/peer_ended. */
+static inline void stream_note_events(struct stream *stream, uint32_t events)
+{
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		stream->can_read = true;
+	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+		stream->can_write = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		stream->peer_ended = true;
+	if (events & (EPOLLHUP | EPOLLERR))
+		stream->broken = true;
+}
+
+/*
+ * A plain TCP stream on `fd`, which it owns from then on (also when this fails: it is closed).
+ * Registers it with the loop. `connecting`: connect() returned EINPROGRESS. NULL: out of memory.
+ */
+struct stream *plain_stream_new(struct iothread *thread, int fd, bool connecting) must_check;
+
+/* Shared by all kinds: reads from the socket, keeping can_read right. As stream_ops.read. */
+ssize_t stream_recv(struct stream *stream, void *bytes, size_t len);
+/* Shared by all kinds: sends, keeping can_write right. Bytes sent or -errno. */
+ssize_t stream_send(struct stream *stream, const struct iovec *iov, int n_iov, bool more);
+/* Shared by all kinds: closes the descriptor (RST with `abort`). */
+void stream_close_fd(struct stream *stream, bool abort);
+
+int iothread_init(struct iothread *thread, uint32_t worker) must_check;
+void iothread_fini(struct iothread *thread);
+
+#endif
