@@ -1,0 +1,266 @@
+/* The life of a client's connection: see conn.h. The order of its states is in frontend.c. */
+#include "proxy/conn.h"
+#include "proxy/exchange.h"
+#include "proxy/frontend.h"
+#include "proxy/tunnel.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+enum { LINGER_MS = 3000, LINGER_BYTES_MAX = 1024 * 1024 };
+
+static void conn_free(struct task *task)
+{
+	struct conn *conn = container_of(task, struct conn, free_task);
+
+	pool_put(&conn->worker->conns, conn);
+}
+
+void conn_change_state(struct conn *conn, enum conn_state state)
+{
+	conn->state = state;
+}
+
+void conn_set_timeout(struct conn *conn, uint32_t after_ms)
+{
+	if (after_ms)
+		timer_set(conn->worker->io.loop, &conn->timer, after_ms);
+	else
+		timer_clear(&conn->timer);
+}
+
+void conn_count_bytes(struct conn *conn)
+{
+	struct listener_counts *counts = conn_counts(conn);
+
+	if (!conn->front)
+		return;
+	counts->bytes_in += conn->front->bytes_in - conn->counted_in;
+	counts->bytes_out += conn->front->bytes_out - conn->counted_out;
+	conn->counted_in = conn->front->bytes_in;
+	conn->counted_out = conn->front->bytes_out;
+}
+
+static void release_limits(struct conn *conn)
+{
+	struct listener_stats *stats = conn->listener->spec.stats;
+
+	atomic_fetch_sub_explicit(&stats->open, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&conn->worker->node->open, 1, memory_order_relaxed);
+}
+
+/* The client learns by a RST that a tunnel or an answer was cut. */
+static bool is_abort(enum close_reason reason)
+{
+	return reason == CLOSE_target_closed || reason == CLOSE_target_cut_response ||
+	       reason == CLOSE_client_reset || reason == CLOSE_deregistered;
+}
+
+void conn_close(struct conn *conn, enum close_reason reason)
+{
+	struct listener_counts *counts = conn_counts(conn);
+
+	if (conn->state == CONN_CLOSED)
+		return;
+	counts->closed++;
+	counts->reasons[reason]++;
+	if (conn->exchange)
+		exchange_free(conn->exchange);
+	if (conn->tunnel)
+		tunnel_free(conn->tunnel);
+	conn->exchange = NULL;
+	conn->tunnel = NULL;
+	conn_count_bytes(conn);
+	conn_change_state(conn, CONN_CLOSED);
+	timer_clear(&conn->timer);
+	list_del(&conn->link);
+	if (conn->front) {
+		conn->front->ops->close(conn->front, is_abort(reason));
+	} else if (conn->peek.fd >= 0) {
+		conn->peek.ready = NULL;
+		close(conn->peek.fd);
+	}
+	release_limits(conn);
+	shared_drop(&conn->listener->shared, conn->worker->io.worker);
+	loop_defer(conn->worker->io.loop, &conn->free_task);
+}
+
+/* Takes what still comes and throws it away: closing with bytes unread would send a RST, which
+ * can destroy the answer on its way (RFC 9112 section 9.6). */
+static void linger_read(struct conn *conn)
+{
+	struct stream *front = conn->front;
+	char bytes[4096];
+	ssize_t got;
+
+	while (front->can_read || front->ops->has_pending(front)) {
+		got = front->ops->read(front, bytes, sizeof(bytes));
+		if (got == -EAGAIN)
+			break;
+		conn->linger_bytes += got > 0 ? (uint32_t)got : 0;
+		if (got <= 0 || conn->linger_bytes > LINGER_BYTES_MAX) {
+			conn_close(conn, CLOSE_done);
+			return;
+		}
+	}
+	if (front->can_write && front->ops->shutdown(front) == -EPIPE)
+		conn_close(conn, CLOSE_done);
+}
+
+void conn_linger(struct conn *conn)
+{
+	int r;
+
+	if (conn->exchange)
+		exchange_free(conn->exchange);
+	conn->exchange = NULL;
+	conn_change_state(conn, CONN_LINGER);
+	conn_set_timeout(conn, LINGER_MS);
+	r = conn->front->ops->shutdown(conn->front);
+	if (r < 0 && r != -EAGAIN)
+		conn_close(conn, CLOSE_done);
+	else
+		linger_read(conn);
+}
+
+void conn_set_idle(struct conn *conn)
+{
+	const struct listener_spec *spec = &conn->listener->spec;
+
+	conn_change_state(conn, CONN_IDLE);
+	conn_count_bytes(conn);
+	conn_set_timeout(conn, conn->requests ? spec->keep_alive_ms : spec->header_ms);
+}
+
+static void idle_event(struct conn *conn)
+{
+	struct stream *front = conn->front;
+
+	if (front->ops->flush(front) < 0 && !front->can_read)
+		return;
+	if (front->can_read || front->ops->has_pending(front))
+		exchange_start(conn);
+}
+
+static void conn_event(struct conn *conn)
+{
+	switch (conn->state) {
+	case CONN_HANDSHAKE:
+		frontend_handshake(conn);
+		break;
+	case CONN_IDLE:
+		idle_event(conn);
+		break;
+	case CONN_EXCHANGE:
+		exchange_front_event(conn->exchange);
+		break;
+	case CONN_TUNNEL:
+		tunnel_front_event(conn->tunnel);
+		break;
+	case CONN_LINGER:
+		linger_read(conn);
+		break;
+	case CONN_PROXY_HEADER:
+	case CONN_CLOSED:
+		break;
+	}
+}
+
+void conn_stream_ready(struct watch *watch, uint32_t events)
+{
+	struct stream *stream = stream_of_watch(watch);
+
+	stream_note_events(stream, events);
+	conn_event(stream->owner);
+}
+
+static void timed_out(struct timer *timer)
+{
+	struct conn *conn = container_of(timer, struct conn, timer);
+
+	switch (conn->state) {
+	case CONN_PROXY_HEADER:
+	case CONN_HANDSHAKE:
+		conn_close(conn, CLOSE_handshake_timeout);
+		break;
+	case CONN_IDLE:
+		conn_close(conn, conn->requests ? CLOSE_keep_alive_over : CLOSE_header_timeout);
+		break;
+	case CONN_EXCHANGE:
+		exchange_timed_out(conn->exchange);
+		break;
+	case CONN_TUNNEL:
+		conn_close(conn, CLOSE_idle_timeout);
+		break;
+	case CONN_LINGER:
+		conn_close(conn, CLOSE_done);
+		break;
+	case CONN_CLOSED:
+		break;
+	}
+}
+
+static enum close_reason over_limit(const struct conn *conn)
+{
+	const struct listener_spec *spec = &conn->listener->spec;
+	struct proxy_node *node = conn->worker->node;
+	uint32_t open = atomic_fetch_add_explicit(&spec->stats->open, 1, memory_order_relaxed) + 1;
+	uint32_t node_open = atomic_fetch_add_explicit(&node->open, 1, memory_order_relaxed) + 1;
+	uint32_t max = atomic_load_explicit(&node->max_connections, memory_order_relaxed);
+
+	if (spec->max_connections && open > spec->max_connections)
+		return CLOSE_listener_limit;
+	return max && node_open > max ? CLOSE_node_limit : CLOSE_done;
+}
+
+void conn_new(struct proxy_worker *worker, struct listener *listener, int fd,
+	const union addr *client, const union addr *local)
+{
+	struct conn *conn = pool_get(&worker->conns);
+	enum close_reason refused;
+
+	if (!conn) {
+		listener_counts(listener, worker->io.worker)->reasons[CLOSE_out_of_memory]++;
+		close(fd);
+		return;
+	}
+	*conn = (struct conn){
+		.worker = worker,
+		.listener = listener,
+		.peek.fd = fd,
+		.timer.fire = timed_out,
+		.free_task.run = conn_free,
+		.state = CONN_PROXY_HEADER,
+		.client = *client,
+		.local = *local,
+		.is_tls = listener->spec.tls != NULL,
+	};
+	shared_hold(&listener->shared, worker->io.worker);
+	list_add_tail(&worker->open, &conn->link);
+	conn_counts(conn)->accepted++;
+	refused = over_limit(conn);
+	if (refused != CLOSE_done)
+		conn_close(conn, refused);
+	else
+		frontend_start(conn);
+}
+
+void conn_drain_all(struct proxy_worker *worker)
+{
+	struct list *link, *after;
+	struct conn *conn;
+
+	worker->draining = true;
+	list_for_each_safe(link, after, &worker->open)
+	{
+		conn = container_of(link, struct conn, link);
+		if (conn->state == CONN_IDLE)
+			conn_close(conn, CLOSE_shutdown);
+	}
+}
+
+void conn_close_all(struct proxy_worker *worker, enum close_reason reason)
+{
+	while (!list_is_empty(&worker->open))
+		conn_close(container_of(worker->open.next, struct conn, link), reason);
+}

@@ -1,0 +1,71 @@
+/*
+ * A client's connection, from accept to close. It goes through the states below in order; in
+ * IDLE it owns nothing but its stream. Owned by one worker.
+ */
+#ifndef SLUICE_PROXY_CONN_H
+#define SLUICE_PROXY_CONN_H
+
+#include "net/addr.h"
+#include "net/stream.h"
+#include "proxy/listener.h"
+#include "proxy/worker.h"
+
+struct exchange;
+struct tunnel;
+
+enum conn_state {
+	CONN_PROXY_HEADER, /* no stream yet: the PROXY header is being peeked at */
+	CONN_HANDSHAKE,    /* TLS handshake */
+	CONN_IDLE,         /* HTTP: between requests; owns no buffer */
+	CONN_EXCHANGE,     /* HTTP: conn->exchange */
+	CONN_TUNNEL,       /* conn->tunnel */
+	CONN_LINGER,       /* answered for the last time; reads on so that no RST eats the answer */
+	CONN_CLOSED,       /* freed at the end of the turn */
+};
+
+struct conn {
+	struct list link; /* worker->open */
+	struct proxy_worker *worker;
+	struct listener *listener; /* held */
+	struct stream *front;      /* NULL in CONN_PROXY_HEADER */
+	struct watch peek;         /* the descriptor in CONN_PROXY_HEADER */
+	struct timer timer;        /* the one time-out that applies in this state */
+	struct task free_task;
+	enum conn_state state;
+	bool is_tls;
+	bool has_header_addrs; /* client and local are from a PROXY header */
+	uint32_t requests;
+	uint32_t linger_bytes;
+	struct exchange *exchange;
+	struct tunnel *tunnel;
+	uint64_t counted_in, counted_out; /* of front->bytes_*, already in the statistics */
+	/* As the client sees them. `local` is the listener's, maybe a wildcard, unless a PROXY header
+	 * said more or the target group sends one. */
+	union addr client, local;
+};
+
+/* Takes over an accepted descriptor, closes it if it cannot. */
+void conn_new(struct proxy_worker *worker, struct listener *listener, int fd,
+	const union addr *client, const union addr *local);
+void conn_change_state(struct conn *conn, enum conn_state state);
+/* The one way out, from any state. Frees exchange or tunnel, closes the stream, counts. */
+void conn_close(struct conn *conn, enum close_reason reason);
+/* The answer is complete: ends our direction and waits (bounded) for the client to end its own. */
+void conn_linger(struct conn *conn);
+/* An HTTP connection waits for its next request. */
+void conn_set_idle(struct conn *conn);
+/* The time-out of the present state. */
+void conn_set_timeout(struct conn *conn, uint32_t after_ms);
+/* Brings the listener's byte counters up to date. */
+void conn_count_bytes(struct conn *conn);
+
+/* For all connections of a worker: idle ones are closed, the others end after what they do. */
+void conn_drain_all(struct proxy_worker *worker);
+void conn_close_all(struct proxy_worker *worker, enum close_reason reason);
+
+static inline struct listener_counts *conn_counts(const struct conn *conn)
+{
+	return listener_counts(conn->listener, conn->worker->io.worker);
+}
+
+#endif

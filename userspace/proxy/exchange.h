@@ -1,0 +1,22 @@
+/*
+ * One HTTP request and its answer on a client's connection: head read, target chosen, bodies
+ * moved both ways, the connection handed on to the next request, a tunnel, or its end. Owned by
+ * its connection; exists only while a request is under way.
+ */
+#ifndef SLUICE_PROXY_EXCHANGE_H
+#define SLUICE_PROXY_EXCHANGE_H
+
+#include "proxy/conn.h"
+
+struct exchange;
+
+size_t exchange_bytes(void);
+/* The idle connection has bytes. */
+void exchange_start(struct conn *conn);
+/* An event on the client's stream. */
+void exchange_front_event(struct exchange *exchange);
+void exchange_timed_out(struct exchange *exchange);
+/* Gives everything back. Called by conn_close and when the connection goes idle. */
+void exchange_free(struct exchange *exchange);
+
+#endif

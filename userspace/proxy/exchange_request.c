@@ -1,0 +1,272 @@
+/* The request's half of an exchange: head, limits, headers for the target, target. */
+#include "proxy/exchange_parts.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { SCRATCH_BYTES = 2048 };
+
+static enum close_reason reason_of_status(unsigned int status)
+{
+	switch (status) {
+	case 413:
+		return CLOSE_body_too_large;
+	case 414:
+	case 431:
+		return CLOSE_header_too_large;
+	default:
+		return CLOSE_bad_request;
+	}
+}
+
+static bool wants_body_over_limit(const struct exchange *exchange)
+{
+	uint64_t max = exchange->conn->listener->spec.max_body_bytes;
+
+	return max && exchange->request.body == HTTP_BODY_LENGTH &&
+	       exchange->request.content_length > max;
+}
+
+static uint16_t port_text(const struct conn *conn, char text[static 8])
+{
+	return (uint16_t)snprintf(text, 8, "%u", addr_port(&conn->local));
+}
+
+/* The request as the target gets it, into up.out. 0, or -ENOBUFS, -ENOMEM. */
+static int write_request(struct exchange *exchange)
+{
+	struct conn *conn = exchange->conn;
+	struct http_request *request = &exchange->request;
+	struct http_header extra[HTTP_FORWARDED_EXTRA];
+	char client[ADDR_TEXT_BYTES], port[8], scratch[SCRATCH_BYTES];
+	struct http_forwarded forwarded = {
+		.mode = conn->listener->spec.x_forwarded_for,
+		.client = slice_of(addr_format_host(&conn->client, client)),
+		.scheme = conn->is_tls ? SLICE("https") : SLICE("http"),
+		.port = {port, port_text(conn, port)},
+	};
+	struct h1_write how = {.extra = extra};
+	struct buf *out = &exchange->up.out;
+	size_t bound;
+	int n, r;
+
+	if (request->upgrade.len)
+		how.connection = H1_CONNECTION_UPGRADE;
+	http_headers_drop_hop_by_hop(&request->headers);
+	n = http_forwarded_apply(&request->headers, &forwarded, scratch, sizeof(scratch), extra);
+	if (n < 0)
+		return n;
+	how.n_extra = (uint32_t)n;
+	bound = h1_write_request_bytes(request, &how);
+	r = buf_hold(out, &conn->worker->io.bufs, bound > BUF_SMALL ? BUF_LARGE : BUF_SMALL);
+	if (r < 0)
+		return r;
+	r = h1_write_request(request, &how, (char *)buf_tail(out), buf_space(out));
+	if (r < 0)
+		return r;
+	out->end += (uint32_t)r;
+	exchange->replay_head = (uint32_t)r;
+	return 0;
+}
+
+/* A request that is here as a whole can be sent a second time. */
+static void note_replay(struct exchange *exchange)
+{
+	const struct http_request *request = &exchange->request;
+
+	exchange->replay_start = exchange->in.start;
+	exchange->replay_end = exchange->in.end;
+	exchange->replayable = request->body == HTTP_BODY_NONE ||
+			       (request->body == HTTP_BODY_LENGTH &&
+				       request->content_length <= buf_len(&exchange->in));
+}
+
+static void got_head(struct exchange *exchange, uint32_t head_bytes)
+{
+	struct conn *conn = exchange->conn;
+	const struct listener_spec *spec = &conn->listener->spec;
+	int r;
+
+	exchange->parsed = true;
+	conn->requests++;
+	conn_counts(conn)->requests++;
+	buf_consume(&exchange->in, head_bytes);
+	exchange->keep_client = exchange->request.keep_alive && !conn->worker->draining &&
+				(!spec->max_requests_per_connection ||
+					conn->requests < spec->max_requests_per_connection);
+	if (wants_body_over_limit(exchange)) {
+		exchange_answer(exchange, 413, CLOSE_body_too_large);
+		return;
+	}
+	r = write_request(exchange);
+	if (r < 0) {
+		exchange_answer(exchange, r == -ENOMEM ? 503 : 431,
+			r == -ENOMEM ? CLOSE_out_of_memory : CLOSE_header_too_large);
+		return;
+	}
+	note_replay(exchange);
+	pump_init(&exchange->up, conn->front, &exchange->in, exchange->request.body,
+		exchange->request.content_length, exchange->request.body == HTTP_BODY_CHUNKED);
+	exchange->up.max_bytes = spec->max_body_bytes;
+	exchange_find_target(exchange, NULL, false);
+}
+
+/* Makes room for more of the head. */
+static int make_room(struct exchange *exchange)
+{
+	struct bufpool *bufs = &exchange->conn->worker->io.bufs;
+	struct buf *in = &exchange->in;
+
+	if (!in->data)
+		return buf_hold(in, bufs, BUF_SMALL);
+	if (buf_space(in))
+		return 0;
+	if (in->start) {
+		buf_compact(in);
+		return 0;
+	}
+	return buf_grow(in, bufs);
+}
+
+/* Nothing came after all (a spurious event, a TLS record without data). */
+static void back_to_idle(struct exchange *exchange)
+{
+	struct conn *conn = exchange->conn;
+
+	exchange_free(exchange);
+	conn->exchange = NULL;
+	conn_change_state(conn, CONN_IDLE);
+}
+
+static void client_ended(struct exchange *exchange, ssize_t got)
+{
+	enum close_reason reason = CLOSE_client_reset;
+
+	if (got == 0)
+		reason = buf_len(&exchange->in) ? CLOSE_client_gone : CLOSE_done;
+	else if (got == -EPROTO)
+		reason = CLOSE_tls_error;
+	conn_close(exchange->conn, reason);
+}
+
+/* Reads once. False: the exchange waits, or is over. */
+static bool read_more(struct exchange *exchange)
+{
+	struct stream *front = exchange->conn->front;
+	struct buf *in = &exchange->in;
+	ssize_t got;
+	int r;
+
+	if (front->can_read || front->ops->has_pending(front)) {
+		r = make_room(exchange);
+		if (r < 0) {
+			exchange_answer(exchange, r == -ENOMEM ? 503 : 431,
+				r == -ENOMEM ? CLOSE_out_of_memory : CLOSE_header_too_large);
+			return false;
+		}
+		got = front->ops->read(front, buf_tail(in), buf_space(in));
+		if (got > 0) {
+			in->end += (uint32_t)got;
+			return true;
+		}
+		if (got != -EAGAIN) {
+			client_ended(exchange, got);
+			return false;
+		}
+	}
+	if (!buf_len(in))
+		back_to_idle(exchange);
+	return false;
+}
+
+void exchange_read_head(struct exchange *exchange)
+{
+	struct h1_limits limits = H1_LIMITS_DEFAULT;
+	enum h1_error error;
+	int r;
+
+	limits.head_bytes = exchange->conn->listener->spec.max_header_bytes;
+	for (;;) {
+		if (buf_len(&exchange->in)) {
+			r = h1_head_request(&exchange->request_head, &limits,
+				(const char *)buf_head(&exchange->in), buf_len(&exchange->in),
+				&exchange->request, &error);
+			if (r > 0) {
+				got_head(exchange, (uint32_t)r);
+				return;
+			}
+			if (r == -EBADMSG) {
+				r = h1_error_row(error)->status;
+				exchange_answer(exchange, (unsigned int)r,
+					reason_of_status((unsigned int)r));
+				return;
+			}
+		}
+		if (!read_more(exchange))
+			return;
+	}
+}
+
+static void target_ready(struct upstream *upstream);
+static void target_failed(struct upstream *upstream, enum close_reason reason);
+
+static void target_event(struct upstream *upstream)
+{
+	exchange_run(upstream->owner);
+}
+
+static const struct upstream_ops upstream_ops = {
+	.ready = target_ready,
+	.failed = target_failed,
+	.event = target_event,
+};
+
+static void send_request(struct exchange *exchange)
+{
+	struct upstream *upstream = exchange->upstream;
+
+	upstream->target->workers[exchange->conn->worker->io.worker].requests++;
+	exchange->up.dst = upstream->stream;
+	exchange->state = EXCHANGE_RESPONSE;
+	exchange_run(exchange);
+}
+
+static void target_ready(struct upstream *upstream)
+{
+	send_request(upstream->owner);
+}
+
+static void target_failed(struct upstream *upstream, enum close_reason reason)
+{
+	exchange_target_failed(upstream->owner, reason);
+}
+
+void exchange_find_target(struct exchange *exchange, const struct target *avoid, bool fresh)
+{
+	struct conn *conn = exchange->conn;
+	struct upstream_client client = {
+		.client = &conn->client,
+		.local = &conn->local,
+		.front = conn->front,
+		.front_is_tls = conn->is_tls,
+	};
+	int r;
+
+	exchange->state = EXCHANGE_TARGET;
+	do {
+		exchange->tries++;
+		r = upstream_get(conn->worker, conn->listener->spec.group, avoid, &client,
+			&upstream_ops, exchange, fresh, &exchange->upstream);
+	} while (r < 0 && r != -ENOENT && exchange->tries < EXCHANGE_TRIES_MAX);
+	if (r == -ENOENT) {
+		exchange_answer(exchange, 503, CLOSE_no_target);
+		return;
+	}
+	if (r < 0) {
+		exchange_answer(exchange, 502, CLOSE_target_refused);
+		return;
+	}
+	conn_set_timeout(conn, conn->listener->spec.group->spec.response_ms);
+	if (exchange->upstream->state == UPSTREAM_LENT)
+		send_request(exchange);
+}

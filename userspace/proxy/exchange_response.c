@@ -1,0 +1,264 @@
+/* The answer's half of an exchange: head from the target, headers for the client, own answers. */
+#include "proxy/exchange_parts.h"
+
+#include <errno.h>
+
+static bool is_idempotent(enum http_method method)
+{
+	return method == HTTP_METHOD_GET || method == HTTP_METHOD_HEAD ||
+	       method == HTTP_METHOD_PUT || method == HTTP_METHOD_DELETE ||
+	       method == HTTP_METHOD_OPTIONS || method == HTTP_METHOD_TRACE;
+}
+
+static void release_upstream(struct exchange *exchange, enum upstream_end end)
+{
+	if (exchange->upstream)
+		upstream_put(exchange->upstream, end);
+	exchange->upstream = NULL;
+}
+
+/* Puts the request back as it was before it was sent. */
+static void rewind_request(struct exchange *exchange)
+{
+	struct pump *up = &exchange->up;
+
+	exchange->in.start = exchange->replay_start;
+	exchange->in.end = exchange->replay_end;
+	pump_init(up, exchange->conn->front, &exchange->in, exchange->request.body,
+		exchange->request.content_length, false);
+	up->max_bytes = exchange->conn->listener->spec.max_body_bytes;
+	up->out.start = 0;
+	up->out.end = exchange->replay_head;
+	exchange->up_done = exchange->up_broken = false;
+	h1_head_init(&exchange->response_head);
+}
+
+void exchange_target_failed(struct exchange *exchange, enum close_reason reason)
+{
+	struct upstream *upstream = exchange->upstream;
+	bool was_sent = exchange->state == EXCHANGE_RESPONSE, was_reused = upstream->reused;
+	struct target *target = upstream->target;
+	uint32_t worker = exchange->conn->worker->io.worker;
+	bool timed_out = reason == CLOSE_target_timeout;
+
+	if (was_sent)
+		target->workers[worker].failures++;
+	if (exchange->replayable && exchange->tries < EXCHANGE_TRIES_MAX &&
+		!buf_len(&exchange->from) &&
+		(!was_sent || (!timed_out && is_idempotent(exchange->request.method)))) {
+		shared_hold(&target->shared, worker);
+		release_upstream(exchange, UPSTREAM_END_ABORT);
+		rewind_request(exchange);
+		/* A pooled connection that had ended says nothing about its target. */
+		exchange_find_target(exchange, was_reused ? NULL : target, true);
+		shared_drop(&target->shared, worker);
+		return;
+	}
+	exchange_answer(exchange, timed_out ? 504 : 502, reason);
+}
+
+static bool is_own_answer_possible(const struct exchange *exchange)
+{
+	return exchange->state != EXCHANGE_BODY && exchange->state != EXCHANGE_ANSWER;
+}
+
+void exchange_answer(struct exchange *exchange, unsigned int status, enum close_reason reason)
+{
+	struct conn *conn = exchange->conn;
+	struct pump *down = &exchange->down;
+	bool is_head = exchange->parsed && exchange->request.method == HTTP_METHOD_HEAD;
+	int r;
+
+	release_upstream(exchange, UPSTREAM_END_ABORT);
+	if (!is_own_answer_possible(exchange)) {
+		conn_close(conn, reason);
+		return;
+	}
+	conn_counts(conn)->reasons[reason]++;
+	/* What is left of the request would be taken for the next one. */
+	if (!exchange->parsed || (!exchange->up_done && exchange->request.body != HTTP_BODY_NONE))
+		exchange->keep_client = false;
+	if (buf_hold(&down->out, &conn->worker->io.bufs, BUF_SMALL) < 0) {
+		conn_close(conn, CLOSE_out_of_memory);
+		return;
+	}
+	r = h1_write_canned(status, is_head, !exchange->keep_client, (char *)buf_tail(&down->out),
+		buf_space(&down->out));
+	if (r < 0) {
+		conn_close(conn, reason);
+		return;
+	}
+	down->out.end += (uint32_t)r;
+	pump_init(down, NULL, &exchange->from, HTTP_BODY_NONE, 0, false);
+	down->dst = conn->front;
+	exchange->status = (uint16_t)status;
+	exchange->state = EXCHANGE_ANSWER;
+	exchange_run(exchange);
+}
+
+static enum h1_connection connection_for_client(const struct exchange *exchange)
+{
+	if (exchange->response.upgrade.len)
+		return H1_CONNECTION_UPGRADE;
+	if (!exchange->keep_client)
+		return H1_CONNECTION_CLOSE;
+	if (exchange->request.version == HTTP_VERSION_1_0)
+		return H1_CONNECTION_KEEP_ALIVE;
+	return H1_CONNECTION_NONE;
+}
+
+static int put_response_head(struct exchange *exchange, const struct http_response *response,
+	enum h1_connection connection)
+{
+	struct h1_write how = {.connection = connection};
+	struct bufpool *bufs = &exchange->conn->worker->io.bufs;
+	struct buf *out = &exchange->down.out;
+	size_t bound = h1_write_response_bytes(response, &how);
+	int r;
+
+	r = buf_hold(out, bufs, bound > BUF_SMALL ? BUF_LARGE : BUF_SMALL);
+	if (r < 0)
+		return r;
+	if (buf_space(out) < bound && buf_grow(out, bufs) < 0)
+		return -ENOBUFS;
+	r = h1_write_response(response, &how, (char *)buf_tail(out), buf_space(out));
+	if (r < 0)
+		return r;
+	out->end += (uint32_t)r;
+	return 0;
+}
+
+/* 100, 103: passed on at once; the real answer follows. */
+static int pass_interim(struct exchange *exchange)
+{
+	int r;
+
+	if (exchange->request.version == HTTP_VERSION_1_0)
+		return 0;
+	http_headers_drop_hop_by_hop(&exchange->response.headers);
+	r = put_response_head(exchange, &exchange->response, H1_CONNECTION_NONE);
+	if (r < 0)
+		return r;
+	pump_init(&exchange->down, NULL, &exchange->from, HTTP_BODY_NONE, 0, false);
+	exchange->down.dst = exchange->conn->front;
+	switch (pump_run(&exchange->down, &exchange->conn->worker->io.bufs)) {
+	case PUMP_DONE:
+	case PUMP_WAITS_DST: /* the rest goes in front of the answer */
+		return 0;
+	default:
+		return -EPIPE;
+	}
+}
+
+/* Decides how the body goes on to the client, and writes the head for it. */
+static int begin_response(struct exchange *exchange)
+{
+	struct http_response *response = &exchange->response;
+	enum http_body kind = response->body;
+	bool is_http10 = exchange->request.version == HTTP_VERSION_1_0, chunked;
+	int r;
+
+	if (!exchange->up_done && exchange->request.body != HTTP_BODY_NONE)
+		exchange->keep_client = false; /* it will not be read to its end */
+	chunked = !is_http10 && (kind == HTTP_BODY_CHUNKED || kind == HTTP_BODY_UNTIL_CLOSE);
+	if (is_http10 && (kind == HTTP_BODY_CHUNKED || kind == HTTP_BODY_UNTIL_CLOSE)) {
+		exchange->keep_client = false;
+		response->body = HTTP_BODY_UNTIL_CLOSE;
+	} else if (chunked) {
+		response->body = HTTP_BODY_CHUNKED;
+	}
+	http_headers_drop_hop_by_hop(&response->headers);
+	r = put_response_head(exchange, response, connection_for_client(exchange));
+	if (r < 0)
+		return r;
+	response->body = kind;
+	pump_init(&exchange->down, exchange->upstream->stream, &exchange->from, kind,
+		response->content_length, chunked);
+	exchange->down.dst = exchange->conn->front;
+	exchange->status = response->status;
+	exchange->state = EXCHANGE_BODY;
+	return 0;
+}
+
+static int make_room(struct exchange *exchange)
+{
+	struct bufpool *bufs = &exchange->conn->worker->io.bufs;
+	struct buf *from = &exchange->from;
+
+	if (!from->data)
+		return buf_hold(from, bufs, BUF_SMALL);
+	if (buf_space(from))
+		return 0;
+	if (from->start) {
+		buf_compact(from);
+		return 0;
+	}
+	return buf_grow(from, bufs);
+}
+
+/* Reads once. False: nothing there, or the target has failed (and was dealt with). */
+static bool read_more(struct exchange *exchange)
+{
+	struct stream *back = exchange->upstream->stream;
+	struct buf *from = &exchange->from;
+	ssize_t got;
+
+	if (!back->can_read && !back->ops->has_pending(back))
+		return false;
+	if (make_room(exchange) < 0) {
+		exchange_answer(exchange, 502, CLOSE_target_bad_response);
+		return false;
+	}
+	got = back->ops->read(back, buf_tail(from), buf_space(from));
+	if (got > 0) {
+		from->end += (uint32_t)got;
+		return true;
+	}
+	if (got == -EAGAIN)
+		buf_drop_if_empty(from, &exchange->conn->worker->io.bufs);
+	else
+		exchange_target_failed(exchange, buf_len(from) ? CLOSE_target_bad_response
+							       : CLOSE_target_refused);
+	return false;
+}
+
+bool exchange_read_response(struct exchange *exchange)
+{
+	struct h1_limits limits = H1_LIMITS_DEFAULT;
+	struct h1_expected expected = {
+		.head_request = exchange->request.method == HTTP_METHOD_HEAD,
+		.upgrade_asked = exchange->request.upgrade.len > 0,
+	};
+	enum h1_error error;
+	int r;
+
+	for (;;) {
+		r = -EAGAIN;
+		if (buf_len(&exchange->from))
+			r = h1_head_response(&exchange->response_head, &limits, &expected,
+				(const char *)buf_head(&exchange->from), buf_len(&exchange->from),
+				&exchange->response, &error);
+		if (r == -EAGAIN) {
+			if (!read_more(exchange))
+				return false;
+			continue;
+		}
+		if (r < 0) {
+			exchange_answer(exchange, 502, CLOSE_target_bad_response);
+			return false;
+		}
+		buf_consume(&exchange->from, (uint32_t)r);
+		if (http_response_is_interim(&exchange->response))
+			r = pass_interim(exchange);
+		else
+			r = begin_response(exchange);
+		if (r < 0) {
+			exchange_answer(exchange, 502, CLOSE_target_bad_response);
+			return false;
+		}
+		if (exchange->state == EXCHANGE_BODY)
+			return true;
+		http_headers_lend(&exchange->response.headers, exchange->response_headers,
+			array_len(exchange->response_headers));
+	}
+}

@@ -1,0 +1,175 @@
+/* accept, PROXY header, TLS, ALPN, HTTP or tunnel: see frontend.h. */
+#include "proxy/frontend.h"
+#include "net/proxyproto.h"
+#include "net/socket.h"
+#include "proxy/exchange.h"
+#include "proxy/tunnel.h"
+#include "tls/stream.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+enum { ACCEPTS_PER_TURN = 64 };
+
+void frontend_accept(struct watch *watch, uint32_t events)
+{
+	struct acceptor *acceptor = container_of(watch, struct acceptor, watch);
+	uint32_t index = acceptor->worker->io.worker;
+	union addr client;
+	int fd, n;
+
+	if (!acceptor->listener)
+		return;
+	for (n = 0; n < ACCEPTS_PER_TURN; n++) {
+		fd = socket_accept(watch->fd, &client);
+		if (fd == -EAGAIN)
+			return;
+		if (fd >= 0) {
+			conn_new(acceptor->worker, acceptor->listener, fd, &client,
+				&acceptor->socket->addr);
+		} else if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOBUFS) {
+			listener_counts(acceptor->listener, index)->reasons[CLOSE_too_many_files]++;
+			return;
+		} /* else: that connection ended before it was accepted */
+	}
+}
+
+static void speak_protocol(struct conn *conn)
+{
+	enum listener_protocol protocol = conn->listener->spec.protocol;
+
+	if (protocol == LISTEN_TLS || protocol == LISTEN_TCP) {
+		tunnel_start(conn);
+		return;
+	}
+	conn_set_idle(conn);
+	if (conn->front->can_read || conn->front->ops->has_pending(conn->front))
+		exchange_start(conn);
+}
+
+static void count_handshake(struct conn *conn)
+{
+	struct listener_counts *counts = conn_counts(conn);
+	struct tls_stream_facts facts;
+
+	tls_stream_facts(conn->front, &facts);
+	if (facts.resumed)
+		counts->handshakes_resumed++;
+	else
+		counts->handshakes_full++;
+	counts->handshake_us += facts.handshake_us;
+}
+
+void frontend_handshake(struct conn *conn)
+{
+	int r = conn->front->ops->handshake(conn->front);
+
+	if (r == -EAGAIN)
+		return;
+	if (r < 0) {
+		conn_counts(conn)->tls_failures[tls_stream_failure(conn->front)]++;
+		conn_close(conn, CLOSE_handshake_failed);
+		return;
+	}
+	count_handshake(conn);
+	speak_protocol(conn);
+}
+
+static void start_stream(struct conn *conn)
+{
+	const struct listener_spec *spec = &conn->listener->spec;
+	int fd = conn->peek.fd;
+
+	conn->peek.fd = -1;
+	if (spec->group->spec.proxy_out != PROXY_OUT_OFF && !conn->has_header_addrs &&
+		socket_local_addr(fd, &conn->local) < 0)
+		conn->local = conn->client; /* the connection is gone already */
+	if (spec->tls)
+		conn->front = tls_stream_server(conn->worker->tls, spec->tls, fd);
+	else
+		conn->front = plain_stream_new(&conn->worker->io, fd, false);
+	if (!conn->front) {
+		conn_close(conn, CLOSE_out_of_memory);
+		return;
+	}
+	conn->front->owner = conn;
+	conn->front->watch.ready = conn_stream_ready;
+	if (!spec->tls) {
+		speak_protocol(conn);
+		return;
+	}
+	conn_change_state(conn, CONN_HANDSHAKE);
+	conn_set_timeout(conn, spec->handshake_ms);
+	frontend_handshake(conn);
+}
+
+static void take_header(struct conn *conn, const struct proxyproto *header, int len)
+{
+	uint8_t bytes[PROXYPROTO_BYTES_MAX];
+
+	if (recv(conn->peek.fd, bytes, (size_t)len, 0) != len) {
+		conn_close(conn, CLOSE_proxy_header_bad);
+		return;
+	}
+	conn->has_header_addrs = header->has_addrs;
+	if (header->has_addrs) {
+		conn->client = header->src;
+		conn->local = header->dst;
+		addr_unmap(&conn->client);
+		addr_unmap(&conn->local);
+	}
+	loop_del(conn->worker->io.loop, &conn->peek);
+	start_stream(conn);
+}
+
+static void without_header(struct conn *conn)
+{
+	if (conn->listener->spec.proxy_in == PROXY_IN_REQUIRE) {
+		conn_close(conn, CLOSE_proxy_header_missing);
+		return;
+	}
+	loop_del(conn->worker->io.loop, &conn->peek);
+	start_stream(conn);
+}
+
+/* The header is looked at in place and then taken off exactly, so that whatever comes behind it
+ * (a ClientHello) is the stream's to read. */
+static void peek_ready(struct watch *watch, uint32_t events)
+{
+	struct conn *conn = container_of(watch, struct conn, peek);
+	uint8_t bytes[PROXYPROTO_BYTES_MAX];
+	struct proxyproto header;
+	ssize_t got;
+	int r;
+
+	got = recv(watch->fd, bytes, sizeof(bytes), MSG_PEEK);
+	if (got < 0 && errno == EAGAIN)
+		return;
+	if (got <= 0) {
+		conn_close(conn, got < 0 ? CLOSE_client_reset : CLOSE_client_gone);
+		return;
+	}
+	r = proxyproto_parse(bytes, (size_t)got, &header, NULL);
+	if (r > 0)
+		take_header(conn, &header, r);
+	else if (r == -ENOMSG)
+		without_header(conn);
+	else if (r != -EAGAIN)
+		conn_close(conn, CLOSE_proxy_header_bad);
+	else if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		conn_close(conn, CLOSE_client_gone);
+}
+
+void frontend_start(struct conn *conn)
+{
+	const struct listener_spec *spec = &conn->listener->spec;
+
+	if (spec->proxy_in == PROXY_IN_OFF) {
+		start_stream(conn);
+		return;
+	}
+	conn->peek.ready = peek_ready;
+	conn_set_timeout(conn, spec->handshake_ms);
+	if (loop_add(conn->worker->io.loop, &conn->peek) < 0)
+		conn_close(conn, CLOSE_out_of_memory);
+}

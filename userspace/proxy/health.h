@@ -1,0 +1,73 @@
+/*
+ * Active health checks: one checker per target, on the control thread. Results go to the target
+ * (workers read target->health) and, by callback, to whoever shows them (maps, log). State
+ * survives reloads: a checker is found again by its target.
+ */
+#ifndef SLUICE_PROXY_HEALTH_H
+#define SLUICE_PROXY_HEALTH_H
+
+#include "net/stream.h"
+#include "proxy/group.h"
+#include <sluice/backend.h>
+
+struct tls_client;
+struct tls_thread;
+
+enum check_protocol { CHECK_OFF, CHECK_TCP, CHECK_TLS, CHECK_HTTP, CHECK_HTTPS };
+
+struct status_range {
+	uint16_t first, last;
+};
+
+enum { CHECK_RANGES_MAX = 16, CHECK_DETAIL_BYTES = 120 };
+
+/* How the targets of one group are checked; immutable, shared by its checkers. */
+struct check_spec {
+	struct shared shared;
+	enum check_protocol protocol;
+	uint16_t port;       /* 0: the target's own */
+	char *path, *host;   /* HTTP; host NULL: the target's address */
+	char *tls_name;      /* NULL: the target's address */
+	struct tls_client *tls; /* TLS, HTTPS; counted */
+	enum proxy_out proxy_out; /* the targets expect a PROXY header: we send one for ourselves */
+	struct status_range ranges[CHECK_RANGES_MAX];
+	uint32_t n_ranges;
+	uint32_t interval_ms, timeout_ms, jitter_percent;
+	uint32_t rise, fall;
+};
+
+/* Takes over the strings and the count on `tls`; one count, the caller's. */
+struct check_spec *check_spec_new(const struct check_spec *contents);
+
+/* What is known about a target. */
+struct health_state {
+	enum backend_state state;
+	enum backend_reason reason;
+	uint32_t successes, failures; /* consecutive */
+	uint32_t latency_us;          /* of the last check that succeeded */
+	int64_t changed_unix_s;
+	uint64_t checks, checks_failed;
+	char detail[CHECK_DETAIL_BYTES]; /* of the last check: "status 503", "connection refused" */
+};
+
+/* Called after every check; `changed`: the state is another than before. */
+typedef void health_notify(void *arg, const struct target *target,
+	const struct health_state *state, bool changed);
+
+struct health;
+
+struct health *health_new(struct iothread *io, struct tls_thread *tls, health_notify *notify,
+	void *arg);
+void health_free(struct health *health);
+
+struct health_target {
+	struct target *target;
+	struct check_spec *spec;
+};
+
+/* Makes the checkers exactly these: new ones start at once, missing ones end. */
+void health_set(struct health *health, const struct health_target *targets, uint32_t n);
+/* NULL: not checked by this. */
+const struct health_state *health_get(const struct target *target);
+
+#endif

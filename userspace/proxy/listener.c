@@ -1,0 +1,114 @@
+/* Listeners, their sockets and statistics: see listener.h. */
+#include "proxy/listener.h"
+#include "core/mem.h"
+#include "net/socket.h"
+#include "tls/server.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BACKLOG = 4096, DEFER_S = 5 };
+
+const struct close_reason_row close_reason_rows[CLOSE_REASONS] = {
+#define REASON(id, refused, help) [CLOSE_##id] = {#id, help, refused},
+#include "proxy/close_reasons.def"
+#undef REASON
+};
+
+static void stats_free(struct shared *shared)
+{
+	struct listener_stats *stats = container_of(shared, struct listener_stats, shared);
+
+	free(stats->workers);
+	free(stats->name);
+	shared_fini(shared);
+	free(stats);
+}
+
+struct listener_stats *listener_stats_new(const char *name, uint32_t n_workers)
+{
+	struct listener_stats *stats = aligned_alloc(CACHE_LINE, sizeof(*stats));
+	size_t bytes = n_workers * sizeof(*stats->workers);
+
+	if (!stats)
+		abort();
+	memset(stats, 0, sizeof(*stats));
+	shared_init(&stats->shared, n_workers, stats_free);
+	stats->name = mem_strdup(name);
+	stats->workers = aligned_alloc(CACHE_LINE, bytes);
+	if (!stats->workers)
+		abort();
+	memset(stats->workers, 0, bytes);
+	return stats;
+}
+
+static void socket_free(struct shared *shared)
+{
+	struct listener_socket *sock = container_of(shared, struct listener_socket, shared);
+	uint32_t i;
+
+	for (i = 0; i < sock->n_fds; i++)
+		close(sock->fds[i]);
+	shared_fini(shared);
+	free(sock);
+}
+
+int listener_socket_new(const union addr *addr, uint32_t id, bool defers, uint32_t n_workers,
+	struct listener_socket **ret_socket, struct err *err)
+{
+	struct listener_socket *sock = mem_zalloc(sizeof(*sock) + n_workers * sizeof(int));
+	int fd;
+
+	shared_init(&sock->shared, n_workers, socket_free);
+	sock->addr = *addr;
+	sock->id = id;
+	sock->defers = defers;
+	while (sock->n_fds < n_workers) {
+		fd = socket_listen(addr, BACKLOG, defers ? DEFER_S : 0, err);
+		if (fd < 0) {
+			shared_put(&sock->shared);
+			return fd;
+		}
+		sock->fds[sock->n_fds++] = fd;
+	}
+	*ret_socket = sock;
+	return 0;
+}
+
+static void listener_free(struct shared *shared)
+{
+	struct listener *listener = container_of(shared, struct listener, shared);
+	struct listener_spec *spec = &listener->spec;
+	uint32_t i;
+
+	for (i = 0; i < spec->n_sockets; i++)
+		shared_put(&spec->sockets[i]->shared);
+	if (spec->tls)
+		tls_server_put(spec->tls);
+	target_group_put(spec->group);
+	shared_put(&spec->stats->shared);
+	free(spec->sockets);
+	free((char *)spec->name);
+	shared_fini(shared);
+	free(listener);
+}
+
+struct listener *listener_new(const struct listener_spec *spec)
+{
+	struct listener *listener = mem_zalloc(sizeof(*listener));
+	size_t bytes = spec->n_sockets * sizeof(*spec->sockets);
+	uint32_t i;
+
+	shared_init(&listener->shared, spec->n_workers, listener_free);
+	listener->spec = *spec;
+	listener->spec.name = mem_strdup(spec->name);
+	listener->spec.sockets = memcpy(mem_alloc(bytes), spec->sockets, bytes);
+	for (i = 0; i < spec->n_sockets; i++)
+		shared_get(&spec->sockets[i]->shared);
+	if (spec->tls)
+		tls_server_get(spec->tls);
+	shared_get(&spec->group->shared);
+	shared_get(&spec->stats->shared);
+	return listener;
+}

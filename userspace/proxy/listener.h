@@ -1,0 +1,101 @@
+/*
+ * Listeners: what is served on which addresses. Three objects, because they change at different
+ * times: the sockets (bound once, kept while some snapshot names the address), the statistics
+ * (kept while a listener of that name exists), and the listener itself, immutable. The control
+ * thread makes and drops them; workers hold listeners per connection and write their own rows.
+ */
+#ifndef SLUICE_PROXY_LISTENER_H
+#define SLUICE_PROXY_LISTENER_H
+
+#include "core/err.h"
+#include "core/shared.h"
+#include "http/headers.h"
+#include "net/addr.h"
+#include "proxy/group.h"
+#include "tls/failure.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tls_server;
+
+enum close_reason {
+#define REASON(id, refused, help) CLOSE_##id,
+#include "proxy/close_reasons.def"
+#undef REASON
+	CLOSE_REASONS,
+};
+
+struct close_reason_row {
+	const char *name, *help;
+	bool refused; /* a drop, not an ordinary end */
+};
+
+extern const struct close_reason_row close_reason_rows[CLOSE_REASONS];
+
+enum listener_protocol { LISTEN_HTTP, LISTEN_HTTPS, LISTEN_TLS, LISTEN_TCP };
+enum proxy_in { PROXY_IN_OFF, PROXY_IN_ACCEPT, PROXY_IN_REQUIRE };
+
+/* One worker's counters of one listener; written by that worker, read relaxed by the admin API. */
+struct listener_counts {
+	uint64_t accepted, closed, requests;
+	uint64_t handshakes_full, handshakes_resumed, handshake_us;
+	uint64_t bytes_in, bytes_out; /* of closed connections and finished requests */
+	uint64_t status[6];           /* answers by class: 1xx at [1] ... 5xx at [5] */
+	uint64_t reasons[CLOSE_REASONS];
+	uint64_t tls_failures[TLS_FAILURES];
+} cache_aligned;
+
+struct listener_stats {
+	struct shared shared;
+	char *name;
+	atomic_uint open cache_aligned; /* connections now, all workers */
+	struct listener_counts *workers;
+};
+
+/* One address: a listening socket per worker, all in one SO_REUSEPORT group. */
+struct listener_socket {
+	struct shared shared;
+	union addr addr;
+	uint32_t id; /* row of the packet plane's listeners map */
+	bool defers; /* TCP_DEFER_ACCEPT is on */
+	uint32_t n_fds;
+	int fds[]; /* per worker */
+};
+
+struct listener_spec {
+	const char *name;
+	enum listener_protocol protocol;
+	enum proxy_in proxy_in;
+	enum http_forwarded_mode x_forwarded_for;
+	struct tls_server *tls; /* https, tls */
+	struct target_group *group;
+	struct listener_stats *stats;
+	struct listener_socket **sockets;
+	uint32_t n_sockets;
+	uint32_t handshake_ms, header_ms, request_body_ms, idle_ms, keep_alive_ms;
+	uint32_t max_connections;             /* 0: no limit */
+	uint32_t max_requests_per_connection; /* 0: no limit */
+	uint32_t max_header_bytes;
+	uint64_t max_body_bytes; /* 0: no limit */
+	uint32_t n_workers;
+};
+
+struct listener {
+	struct shared shared;
+	struct listener_spec spec; /* own copies and counts */
+};
+
+struct listener *listener_new(const struct listener_spec *spec);
+struct listener_stats *listener_stats_new(const char *name, uint32_t n_workers);
+/* Binds and listens, one socket per worker. */
+int listener_socket_new(const union addr *addr, uint32_t id, bool defers, uint32_t n_workers,
+	struct listener_socket **ret_socket, struct err *err) must_check;
+
+static inline struct listener_counts *listener_counts(const struct listener *listener,
+	uint32_t worker)
+{
+	return &listener->spec.stats->workers[worker];
+}
+
+#endif

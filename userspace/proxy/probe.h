@@ -1,0 +1,30 @@
+/* One health check under way: connect, PROXY header, TLS, HTTP, in that order as far as asked. */
+#ifndef SLUICE_PROXY_PROBE_H
+#define SLUICE_PROXY_PROBE_H
+
+#include "proxy/health.h"
+
+enum { PROBE_ANSWER_MAX = 8192 };
+
+struct probe {
+	const struct check_spec *spec; /* the checker's; lives as long as the probe */
+	union addr addr;               /* with the port override */
+	struct iothread *io;
+	struct tls_thread *tls;
+	struct watch dial;             /* until connected */
+	struct stream *stream;         /* then */
+	struct timer timer;
+	bool request_sent;
+	uint64_t started_us;
+	uint32_t answer_len;
+	char *answer; /* malloced for HTTP */
+	/* Called once; the probe is stopped then. */
+	void (*done)(struct probe *probe, enum backend_reason reason, const char *detail);
+};
+
+/* `probe` zeroed but for spec, addr, io, tls, done. May call `done` before it returns. */
+void probe_start(struct probe *probe);
+/* Ends it without a result. */
+void probe_stop(struct probe *probe);
+
+#endif

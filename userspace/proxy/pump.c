@@ -1,0 +1,245 @@
+/* Bodies on their way: see pump.h. */
+#include "proxy/pump.h"
+
+#include <errno.h>
+
+enum {
+	SHARE_PER_TURN = 16,       /* reads and writes of up to a buffer */
+	COPY_MAX = 4096,           /* chunks up to this size are copied together into one write */
+	LARGE_FROM = 2 * BUF_SMALL /* bodies from this length on get a large buffer */
+};
+
+void pump_init(struct pump *pump, struct stream *src, struct buf *in, enum http_body kind,
+	uint64_t content_length, bool chunked)
+{
+	struct buf out = pump->out;
+
+	*pump = (struct pump){
+		.src = src,
+		.in = in,
+		.out = out,
+		.chunked = chunked,
+		.wants_large = kind != HTTP_BODY_LENGTH || content_length >= LARGE_FROM,
+	};
+	h1_body_init(&pump->body, kind, content_length);
+	pump->body.want_trailers = chunked;
+}
+
+void pump_fini(struct pump *pump, struct bufpool *bufs)
+{
+	buf_drop(&pump->out, bufs);
+}
+
+/* Bytes that must be gone before `in` is looked at again. */
+static bool is_span_pending(const struct pump *pump)
+{
+	return pump->span || pump->tail || pump->line_end > pump->line_start;
+}
+
+static bool has_output(const struct pump *pump)
+{
+	return buf_len(&pump->out) || is_span_pending(pump);
+}
+
+static uint32_t take(uint32_t have, size_t *sent)
+{
+	uint32_t taken = *sent < have ? (uint32_t)*sent : have;
+
+	*sent -= taken;
+	return taken;
+}
+
+static void account(struct pump *pump, size_t sent)
+{
+	uint32_t taken;
+
+	if (buf_len(&pump->out))
+		buf_consume(&pump->out, take(buf_len(&pump->out), &sent));
+	pump->line_start += (uint8_t)take(pump->line_end - pump->line_start, &sent);
+	taken = take(pump->span, &sent);
+	if (taken) {
+		pump->span -= taken;
+		buf_consume(pump->in, taken);
+	}
+	pump->tail -= (uint8_t)take(pump->tail, &sent);
+}
+
+/* Sends out, size line, span, chunk tail; PUMP_DONE when all of it is gone. */
+static enum pump_result write_output(struct pump *pump)
+{
+	struct slice tail = H1_CHUNK_TAIL;
+	struct iovec iov[4];
+	ssize_t sent;
+	int n;
+
+	while (has_output(pump)) {
+		n = 0;
+		if (buf_len(&pump->out))
+			iov[n++] = (struct iovec){buf_head(&pump->out), buf_len(&pump->out)};
+		if (pump->line_end > pump->line_start)
+			iov[n++] = (struct iovec){pump->line + pump->line_start,
+				(size_t)(pump->line_end - pump->line_start)};
+		if (pump->span)
+			iov[n++] = (struct iovec){buf_head(pump->in), pump->span};
+		if (pump->tail)
+			iov[n++] = (struct iovec){(char *)tail.ptr + tail.len - pump->tail, pump->tail};
+		sent = pump->dst->ops->writev(pump->dst, iov, n, false);
+		if (sent == -EAGAIN)
+			return PUMP_WAITS_DST;
+		if (sent < 0)
+			return PUMP_DST_FAILED;
+		account(pump, (size_t)sent);
+	}
+	return PUMP_DONE;
+}
+
+static bool put_out(struct pump *pump, struct bufpool *bufs, struct slice bytes)
+{
+	return buf_hold(&pump->out, bufs, BUF_SMALL) == 0 &&
+	       buf_append(&pump->out, bytes.ptr, bytes.len);
+}
+
+static bool put_end(struct pump *pump, struct bufpool *bufs)
+{
+	pump->ended = true;
+	if (!pump->chunked)
+		return true;
+	return put_out(pump, bufs, pump->in_trailers ? H1_CHUNK_TAIL : H1_CHUNK_LAST);
+}
+
+static bool put_trailer(struct pump *pump, struct bufpool *bufs, const struct http_header *trailer)
+{
+	if (!h1_trailer_is_allowed(trailer))
+		return true;
+	if (!pump->in_trailers && !put_out(pump, bufs, H1_CHUNK_LAST_LINE))
+		return false;
+	pump->in_trailers = true;
+	return put_out(pump, bufs, trailer->name) && put_out(pump, bufs, SLICE(": ")) &&
+	       put_out(pump, bufs, trailer->value) && put_out(pump, bufs, SLICE("\r\n"));
+}
+
+/* Small chunks are gathered in `out`; true if this one was. */
+static bool copy_chunk(struct pump *pump, struct bufpool *bufs, struct slice data)
+{
+	char line[H1_CHUNK_LINE_BYTES];
+	size_t line_len;
+
+	if (data.len > COPY_MAX || buf_hold(&pump->out, bufs, BUF_SMALL) < 0 ||
+		buf_space(&pump->out) < data.len + 2 * H1_CHUNK_LINE_BYTES)
+		return false;
+	line_len = h1_chunk_line(data.len, line);
+	buf_append(&pump->out, line, line_len);
+	buf_append(&pump->out, data.ptr, data.len);
+	buf_append(&pump->out, "\r\n", 2);
+	buf_consume(pump->in, (uint32_t)data.len);
+	return true;
+}
+
+/* True if the span must go out before anything more is looked at. */
+static bool put_data(struct pump *pump, struct bufpool *bufs, struct slice data)
+{
+	h1_body_take(&pump->body, data.len);
+	pump->body_bytes += data.len;
+	if (!pump->chunked) {
+		pump->span = (uint32_t)data.len;
+		return true;
+	}
+	if (copy_chunk(pump, bufs, data))
+		return false;
+	pump->line_start = 0;
+	pump->line_end = (uint8_t)h1_chunk_line(data.len, pump->line);
+	pump->span = (uint32_t)data.len;
+	pump->tail = (uint8_t)H1_CHUNK_TAIL.len;
+	return true;
+}
+
+/* Turns what is in `in` into output. PUMP_WAITS_SRC: it is used up. */
+static enum pump_result produce(struct pump *pump, struct bufpool *bufs)
+{
+	union h1_body_out step_out;
+	enum h1_body_step step;
+	size_t skip;
+
+	for (;;) {
+		step = h1_body_next(&pump->body, (const char *)buf_head(pump->in),
+			buf_len(pump->in), &skip, &step_out, &pump->error);
+		buf_consume(pump->in, (uint32_t)skip);
+		switch (step) {
+		case H1_BODY_DATA:
+			if (pump->max_bytes &&
+				pump->body_bytes + step_out.data.len > pump->max_bytes)
+				return PUMP_OVER_LIMIT;
+			if (put_data(pump, bufs, step_out.data))
+				return PUMP_DONE;
+			break;
+		case H1_BODY_TRAILER:
+			if (!put_trailer(pump, bufs, &step_out.trailer))
+				return PUMP_NO_MEMORY;
+			break;
+		case H1_BODY_END:
+			return put_end(pump, bufs) ? PUMP_DONE : PUMP_NO_MEMORY;
+		case H1_BODY_MORE:
+			return PUMP_WAITS_SRC;
+		case H1_BODY_ERROR:
+			return PUMP_BAD_BODY;
+		}
+	}
+}
+
+/* PUMP_DONE: bytes came (or the body ended with its source). */
+static enum pump_result read_input(struct pump *pump, struct bufpool *bufs)
+{
+	struct stream *src = pump->src;
+	struct buf *in = pump->in;
+	ssize_t got;
+
+	if (!src->can_read && !src->ops->has_pending(src)) {
+		buf_drop_if_empty(in, bufs);
+		return PUMP_WAITS_SRC;
+	}
+	if (pump->wants_large && in->data && in->size == BUF_SMALL && !buf_len(in))
+		buf_drop(in, bufs);
+	if (buf_hold(in, bufs, pump->wants_large ? BUF_LARGE : BUF_SMALL) < 0)
+		return PUMP_NO_MEMORY;
+	buf_compact(in);
+	got = src->ops->read(src, buf_tail(in), buf_space(in));
+	if (got > 0) {
+		in->end += (uint32_t)got;
+		return PUMP_DONE;
+	}
+	if (got == -EAGAIN) {
+		buf_drop_if_empty(in, bufs);
+		return PUMP_WAITS_SRC;
+	}
+	if (got < 0)
+		return PUMP_SRC_FAILED;
+	if (!h1_body_may_end(&pump->body) || src->truncated)
+		return PUMP_SRC_ENDED;
+	return put_end(pump, bufs) ? PUMP_DONE : PUMP_NO_MEMORY;
+}
+
+enum pump_result pump_run(struct pump *pump, struct bufpool *bufs)
+{
+	enum pump_result result;
+	int share;
+
+	for (share = 0; share < SHARE_PER_TURN; share++) {
+		if (!pump->ended && !is_span_pending(pump)) {
+			result = produce(pump, bufs);
+			if (result != PUMP_DONE && result != PUMP_WAITS_SRC)
+				return result;
+		}
+		if (!has_output(pump) && !pump->ended) {
+			result = read_input(pump, bufs);
+			if (result != PUMP_DONE)
+				return result;
+			continue;
+		}
+		result = write_output(pump);
+		if (result != PUMP_DONE)
+			return result;
+		if (pump->ended)
+			return PUMP_DONE;
+	}
+	return PUMP_SHARE_USED;
+}

@@ -1,0 +1,49 @@
+/*
+ * Moves the body of one HTTP/1 message from one stream to another, re-framed for the next hop,
+ * with back-pressure: it reads only what it could send. Data is not copied but for small chunks.
+ * The message's head (and anything else that must go first) is put into `out` by the owner.
+ */
+#ifndef SLUICE_PROXY_PUMP_H
+#define SLUICE_PROXY_PUMP_H
+
+#include "core/buf.h"
+#include "http/h1_body.h"
+#include "net/stream.h"
+
+enum pump_result {
+	PUMP_DONE,        /* the whole message has been handed to `dst` */
+	PUMP_WAITS_SRC,   /* nothing to read now */
+	PUMP_WAITS_DST,   /* nothing can be sent now */
+	PUMP_SHARE_USED,  /* enough for this turn: call again in the next */
+	PUMP_SRC_ENDED,   /* the source ended before the message was complete */
+	PUMP_SRC_FAILED,  /* the source was reset */
+	PUMP_DST_FAILED,  /* the destination was reset or has ended */
+	PUMP_BAD_BODY,    /* the framing is malformed: *error */
+	PUMP_OVER_LIMIT,  /* more than max_bytes */
+	PUMP_NO_MEMORY,
+};
+
+struct pump {
+	struct stream *src, *dst;
+	struct buf *in;      /* from src; belongs to the exchange */
+	struct buf out;      /* goes before anything from `in` */
+	struct h1_body body;
+	uint64_t max_bytes;  /* 0: no limit */
+	uint64_t body_bytes; /* so far */
+	uint32_t span;       /* bytes at the front of `in` on their way to dst */
+	uint8_t line_start, line_end, tail;
+	bool chunked;        /* framing towards dst */
+	bool in_trailers;
+	bool ended;          /* everything is in out, span and tail */
+	bool wants_large;    /* the body is worth a large buffer */
+	enum h1_error error;
+	char line[H1_CHUNK_LINE_BYTES];
+};
+
+/* `out` keeps its contents. */
+void pump_init(struct pump *pump, struct stream *src, struct buf *in, enum http_body kind,
+	uint64_t content_length, bool chunked);
+void pump_fini(struct pump *pump, struct bufpool *bufs);
+enum pump_result pump_run(struct pump *pump, struct bufpool *bufs) must_check;
+
+#endif

@@ -1,0 +1,288 @@
+/* Byte tunnels: see tunnel.h. */
+#include "proxy/tunnel.h"
+#include "proxy/splice.h"
+
+#include <errno.h>
+
+enum { TRIES_MAX = 3, SHARE_PER_TURN = 16 /* moves of up to a buffer or a pipe */ };
+
+enum flow_result { FLOW_WAITS, FLOW_ENDED, FLOW_SHARE_USED, FLOW_SRC_FAILED, FLOW_DST_FAILED };
+
+/* Tells the other side that this direction is over. */
+static enum flow_result end_flow(struct tunnel_flow *flow)
+{
+	int r = flow->dst->ops->shutdown(flow->dst);
+
+	if (r == -EAGAIN)
+		return FLOW_WAITS;
+	flow->ended = true;
+	return r < 0 && r != -ENOTCONN ? FLOW_DST_FAILED : FLOW_ENDED;
+}
+
+static enum flow_result write_out(struct tunnel_flow *flow)
+{
+	struct iovec iov;
+	ssize_t sent;
+
+	while (buf_len(&flow->buf)) {
+		iov = (struct iovec){buf_head(&flow->buf), buf_len(&flow->buf)};
+		sent = flow->dst->ops->writev(flow->dst, &iov, 1, false);
+		if (sent == -EAGAIN)
+			return FLOW_WAITS;
+		if (sent < 0)
+			return FLOW_DST_FAILED;
+		buf_consume(&flow->buf, (uint32_t)sent);
+	}
+	return FLOW_ENDED;
+}
+
+static enum flow_result copy_flow(struct tunnel_flow *flow, struct proxy_worker *worker)
+{
+	struct bufpool *bufs = &worker->io.bufs;
+	struct stream *src = flow->src;
+	enum flow_result result;
+	ssize_t got;
+	int share;
+
+	for (share = 0; share < SHARE_PER_TURN; share++) {
+		result = write_out(flow);
+		if (result != FLOW_ENDED)
+			return result;
+		if (src->read_ended) {
+			buf_drop(&flow->buf, bufs);
+			return end_flow(flow);
+		}
+		if (!src->can_read && !src->ops->has_pending(src)) {
+			buf_drop(&flow->buf, bufs);
+			return FLOW_WAITS;
+		}
+		if (buf_hold(&flow->buf, bufs, BUF_LARGE) < 0)
+			return FLOW_SRC_FAILED;
+		got = src->ops->read(src, flow->buf.data, flow->buf.size);
+		if (got < 0 && got != -EAGAIN)
+			return FLOW_SRC_FAILED;
+		if (got > 0)
+			flow->buf.end = (uint32_t)got;
+	}
+	return FLOW_SHARE_USED;
+}
+
+static enum flow_result splice_flow(struct tunnel_flow *flow, struct proxy_worker *worker)
+{
+	struct stream *src = flow->src;
+	ssize_t moved;
+	int share;
+
+	if (buf_len(&flow->buf)) /* what was read before the tunnel began */
+		return copy_flow(flow, worker);
+	for (share = 0; share < SHARE_PER_TURN; share++) {
+		while (flow->pipe && flow->pipe->held_bytes) {
+			moved = pipe_drain(flow->pipe, flow->dst);
+			if (moved == -EAGAIN)
+				return FLOW_WAITS;
+			if (moved < 0)
+				return FLOW_DST_FAILED;
+		}
+		if (!src->can_read || src->read_ended) {
+			pipe_put(worker, flow->pipe);
+			flow->pipe = NULL;
+			return src->read_ended ? end_flow(flow) : FLOW_WAITS;
+		}
+		if (!flow->pipe)
+			flow->pipe = pipe_get(worker);
+		if (!flow->pipe)
+			return copy_flow(flow, worker);
+		moved = pipe_fill(flow->pipe, src);
+		if (moved < 0 && moved != -EAGAIN)
+			return FLOW_SRC_FAILED;
+	}
+	return FLOW_SHARE_USED;
+}
+
+static enum flow_result run_flow(struct tunnel *tunnel, struct tunnel_flow *flow)
+{
+	struct proxy_worker *worker = tunnel->conn->worker;
+	int r;
+
+	if (flow->ended)
+		return FLOW_ENDED;
+	r = flow->dst->can_write ? flow->dst->ops->flush(flow->dst) : -EAGAIN;
+	if (r == -EAGAIN)
+		return FLOW_WAITS;
+	if (r < 0)
+		return FLOW_DST_FAILED;
+	return tunnel->splices ? splice_flow(flow, worker) : copy_flow(flow, worker);
+}
+
+/* Which side failed decides the reason: the flow's source or its destination. */
+static bool flow_failed(struct tunnel *tunnel, const struct tunnel_flow *flow,
+	enum flow_result result)
+{
+	bool client_failed;
+
+	if (result != FLOW_SRC_FAILED && result != FLOW_DST_FAILED)
+		return false;
+	client_failed = (result == FLOW_SRC_FAILED) == (flow == &tunnel->to_target);
+	conn_close(tunnel->conn, client_failed ? CLOSE_client_reset : CLOSE_target_closed);
+	return true;
+}
+
+static void tunnel_run(struct tunnel *tunnel)
+{
+	struct conn *conn = tunnel->conn;
+	enum flow_result up, down;
+
+	up = run_flow(tunnel, &tunnel->to_target);
+	if (flow_failed(tunnel, &tunnel->to_target, up))
+		return;
+	down = run_flow(tunnel, &tunnel->to_client);
+	if (flow_failed(tunnel, &tunnel->to_client, down))
+		return;
+	if (tunnel->to_target.ended && tunnel->to_client.ended) {
+		conn_close(conn, CLOSE_done);
+		return;
+	}
+	conn_set_timeout(conn, conn->listener->spec.idle_ms);
+	if (up == FLOW_SHARE_USED || down == FLOW_SHARE_USED)
+		loop_post(conn->worker->io.loop, &tunnel->resume_task);
+}
+
+static void resume(struct task *task)
+{
+	struct tunnel *tunnel = container_of(task, struct tunnel, resume_task);
+
+	tunnel_run(tunnel);
+}
+
+static void go_up(struct tunnel *tunnel)
+{
+	struct stream *front = tunnel->conn->front, *back = tunnel->upstream->stream;
+
+	tunnel->to_target.src = tunnel->to_client.dst = front;
+	tunnel->to_target.dst = tunnel->to_client.src = back;
+	tunnel->splices = front->ops->is_plain && back->ops->is_plain;
+	tunnel->is_up = true;
+	tunnel_run(tunnel);
+}
+
+static void find_target(struct tunnel *tunnel, const struct target *avoid);
+
+static void target_ready(struct upstream *upstream)
+{
+	go_up(upstream->owner);
+}
+
+static void target_failed(struct upstream *upstream, enum close_reason reason)
+{
+	struct tunnel *tunnel = upstream->owner;
+
+	tunnel->upstream = NULL;
+	if (tunnel->is_up || tunnel->tries >= TRIES_MAX)
+		conn_close(tunnel->conn, reason);
+	else
+		find_target(tunnel, upstream->target);
+}
+
+static void target_event(struct upstream *upstream)
+{
+	tunnel_run(upstream->owner);
+}
+
+static const struct upstream_ops upstream_ops = {
+	.ready = target_ready,
+	.failed = target_failed,
+	.event = target_event,
+};
+
+static void find_target(struct tunnel *tunnel, const struct target *avoid)
+{
+	struct conn *conn = tunnel->conn;
+	struct upstream_client client = {
+		.client = &conn->client,
+		.local = &conn->local,
+		.front = conn->front,
+		.front_is_tls = conn->is_tls,
+	};
+	int r;
+
+	do {
+		tunnel->tries++;
+		r = upstream_get(conn->worker, conn->listener->spec.group, avoid, &client,
+			&upstream_ops, tunnel, true, &tunnel->upstream);
+	} while (r < 0 && r != -ENOENT && tunnel->tries < TRIES_MAX);
+	if (r == 0)
+		return;
+	conn_close(conn, r == -ENOENT ? CLOSE_no_target : CLOSE_target_refused);
+}
+
+static struct tunnel *tunnel_new(struct conn *conn)
+{
+	struct tunnel *tunnel = pool_get(&conn->worker->tunnels);
+
+	if (!tunnel)
+		return NULL;
+	*tunnel = (struct tunnel){.conn = conn, .resume_task.run = resume};
+	conn->tunnel = tunnel;
+	conn_change_state(conn, CONN_TUNNEL);
+	return tunnel;
+}
+
+void tunnel_start(struct conn *conn)
+{
+	struct tunnel *tunnel = tunnel_new(conn);
+
+	if (!tunnel) {
+		conn_close(conn, CLOSE_out_of_memory);
+		return;
+	}
+	conn_set_timeout(conn, conn->listener->spec.idle_ms);
+	find_target(tunnel, NULL);
+}
+
+void tunnel_adopt(struct conn *conn, struct upstream *upstream, struct buf *from_client,
+	struct buf *from_target)
+{
+	struct tunnel *tunnel = tunnel_new(conn);
+
+	if (!tunnel) {
+		upstream_put(upstream, UPSTREAM_END_ABORT);
+		conn_close(conn, CLOSE_out_of_memory);
+		return;
+	}
+	tunnel->upstream = upstream;
+	upstream->ops = &upstream_ops;
+	upstream->owner = tunnel;
+	tunnel->to_target.buf = *from_client;
+	tunnel->to_client.buf = *from_target;
+	*from_client = *from_target = (struct buf){0};
+	go_up(tunnel);
+}
+
+void tunnel_front_event(struct tunnel *tunnel)
+{
+	struct stream *front = tunnel->conn->front;
+
+	if (tunnel->is_up)
+		tunnel_run(tunnel);
+	else if (front->peer_ended && !front->can_write)
+		conn_close(tunnel->conn, CLOSE_client_reset);
+}
+
+static void free_memory(struct proxy_worker *worker, struct tunnel_flow *flow)
+{
+	buf_drop(&flow->buf, &worker->io.bufs);
+	pipe_put(worker, flow->pipe);
+}
+
+void tunnel_free(struct tunnel *tunnel)
+{
+	struct proxy_worker *worker = tunnel->conn->worker;
+	bool in_order = tunnel->to_target.ended && tunnel->to_client.ended;
+
+	task_cancel(&tunnel->resume_task);
+	free_memory(worker, &tunnel->to_target);
+	free_memory(worker, &tunnel->to_client);
+	if (tunnel->upstream)
+		upstream_put(tunnel->upstream, in_order ? UPSTREAM_END_CLOSE : UPSTREAM_END_ABORT);
+	pool_put(&worker->tunnels, tunnel);
+}

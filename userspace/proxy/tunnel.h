@@ -1,0 +1,43 @@
+/*
+ * A byte tunnel between a client and a target: `tcp` and `tls` listeners, and HTTP connections
+ * after 101. Each direction ends by itself (half-close). Plain on both sides moves by splice();
+ * otherwise through a buffer that is held only while it has bytes. Owned by one connection.
+ */
+#ifndef SLUICE_PROXY_TUNNEL_H
+#define SLUICE_PROXY_TUNNEL_H
+
+#include "core/buf.h"
+#include "proxy/conn.h"
+#include "proxy/upstream.h"
+
+struct pipe;
+
+struct tunnel_flow {
+	struct stream *src, *dst;
+	struct buf buf;
+	struct pipe *pipe;
+	bool ended; /* src has ended and dst has been told */
+};
+
+struct tunnel {
+	struct conn *conn;
+	struct upstream *upstream; /* NULL before a target was found */
+	struct tunnel_flow to_target, to_client;
+	struct task resume_task; /* the turn's share was used up */
+	bool is_up;
+	bool splices;
+	uint8_t tries;
+};
+
+/* The connection's stream is established: finds a target and starts. */
+void tunnel_start(struct conn *conn);
+/* Takes over a running pair (HTTP 101) with bytes already read from either side; the buffers'
+ * blocks change hands. */
+void tunnel_adopt(struct conn *conn, struct upstream *upstream, struct buf *from_client,
+	struct buf *from_target);
+/* An event on the client's stream. */
+void tunnel_front_event(struct tunnel *tunnel);
+/* Gives back the target's connection and all memory. Called by conn_close. */
+void tunnel_free(struct tunnel *tunnel);
+
+#endif

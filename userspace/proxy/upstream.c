@@ -1,0 +1,332 @@
+/* Connections to targets: see upstream.h. */
+#include "proxy/upstream.h"
+#include "net/proxyproto.h"
+#include "net/socket.h"
+#include "proxy/proxy_out.h"
+#include "tls/stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct target_worker *row_of(const struct upstream *upstream)
+{
+	return &upstream->target->workers[upstream->worker->io.worker];
+}
+
+static void upstream_free(struct task *task)
+{
+	struct upstream *upstream = container_of(task, struct upstream, free_task);
+
+	pool_put(&upstream->worker->upstreams, upstream);
+}
+
+static void upstream_close(struct upstream *upstream, bool abort)
+{
+	uint32_t index = upstream->worker->io.worker;
+
+	if (upstream->state == UPSTREAM_CLOSED)
+		return;
+	if (upstream->state == UPSTREAM_IDLE) {
+		list_del(&upstream->link);
+		row_of(upstream)->n_idle--;
+	} else {
+		atomic_fetch_sub_explicit(&upstream->target->outstanding, 1, memory_order_relaxed);
+	}
+	upstream->state = UPSTREAM_CLOSED;
+	row_of(upstream)->n_open--;
+	list_del(&upstream->all);
+	timer_clear(&upstream->timer);
+	if (upstream->stream) {
+		upstream->stream->ops->close(upstream->stream, abort);
+	} else if (upstream->dial.fd >= 0) {
+		upstream->dial.ready = NULL;
+		close(upstream->dial.fd);
+	}
+	free(upstream->proxy_header);
+	shared_drop(&upstream->target->shared, index);
+	shared_drop(&upstream->group->shared, index);
+	loop_defer(upstream->worker->io.loop, &upstream->free_task);
+}
+
+static void fail(struct upstream *upstream, enum close_reason reason)
+{
+	row_of(upstream)->failures++;
+	upstream->ops->failed(upstream, reason);
+	upstream_close(upstream, true);
+}
+
+static void lend(struct upstream *upstream)
+{
+	upstream->state = UPSTREAM_LENT;
+	timer_clear(&upstream->timer);
+	upstream->ops->ready(upstream);
+}
+
+/* A plain stream's PROXY header: the first bytes; the buffer of a new socket always takes them. */
+static int send_proxy_header(struct upstream *upstream, int fd)
+{
+	ssize_t sent;
+
+	if (!upstream->proxy_header)
+		return 0;
+	sent = send(fd, upstream->proxy_header, upstream->proxy_header_len, MSG_NOSIGNAL);
+	if (sent < 0)
+		return -errno;
+	if (sent != upstream->proxy_header_len)
+		return -EIO;
+	free(upstream->proxy_header);
+	upstream->proxy_header = NULL;
+	return 0;
+}
+
+static void proceed(struct upstream *upstream)
+{
+	struct stream *stream = upstream->stream;
+	int r = stream->ops->handshake(stream);
+
+	if (r == -EAGAIN)
+		return;
+	if (r == 0 && stream->ops->is_plain)
+		r = send_proxy_header(upstream, stream->watch.fd);
+	if (r == -EPROTO)
+		fail(upstream, CLOSE_target_tls_failed);
+	else if (r < 0)
+		fail(upstream, r == -ETIMEDOUT ? CLOSE_target_timeout : CLOSE_target_refused);
+	else
+		lend(upstream);
+}
+
+static void stream_ready(struct watch *watch, uint32_t events)
+{
+	struct stream *stream = stream_of_watch(watch);
+	struct upstream *upstream = stream->owner;
+
+	stream_note_events(stream, events);
+	if (upstream->state == UPSTREAM_LENT)
+		upstream->ops->event(upstream);
+	else if (upstream->state == UPSTREAM_HANDSHAKE)
+		proceed(upstream);
+	else if (stream->can_read)
+		upstream_close(upstream, false); /* idle: it ended, or said something unasked */
+}
+
+static int start_stream(struct upstream *upstream, int fd, bool connecting)
+{
+	const struct group_spec *spec = &upstream->group->spec;
+	char name[ADDR_TEXT_BYTES];
+
+	if (spec->tls)
+		upstream->stream = tls_stream_client(upstream->worker->tls, spec->tls, fd,
+			spec->tls_name ? spec->tls_name
+				       : addr_format_host(&upstream->target->addr, name),
+			connecting);
+	else
+		upstream->stream = plain_stream_new(&upstream->worker->io, fd, connecting);
+	if (!upstream->stream)
+		return -ENOMEM;
+	upstream->stream->owner = upstream;
+	upstream->stream->watch.ready = stream_ready;
+	upstream->state = UPSTREAM_HANDSHAKE;
+	return 0;
+}
+
+/* Connected: the PROXY header goes in the clear, then TLS begins on the same socket. */
+static void dial_ready(struct watch *watch, uint32_t events)
+{
+	struct upstream *upstream = container_of(watch, struct upstream, dial);
+	int fd = watch->fd, error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		error = errno;
+	if (error || send_proxy_header(upstream, fd) < 0) {
+		fail(upstream, CLOSE_target_refused);
+		return;
+	}
+	loop_del(upstream->worker->io.loop, watch);
+	watch->fd = -1;
+	if (start_stream(upstream, fd, false) < 0) {
+		fail(upstream, CLOSE_out_of_memory);
+		return;
+	}
+	proceed(upstream);
+}
+
+static void timed_out(struct timer *timer)
+{
+	struct upstream *upstream = container_of(timer, struct upstream, timer);
+
+	if (upstream->state == UPSTREAM_IDLE)
+		upstream_close(upstream, false);
+	else
+		fail(upstream, CLOSE_target_timeout);
+}
+
+static struct upstream *upstream_new(struct proxy_worker *worker, struct target_group *group,
+	struct target *target, const struct upstream_ops *ops, void *owner)
+{
+	struct upstream *upstream = pool_get(&worker->upstreams);
+
+	if (!upstream)
+		return NULL;
+	*upstream = (struct upstream){
+		.worker = worker,
+		.target = target,
+		.group = group,
+		.dial.fd = -1,
+		.dial.ready = dial_ready,
+		.timer.fire = timed_out,
+		.free_task.run = upstream_free,
+		.ops = ops,
+		.owner = owner,
+		.state = UPSTREAM_DIALING,
+	};
+	shared_hold(&target->shared, worker->io.worker);
+	shared_hold(&group->shared, worker->io.worker);
+	atomic_fetch_add_explicit(&target->outstanding, 1, memory_order_relaxed);
+	list_add_tail(&worker->upstreams_open, &upstream->all);
+	row_of(upstream)->n_open++;
+	row_of(upstream)->connections++;
+	return upstream;
+}
+
+static int dial(struct upstream *upstream, const struct upstream_client *client)
+{
+	const struct group_spec *spec = &upstream->group->spec;
+	int fd, r;
+
+	if (spec->proxy_out != PROXY_OUT_OFF) {
+		r = proxy_out_build(spec->proxy_out, client, &upstream->proxy_header,
+			&upstream->proxy_header_len);
+		if (r < 0)
+			return r;
+	}
+	fd = socket_connect(&upstream->target->addr);
+	if (fd < 0)
+		return fd;
+	timer_set(upstream->worker->io.loop, &upstream->timer, spec->connect_ms);
+	if (!upstream->proxy_header || !spec->tls)
+		return start_stream(upstream, fd, true);
+	upstream->dial.fd = fd;
+	return loop_add(upstream->worker->io.loop, &upstream->dial);
+}
+
+/* A pooled connection that still fits the group's settings and has not ended meanwhile. */
+static struct upstream *take_idle(struct proxy_worker *worker, struct target_group *group,
+	struct target *target)
+{
+	struct target_worker *row = &target->workers[worker->io.worker];
+	struct upstream *upstream;
+
+	while (!list_is_empty(&row->idle)) {
+		upstream = container_of(row->idle.next, struct upstream, link);
+		if (upstream->group->spec.tls == group->spec.tls && !upstream->stream->can_read) {
+			list_del(&upstream->link);
+			row->n_idle--;
+			return upstream;
+		}
+		upstream_close(upstream, false);
+	}
+	return NULL;
+}
+
+static void relend(struct upstream *upstream, struct target_group *group,
+	const struct upstream_ops *ops, void *owner)
+{
+	uint32_t index = upstream->worker->io.worker;
+
+	timer_clear(&upstream->timer);
+	if (upstream->group != group) {
+		shared_hold(&group->shared, index);
+		shared_drop(&upstream->group->shared, index);
+		upstream->group = group;
+	}
+	atomic_fetch_add_explicit(&upstream->target->outstanding, 1, memory_order_relaxed);
+	upstream->ops = ops;
+	upstream->owner = owner;
+	upstream->state = UPSTREAM_LENT;
+	upstream->reused = true;
+}
+
+int upstream_get(struct proxy_worker *worker, struct target_group *group,
+	const struct target *avoid, const struct upstream_client *client,
+	const struct upstream_ops *ops, void *owner, bool fresh, struct upstream **ret_upstream)
+{
+	struct target *target = balance_pick(group, worker->io.worker, avoid);
+	struct upstream *upstream;
+	int r;
+
+	if (!target)
+		return -ENOENT;
+	upstream = fresh ? NULL : take_idle(worker, group, target);
+	if (upstream) {
+		relend(upstream, group, ops, owner);
+		*ret_upstream = upstream;
+		return 0;
+	}
+	upstream = upstream_new(worker, group, target, ops, owner);
+	if (!upstream)
+		return -ENOMEM;
+	r = dial(upstream, client);
+	if (r < 0) {
+		row_of(upstream)->failures++;
+		upstream_close(upstream, true);
+		return r;
+	}
+	*ret_upstream = upstream;
+	return 0;
+}
+
+/* Nothing may have come after the answer: an end, or bytes nobody asked for. */
+static bool is_quiet(struct stream *stream)
+{
+	char byte;
+
+	return !stream->can_read || stream->ops->read(stream, &byte, 1) == -EAGAIN;
+}
+
+void upstream_put(struct upstream *upstream, enum upstream_end end)
+{
+	const struct group_spec *spec = &upstream->group->spec;
+	struct target_worker *row = row_of(upstream);
+
+	if (upstream->state == UPSTREAM_CLOSED)
+		return;
+	if (end != UPSTREAM_END_KEEP || spec->proxy_out != PROXY_OUT_OFF || row->n_idle >= spec->pool_per_worker ||
+		upstream->worker->draining ||
+		atomic_load_explicit(&upstream->target->removed, memory_order_relaxed) ||
+		!is_quiet(upstream->stream)) {
+		upstream_close(upstream, end == UPSTREAM_END_ABORT);
+		return;
+	}
+	atomic_fetch_sub_explicit(&upstream->target->outstanding, 1, memory_order_relaxed);
+	upstream->state = UPSTREAM_IDLE;
+	upstream->owner = NULL;
+	list_add_head(&row->idle, &upstream->link);
+	row->n_idle++;
+	timer_set(upstream->worker->io.loop, &upstream->timer, spec->pool_idle_ms);
+}
+
+void upstream_sweep(struct proxy_worker *worker)
+{
+	struct list *link, *after;
+	struct upstream *upstream;
+
+	list_for_each_safe(link, after, &worker->upstreams_open)
+	{
+		upstream = container_of(link, struct upstream, all);
+		if (!atomic_load_explicit(&upstream->target->removed, memory_order_relaxed))
+			continue;
+		if (upstream->state == UPSTREAM_IDLE)
+			upstream_close(upstream, false);
+		else if (atomic_load_explicit(&upstream->target->expired, memory_order_relaxed))
+			fail(upstream, CLOSE_deregistered);
+	}
+}
+
+void upstream_close_all(struct proxy_worker *worker)
+{
+	while (!list_is_empty(&worker->upstreams_open))
+		upstream_close(container_of(worker->upstreams_open.next, struct upstream, all), false);
+}

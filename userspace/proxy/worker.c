@@ -1,0 +1,47 @@
+/* A worker's own things: see worker.h. */
+#include "proxy/worker.h"
+#include "proxy/conn.h"
+#include "proxy/exchange.h"
+#include "proxy/splice.h"
+#include "proxy/tunnel.h"
+#include "proxy/upstream.h"
+#include "tls/stream.h"
+
+#include <errno.h>
+
+enum { KEEP_CONNS = 4096, KEEP_EXCHANGES = 256, KEEP_TUNNELS = 1024, KEEP_UPSTREAMS = 1024 };
+
+int proxy_worker_init(struct proxy_worker *worker, struct proxy_node *node, uint32_t index)
+{
+	int r;
+
+	*worker = (struct proxy_worker){.node = node};
+	r = iothread_init(&worker->io, index);
+	if (r < 0)
+		return r;
+	worker->tls = tls_thread_new(&worker->io);
+	if (!worker->tls) {
+		iothread_fini(&worker->io);
+		return -ENOMEM;
+	}
+	pool_init(&worker->conns, sizeof(struct conn), KEEP_CONNS);
+	pool_init(&worker->exchanges, exchange_bytes(), KEEP_EXCHANGES);
+	pool_init(&worker->tunnels, sizeof(struct tunnel), KEEP_TUNNELS);
+	pool_init(&worker->upstreams, sizeof(struct upstream), KEEP_UPSTREAMS);
+	list_init(&worker->open);
+	list_init(&worker->upstreams_open);
+	pipes_init(worker);
+	return 0;
+}
+
+void proxy_worker_fini(struct proxy_worker *worker)
+{
+	upstream_close_all(worker);
+	pipes_fini(worker);
+	tls_thread_free(worker->tls);
+	iothread_fini(&worker->io);
+	pool_fini(&worker->conns);
+	pool_fini(&worker->exchanges);
+	pool_fini(&worker->tunnels);
+	pool_fini(&worker->upstreams);
+}

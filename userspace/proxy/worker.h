@@ -1,0 +1,37 @@
+/*
+ * What one worker's thread owns in this room: pools, its open connections, its pipes. Everything
+ * below proxy/frontend gets it by pointer; nothing here is touched by another thread.
+ */
+#ifndef SLUICE_PROXY_WORKER_H
+#define SLUICE_PROXY_WORKER_H
+
+#include "core/list.h"
+#include "net/stream.h"
+#include <stdatomic.h>
+
+struct tls_thread;
+
+/* Limits that hold for the node: shared by all workers, relaxed atomics. */
+struct proxy_node {
+	atomic_uint open cache_aligned;
+	atomic_uint max_connections; /* 0: no limit */
+};
+
+struct proxy_worker {
+	struct iothread io;
+	struct tls_thread *tls;
+	struct proxy_node *node;
+	struct pool conns, exchanges, tunnels, upstreams, pipes;
+	struct list open;      /* struct conn, all of them */
+	struct list upstreams_open; /* struct upstream, all of them */
+	struct list idle_pipes;     /* struct pipe */
+	uint32_t n_idle_pipes;
+	bool draining; /* finish what is under way, keep nothing alive */
+};
+
+int proxy_worker_init(struct proxy_worker *worker, struct proxy_node *node, uint32_t index)
+	must_check;
+/* Every connection must be closed (conn_close_all) and a turn have passed. */
+void proxy_worker_fini(struct proxy_worker *worker);
+
+#endif
