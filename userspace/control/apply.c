@@ -1,0 +1,418 @@
+/* Putting a generation in force: see apply.h. */
+#define LOG_MODULE "apply"
+#include "control/apply.h"
+#include "control/build_parts.h"
+#include "control/ids.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "dataplane/dp_backends.h"
+#include "dataplane/dp_deny.h"
+#include "dataplane/dp_listeners.h"
+#include "dataplane/dp_reuseport.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct sockaddr_storage storage_of(const union addr *addr)
+{
+	struct sockaddr_storage storage = {0};
+
+	memcpy(&storage, addr, addr_len(addr));
+	return storage;
+}
+
+static uint32_t count_sockets(const struct build *build)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < build->n_listeners; i++)
+		n += build->built[i].n_sockets;
+	return n;
+}
+
+static int set_listeners(struct daemon *daemon, const struct build *build, struct err *err)
+{
+	const struct config_source_limit *source = &build->config->limits.source;
+	struct dp_listener *rows = mem_zalloc((count_sockets(build) + 1) * sizeof(*rows));
+	const struct config_listener *wanted;
+	const struct listener_socket *sock;
+	uint32_t i, at, n = 0;
+	int r;
+
+	for (i = 0; i < build->n_listeners; i++) {
+		wanted = &build->config->listeners[i];
+		for (at = 0; at < build->built[i].n_sockets; at++) {
+			sock = build->built[i].sockets[at];
+			rows[n++] = (struct dp_listener){
+				.id = sock->id,
+				.name = wanted->name,
+				.address = storage_of(&sock->addr),
+				.protocol = IPPROTO_TCP,
+				.per_source = {source->packets_per_second, source->burst},
+				.packets = {wanted->limits.packets_per_second, 0},
+			};
+		}
+	}
+	r = dp_listeners_set(daemon->dataplane, rows, n, err);
+	free(rows);
+	return r;
+}
+
+static int set_deny(struct daemon *daemon, const struct build *build, struct err *err)
+{
+	const struct config *config = build->config;
+	struct dp_prefix *prefixes = mem_zalloc((config->deny_count + 1) * sizeof(*prefixes));
+	uint32_t i;
+	int r;
+
+	for (i = 0; i < config->deny_count; i++) {
+		memcpy(prefixes[i].addr, config->deny[i].ip, 16);
+		prefixes[i].length_bits = (uint8_t)config->deny[i].len_bits;
+		prefixes[i].v6 = config->deny[i].family == AF_INET6;
+	}
+	r = dp_deny_set(daemon->dataplane, prefixes, config->deny_count, err);
+	free(prefixes);
+	return r;
+}
+
+static int set_sockets(struct daemon *daemon, const struct build *build, struct err *err)
+{
+	const struct listener_socket *sock;
+	uint32_t i, at, worker;
+	int r;
+
+	for (i = 0; i < build->n_listeners; i++)
+		for (at = 0; at < build->built[i].n_sockets; at++) {
+			sock = build->built[i].sockets[at];
+			for (worker = 0; worker < sock->n_fds; worker++) {
+				r = dp_reuseport_add(daemon->dataplane, sock->id, worker,
+					sock->fds[worker], err);
+				if (r < 0)
+					return r;
+			}
+		}
+	return 0;
+}
+
+size_t apply_interfaces(const struct config_xdp *xdp,
+	struct dataplane_interface_spec ret_specs[DATAPLANE_MAX_INTERFACES])
+{
+	static const enum dataplane_mode modes[] = {
+		[CONFIG_XDP_AUTO] = DATAPLANE_AUTO,
+		[CONFIG_XDP_NATIVE] = DATAPLANE_NATIVE,
+		[CONFIG_XDP_GENERIC] = DATAPLANE_GENERIC,
+		[CONFIG_XDP_OFF] = DATAPLANE_NONE,
+	};
+	uint32_t i;
+
+	for (i = 0; i < xdp->interfaces_count && i < DATAPLANE_MAX_INTERFACES; i++)
+		ret_specs[i] =
+			(struct dataplane_interface_spec){xdp->interfaces[i], modes[xdp->mode]};
+	return i;
+}
+
+static int set_dataplane(struct daemon *daemon, const struct build *build, struct err *err)
+{
+	int r = set_listeners(daemon, build, err);
+
+	if (r == 0)
+		r = set_deny(daemon, build, err);
+	if (r == 0)
+		r = set_sockets(daemon, build, err);
+	return r;
+}
+
+/* --- target groups and targets in the maps */
+
+static void count_states(const struct built_group *group, struct dp_group *ret_row)
+{
+	const struct health_state *state;
+	uint32_t i;
+
+	for (i = 0; i < group->n_targets; i++) {
+		state = health_get(group->targets[i]);
+		ret_row->state_counts[state ? state->state : BACKEND_UNUSED]++;
+	}
+}
+
+static void show_group(struct daemon *daemon, uint32_t index)
+{
+	const struct config_target_group *config = &daemon->build->config->target_groups[index];
+	static const enum group_protocol protocols[] = {
+		[CONFIG_HTTP] = GROUP_HTTP,
+		[CONFIG_HTTPS] = GROUP_HTTPS,
+		[CONFIG_TLS] = GROUP_TLS,
+		[CONFIG_TCP] = GROUP_TCP,
+	};
+	struct dp_group row = {
+		.id = index,
+		.name = config->name,
+		.protocol = protocols[config->protocol],
+		.algorithm = config->algorithm == CONFIG_ROUND_ROBIN ? GROUP_ROUND_ROBIN
+								     : GROUP_LEAST_OUTSTANDING,
+	};
+	struct err err;
+
+	count_states(&daemon->build->groups[index], &row);
+	if (dp_group_set(daemon->dataplane, &row, &err) < 0)
+		log_warn("target group %s is not in the map: %s", config->name, err.text);
+}
+
+static uint32_t group_index(const struct daemon *daemon, const struct target *target)
+{
+	const struct config *config = daemon->build->config;
+	uint32_t i;
+
+	for (i = 0; i < config->target_groups_count; i++)
+		if (strcmp(config->target_groups[i].name, target->group_name) == 0)
+			return i;
+	return UINT32_MAX;
+}
+
+static uint32_t weight_of(const struct daemon *daemon, uint32_t group, const struct target *target)
+{
+	const struct built_group *built = &daemon->build->groups[group];
+	uint32_t i;
+
+	for (i = 0; i < built->group->spec.n_members; i++)
+		if (built->group->spec.members[i].target == target)
+			return built->group->spec.members[i].weight;
+	return 0;
+}
+
+static void show_target(struct daemon *daemon, const struct target *target,
+	const struct health_state *state)
+{
+	uint32_t group = group_index(daemon, target);
+	struct dp_backend row = {
+		.id = target->id,
+		.group_id = group,
+		.group = target->group_name,
+		.address = storage_of(&target->addr),
+		.weight = group == UINT32_MAX ? 0 : weight_of(daemon, group, target),
+		.state = state->state,
+		.reason = state->reason,
+		.successes = state->successes,
+		.failures = state->failures,
+		.latency_us = state->latency_us,
+		.last_change_unix_s = (uint64_t)state->changed_unix_s,
+		.checks = state->checks,
+		.checks_failed = state->checks_failed,
+	};
+	struct err err;
+
+	if (dp_backend_set(daemon->dataplane, &row, &err) < 0)
+		log_warn("target %s/%s is not in the map: %s", target->group_name, target->name,
+			err.text);
+}
+
+void apply_health(void *arg, const struct target *target, const struct health_state *state,
+	bool changed)
+{
+	struct daemon *daemon = arg;
+	uint32_t group;
+
+	show_target(daemon, target, state);
+	if (!changed)
+		return;
+	group = group_index(daemon, target);
+	if (group != UINT32_MAX)
+		show_group(daemon, group);
+	log_info("target %s/%s is %s: %s%s%s", target->group_name, target->name,
+		dp_backend_state_name(state->state), dp_backend_reason_name(state->reason),
+		*state->detail ? ", " : "", state->detail);
+}
+
+static void set_health(struct daemon *daemon)
+{
+	const struct build *build = daemon->build;
+	struct health_target *targets;
+	uint32_t group, i, n = 0;
+
+	for (group = 0; group < build->config->target_groups_count; group++)
+		n += build->groups[group].n_targets;
+	targets = mem_zalloc((n + 1) * sizeof(*targets));
+	n = 0;
+	for (group = 0; group < build->config->target_groups_count; group++)
+		for (i = 0; i < build->groups[group].n_targets; i++)
+			targets[n++] = (struct health_target){
+				build->groups[group].targets[i], build->groups[group].check};
+	health_set(daemon->health, targets, n);
+	free(targets);
+}
+
+/* Rows of targets that are gone leave the maps; weights and names are brought up to date. */
+static void show_all(struct daemon *daemon)
+{
+	const struct build *build = daemon->build;
+	uint32_t group, i;
+
+	for (group = 0; group < build->config->target_groups_count; group++) {
+		for (i = 0; i < build->groups[group].n_targets; i++)
+			show_target(daemon, build->groups[group].targets[i],
+				health_get(build->groups[group].targets[i]));
+		show_group(daemon, group);
+	}
+}
+
+/* After a start with adopted maps, and after each reload. */
+static void retain_rows(struct daemon *daemon)
+{
+	const struct build *build = daemon->build;
+	uint32_t *ids = mem_zalloc((SLUICE_MAX_BACKENDS + SLUICE_MAX_GROUPS) * sizeof(*ids));
+	uint32_t group, i, n = 0;
+	struct list *link;
+	struct err err;
+
+	for (group = 0; group < build->config->target_groups_count; group++)
+		for (i = 0; i < build->groups[group].n_targets; i++)
+			ids[n++] = build->groups[group].targets[i]->id;
+	list_for_each(link, &daemon->departing)
+		ids[n++] = container_of(link, struct departing, link)->target->id;
+	if (dp_backends_retain(daemon->dataplane, ids, n, &err) < 0)
+		log_warn("old rows stay in the backends map: %s", err.text);
+	for (i = 0; i < build->config->target_groups_count; i++)
+		ids[i] = i;
+	if (dp_groups_retain(daemon->dataplane, ids, i, &err) < 0)
+		log_warn("old rows stay in the target_groups map: %s", err.text);
+	free(ids);
+}
+
+/* --- targets that leave */
+
+static void depart(struct daemon *daemon, struct target *target, uint32_t delay_ms)
+{
+	struct departing *departing = mem_zalloc(sizeof(*departing));
+	struct health_state state = {
+		.state = BACKEND_DRAINING,
+		.reason = WHY_DEREGISTRATION_IN_PROGRESS,
+		.changed_unix_s = clock_unix_s(),
+	};
+
+	shared_get(&target->shared);
+	departing->target = target;
+	departing->since_unix_s = state.changed_unix_s;
+	departing->expires_mono_ms = loop_now_ms(daemon->io.loop) + delay_ms;
+	list_add_tail(&daemon->departing, &departing->link);
+	atomic_store(&target->removed, true);
+	show_target(daemon, target, &state);
+	log_info("target %s/%s is draining", target->group_name, target->name);
+}
+
+static void depart_missing(struct daemon *daemon, const struct build *old)
+{
+	uint32_t group, i;
+
+	for (group = 0; group < old->config->target_groups_count; group++)
+		for (i = 0; i < old->groups[group].n_targets; i++)
+			if (!build_has_target(daemon->build, old->groups[group].targets[i]))
+				depart(daemon, old->groups[group].targets[i],
+					old->config->target_groups[group].deregistration_delay_ms);
+}
+
+static void departing_end(struct daemon *daemon, struct departing *departing)
+{
+	struct target *target = departing->target;
+	struct err err;
+
+	if (dp_backend_del(daemon->dataplane, target->id, &err) < 0)
+		log_warn("target %s/%s stays in the map: %s", target->group_name, target->name,
+			err.text);
+	log_info("target %s/%s is gone", target->group_name, target->name);
+	ids_put(daemon->env.target_ids, target->id);
+	list_del(&departing->link);
+	target_put(target);
+	free(departing);
+}
+
+void departing_tick(struct daemon *daemon)
+{
+	struct departing *departing;
+	struct list *link, *after;
+	uint32_t i;
+
+	list_for_each_safe(link, after, &daemon->departing)
+	{
+		departing = container_of(link, struct departing, link);
+		if (atomic_load(&departing->target->outstanding) == 0) {
+			departing_end(daemon, departing);
+			continue;
+		}
+		if (loop_now_ms(daemon->io.loop) < departing->expires_mono_ms)
+			continue;
+		atomic_store(&departing->target->expired, true);
+		for (i = 0; i < daemon->env.n_workers; i++)
+			worker_tell_sweep(&daemon->workers[i]);
+	}
+}
+
+void departing_free_all(struct daemon *daemon)
+{
+	while (!list_is_empty(&daemon->departing))
+		departing_end(daemon,
+			container_of(daemon->departing.next, struct departing, link));
+}
+
+/* --- the exchange itself */
+
+struct retired {
+	struct job job;
+	struct build *build;
+};
+
+static void wait_for_workers(struct job *job)
+{
+	snapshot_wait();
+}
+
+static void free_retired(struct job *job)
+{
+	struct retired *retired = container_of(job, struct retired, job);
+
+	build_free(retired->build);
+	free(retired);
+}
+
+static void retire(struct daemon *daemon, struct build *build)
+{
+	struct retired *retired = mem_zalloc(sizeof(*retired));
+
+	retired->build = build;
+	retired->job.run = wait_for_workers;
+	retired->job.done = free_retired;
+	loader_submit(daemon->loader, &retired->job);
+}
+
+int apply_build(struct daemon *daemon, struct build *build, struct err *err)
+{
+	struct build *old = daemon->build;
+	struct err undo;
+	uint32_t i;
+	int r;
+
+	r = set_dataplane(daemon, build, err);
+	if (r < 0) {
+		if (old && set_dataplane(daemon, old, &undo) < 0)
+			log_error("the packet plane could not be put back: %s", undo.text);
+		return r;
+	}
+	atomic_store(&daemon->node.max_connections, build->config->limits.connections);
+	log_level_set((enum log_level)build->config->log.level);
+	daemon->build = build;
+	if (snapshot_publish(&daemon->root, build) != old)
+		abort();
+	if (old)
+		depart_missing(daemon, old);
+	set_health(daemon);
+	show_all(daemon);
+	retain_rows(daemon);
+	for (i = 0; i < daemon->env.n_workers; i++)
+		worker_wake(&daemon->workers[i]);
+	if (old) {
+		build_release_ids(old, build, &daemon->env, false);
+		retire(daemon, old);
+	}
+	return 0;
+}

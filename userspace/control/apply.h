@@ -1,0 +1,28 @@
+/*
+ * Putting a generation in force: packet plane, workers, health checks, departing targets. Control
+ * thread only, but for the reading and building of a reload, which the loader thread does.
+ */
+#ifndef SLUICE_CONTROL_APPLY_H
+#define SLUICE_CONTROL_APPLY_H
+
+#include "control/daemon.h"
+
+/* Puts `build` in force; the one before goes once no worker sees it. 0, or -errno: the packet
+ * plane refused it and nothing has changed (build stays the caller's). */
+int apply_build(struct daemon *daemon, struct build *build, struct err *err) must_check;
+
+/* Where XDP is wanted, for the packet plane. Returns how many. */
+size_t apply_interfaces(const struct config_xdp *xdp,
+	struct dataplane_interface_spec ret_specs[DATAPLANE_MAX_INTERFACES]);
+
+/* Reads the configuration again. `reply` (may be NULL) is finished when it is done. */
+void reload_start(struct daemon *daemon, struct admin_reply *reply, bool dry_run);
+
+/* Once a second: ends targets whose time is over. */
+void departing_tick(struct daemon *daemon);
+void departing_free_all(struct daemon *daemon);
+
+/* health_notify: the result of a check goes to the maps and, if the state changed, to the log. */
+health_notify apply_health;
+
+#endif

@@ -1,0 +1,176 @@
+/* Generations: see build.h. */
+#include "control/build_parts.h"
+#include "control/ids.h"
+#include "core/clock.h"
+#include "core/mem.h"
+#include "tls/cert.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+void file_identity_read(const char *path, struct file_identity *ret_identity)
+{
+	struct stat facts;
+
+	memset(ret_identity, 0, sizeof(*ret_identity));
+	if (!path || stat(path, &facts) < 0)
+		return;
+	ret_identity->mtime = facts.st_mtim;
+	ret_identity->inode = facts.st_ino;
+	ret_identity->size = facts.st_size;
+}
+
+bool file_identity_eq(const struct file_identity *a, const struct file_identity *b)
+{
+	return a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec &&
+	       a->inode == b->inode && a->size == b->size;
+}
+
+bool text_eq(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+char *text_copy(const char *text)
+{
+	return text ? mem_strdup(text) : NULL;
+}
+
+union addr addr_of_config(const struct config_address *address)
+{
+	union addr addr = {0};
+
+	addr.any.sa_family = address->family;
+	if (address->family == AF_INET6)
+		memcpy(&addr.v6.sin6_addr, address->ip, 16);
+	else
+		memcpy(&addr.v4.sin_addr, address->ip, 4);
+	addr_port_set(&addr, address->port);
+	return addr;
+}
+
+const struct built_group *before_group(const struct building *building, const char *name)
+{
+	const struct build *before = building->before;
+	uint32_t i;
+
+	for (i = 0; before && i < before->config->target_groups_count; i++)
+		if (strcmp(before->config->target_groups[i].name, name) == 0)
+			return &before->groups[i];
+	return NULL;
+}
+
+const struct built_listener *before_listener(const struct building *building, const char *name)
+{
+	const struct build *before = building->before;
+	uint32_t i;
+
+	for (i = 0; before && i < before->config->listeners_count; i++)
+		if (strcmp(before->config->listeners[i].name, name) == 0)
+			return &before->built[i];
+	return NULL;
+}
+
+static void certs_free(struct build *build)
+{
+	uint32_t i;
+
+	for (i = 0; build->certs && i < build->config->certificates_count; i++)
+		if (build->certs[i].cert)
+			cert_put(build->certs[i].cert);
+	free(build->certs);
+}
+
+void build_free(struct build *build)
+{
+	uint32_t i;
+
+	if (!build)
+		return;
+	for (i = 0; build->built && i < build->config->listeners_count; i++)
+		built_listener_fini(&build->built[i]);
+	for (i = 0; build->groups && i < build->config->target_groups_count; i++)
+		built_group_fini(&build->groups[i]);
+	certs_free(build);
+	free(build->built);
+	free(build->groups);
+	free(build->listeners);
+	config_free(build->config);
+	free(build);
+}
+
+bool build_has_target(const struct build *build, const struct target *target)
+{
+	uint32_t group, i;
+
+	for (group = 0; build && group < build->config->target_groups_count; group++) {
+		if (strcmp(build->config->target_groups[group].name, target->group_name) != 0)
+			continue;
+		for (i = 0; i < build->groups[group].n_targets; i++)
+			if (build->groups[group].targets[i] == target)
+				return true;
+	}
+	return false;
+}
+
+static bool has_socket(const struct build *build, const struct listener_socket *sock)
+{
+	uint32_t listener, i;
+
+	for (listener = 0; build && listener < build->config->listeners_count; listener++)
+		for (i = 0; i < build->built[listener].n_sockets; i++)
+			if (build->built[listener].sockets[i] == sock)
+				return true;
+	return false;
+}
+
+void build_release_ids(const struct build *build, const struct build *other,
+	const struct build_env *env, bool targets)
+{
+	const struct built_listener *listener;
+	const struct built_group *group;
+	uint32_t i, n;
+
+	for (n = 0; build->built && n < build->config->listeners_count; n++) {
+		listener = &build->built[n];
+		for (i = 0; i < listener->n_sockets; i++)
+			if (!has_socket(other, listener->sockets[i]))
+				ids_put(env->socket_ids, listener->sockets[i]->id);
+	}
+	for (n = 0; targets && build->groups && n < build->config->target_groups_count; n++) {
+		group = &build->groups[n];
+		for (i = 0; i < group->n_targets; i++)
+			if (!build_has_target(other, group->targets[i]))
+				ids_put(env->target_ids, group->targets[i]->id);
+	}
+}
+
+int build_new(const struct build_env *env, const struct build *before, struct config *config,
+	struct build **ret_build, struct config_errors *errors)
+{
+	struct build *build = mem_zalloc(sizeof(*build));
+	struct building building = {env, before, build, errors};
+	uint32_t found_before = config_errors_total(errors), i;
+
+	build->config = config;
+	build->generation = before ? before->generation + 1 : 1;
+	build->loaded_unix_s = clock_unix_s();
+	build_certs(&building);
+	build_groups(&building);
+	/* Sockets are bound last: nothing else can fail then. */
+	if (config_errors_total(errors) == found_before)
+		build_listeners(&building);
+	if (config_errors_total(errors) != found_before) {
+		build_release_ids(build, before, env, true);
+		build_free(build);
+		return -EINVAL;
+	}
+	build->n_listeners = config->listeners_count;
+	build->listeners = mem_zalloc(build->n_listeners * sizeof(*build->listeners));
+	for (i = 0; i < build->n_listeners; i++)
+		build->listeners[i] = build->built[i].listener;
+	*ret_build = build;
+	return 0;
+}

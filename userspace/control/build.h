@@ -1,0 +1,80 @@
+/*
+ * A generation: everything that one configuration says, as objects of the rooms. build_new() makes
+ * it aside, taking over from the generation before whatever is the same (sockets, targets with
+ * their health and pools, statistics, certificates whose files are unchanged, TLS contexts), and
+ * touches nothing that is in use: if it fails, nothing has happened. Made on the loader thread,
+ * published and read by the control thread, seen by workers as a snapshot (listeners only).
+ */
+#ifndef SLUICE_CONTROL_BUILD_H
+#define SLUICE_CONTROL_BUILD_H
+
+#include "control/config.h"
+#include "proxy/health.h"
+#include "proxy/listener.h"
+#include <sys/stat.h>
+
+struct cert;
+struct ids;
+struct tls_client;
+struct tls_server;
+struct tls_tickets;
+
+/* Tells whether a file is another than it was. */
+struct file_identity {
+	struct timespec mtime;
+	ino_t inode;
+	off_t size;
+};
+
+struct built_cert {
+	struct cert *cert;
+	struct file_identity cert_file, key_file;
+};
+
+struct built_group {
+	struct target_group *group;
+	struct tls_client *tls; /* of the group; NULL: plain */
+	struct file_identity ca_file;
+	struct check_spec *check;
+	struct target **targets; /* as configured; counted */
+	uint32_t n_targets;
+};
+
+struct built_listener {
+	struct listener *listener;
+	struct tls_server *tls;
+	struct listener_socket **sockets; /* counted */
+	uint32_t n_sockets;
+};
+
+struct build {
+	struct listener **listeners; /* what workers read: begins the structure they see */
+	uint32_t n_listeners;
+	uint64_t generation;
+	int64_t loaded_unix_s;
+	struct config *config;
+	struct built_cert *certs;        /* as config->certificates */
+	struct built_group *groups;      /* as config->target_groups */
+	struct built_listener *built;    /* as config->listeners */
+};
+
+/* What outlives generations. */
+struct build_env {
+	uint32_t n_workers;
+	struct tls_tickets *tickets;
+	struct ids *target_ids, *socket_ids; /* rows of the packet plane */
+};
+
+/* Takes over `config` (also when it fails: then it is freed). `before` may be NULL. 0, or
+ * -EINVAL with the reasons in `errors`. */
+int build_new(const struct build_env *env, const struct build *before, struct config *config,
+	struct build **ret_build, struct config_errors *errors) must_check;
+/* Gives back everything it holds. NULL is ignored. */
+void build_free(struct build *build);
+/* Frees the rows of the sockets (and, with `targets`, of the targets) that are in `build` but not
+ * in `other` (NULL: none is). */
+void build_release_ids(const struct build *build, const struct build *other,
+	const struct build_env *env, bool targets);
+bool build_has_target(const struct build *build, const struct target *target);
+
+#endif

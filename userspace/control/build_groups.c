@@ -1,0 +1,259 @@
+/* Certificates, targets and target groups of a generation: see build.h. */
+#define LOG_MODULE "config"
+#include "control/build_parts.h"
+#include "control/ids.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "tls/cert.h"
+#include "tls/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATH_BYTES = 256 };
+
+static struct cert *unchanged_cert(const struct building *building,
+	const struct config_certificate *wanted, const struct built_cert *now)
+{
+	const struct build *before = building->before;
+	const struct config_certificate *old;
+	uint32_t i;
+
+	for (i = 0; before && i < before->config->certificates_count; i++) {
+		old = &before->config->certificates[i];
+		if (strcmp(old->name, wanted->name) == 0 &&
+			strcmp(old->cert_path, wanted->cert_path) == 0 &&
+			text_eq(old->key_path, wanted->key_path) &&
+			file_identity_eq(&before->certs[i].cert_file, &now->cert_file) &&
+			file_identity_eq(&before->certs[i].key_file, &now->key_file))
+			return cert_get(before->certs[i].cert);
+	}
+	return NULL;
+}
+
+static void build_cert(struct building *building, const struct config_certificate *wanted,
+	struct built_cert *ret_cert)
+{
+	const struct config *config = building->build->config;
+	struct cert_spec spec = {
+		.name = wanted->name,
+		.cert_path = wanted->cert_path,
+		.key_path = wanted->key_path,
+		.password_path = wanted->key_password_path,
+	};
+	char path[PATH_BYTES];
+	struct err err;
+
+	file_identity_read(wanted->cert_path, &ret_cert->cert_file);
+	file_identity_read(wanted->key_path, &ret_cert->key_file);
+	ret_cert->cert = unchanged_cert(building, wanted, ret_cert);
+	if (ret_cert->cert)
+		return;
+	if (cert_load(&spec, &ret_cert->cert, &err) < 0) {
+		snprintf(path, sizeof(path), "certificates[%s]", wanted->name);
+		config_errors_add(building->errors,
+			config_mark(config, &wanted->cert_path, wanted->mark), path, "%s", err.text);
+		return;
+	}
+	if (cert_warning(ret_cert->cert, clock_unix_s(), &err))
+		log_warn("%s", err.text);
+}
+
+void build_certs(struct building *building)
+{
+	const struct config *config = building->build->config;
+	uint32_t i;
+
+	building->build->certs =
+		mem_zalloc(config->certificates_count * sizeof(struct built_cert));
+	for (i = 0; i < config->certificates_count; i++)
+		build_cert(building, &config->certificates[i], &building->build->certs[i]);
+}
+
+static bool is_tls(const struct config_target_group *wanted)
+{
+	return wanted->protocol == CONFIG_HTTPS || wanted->protocol == CONFIG_TLS;
+}
+
+static struct tls_client *client_new(struct building *building,
+	const struct config_target_group *wanted, bool verify, const char *server_name)
+{
+	static const char *const http1[] = {"http/1.1"};
+	struct tls_client_spec spec = {
+		.name = wanted->name,
+		.verify = verify,
+		.ca_path = wanted->tls.ca_path,
+		.server_name = server_name,
+		.alpn = http1,
+		.n_alpn = wanted->protocol == CONFIG_HTTPS,
+		.n_workers = building->env->n_workers + 1, /* the control thread's checks */
+	};
+	struct tls_client *client;
+	char path[PATH_BYTES];
+	struct err err;
+
+	if (tls_client_new(&spec, &client, &err) == 0)
+		return client;
+	snprintf(path, sizeof(path), "target_groups[%s].tls", wanted->name);
+	config_errors_add(building->errors,
+		config_mark(building->build->config, &wanted->tls.ca_path, wanted->mark), path, "%s",
+		err.text);
+	return NULL;
+}
+
+static void build_group_tls(struct building *building, const struct config_target_group *wanted,
+	struct built_group *group)
+{
+	const struct built_group *old = before_group(building, wanted->name);
+	const struct config_target_group *old_config;
+
+	if (!is_tls(wanted))
+		return;
+	file_identity_read(wanted->tls.ca_path, &group->ca_file);
+	if (old && old->tls) {
+		old_config = &building->before->config->target_groups[old - building->before->groups];
+		if (old_config->protocol == wanted->protocol &&
+			old_config->tls.verify == wanted->tls.verify &&
+			text_eq(old_config->tls.ca_path, wanted->tls.ca_path) &&
+			text_eq(old_config->tls.server_name, wanted->tls.server_name) &&
+			file_identity_eq(&old->ca_file, &group->ca_file)) {
+			group->tls = tls_client_get(old->tls);
+			return;
+		}
+	}
+	group->tls = client_new(building, wanted, wanted->tls.verify, wanted->tls.server_name);
+}
+
+static struct target *same_target(const struct built_group *old, const union addr *addr,
+	const char *name)
+{
+	uint32_t i;
+
+	for (i = 0; old && i < old->n_targets; i++)
+		if (addr_eq(&old->targets[i]->addr, addr) &&
+			strcmp(old->targets[i]->name, name) == 0)
+			return old->targets[i];
+	return NULL;
+}
+
+static struct target *build_target(struct building *building,
+	const struct config_target_group *group, const struct config_target *wanted)
+{
+	const struct built_group *old = before_group(building, group->name);
+	union addr addr = addr_of_config(&wanted->address);
+	char text[ADDR_TEXT_BYTES], path[PATH_BYTES];
+	const char *name = wanted->name ? wanted->name : addr_format(&addr, text);
+	struct target *target = same_target(old, &addr, name);
+	uint32_t id;
+
+	if (target) {
+		shared_get(&target->shared);
+		return target;
+	}
+	if (ids_get(building->env->target_ids, &id) < 0) {
+		snprintf(path, sizeof(path), "target_groups[%s].targets", group->name);
+		config_errors_add(building->errors, wanted->mark, path,
+			"too many targets on this node");
+		return NULL;
+	}
+	return target_new(group->name, name, &addr, id, building->env->n_workers);
+}
+
+static void build_check(struct building *building, const struct config_target_group *wanted,
+	struct built_group *group)
+{
+	const struct config_health_check *check = &wanted->health_check;
+	bool tls = check->protocol == CONFIG_CHECK_TLS || check->protocol == CONFIG_CHECK_HTTPS;
+	const char *tls_name =
+		check->tls.server_name ? check->tls.server_name : wanted->tls.server_name;
+	struct check_spec spec = {
+		.protocol = (enum check_protocol)check->protocol,
+		.port = (uint16_t)check->port,
+		.path = text_copy(check->path),
+		.host = text_copy(check->host),
+		.tls_name = text_copy(tls_name),
+		.proxy_out = check->port ? PROXY_OUT_OFF : (enum proxy_out)wanted->proxy_protocol,
+		.n_ranges = check->matcher.count,
+		.interval_ms = check->interval_ms,
+		.timeout_ms = check->timeout_ms,
+		.jitter_percent = check->jitter_percent,
+		.rise = check->rise,
+		.fall = check->fall,
+	};
+	uint32_t i;
+
+	for (i = 0; i < spec.n_ranges && i < CHECK_RANGES_MAX; i++)
+		spec.ranges[i] = (struct status_range){
+			check->matcher.range[i].first, check->matcher.range[i].last};
+	if (tls)
+		spec.tls = client_new(building, wanted, check->tls.verify, tls_name);
+	group->check = check_spec_new(&spec);
+}
+
+static void build_group(struct building *building, const struct config_target_group *wanted,
+	struct built_group *group)
+{
+	struct target_member *members =
+		mem_zalloc((wanted->targets_count + 1) * sizeof(*members));
+	struct group_spec spec = {
+		.name = wanted->name,
+		.forwarding = wanted->protocol == CONFIG_HTTP || wanted->protocol == CONFIG_HTTPS
+				      ? FORWARD_HTTP
+				      : FORWARD_TUNNEL,
+		.algorithm = (enum balance_algorithm)wanted->algorithm,
+		.fail_open = wanted->fail_open,
+		.proxy_out = (enum proxy_out)wanted->proxy_protocol,
+		.tls_name = wanted->tls.server_name,
+		.connect_ms = wanted->timeouts.connect_ms,
+		.response_ms = wanted->timeouts.response_ms,
+		.idle_ms = wanted->timeouts.idle_ms,
+		.pool_per_worker = wanted->pool.idle_per_worker,
+		.pool_idle_ms = wanted->pool.idle_timeout_ms,
+		.members = members,
+		.n_workers = building->env->n_workers,
+	};
+	struct target *target;
+	uint32_t i;
+
+	build_group_tls(building, wanted, group);
+	spec.tls = group->tls;
+	group->targets = mem_zalloc((wanted->targets_count + 1) * sizeof(*group->targets));
+	for (i = 0; i < wanted->targets_count; i++) {
+		target = build_target(building, wanted, &wanted->targets[i]);
+		if (!target)
+			continue;
+		members[spec.n_members++] = (struct target_member){target, wanted->targets[i].weight};
+		group->targets[group->n_targets++] = target;
+	}
+	build_check(building, wanted, group);
+	group->group = target_group_new(&spec);
+	free(members);
+}
+
+void build_groups(struct building *building)
+{
+	const struct config *config = building->build->config;
+	uint32_t i;
+
+	building->build->groups =
+		mem_zalloc(config->target_groups_count * sizeof(struct built_group));
+	for (i = 0; i < config->target_groups_count; i++)
+		build_group(building, &config->target_groups[i], &building->build->groups[i]);
+}
+
+void built_group_fini(struct built_group *group)
+{
+	uint32_t i;
+
+	for (i = 0; i < group->n_targets; i++)
+		target_put(group->targets[i]);
+	free(group->targets);
+	if (group->group)
+		target_group_put(group->group);
+	if (group->check)
+		shared_put(&group->check->shared);
+	if (group->tls)
+		tls_client_put(group->tls);
+}

@@ -1,0 +1,224 @@
+/* Listeners of a generation, with their sockets and TLS contexts: see build.h. */
+#include "control/build_parts.h"
+#include "control/ids.h"
+#include "core/mem.h"
+#include "tls/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATH_BYTES = 256 };
+
+static void refuse(struct building *building, const struct config_listener *wanted,
+	const char *setting, const struct err *err)
+{
+	char path[PATH_BYTES];
+
+	snprintf(path, sizeof(path), "listeners[%s].%s", wanted->name, setting);
+	config_errors_add(building->errors, wanted->mark, path, "%s", err->text);
+}
+
+static const struct config_listener *before_config(const struct building *building,
+	const struct built_listener *old)
+{
+	return &building->before->config->listeners[old - building->before->built];
+}
+
+/* The certificate objects that a listener names, in its order. */
+static struct cert **certs_of(const struct build *build, const struct config_listener *wanted)
+{
+	struct cert **certs = mem_zalloc((wanted->certificates_count + 1) * sizeof(*certs));
+	uint32_t i;
+
+	for (i = 0; i < wanted->certificates_count; i++)
+		certs[i] = build->certs[wanted->certificates[i] - build->config->certificates].cert;
+	return certs;
+}
+
+static bool same_texts(char *const *a, uint32_t n_a, char *const *b, uint32_t n_b)
+{
+	uint32_t i;
+
+	if (n_a != n_b)
+		return false;
+	for (i = 0; i < n_a; i++)
+		if (strcmp(a[i], b[i]) != 0)
+			return false;
+	return true;
+}
+
+static bool is_same_tls(const struct building *building, const struct config_listener *wanted,
+	struct cert *const *certs, const struct built_listener *old)
+{
+	const struct config_listener *was = before_config(building, old);
+	struct cert **old_certs;
+	bool same;
+
+	if (was->protocol != wanted->protocol ||
+		was->certificates_count != wanted->certificates_count ||
+		was->tls.min_version != wanted->tls.min_version ||
+		was->tls.max_version != wanted->tls.max_version ||
+		was->tls.session_tickets != wanted->tls.session_tickets ||
+		!same_texts(was->tls.alpn, was->tls.alpn_count, wanted->tls.alpn,
+			wanted->tls.alpn_count))
+		return false;
+	old_certs = certs_of(building->before, was);
+	same = memcmp(old_certs, certs, wanted->certificates_count * sizeof(*certs)) == 0;
+	free(old_certs);
+	return same;
+}
+
+static enum tls_version version_of(enum config_tls_version version)
+{
+	return version == CONFIG_TLS_1_2 ? TLS_VERSION_1_2 : TLS_VERSION_1_3;
+}
+
+static void build_tls(struct building *building, const struct config_listener *wanted,
+	struct built_listener *listener)
+{
+	static const char *const http1[] = {"http/1.1"};
+	const struct built_listener *old = before_listener(building, wanted->name);
+	struct cert **certs = certs_of(building->build, wanted);
+	bool is_https = wanted->protocol == CONFIG_HTTPS;
+	struct tls_server_spec spec = {
+		.name = wanted->name,
+		.certs = certs,
+		.n_certs = wanted->certificates_count,
+		.version_min = version_of(wanted->tls.min_version),
+		.version_max = version_of(wanted->tls.max_version),
+		.alpn = is_https ? http1 : (const char *const *)wanted->tls.alpn,
+		.n_alpn = is_https ? 1 : wanted->tls.alpn_count,
+		.tickets = wanted->tls.session_tickets ? building->env->tickets : NULL,
+		.n_workers = building->env->n_workers,
+	};
+	struct err err;
+
+	if (old && old->tls && is_same_tls(building, wanted, certs, old))
+		listener->tls = tls_server_get(old->tls);
+	else if (tls_server_new(&spec, &listener->tls, &err) < 0)
+		refuse(building, wanted, "certificates", &err);
+	free(certs);
+}
+
+/* A socket of the generation before (of any listener) with the same address and kind. */
+static struct listener_socket *same_socket(const struct building *building, const union addr *addr,
+	bool defers)
+{
+	const struct build *before = building->before;
+	const struct built_listener *old;
+	uint32_t n, i;
+
+	for (n = 0; before && n < before->config->listeners_count; n++) {
+		old = &before->built[n];
+		for (i = 0; i < old->n_sockets; i++)
+			if (addr_eq(&old->sockets[i]->addr, addr) &&
+				old->sockets[i]->defers == defers)
+				return old->sockets[i];
+	}
+	return NULL;
+}
+
+static void build_socket(struct building *building, const struct config_listener *wanted,
+	const struct config_address *address, struct built_listener *listener)
+{
+	union addr addr = addr_of_config(address);
+	bool defers = wanted->protocol != CONFIG_TCP;
+	struct listener_socket *sock = same_socket(building, &addr, defers);
+	struct err err;
+	uint32_t id;
+
+	if (sock) {
+		shared_get(&sock->shared);
+		listener->sockets[listener->n_sockets++] = sock;
+		return;
+	}
+	if (ids_get(building->env->socket_ids, &id) < 0) {
+		err_set(&err, 0, "too many addresses on this node");
+		refuse(building, wanted, "address", &err);
+		return;
+	}
+	if (listener_socket_new(&addr, id, defers, building->env->n_workers, &sock, &err) < 0) {
+		ids_put(building->env->socket_ids, id);
+		refuse(building, wanted, "address", &err);
+		return;
+	}
+	listener->sockets[listener->n_sockets++] = sock;
+}
+
+static struct listener_stats *stats_for(struct building *building,
+	const struct config_listener *wanted)
+{
+	const struct built_listener *old = before_listener(building, wanted->name);
+	struct listener_stats *stats;
+
+	if (!old)
+		return listener_stats_new(wanted->name, building->env->n_workers);
+	stats = old->listener->spec.stats;
+	shared_get(&stats->shared);
+	return stats;
+}
+
+static void build_listener(struct building *building, const struct config_listener *wanted,
+	struct built_listener *listener)
+{
+	const struct config *config = building->build->config;
+	struct listener_stats *stats = stats_for(building, wanted);
+	struct listener_spec spec = {
+		.name = wanted->name,
+		.protocol = wanted->protocol == CONFIG_HTTP    ? LISTEN_HTTP
+			    : wanted->protocol == CONFIG_HTTPS ? LISTEN_HTTPS
+			    : wanted->protocol == CONFIG_TLS   ? LISTEN_TLS
+							       : LISTEN_TCP,
+		.proxy_in = (enum proxy_in)wanted->proxy_protocol,
+		.x_forwarded_for = (enum http_forwarded_mode)wanted->x_forwarded_for,
+		.group = building->build->groups[wanted->target_group - config->target_groups].group,
+		.stats = stats,
+		.handshake_ms = wanted->timeouts.handshake_ms,
+		.header_ms = wanted->timeouts.header_ms,
+		.request_body_ms = wanted->timeouts.request_body_ms,
+		.idle_ms = wanted->timeouts.idle_ms,
+		.keep_alive_ms = wanted->timeouts.keep_alive_ms,
+		.max_connections = wanted->limits.connections,
+		.max_requests_per_connection = wanted->limits.requests_per_connection,
+		.max_header_bytes = wanted->limits.header_bytes,
+		.max_body_bytes = wanted->limits.body_bytes,
+		.n_workers = building->env->n_workers,
+	};
+	uint32_t i;
+
+	if (wanted->protocol == CONFIG_HTTPS || wanted->protocol == CONFIG_TLS)
+		build_tls(building, wanted, listener);
+	listener->sockets = mem_zalloc((wanted->address_count + 1) * sizeof(*listener->sockets));
+	for (i = 0; i < wanted->address_count; i++)
+		build_socket(building, wanted, &wanted->address[i], listener);
+	spec.tls = listener->tls;
+	spec.sockets = listener->sockets;
+	spec.n_sockets = listener->n_sockets;
+	listener->listener = listener_new(&spec);
+	shared_put(&stats->shared);
+}
+
+void build_listeners(struct building *building)
+{
+	const struct config *config = building->build->config;
+	uint32_t i;
+
+	building->build->built =
+		mem_zalloc(config->listeners_count * sizeof(struct built_listener));
+	for (i = 0; i < config->listeners_count; i++)
+		build_listener(building, &config->listeners[i], &building->build->built[i]);
+}
+
+void built_listener_fini(struct built_listener *listener)
+{
+	uint32_t i;
+
+	if (listener->listener)
+		shared_put(&listener->listener->shared);
+	if (listener->tls)
+		tls_server_put(listener->tls);
+	for (i = 0; i < listener->n_sockets; i++)
+		shared_put(&listener->sockets[i]->shared);
+	free(listener->sockets);
+}

@@ -1,0 +1,152 @@
+/* Loading a configuration: file or text in, struct config or a list of errors out. See config.h. */
+#include "control/config_read.h"
+
+#include "core/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The folder of the file, absolute: what relative paths in it begin at. */
+static char *folder_of(struct config_store *store, const char *name)
+{
+	const char *slash = strrchr(name, '/');
+	int len = slash ? (int)(slash - name) : 0;
+	char here[PATH_MAX];
+
+	if (slash == name)
+		return config_store_printf(store, "%s", "");
+	if (name[0] == '/')
+		return config_store_strndup(store, name, (size_t)len);
+	if (!getcwd(here, sizeof(here)))
+		strcpy(here, ".");
+	if (len == 0)
+		return config_store_printf(store, "%s", strcmp(here, "/") ? here : "");
+	return config_store_printf(store, "%s/%.*s", strcmp(here, "/") ? here : "", len, name);
+}
+
+static void set_file(struct config_errors *errors, const char *name)
+{
+	free(errors->file);
+	errors->file = mem_strdup(name);
+}
+
+static struct config *config_new(const char *name)
+{
+	struct config *config = mem_zalloc(sizeof(*config));
+
+	config->store = config_store_new();
+	config->file = config_store_printf(config->store, "%s", name);
+	return config;
+}
+
+void config_free(struct config *config)
+{
+	if (!config)
+		return;
+	config_store_free(config->store);
+	free(config);
+}
+
+static void read_and_check(
+	struct config *config, const struct tree_node *root, struct config_errors *errors)
+{
+	struct config_reader reader = {.config = config, .errors = errors};
+
+	reader.place.store = config->store;
+	reader.place.folder = folder_of(config->store, config->file);
+	config_read_tree(&reader, root);
+	config_resolve_refs(&reader);
+	config_store_seal(config->store);
+	config_check(config, errors);
+}
+
+int config_parse(const char *text, size_t len, const char *name, struct config **ret_config,
+	struct config_errors *errors)
+{
+	uint32_t before = config_errors_total(errors);
+	struct config *config;
+	struct tree tree;
+	int r;
+
+	set_file(errors, name);
+	r = tree_parse(&tree, text, len, errors);
+	if (r == 0) {
+		config = config_new(name);
+		read_and_check(config, tree.root, errors);
+		if (config_errors_total(errors) != before)
+			r = -EINVAL;
+		if (r == 0)
+			*ret_config = config;
+		else
+			config_free(config);
+	}
+	tree_fini(&tree);
+	return r;
+}
+
+/* At most one byte more than is allowed, so that the parser sees that it is too much. */
+static int read_all(int fd, char **ret_text, size_t *ret_len)
+{
+	size_t room = 64 * 1024, len = 0;
+	char *text = mem_alloc(room);
+	ssize_t n;
+
+	for (;;) {
+		if (len == room) {
+			room *= 2;
+			text = mem_realloc(text, room);
+		}
+		n = read(fd, text + len, room - len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 || len + (size_t)n > TREE_FILE_BYTES_MAX)
+			break;
+		len += (size_t)n;
+	}
+	if (n < 0) {
+		n = -errno;
+		free(text);
+		return (int)n;
+	}
+	*ret_text = text;
+	*ret_len = len + (size_t)n;
+	return 0;
+}
+
+int config_load_file(const char *path, struct config **ret_config, struct config_errors *errors)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char *text = NULL;
+	size_t len = 0;
+	int r;
+
+	r = fd < 0 ? -errno : read_all(fd, &text, &len);
+	if (fd >= 0)
+		close(fd);
+	if (r < 0) {
+		set_file(errors, path);
+		config_errors_add(errors, (struct config_mark){0}, NULL, "cannot read the file: %s",
+			strerror(-r));
+		return r;
+	}
+	r = config_parse(text, len, path, ret_config, errors);
+	free(text);
+	return r;
+}
+
+struct config_mark config_mark(
+	const struct config *config, const void *field, struct config_mark fallback)
+{
+	const struct config_mark *mark = config_store_find(config->store, field);
+
+	return mark && mark->line ? *mark : fallback;
+}
+
+bool config_is_given(const struct config *config, const void *field)
+{
+	return config_store_find(config->store, field) != NULL;
+}

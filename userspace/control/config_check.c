@@ -1,0 +1,388 @@
+/*
+ * What can only be said about several settings together: see config_read.h. Walks the finished
+ * structs by the table of settings, so that every section is seen with its path, and calls the
+ * check of that section. Values that could not be read are NULL, 0 or PROTOCOL_UNKNOWN here; they
+ * have their error already and cause no second one.
+ */
+#include "control/config_read.h"
+
+#include "core/mem.h"
+
+#include <stdlib.h>
+
+struct checker {
+	const struct config *config;
+	struct config_errors *errors;
+	struct config_path path;
+};
+
+static void check_section(
+	struct checker *checker, enum setting_section section, const void *base, uint32_t protocol);
+
+/* An error at the place of `field`, or of the object if the field has its default. */
+static void refuse(struct checker *checker, const void *field, struct config_mark object,
+	const char *name, const char *format, ...) printf_like(5, 6);
+
+static void refuse(struct checker *checker, const void *field, struct config_mark object,
+	const char *name, const char *format, ...)
+{
+	size_t before = config_path_enter(&checker->path, name);
+	char text[ERR_TEXT_BYTES];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	config_errors_add(checker->errors, config_mark(checker->config, field, object),
+		checker->path.text, "%s", text);
+	config_path_cut(&checker->path, before);
+}
+
+/* The value has an error of its own already. */
+static bool is_unread(const struct checker *checker, const void *field)
+{
+	const struct config_mark *mark = config_store_find(checker->config->store, field);
+
+	return mark && !mark->line;
+}
+
+static bool is_web(enum config_protocol protocol)
+{
+	return protocol == CONFIG_HTTP || protocol == CONFIG_HTTPS;
+}
+
+static const char *protocol_word(enum config_protocol protocol)
+{
+	static const char *const words[] = {"http", "https", "tls", "tcp"};
+
+	return words[protocol];
+}
+
+static void check_listener(struct checker *checker, const void *base)
+{
+	const struct config_listener *l = base;
+	const struct config_target_group *group = l->target_group;
+
+	if (l->protocol > CONFIG_TCP)
+		return;
+	if ((l->protocol == CONFIG_HTTPS || l->protocol == CONFIG_TLS) && !l->certificates_count)
+		refuse(checker, &l->certificates, l->mark, "certificates",
+			"a listener of protocol %s needs at least one certificate",
+			protocol_word(l->protocol));
+	if (group && group->protocol <= CONFIG_TCP &&
+		is_web(group->protocol) != is_web(l->protocol))
+		refuse(checker, &l->target_group, l->mark, "target_group",
+			"a listener of protocol %s cannot use \"%s\", whose protocol is %s (it needs "
+			"%s)",
+			protocol_word(l->protocol), group->name ?: "",
+			protocol_word(group->protocol),
+			is_web(l->protocol) ? "http or https" : "tls or tcp");
+	if (l->tls.min_version <= CONFIG_TLS_1_3 && l->tls.min_version > l->tls.max_version)
+		refuse(checker, &l->tls.min_version, l->mark, "tls.min_version",
+			"is newer than max_version");
+	if (l->protocol == CONFIG_HTTPS && config_is_given(checker->config, &l->tls.alpn))
+		refuse(checker, &l->tls.alpn, l->mark, "tls.alpn",
+			"has no effect with protocol https, which offers http/1.1 (only tls uses it)");
+}
+
+static void check_health_protocol(struct checker *checker, const struct config_target_group *g)
+{
+	const struct config_health_check *check = &g->health_check;
+	bool secure_group = g->protocol == CONFIG_HTTPS || g->protocol == CONFIG_TLS;
+
+	/* On a port of its own a check may speak what it likes; so may a check of bytes. */
+	if (check->port != 0 || g->protocol == CONFIG_TCP)
+		return;
+	if (check->protocol == CONFIG_CHECK_HTTP && secure_group)
+		refuse(checker, &check->protocol, check->mark, "health_check.protocol",
+			"targets of a group of protocol %s do not speak plain http: use https, tls or "
+			"tcp, or give the port of the check",
+			protocol_word(g->protocol));
+	if ((check->protocol == CONFIG_CHECK_HTTPS || check->protocol == CONFIG_CHECK_TLS) &&
+		!secure_group)
+		refuse(checker, &check->protocol, check->mark, "health_check.protocol",
+			"targets of a group of protocol %s do not speak TLS: use http or tcp, or give "
+			"the port of the check",
+			protocol_word(g->protocol));
+}
+
+static int compare_targets(const void *a, const void *b)
+{
+	const struct config_target *x = *(const struct config_target *const *)a;
+	const struct config_target *y = *(const struct config_target *const *)b;
+	int order = memcmp(&x->address, &y->address, sizeof(x->address));
+
+	return order ? order : x < y ? -1 : x > y;
+}
+
+static void refuse_same_target(struct checker *checker, const struct config_target_group *g,
+	const struct config_target *first, const struct config_target *again)
+{
+	char text[ADDRESS_TEXT_BYTES];
+	size_t before = config_path_enter(&checker->path, "targets");
+
+	config_path_item(&checker->path, again->name, (uint32_t)(again - g->targets));
+	refuse(checker, &again->address, again->mark, "address",
+		"%s is already a target of this group (line %u)",
+		address_text(&again->address, text, sizeof(text)),
+		config_mark(checker->config, &first->address, first->mark).line);
+	config_path_cut(&checker->path, before);
+}
+
+static void check_same_targets(struct checker *checker, const struct config_target_group *g)
+{
+	const struct config_target **sorted = mem_alloc(g->targets_count * sizeof(sorted[0]));
+
+	for (uint32_t i = 0; i < g->targets_count; i++)
+		sorted[i] = &g->targets[i];
+	qsort(sorted, g->targets_count, sizeof(sorted[0]), compare_targets);
+	for (uint32_t i = 1; i < g->targets_count; i++) {
+		const struct config_target *first = sorted[i - 1], *again = sorted[i];
+
+		if (first->address.family &&
+			!memcmp(&first->address, &again->address, sizeof(first->address)))
+			refuse_same_target(checker, g, first, again);
+	}
+	free(sorted);
+}
+
+static void check_target_group(struct checker *checker, const void *base)
+{
+	const struct config_target_group *g = base;
+
+	if (g->targets_count)
+		check_same_targets(checker, g);
+	if (!g->tls.verify && g->tls.ca_path)
+		refuse(checker, &g->tls.ca_path, g->mark, "tls.ca",
+			"has no effect with verify: false");
+	if (g->protocol <= CONFIG_TCP)
+		check_health_protocol(checker, g);
+}
+
+static void check_health_check(struct checker *checker, const void *base)
+{
+	const struct config_health_check *check = base;
+
+	if (check->protocol == CONFIG_CHECK_OFF || check->timeout_ms <= check->interval_ms ||
+		is_unread(checker, &check->timeout_ms) || is_unread(checker, &check->interval_ms))
+		return;
+	refuse(checker, &check->timeout_ms,
+		config_mark(checker->config, &check->interval_ms, check->mark), "timeout",
+		"is longer than interval (%u ms, interval %u ms)", check->timeout_ms,
+		check->interval_ms);
+}
+
+static void check_xdp(struct checker *checker, const void *base)
+{
+	const struct config_xdp *xdp = base;
+
+	if ((xdp->mode == CONFIG_XDP_NATIVE || xdp->mode == CONFIG_XDP_GENERIC) &&
+		!xdp->interfaces_count)
+		refuse(checker, &xdp->mode, xdp->mark, "mode",
+			"needs at least one of xdp.interfaces to attach to");
+}
+
+/* What has a row of its own in the maps of the packet plane. */
+static void check_totals(struct checker *checker, const void *base)
+{
+	const struct config *config = base;
+	uint32_t addresses = 0, targets = 0;
+
+	for (uint32_t i = 0; i < config->listeners_count; i++)
+		addresses += config->listeners[i].address_count;
+	for (uint32_t i = 0; i < config->target_groups_count; i++)
+		targets += config->target_groups[i].targets_count;
+	if (addresses > SLUICE_MAX_LISTENERS)
+		refuse(checker, &config->listeners, config->mark, "listeners",
+			"have %u addresses in all: at most %d are allowed", addresses,
+			SLUICE_MAX_LISTENERS);
+	if (targets > SLUICE_MAX_BACKENDS)
+		refuse(checker, &config->target_groups, config->mark, "target_groups",
+			"have %u targets in all: at most %d are allowed", targets,
+			SLUICE_MAX_BACKENDS);
+}
+
+static void (*const section_checks[SECTION_COUNT])(struct checker *checker, const void *base) = {
+	[SECTION_config] = check_totals,
+	[SECTION_config_listener] = check_listener,
+	[SECTION_config_target_group] = check_target_group,
+	[SECTION_config_health_check] = check_health_check,
+	[SECTION_config_xdp] = check_xdp,
+};
+
+struct list_item {
+	const struct setting *row;
+	const char *value;
+	uint32_t number;
+};
+
+/* Values of one list: by what they are, then by their place. */
+static int compare_values(const void *a, const void *b)
+{
+	const struct list_item *x = a, *y = b;
+	const void *const *x_pointer = (const void *const *)x->value;
+	const void *const *y_pointer = (const void *const *)y->value;
+
+	if (x->row->type == SETTING_TEXT || x->row->type == SETTING_INTERFACE)
+		return *x_pointer && *y_pointer
+			       ? strcmp(*x_pointer, *y_pointer)
+			       : (*x_pointer > *y_pointer) - (*x_pointer < *y_pointer);
+	return memcmp(x->value, y->value, x->row->size);
+}
+
+static int compare_items(const void *a, const void *b)
+{
+	const struct list_item *x = a, *y = b;
+	int order = compare_values(x, y);
+
+	return order ? order : (x->number > y->number) - (x->number < y->number);
+}
+
+/* An item that could not be read is all zeros. */
+static bool is_blank(const struct list_item *item)
+{
+	for (uint16_t i = 0; i < item->row->size; i++) {
+		if (item->value[i])
+			return false;
+	}
+	return true;
+}
+
+static void check_repeats(struct checker *checker, const struct setting *row, const void *base)
+{
+	uint32_t count = *config_field_count(row, base);
+	const char *values = *(char **)config_field(row, base);
+	struct list_item *item;
+
+	if (count < 2)
+		return;
+	item = mem_alloc(count * sizeof(*item));
+	for (uint32_t i = 0; i < count; i++)
+		item[i] = (struct list_item){row, values + (size_t)row->size * i, i};
+	qsort(item, count, sizeof(*item), compare_items);
+	for (uint32_t i = 1; i < count; i++) {
+		size_t before = checker->path.len;
+
+		if (compare_values(&item[i - 1], &item[i]) != 0 || is_blank(&item[i]))
+			continue;
+		config_path_enter(&checker->path, row->name);
+		config_path_item(&checker->path, NULL, item[i].number);
+		config_errors_add(checker->errors,
+			config_mark(checker->config, item[i].value, (struct config_mark){0}),
+			checker->path.text, "is in the list twice");
+		config_path_cut(&checker->path, before);
+	}
+	free(item);
+}
+
+/* The words of `only`, as "http, https". */
+static void only_text(
+	const struct setting *row, const struct setting *protocol, char *buf, size_t len)
+{
+	const char *words = protocol->words;
+	struct slice word;
+	size_t used = 0;
+
+	buf[0] = '\0';
+	for (uint32_t value = 0; config_word_next(&words, &word); value++) {
+		if (row->only & 1u << value && used < len)
+			used += (size_t)snprintf(buf + used, len - used, "%s%.*s", used ? ", " : "",
+				(int)word.len, word.ptr);
+	}
+}
+
+static bool is_written(const struct checker *checker, const struct setting *row, const void *base)
+{
+	const void *field = config_field(row, base);
+
+	if (row->type == SETTING_SECTION && !row->list)
+		return ((const struct config_mark *)field)->line != 0;
+	return config_is_given(checker->config, field);
+}
+
+static void refuse_useless(struct checker *checker, enum setting_section section,
+	const struct setting *row, const void *base, uint32_t protocol)
+{
+	/* A section without a protocol of its own belongs to a listener or a target group. */
+	const struct setting *protocol_row =
+		config_setting_find(section, SLICE("protocol"))
+			?: config_setting_find(SECTION_config_listener, SLICE("protocol"));
+	const void *field = config_field(row, base);
+	struct config_mark mark = row->type == SETTING_SECTION ? *(const struct config_mark *)field
+							       : (struct config_mark){0};
+	const char *words = protocol_row->words;
+	struct slice word = {"", 0};
+	char only[96];
+
+	for (uint32_t i = 0; i <= protocol; i++) {
+		if (!config_word_next(&words, &word))
+			break;
+	}
+	only_text(row, protocol_row, only, sizeof(only));
+	refuse(checker, field, mark, row->name, "has no effect with protocol %.*s (only with %s)",
+		(int)word.len, word.ptr, only);
+}
+
+static void check_list(
+	struct checker *checker, const struct setting *row, const void *base, uint32_t protocol)
+{
+	const struct setting *name_row;
+	uint32_t count = *config_field_count(row, base);
+	const char *items = *(char **)config_field(row, base);
+	size_t before = config_path_enter(&checker->path, row->name);
+
+	name_row = config_setting_find(row->child, SLICE("name"));
+	for (uint32_t i = 0; i < count; i++) {
+		const char *item = items + (size_t)row->size * i;
+		const char *name = name_row ? *(char **)config_field(name_row, item) : NULL;
+		size_t list = config_path_item(&checker->path, name, i);
+
+		check_section(checker, row->child, item, protocol);
+		config_path_cut(&checker->path, list);
+	}
+	config_path_cut(&checker->path, before);
+}
+
+static void check_setting(
+	struct checker *checker, const struct setting *row, const void *base, uint32_t protocol)
+{
+	size_t before;
+
+	if (row->list && row->type == SETTING_SECTION) {
+		check_list(checker, row, base, protocol);
+	} else if (row->type == SETTING_SECTION) {
+		before = config_path_enter(&checker->path, row->name);
+		check_section(checker, row->child, config_field(row, base), protocol);
+		config_path_cut(&checker->path, before);
+	} else if (row->list && row->type != SETTING_ADDRESS) {
+		check_repeats(checker, row, base); /* addresses: config_overlap.c */
+	}
+}
+
+static void check_section(
+	struct checker *checker, enum setting_section section, const void *base, uint32_t around)
+{
+	uint32_t protocol = config_protocol_in(section, base, around);
+	const struct setting *row;
+
+	for_each_setting(row, section)
+	{
+		if (config_setting_applies(row, protocol))
+			check_setting(checker, row, base, protocol);
+		else if (is_written(checker, row, base))
+			refuse_useless(checker, section, row, base, protocol);
+	}
+	if (section_checks[section])
+		section_checks[section](checker, base);
+}
+
+void config_check(struct config *config, struct config_errors *errors)
+{
+	struct config_source_limit *source = &config->limits.source;
+	struct checker checker = {.config = config, .errors = errors};
+
+	if (!source->burst)
+		source->burst = 2 * source->packets_per_second;
+	check_section(&checker, SECTION_config, config, PROTOCOL_UNKNOWN);
+	config_check_overlaps(config, errors);
+}

@@ -1,0 +1,149 @@
+/* What a configuration is made of: see config.h, which is the header to include. The struct config
+ * owns everything these point to. */
+#ifndef SLUICE_CONTROL_CONFIG_OBJECTS_H
+#define SLUICE_CONTROL_CONFIG_OBJECTS_H
+
+#include "control/config_errors.h"
+#include "control/config_values.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Every struct below begins with the place where it is written (line 0: it is not). */
+
+struct config_certificate {
+	struct config_mark mark;
+	char *name;
+	char *cert_path; /* absolute, as are all paths */
+	char *key_path;
+	char *key_password_path; /* NULL: the key is not encrypted */
+};
+
+struct config_target {
+	struct config_mark mark;
+	char *name; /* NULL: the address is the name */
+	struct config_address address;
+	uint32_t weight; /* 0: no new traffic */
+};
+
+struct config_check_tls {
+	struct config_mark mark;
+	bool verify;
+	char *server_name; /* NULL: the group's */
+};
+
+struct config_health_check {
+	struct config_mark mark;
+	enum config_check protocol;
+	uint32_t port; /* 0: the target's own */
+	char *path;
+	char *host; /* NULL: the target's address */
+	struct config_matcher matcher;
+	uint32_t interval_ms, timeout_ms;
+	uint32_t rise, fall;
+	uint32_t jitter_percent;
+	struct config_check_tls tls;
+};
+
+struct config_group_tls {
+	struct config_mark mark;
+	bool verify;
+	char *ca_path;     /* NULL: the system's certificates */
+	char *server_name; /* sent as SNI and verified; NULL: none sent, the address is verified */
+};
+
+struct config_group_timeouts {
+	struct config_mark mark;
+	uint32_t connect_ms, response_ms, idle_ms;
+};
+
+struct config_pool {
+	struct config_mark mark;
+	uint32_t idle_per_worker; /* kept connections per target; 0: none */
+	uint32_t idle_timeout_ms;
+};
+
+struct config_target_group {
+	struct config_mark mark;
+	char *name;
+	enum config_protocol protocol;
+	enum config_algorithm algorithm;
+	bool fail_open;
+	uint32_t deregistration_delay_ms;
+	enum config_proxy_out proxy_protocol;
+	struct config_group_tls tls;
+	struct config_group_timeouts timeouts;
+	struct config_pool pool;
+	struct config_target *targets;
+	uint32_t targets_count;
+	struct config_health_check health_check;
+};
+
+struct config_listener_tls {
+	struct config_mark mark;
+	enum config_tls_version min_version, max_version;
+	bool session_tickets;
+	char **alpn; /* tls listeners only, most preferred first; https is always http/1.1 */
+	uint32_t alpn_count;
+};
+
+struct config_listener_timeouts {
+	struct config_mark mark;
+	uint32_t handshake_ms, header_ms, request_body_ms, idle_ms, keep_alive_ms;
+};
+
+struct config_listener_limits {
+	struct config_mark mark;
+	uint32_t connections, packets_per_second;
+	uint32_t header_bytes;
+	uint64_t body_bytes;
+	uint32_t requests_per_connection;
+};
+
+struct config_listener {
+	struct config_mark mark;
+	char *name;
+	enum config_protocol protocol;
+	struct config_address *address;
+	uint32_t address_count;
+	const struct config_certificate **certificates; /* [0] is the default */
+	uint32_t certificates_count;
+	const struct config_target_group *target_group;
+	enum config_proxy_in proxy_protocol;
+	enum config_xff x_forwarded_for;
+	struct config_listener_tls tls;
+	struct config_listener_timeouts timeouts;
+	struct config_listener_limits limits;
+};
+
+struct config_source_limit {
+	struct config_mark mark;
+	uint32_t packets_per_second; /* 0: no limit */
+	uint32_t burst;              /* packets; never 0 when there is a limit */
+	enum config_source_scope scope;
+};
+
+struct config_limits {
+	struct config_mark mark;
+	uint32_t connections;
+	struct config_source_limit source;
+};
+
+struct config_admin {
+	struct config_mark mark;
+	char *socket_path;
+};
+
+struct config_log {
+	struct config_mark mark;
+	enum config_log_level level;
+};
+
+struct config_xdp {
+	struct config_mark mark;
+	enum config_xdp_mode mode;
+	char **interfaces;
+	uint32_t interfaces_count;
+	char *pin_dir_path;
+};
+
+#endif

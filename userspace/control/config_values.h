@@ -1,0 +1,48 @@
+/* Values a setting can have that are more than a number or a string. Plain data, no ownership. */
+#ifndef SLUICE_CONTROL_CONFIG_VALUES_H
+#define SLUICE_CONTROL_CONFIG_VALUES_H
+
+#include <stdint.h>
+
+enum { CONFIG_NAME_MAX = 63, CONFIG_DENY_MAX = 1000, CONFIG_MATCHER_MAX = 16 };
+
+struct config_address {
+	uint16_t family; /* AF_INET or AF_INET6 */
+	uint16_t port;   /* host byte order, never 0 */
+	uint8_t ip[16];  /* network byte order, IPv4 in the first 4 */
+};
+
+struct config_prefix {
+	uint16_t family;
+	uint16_t len_bits;
+	uint8_t ip[16]; /* host bits are 0 */
+};
+
+/* HTTP status codes that count as healthy. */
+struct config_matcher {
+	uint32_t count;
+	struct config_status_range {
+		uint16_t first, last;
+	} range[CONFIG_MATCHER_MAX];
+};
+
+/* The order of each enum is the order of the words in its row of settings.def. */
+enum config_protocol { CONFIG_HTTP, CONFIG_HTTPS, CONFIG_TLS, CONFIG_TCP };
+enum config_check {
+	CONFIG_CHECK_OFF,
+	CONFIG_CHECK_TCP,
+	CONFIG_CHECK_TLS,
+	CONFIG_CHECK_HTTP,
+	CONFIG_CHECK_HTTPS
+};
+enum config_algorithm { CONFIG_ROUND_ROBIN, CONFIG_LEAST_OUTSTANDING };
+enum config_proxy_in { CONFIG_PROXY_IN_OFF, CONFIG_PROXY_IN_ACCEPT, CONFIG_PROXY_IN_REQUIRE };
+enum config_proxy_out { CONFIG_PROXY_OUT_OFF, CONFIG_PROXY_OUT_V1, CONFIG_PROXY_OUT_V2 };
+enum config_xff { CONFIG_XFF_APPEND, CONFIG_XFF_PRESERVE, CONFIG_XFF_REMOVE };
+enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
+enum config_xdp_mode { CONFIG_XDP_AUTO, CONFIG_XDP_NATIVE, CONFIG_XDP_GENERIC, CONFIG_XDP_OFF };
+enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
+/* What shares one token bucket: address = IPv4 /32, IPv6 /64; prefix = IPv4 /24, IPv6 /56. */
+enum config_source_scope { CONFIG_SCOPE_ADDRESS, CONFIG_SCOPE_PREFIX };
+
+#endif

@@ -1,0 +1,364 @@
+/* The daemon's life: start in order, run, stop in order. See daemon.h. Control thread. */
+#define LOG_MODULE "daemon"
+#include "control/daemon.h"
+#include "control/apply.h"
+#include "control/ids.h"
+#include "control/views.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "proxy/conn.h"
+#include "proxy/upstream.h"
+#include "tls/stream.h"
+#include "tls/tickets.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum {
+	TICK_MS = 1000,
+	TICKET_ROTATION_MS = 60 * 60 * 1000, /* a ticket is good for one to two of these */
+	STOP_DRAIN_MS = 5000, /* SIGTERM: what is under way may take this long; a second one ends it */
+};
+
+static uint32_t cpus(cpu_set_t *ret_set)
+{
+	if (sched_getaffinity(0, sizeof(*ret_set), ret_set) < 0)
+		CPU_ZERO(ret_set);
+	return CPU_COUNT(ret_set) ? (uint32_t)CPU_COUNT(ret_set) : 1;
+}
+
+/* As many descriptors as the hard limit allows: two per connection are needed. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warn("cannot raise the number of open files to %llu: %s",
+			(unsigned long long)limit.rlim_max, strerror(errno));
+}
+
+static bool is_idle(const struct daemon *daemon)
+{
+	return atomic_load(&daemon->node.open) == 0;
+}
+
+/* Workers have taken what was waiting; whoever comes now is refused. Closing would wait for the
+ * build, which the views still show. */
+static void shut_sockets(struct daemon *daemon)
+{
+	const struct built_listener *listener;
+	uint32_t n, i, worker;
+
+	for (n = 0; n < daemon->build->n_listeners; n++) {
+		listener = &daemon->build->built[n];
+		for (i = 0; i < listener->n_sockets; i++)
+			for (worker = 0; worker < daemon->env.n_workers; worker++)
+				shutdown(listener->sockets[i]->fds[worker], SHUT_RD);
+	}
+}
+
+static void tick(struct timer *timer)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, second);
+	uint64_t now_ms = loop_now_ms(daemon->io.loop);
+
+	dataplane_maintain(daemon->dataplane);
+	departing_tick(daemon);
+	if (now_ms - daemon->tickets_rotated_ms >= TICKET_ROTATION_MS) {
+		tls_tickets_rotate(daemon->env.tickets);
+		daemon->tickets_rotated_ms = now_ms;
+	}
+	if (daemon->stopping) {
+		shut_sockets(daemon);
+		if (is_idle(daemon))
+			loop_stop(daemon->io.loop);
+	}
+	timer_set(daemon->io.loop, &daemon->second, daemon->stopping ? TICK_MS / 20 : TICK_MS);
+}
+
+static void stop_now(struct timer *timer)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, stop_timer);
+
+	log_warn("%u connections did not end in time and are closed", atomic_load(&daemon->node.open));
+	loop_stop(daemon->io.loop);
+}
+
+/* New connections are refused from now on; what is under way may finish. */
+static void begin_stop(struct daemon *daemon, const char *signal_name)
+{
+	struct build *old;
+	uint32_t i;
+
+	if (daemon->stopping) {
+		loop_stop(daemon->io.loop);
+		return;
+	}
+	log_info("%s: stopping, %u connections open", signal_name, atomic_load(&daemon->node.open));
+	daemon->stopping = true;
+	/* No snapshot: workers let go of the listening sockets. The build stays for the views. */
+	old = snapshot_publish(&daemon->root, NULL);
+	if (old != daemon->build)
+		abort();
+	for (i = 0; i < daemon->env.n_workers; i++)
+		worker_tell_drain(&daemon->workers[i]);
+	timer_set(daemon->io.loop, &daemon->stop_timer, STOP_DRAIN_MS);
+	timer_set(daemon->io.loop, &daemon->second, TICK_MS / 20);
+}
+
+static void signalled(struct watch *watch, uint32_t events)
+{
+	struct daemon *daemon = container_of(watch, struct daemon, signals);
+	struct signalfd_siginfo info;
+
+	while (read(watch->fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGHUP)
+			reload_start(daemon, NULL, false);
+		else
+			begin_stop(daemon, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+	}
+}
+
+/* Blocked in all threads (they inherit it), read by the control thread. */
+static int watch_signals(struct daemon *daemon)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	daemon->signals.ready = signalled;
+	daemon->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (daemon->signals.fd < 0)
+		return -errno;
+	return loop_add_level(daemon->io.loop, &daemon->signals);
+}
+
+static int start_dataplane(struct daemon *daemon, const struct config *config, struct err *err)
+{
+	struct dataplane_interface_spec interfaces[DATAPLANE_MAX_INTERFACES];
+	struct dataplane_spec spec = {
+		.enabled = config->xdp.mode != CONFIG_XDP_OFF,
+		.pin_dir = config->xdp.pin_dir_path,
+		.workers = daemon->env.n_workers,
+		.interfaces = interfaces,
+	};
+	struct dataplane_report *report;
+	uint32_t i;
+	int r;
+
+	spec.interface_count = apply_interfaces(&config->xdp, interfaces);
+	r = dataplane_open(&spec, &daemon->dataplane, err);
+	if (r < 0)
+		return r;
+	report = mem_zalloc(sizeof(*report));
+	dataplane_report(daemon->dataplane, report);
+	if (!report->active)
+		log_warn("no packet plane: %s", report->why);
+	for (i = 0; i < report->interface_count; i++)
+		log_info("XDP on %s: %s%s%s%s", report->interfaces[i].name,
+			dataplane_mode_name(report->interfaces[i].mode),
+			report->interfaces[i].adopted ? ", adopted" : "",
+			*report->interfaces[i].why ? ": " : "", report->interfaces[i].why);
+	free(report);
+	return 0;
+}
+
+static int init_workers(struct daemon *daemon, struct err *err)
+{
+	uint32_t i;
+	int r;
+
+	daemon->workers = mem_zalloc(daemon->env.n_workers * sizeof(*daemon->workers));
+	for (i = 0; i < daemon->env.n_workers; i++) {
+		r = worker_init(&daemon->workers[i], i, &daemon->root, &daemon->node);
+		if (r == 0)
+			r = dp_heartbeat_open(daemon->dataplane, i, &daemon->workers[i].heartbeat, err);
+		if (r < 0)
+			return err_context(err, r, "worker %u", i);
+	}
+	return 0;
+}
+
+/* One worker per CPU of our affinity mask: pinned. Another number: the kernel places them. */
+static int start_workers(struct daemon *daemon, struct err *err)
+{
+	uint32_t i, n = daemon->env.n_workers, n_cpus;
+	cpu_set_t set;
+	int cpu = -1, r;
+
+	n_cpus = cpus(&set);
+	for (i = 0; i < n; i++) {
+		if (n == n_cpus)
+			do
+				cpu++;
+			while (cpu < CPU_SETSIZE - 1 && !CPU_ISSET((unsigned int)cpu, &set));
+		r = worker_start(&daemon->workers[i], cpu);
+		if (r < 0)
+			return err_set(err, r, "cannot start worker %u: %s", i, strerror(-r));
+	}
+	return 0;
+}
+
+static int build_first(struct daemon *daemon, struct config *config, struct err *err)
+{
+	struct config_errors errors;
+	struct build *build = NULL;
+	int r;
+
+	config_errors_init(&errors);
+	r = build_new(&daemon->env, NULL, config, &build, &errors);
+	if (r < 0) {
+		config_errors_print(&errors, stderr);
+		err_set(err, r, "the configuration cannot be put in force (see above)");
+	} else {
+		r = apply_build(daemon, build, err);
+		if (r < 0)
+			build_free(build);
+	}
+	config_errors_fini(&errors);
+	return r;
+}
+
+static int start_admin(struct daemon *daemon, const char *socket_path, struct err *err)
+{
+	struct admin_spec spec = {
+		.socket_path = socket_path,
+		.source = &views_source,
+		.arg = daemon,
+	};
+
+	return admin_new(daemon->io.loop, &spec, &daemon->admin, err);
+}
+
+static int start_io(struct daemon *daemon, struct err *err)
+{
+	int r = iothread_init(&daemon->io, daemon->env.n_workers);
+
+	if (r == 0) {
+		daemon->tls = tls_thread_new(&daemon->io);
+		r = daemon->tls ? watch_signals(daemon) : -ENOMEM;
+	}
+	if (r == 0)
+		r = log_start();
+	if (r == 0)
+		r = loader_new(daemon->io.loop, &daemon->loader);
+	return r < 0 ? err_set(err, r, "cannot start: %s", strerror(-r)) : 0;
+}
+
+/* In this order: nothing is served before the packet plane guards it, nothing is promised (admin
+ * socket, "ready") before it is served. */
+static int start(struct daemon *daemon, struct config *config, struct err *err)
+{
+	const char *socket_path = config->admin.socket_path;
+	int r;
+
+	r = start_io(daemon, err);
+	if (r == 0)
+		r = start_dataplane(daemon, config, err);
+	if (r == 0)
+		r = init_workers(daemon, err);
+	if (r < 0) {
+		config_free(config);
+		return r;
+	}
+	daemon->health = health_new(&daemon->io, daemon->tls, apply_health, daemon);
+	r = build_first(daemon, config, err);
+	if (r == 0)
+		r = start_workers(daemon, err);
+	if (r == 0)
+		r = start_admin(daemon, socket_path, err);
+	return r;
+}
+
+static void stop_workers(struct daemon *daemon)
+{
+	uint32_t i;
+
+	for (i = 0; daemon->workers && i < daemon->env.n_workers; i++)
+		if (daemon->workers[i].started)
+			worker_tell_stop(&daemon->workers[i]);
+	for (i = 0; daemon->workers && i < daemon->env.n_workers; i++)
+		worker_join(&daemon->workers[i]);
+}
+
+static void stop(struct daemon *daemon)
+{
+	uint32_t i;
+
+	admin_free(daemon->admin);
+	stop_workers(daemon);
+	loader_free(daemon->loader);
+	if (daemon->health)
+		health_free(daemon->health);
+	departing_free_all(daemon);
+	for (i = 0; daemon->workers && i < daemon->env.n_workers; i++)
+		if (daemon->workers[i].proxy.io.loop)
+			worker_fini(&daemon->workers[i]);
+	build_free(daemon->build);
+	if (daemon->dataplane)
+		dataplane_close(daemon->dataplane, DATAPLANE_DETACH);
+	log_stop();
+	if (daemon->signals.fd > 0)
+		close(daemon->signals.fd);
+	if (daemon->tls)
+		tls_thread_free(daemon->tls);
+	if (daemon->io.loop)
+		iothread_fini(&daemon->io);
+	free(daemon->workers);
+	tls_tickets_put(daemon->env.tickets);
+	ids_free(daemon->env.target_ids);
+	ids_free(daemon->env.socket_ids);
+}
+
+int daemon_run(const char *config_path, struct config *config)
+{
+	struct daemon *daemon = aligned_alloc(CACHE_LINE, sizeof(*daemon));
+	struct err err = {""};
+	cpu_set_t set;
+	int r;
+
+	if (!daemon)
+		abort();
+	memset(daemon, 0, sizeof(*daemon));
+	daemon->config_path = config_path;
+	daemon->started_unix_s = clock_unix_s();
+	daemon->env.n_workers = config->workers ? config->workers : cpus(&set);
+	daemon->env.tickets = tls_tickets_new();
+	daemon->env.target_ids = ids_new(SLUICE_MAX_BACKENDS);
+	daemon->env.socket_ids = ids_new(SLUICE_MAX_LISTENERS);
+	list_init(&daemon->departing);
+	daemon->second.fire = tick;
+	daemon->stop_timer.fire = stop_now;
+	log_level_set((enum log_level)config->log.level);
+	raise_file_limit();
+	r = start(daemon, config, &err);
+	if (r == 0) {
+		daemon->tickets_rotated_ms = loop_now_ms(daemon->io.loop);
+		timer_set(daemon->io.loop, &daemon->second, TICK_MS);
+		log_info("ready: %u listeners, %u workers, %s", daemon->build->n_listeners,
+			daemon->env.n_workers, SLUICE_VERSION);
+		loop_run(daemon->io.loop);
+		log_info("stopped");
+	}
+	stop(daemon);
+	free(daemon);
+	if (r < 0)
+		fprintf(stderr, "sluiced: %s\n", err.text);
+	return r < 0 ? 1 : 0;
+}

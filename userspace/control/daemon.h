@@ -1,0 +1,62 @@
+/*
+ * The daemon: everything there is one of, owned by the control thread. Other files of this room
+ * read it for views; only daemon*.c and apply.c change it.
+ */
+#ifndef SLUICE_CONTROL_DAEMON_H
+#define SLUICE_CONTROL_DAEMON_H
+
+#include "control/admin.h"
+#include "control/build.h"
+#include "control/loader.h"
+#include "control/worker.h"
+#include "core/snapshot.h"
+#include "dataplane/dataplane.h"
+#include "proxy/health.h"
+
+struct reload;
+
+/* A target that the configuration no longer names: finishes what it has, then goes. */
+struct departing {
+	struct list link;
+	struct target *target; /* counted */
+	char *group_name;
+	int64_t since_unix_s;
+	uint64_t expires_mono_ms;
+	bool swept;
+};
+
+struct last_reload {
+	int64_t at_unix_s; /* 0: none yet */
+	bool refused;
+	char error[512]; /* the first line */
+};
+
+struct daemon {
+	const char *config_path;
+	struct iothread io; /* the control thread's: health checks run here */
+	struct tls_thread *tls;
+	struct loader *loader;
+	struct dataplane *dataplane;
+	struct admin *admin;
+	struct health *health;
+	struct build_env env;
+	struct build *build; /* in force */
+	struct snapshot_root root;
+	struct proxy_node node;
+	struct worker *workers; /* env.n_workers */
+	struct list departing;  /* struct departing */
+	struct reload *reload;  /* under way, NULL: none */
+	struct last_reload last_reload;
+	struct watch signals;
+	struct timer second; /* what happens about once a second */
+	struct timer stop_timer;
+	int64_t started_unix_s;
+	uint64_t tickets_rotated_ms;
+	bool stopping;
+	int exit_status;
+};
+
+/* Runs until a signal ends it. Returns the exit status. `config` is taken over. */
+int daemon_run(const char *config_path, struct config *config);
+
+#endif

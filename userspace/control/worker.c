@@ -1,0 +1,260 @@
+/* Worker threads: see worker.h. Functions that are not in the header run on the worker. */
+#define LOG_MODULE "worker"
+#include "control/worker.h"
+#include "control/build.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "proxy/conn.h"
+#include "proxy/frontend.h"
+#include "proxy/upstream.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HEARTBEAT_MS = 50 };
+
+struct acceptor_link {
+	struct list link;
+	struct task free_task;
+	struct acceptor acceptor;
+	bool keep;
+};
+
+static struct acceptor_link *acceptor_find(struct worker *worker,
+	const struct listener_socket *sock)
+{
+	struct acceptor_link *item;
+	struct list *link;
+
+	list_for_each(link, &worker->acceptors)
+	{
+		item = container_of(link, struct acceptor_link, link);
+		if (item->acceptor.socket == sock)
+			return item;
+	}
+	return NULL;
+}
+
+static struct acceptor_link *acceptor_add(struct worker *worker, struct listener_socket *sock)
+{
+	struct acceptor_link *item = calloc(1, sizeof(*item));
+
+	if (!item)
+		goto fail;
+	item->acceptor = (struct acceptor){
+		.watch = {.fd = sock->fds[worker->proxy.io.worker], .ready = frontend_accept},
+		.worker = &worker->proxy,
+		.socket = sock,
+	};
+	if (loop_add_level(worker->proxy.io.loop, &item->acceptor.watch) < 0)
+		goto fail;
+	shared_get(&sock->shared);
+	list_add_tail(&worker->acceptors, &item->link);
+	return item;
+fail:
+	free(item);
+	log_error("worker %u cannot accept on a listener: %s", worker->proxy.io.worker,
+		strerror(errno));
+	return NULL;
+}
+
+static void acceptor_free(struct task *task)
+{
+	free(container_of(task, struct acceptor_link, free_task));
+}
+
+static void acceptor_drop(struct worker *worker, struct acceptor_link *item)
+{
+	loop_del(worker->proxy.io.loop, &item->acceptor.watch);
+	list_del(&item->link);
+	shared_put(&item->acceptor.socket->shared);
+	item->free_task.run = acceptor_free;
+	loop_defer(worker->proxy.io.loop, &item->free_task);
+}
+
+static void accept_for(struct worker *worker, struct listener *listener)
+{
+	struct acceptor_link *item;
+	uint32_t i;
+
+	for (i = 0; i < listener->spec.n_sockets; i++) {
+		item = acceptor_find(worker, listener->spec.sockets[i]);
+		if (!item)
+			item = acceptor_add(worker, listener->spec.sockets[i]);
+		if (!item)
+			continue;
+		item->acceptor.listener = listener;
+		item->keep = true;
+	}
+}
+
+/* Before any event of the turn: the snapshot of the turn before may be gone already. */
+static void take_snapshot(struct worker *worker)
+{
+	const struct build *build = snapshot_read(worker->root);
+	struct list *link, *after;
+	struct acceptor_link *item;
+	uint32_t i;
+
+	if (build == worker->seen)
+		return;
+	worker->seen = build;
+	list_for_each(link, &worker->acceptors)
+		container_of(link, struct acceptor_link, link)->keep = false;
+	for (i = 0; build && i < build->n_listeners; i++)
+		accept_for(worker, build->listeners[i]);
+	list_for_each_safe(link, after, &worker->acceptors)
+	{
+		item = container_of(link, struct acceptor_link, link);
+		if (item->keep)
+			continue;
+		if (!build) /* the end: the last build lives on until the workers have ended */
+			frontend_accept(&item->acceptor.watch, EPOLLIN);
+		acceptor_drop(worker, item);
+	}
+	upstream_sweep(&worker->proxy);
+}
+
+static void before_wait(void *arg)
+{
+	struct worker *worker = arg;
+
+	atomic_fetch_add_explicit(&worker->busy_us, clock_mono_us() - worker->turn_began_us,
+		memory_order_relaxed);
+	snapshot_reader_offline();
+}
+
+static void after_wait(void *arg)
+{
+	struct worker *worker = arg;
+	uint64_t now_ns = dp_heartbeat_now_ns();
+
+	snapshot_reader_online();
+	worker->turn_began_us = loop_now_us(worker->proxy.io.loop);
+	dp_heartbeat_stamp(&worker->heartbeat, now_ns);
+	atomic_store_explicit(&worker->stamp_ns, now_ns, memory_order_relaxed);
+	take_snapshot(worker);
+}
+
+static void obey(struct worker *worker)
+{
+	uint32_t sweeps = atomic_load_explicit(&worker->sweeps, memory_order_acquire);
+
+	if (sweeps != worker->sweeps_seen) {
+		worker->sweeps_seen = sweeps;
+		upstream_sweep(&worker->proxy);
+	}
+	if (atomic_load_explicit(&worker->drain, memory_order_relaxed) && !worker->proxy.draining)
+		conn_drain_all(&worker->proxy);
+	if (atomic_load_explicit(&worker->stop, memory_order_relaxed)) {
+		conn_close_all(&worker->proxy, CLOSE_shutdown);
+		loop_stop(worker->proxy.io.loop);
+	}
+}
+
+static void turn_end(void *arg)
+{
+	obey(arg);
+}
+
+static void drop_acceptors(struct worker *worker)
+{
+	while (!list_is_empty(&worker->acceptors))
+		acceptor_drop(worker,
+			container_of(worker->acceptors.next, struct acceptor_link, link));
+}
+
+static void *thread_main(void *arg)
+{
+	struct worker *worker = arg;
+	char name[16];
+
+	snprintf(name, sizeof(name), "sluice-w%u", worker->proxy.io.worker);
+	pthread_setname_np(pthread_self(), name);
+	snapshot_reader_register();
+	loop_run(worker->proxy.io.loop);
+	drop_acceptors(worker);
+	snapshot_reader_unregister();
+	return NULL;
+}
+
+int worker_init(struct worker *worker, uint32_t index, const struct snapshot_root *root,
+	struct proxy_node *node)
+{
+	int r;
+
+	memset(worker, 0, sizeof(*worker));
+	list_init(&worker->acceptors);
+	worker->root = root;
+	worker->cpu = -1;
+	r = proxy_worker_init(&worker->proxy, node, index);
+	if (r < 0)
+		return r;
+	loop_hooks_set(worker->proxy.io.loop, &(struct loop_hooks){
+		.before_wait = before_wait,
+		.after_wait = after_wait,
+		.turn_end = turn_end,
+		.arg = worker,
+		.max_wait_ms = HEARTBEAT_MS,
+	});
+	worker->turn_began_us = clock_mono_us();
+	return 0;
+}
+
+int worker_start(struct worker *worker, int cpu)
+{
+	pthread_attr_t attr;
+	cpu_set_t set;
+	int r;
+
+	pthread_attr_init(&attr);
+	if (cpu >= 0) {
+		CPU_ZERO(&set);
+		CPU_SET((unsigned int)cpu, &set);
+		if (pthread_attr_setaffinity_np(&attr, sizeof(set), &set) == 0)
+			worker->cpu = cpu;
+	}
+	r = -pthread_create(&worker->thread, &attr, thread_main, worker);
+	pthread_attr_destroy(&attr);
+	worker->started = r == 0;
+	return r;
+}
+
+void worker_wake(struct worker *worker)
+{
+	loop_wake(worker->proxy.io.loop);
+}
+
+void worker_tell_drain(struct worker *worker)
+{
+	atomic_store(&worker->drain, true);
+	worker_wake(worker);
+}
+
+void worker_tell_stop(struct worker *worker)
+{
+	dp_heartbeat_stop(&worker->heartbeat);
+	atomic_store(&worker->stop, true);
+	worker_wake(worker);
+}
+
+void worker_tell_sweep(struct worker *worker)
+{
+	atomic_fetch_add(&worker->sweeps, 1);
+	worker_wake(worker);
+}
+
+void worker_join(struct worker *worker)
+{
+	if (worker->started)
+		pthread_join(worker->thread, NULL);
+	worker->started = false;
+}
+
+void worker_fini(struct worker *worker)
+{
+	proxy_worker_fini(&worker->proxy);
+}

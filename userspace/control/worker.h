@@ -1,0 +1,45 @@
+/*
+ * Worker threads: each runs a loop over its share of the listening sockets and everything it
+ * accepted. The control thread starts and stops them and reads their counters; it talks to them
+ * through the snapshot and a few atomic words that they look at once a turn.
+ */
+#ifndef SLUICE_CONTROL_WORKER_H
+#define SLUICE_CONTROL_WORKER_H
+
+#include "core/snapshot.h"
+#include "dataplane/dp_heartbeat.h"
+#include "proxy/worker.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct worker {
+	struct proxy_worker proxy;
+	const struct snapshot_root *root; /* struct build */
+	const void *seen;                 /* the snapshot this worker goes by */
+	struct list acceptors;            /* struct acceptor_link, in worker.c */
+	struct dp_heartbeat heartbeat;
+	int cpu; /* pinned to; -1: not pinned */
+	pthread_t thread;
+	bool started;
+	atomic_bool drain;          /* set: keep nothing alive */
+	atomic_bool stop;           /* set: close everything and end */
+	atomic_uint sweeps;         /* bumped: look for targets that were removed or have expired */
+	uint32_t sweeps_seen;
+	atomic_uint_fast64_t stamp_ns; /* last turn, CLOCK_MONOTONIC_COARSE */
+	atomic_uint_fast64_t busy_us;  /* time not spent waiting */
+	uint64_t turn_began_us;
+};
+
+int worker_init(struct worker *worker, uint32_t index, const struct snapshot_root *root,
+	struct proxy_node *node) must_check;
+/* With the heartbeat row set. `cpu` -1: let the kernel choose. */
+int worker_start(struct worker *worker, int cpu) must_check;
+/* Any number of workers may be told first and then joined. */
+void worker_tell_drain(struct worker *worker);
+void worker_tell_stop(struct worker *worker);
+void worker_tell_sweep(struct worker *worker);
+void worker_wake(struct worker *worker);
+void worker_join(struct worker *worker);
+void worker_fini(struct worker *worker);
+
+#endif

@@ -1,0 +1,138 @@
+/* sluiced: command line, then the daemon. See sluiced(8). */
+#include "control/config.h"
+#include "control/daemon.h"
+#include "control/hostcheck.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EXIT_USAGE = 2, OPTION_CHECK = 256, OPTION_CHECK_HOST, OPTION_PRINT };
+
+static const char usage_text[] =
+	"usage: sluiced --config FILE            run in the foreground, log to stderr\n"
+	"       sluiced --check FILE [--print]   check a configuration (and print it with defaults)\n"
+	"       sluiced --check-host [--config FILE]   what this kernel, NIC and CPU allow\n"
+	"       sluiced --version | --help\n"
+	"Manual: sluiced(8), sluice.yaml(5), sluicectl(1)\n";
+
+struct options {
+	const char *config_path;
+	bool check, check_host, print;
+};
+
+/* NULL: errors were printed. */
+static struct config *load(const char *path)
+{
+	struct config_errors errors;
+	struct config *config = NULL;
+
+	config_errors_init(&errors);
+	if (config_load_file(path, &config, &errors) < 0) {
+		config_errors_print(&errors, stderr);
+		config = NULL;
+	}
+	config_errors_fini(&errors);
+	return config;
+}
+
+static int check(const struct options *options)
+{
+	struct config *config = load(options->config_path);
+
+	if (!config)
+		return EXIT_FAILURE;
+	if (options->print)
+		config_show(config, stdout);
+	else
+		printf("%s: valid, %u listeners, %u target groups, %u certificates\n",
+			options->config_path, config->listeners_count, config->target_groups_count,
+			config->certificates_count);
+	config_free(config);
+	return EXIT_SUCCESS;
+}
+
+static int check_host(const struct options *options)
+{
+	struct config *config = NULL;
+	int status;
+
+	if (options->config_path) {
+		config = load(options->config_path);
+		if (!config)
+			return EXIT_FAILURE;
+	}
+	status = hostcheck_print(stdout, config) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	config_free(config);
+	return status;
+}
+
+static int usage(FILE *out, int status)
+{
+	fputs(usage_text, out);
+	return status;
+}
+
+/* -1: go on; else the exit status. */
+static int parse(int argc, char **argv, struct options *ret_options)
+{
+	static const struct option table[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"check", optional_argument, NULL, OPTION_CHECK},
+		{"check-host", no_argument, NULL, OPTION_CHECK_HOST},
+		{"print", no_argument, NULL, OPTION_PRINT},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:Vh", table, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			ret_options->config_path = optarg;
+			break;
+		case OPTION_CHECK:
+			ret_options->check = true;
+			if (optarg)
+				ret_options->config_path = optarg;
+			break;
+		case OPTION_CHECK_HOST:
+			ret_options->check_host = true;
+			break;
+		case OPTION_PRINT:
+			ret_options->print = true;
+			break;
+		case 'V':
+			printf("sluiced %s\n", SLUICE_VERSION);
+			return EXIT_SUCCESS;
+		case 'h':
+			return usage(stdout, EXIT_SUCCESS);
+		default:
+			return usage(stderr, EXIT_USAGE);
+		}
+	}
+	/* "--check FILE" and "--check-host FILE" read naturally: the file may stand alone. */
+	if (optind < argc && !ret_options->config_path)
+		ret_options->config_path = argv[optind++];
+	if (optind < argc || (!ret_options->config_path && !ret_options->check_host))
+		return usage(stderr, EXIT_USAGE);
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {0};
+	struct config *config;
+	int status = parse(argc, argv, &options);
+
+	if (status >= 0)
+		return status;
+	if (options.check_host)
+		return check_host(&options);
+	if (options.check)
+		return check(&options);
+	config = load(options.config_path);
+	return config ? daemon_run(options.config_path, config) : EXIT_FAILURE;
+}
