@@ -1,0 +1,299 @@
+/* The packet plane's life: see dataplane.h. Control thread. */
+#define LOG_MODULE "dataplane"
+#include "dataplane/dataplane.h"
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "dataplane/dp_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *dataplane_mode_name(enum dataplane_mode mode)
+{
+	static const char *const names[] = {
+		[DATAPLANE_AUTO] = "auto",
+		[DATAPLANE_NATIVE] = "native",
+		[DATAPLANE_GENERIC] = "generic",
+		[DATAPLANE_NONE] = "none",
+	};
+
+	return (unsigned int)mode < array_len(names) ? names[mode] : "unknown";
+}
+
+bool dataplane_active(const struct dataplane *dp)
+{
+	return dp->active;
+}
+
+static struct dp_interface *interface_find(struct dataplane *dp, const char *name)
+{
+	for (size_t i = 0; i < dp->interface_count; i++)
+		if (strcmp(dp->interfaces[i].name, name) == 0)
+			return &dp->interfaces[i];
+	return NULL;
+}
+
+static int interfaces_check(
+	const struct dataplane_interface_spec *interfaces, size_t count, struct err *err)
+{
+	if (count > DATAPLANE_MAX_INTERFACES)
+		return err_set(err, -E2BIG, "%zu interfaces: at most %d are possible", count,
+			DATAPLANE_MAX_INTERFACES);
+	for (size_t i = 0; i < count; i++) {
+		if (!interfaces[i].name[0] || strlen(interfaces[i].name) >= IF_NAMESIZE)
+			return err_set(err, -EINVAL, "'%s' is not the name of an interface",
+				interfaces[i].name);
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(interfaces[i].name, interfaces[j].name) == 0)
+				return err_set(err, -EINVAL, "interface %s is named twice",
+					interfaces[i].name);
+	}
+	return 0;
+}
+
+/* Drops the interfaces that are not wanted any more (nor in that mode) and closes the gaps. */
+static void interfaces_drop(struct dataplane *dp)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < dp->interface_count; i++) {
+		if (dp->interfaces[i].ours)
+			dp->interfaces[kept++] = dp->interfaces[i];
+		else
+			dp_interface_release(dp, &dp->interfaces[i], DATAPLANE_DETACH);
+	}
+	dp->interface_count = kept;
+}
+
+static void interface_add(struct dataplane *dp, const struct dataplane_interface_spec *spec)
+{
+	struct dp_interface *interface = &dp->interfaces[dp->interface_count++];
+
+	*interface = (struct dp_interface){
+		.wanted = spec->mode,
+		.mode = DATAPLANE_NONE,
+		.link_fd = -1,
+		.ours = true,
+	};
+	snprintf(interface->name, sizeof(interface->name), "%s", spec->name);
+	snprintf(interface->why, sizeof(interface->why), "%s", dp->why);
+}
+
+int dataplane_set_interfaces(struct dataplane *dp,
+	const struct dataplane_interface_spec *interfaces, size_t count, struct err *err)
+{
+	int code = interfaces_check(interfaces, count, err);
+
+	if (code)
+		return code;
+	for (size_t i = 0; i < dp->interface_count; i++)
+		dp->interfaces[i].ours = false;
+	for (size_t i = 0; i < count; i++) {
+		struct dp_interface *old = interface_find(dp, interfaces[i].name);
+
+		if (old && old->wanted == interfaces[i].mode)
+			old->ours = true;
+	}
+	interfaces_drop(dp);
+	for (size_t i = 0; i < count && !code; i++) {
+		if (interface_find(dp, interfaces[i].name))
+			continue;
+		interface_add(dp, &interfaces[i]);
+		if (dp->active)
+			code = dp_interface_attach(
+				dp, &dp->interfaces[dp->interface_count - 1], err);
+	}
+	return code;
+}
+
+int dataplane_set_workers(struct dataplane *dp, uint32_t workers, struct err *err)
+{
+	if (workers < 1 || workers > SLUICE_MAX_WORKERS)
+		return err_set(err, -EINVAL, "%u workers: 1 to %d are possible", workers,
+			SLUICE_MAX_WORKERS);
+	if (dp->active)
+		__atomic_store_n(&dp->settings->worker_count, workers, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static int spec_check(const struct dataplane_spec *spec, struct err *err)
+{
+	uint32_t rows = spec->source_rows;
+
+	if (rows & (rows - 1) || rows > SLUICE_SOURCE_ROWS_MAX)
+		return err_set(err, -EINVAL,
+			"source table of %u rows: must be a power of two up to %u", rows,
+			SLUICE_SOURCE_ROWS_MAX);
+	if (spec->pin_dir && strlen(spec->pin_dir) >= sizeof(((struct dataplane *)0)->pin_dir))
+		return err_set(err, -ENAMETOOLONG, "pin folder: the path is too long");
+	return 0;
+}
+
+/* What the host does not allow makes the plane inactive; only a conflict is an error. */
+static int dataplane_start(struct dataplane *dp, struct err *err)
+{
+	struct err why = {};
+	int code = dp_pins_open(dp, &why);
+
+	if (code == -EADDRINUSE)
+		return err_set(err, code, "%s", why.text);
+	if (!code)
+		code = dp_load(dp, &why);
+	if (!code) {
+		dp->active = true;
+		return 0;
+	}
+	snprintf(dp->why, sizeof(dp->why), "%.*s", (int)sizeof(dp->why) - 1, why.text);
+	log_warn("packet plane off: %s", why.text);
+	dp_unload(dp);
+	return 0;
+}
+
+static void pins_remove(struct dataplane *dp)
+{
+	static const char *const folders[] = {"/maps", "/links", ""};
+	char path[PATH_MAX];
+
+	dp_maps_unpin(dp->pin_dir);
+	for (size_t i = 0; i < array_len(folders); i++) {
+		snprintf(path, sizeof(path), "%s%s", dp->pin_dir, folders[i]);
+		if (rmdir(path) && errno != ENOENT)
+			log_warn("rmdir %s: %s", path, strerror(errno));
+	}
+}
+
+static int dataplane_prepare(
+	struct dataplane *dp, const struct dataplane_spec *spec, struct err *err)
+{
+	int code;
+
+	if (spec->enabled) {
+		code = dataplane_start(dp, err);
+		if (code)
+			return code;
+	} else {
+		snprintf(dp->why, sizeof(dp->why), "switched off");
+	}
+	code = dataplane_set_workers(dp, spec->workers, err);
+	if (code)
+		return code;
+	code = dataplane_set_interfaces(dp, spec->interfaces, spec->interface_count, err);
+	if (!code && dp->active && dp_links_remove(dp->pin_dir, dp))
+		log_info("%s: links of interfaces no longer configured were detached", dp->pin_dir);
+	return code;
+}
+
+int dataplane_open(const struct dataplane_spec *spec, struct dataplane **ret_dp, struct err *err)
+{
+	struct dataplane *dp;
+	int code = spec_check(spec, err);
+
+	if (code)
+		return code;
+	dp = mem_zalloc(sizeof(*dp));
+	dp->lock_fd = -1;
+	dp->source_rows = spec->source_rows ? spec->source_rows : SLUICE_SOURCE_ROWS;
+	snprintf(dp->pin_dir, sizeof(dp->pin_dir), "%s",
+		spec->pin_dir ? spec->pin_dir : DATAPLANE_PIN_DIR);
+	code = dataplane_prepare(dp, spec, err);
+	if (code) {
+		dataplane_close(dp, DATAPLANE_DETACH);
+		return code;
+	}
+	*ret_dp = dp;
+	return 0;
+}
+
+void dataplane_close(struct dataplane *dp, enum dataplane_stop stop)
+{
+	if (!dp)
+		return;
+	for (size_t i = 0; i < dp->interface_count; i++)
+		dp_interface_release(dp, &dp->interfaces[i], stop);
+	if (dp->lock_fd >= 0 && stop == DATAPLANE_DETACH) {
+		dp_links_remove(dp->pin_dir, NULL);
+		pins_remove(dp);
+	}
+	dp_unload(dp);
+	if (dp->lock_fd >= 0)
+		close(dp->lock_fd);
+	free(dp);
+}
+
+/* True when the link is no longer where it was: interface deleted, or detached by somebody. */
+static bool interface_lost(const struct dp_interface *interface)
+{
+	uint32_t now = if_nametoindex(interface->name);
+
+	if (interface->wanted == DATAPLANE_NONE)
+		return false;
+	if (interface->link_fd >= 0)
+		return now != interface->ifindex ||
+		       dp_link_ifindex(interface->link_fd, NULL) != (int)now;
+	if (!now)
+		return false;
+	return now != interface->tried_ifindex || (interface->other && !dp_interface_prog_id(now));
+}
+
+int dataplane_maintain(struct dataplane *dp)
+{
+	int changed = 0;
+
+	for (size_t i = 0; dp->active && i < dp->interface_count; i++) {
+		struct dp_interface *interface = &dp->interfaces[i];
+		enum dataplane_mode before = interface->mode;
+		struct err err = {};
+
+		if (!interface_lost(interface))
+			continue;
+		if (interface->link_fd >= 0)
+			log_warn("interface %s: the XDP program was detached", interface->name);
+		dp_interface_release(dp, interface, DATAPLANE_DETACH);
+		if (dp_interface_attach(dp, interface, &err))
+			log_error("%s", err.text);
+		changed += before != interface->mode || interface->link_fd >= 0;
+	}
+	return changed;
+}
+
+void dataplane_report(const struct dataplane *dp, struct dataplane_report *ret_report)
+{
+	memset(ret_report, 0, sizeof(*ret_report));
+	ret_report->active = dp->active;
+	ret_report->maps_adopted = dp->active && dp->maps_adopted;
+	snprintf(ret_report->why, sizeof(ret_report->why), "%s", dp->why);
+	ret_report->interface_count = dp->interface_count;
+	for (size_t i = 0; i < dp->interface_count; i++) {
+		const struct dp_interface *interface = &dp->interfaces[i];
+		struct dataplane_interface_report *row = &ret_report->interfaces[i];
+
+		snprintf(row->name, sizeof(row->name), "%s", interface->name);
+		snprintf(row->why, sizeof(row->why), "%s", interface->why);
+		row->ifindex = if_nametoindex(interface->name);
+		row->mode = interface->mode;
+		row->adopted = interface->adopted;
+		if (row->mode != DATAPLANE_NONE && row->ifindex)
+			row->prog_id = dp_interface_prog_id(row->ifindex);
+	}
+}
+
+int dataplane_purge(const char *pin_dir, struct err *err)
+{
+	struct dataplane dp = {.lock_fd = -1};
+	int removed, code;
+
+	snprintf(dp.pin_dir, sizeof(dp.pin_dir), "%s", pin_dir ? pin_dir : DATAPLANE_PIN_DIR);
+	if (access(dp.pin_dir, F_OK) && errno == ENOENT)
+		return 0;
+	code = dp_pins_lock(dp.pin_dir, &dp.lock_fd, err);
+	if (code)
+		return code;
+	removed = dp_links_remove(dp.pin_dir, NULL) + dp_maps_unpin(dp.pin_dir);
+	pins_remove(&dp);
+	close(dp.lock_fd);
+	return removed;
+}

@@ -1,0 +1,97 @@
+/*
+ * The packet plane as the daemon sees it: loads the BPF programs, adopts or makes the pinned
+ * maps, attaches the XDP program to interfaces, and takes everything away again. Owns every BPF
+ * descriptor of the process. Control thread only, unless a header says otherwise.
+ *
+ * Where BPF cannot be had (no rights, no BTF, switched off) a dataplane is still returned: it is
+ * inactive, says why, and every other call of this room is then a no-op that succeeds.
+ */
+#ifndef SLUICE_DATAPLANE_DATAPLANE_H
+#define SLUICE_DATAPLANE_DATAPLANE_H
+
+#include "core/attr.h"
+#include "core/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DATAPLANE_PIN_DIR "/sys/fs/bpf/sluice"
+
+enum {
+	DATAPLANE_MAX_INTERFACES = 64,
+	DATAPLANE_WHY_BYTES = 256,
+};
+
+/* What to try, or what was reached. AUTO: native, else generic. */
+enum dataplane_mode {
+	DATAPLANE_AUTO,
+	DATAPLANE_NATIVE,
+	DATAPLANE_GENERIC,
+	DATAPLANE_NONE,
+};
+
+struct dataplane_interface_spec {
+	const char *name;
+	enum dataplane_mode mode;
+};
+
+struct dataplane_spec {
+	bool enabled;        /* false: inactive from the start */
+	const char *pin_dir; /* NULL: DATAPLANE_PIN_DIR */
+	uint32_t workers;    /* 1 to SLUICE_MAX_WORKERS */
+	uint32_t source_rows; /* power of two; 0: SLUICE_SOURCE_ROWS */
+	const struct dataplane_interface_spec *interfaces;
+	size_t interface_count;
+};
+
+struct dataplane_interface_report {
+	char name[16];
+	uint32_t ifindex; /* 0: there is no such interface now */
+	enum dataplane_mode mode; /* NATIVE, GENERIC or NONE */
+	uint32_t prog_id;         /* of our program; 0: none */
+	bool adopted;             /* taken over from an earlier process without a gap */
+	char why[DATAPLANE_WHY_BYTES]; /* why not native; "" when there is nothing to say */
+};
+
+struct dataplane_report {
+	bool active; /* programs are loaded and maps are there */
+	bool maps_adopted;
+	char why[DATAPLANE_WHY_BYTES]; /* why inactive */
+	size_t interface_count;
+	struct dataplane_interface_report interfaces[DATAPLANE_MAX_INTERFACES];
+};
+
+enum dataplane_stop {
+	DATAPLANE_DETACH, /* orderly stop: detach and unpin */
+	DATAPLANE_LEAVE,  /* hand over to the next process: links and maps stay pinned */
+};
+
+struct dataplane;
+
+/* Loads and attaches. Fails (-errno) only where the configuration is wrong or something else is
+ * in the way that a person must decide about: another program on the interface (-EBUSY), another
+ * daemon on the same pin_dir (-EADDRINUSE). Whatever the host cannot do is in the report instead. */
+int dataplane_open(
+	const struct dataplane_spec *spec, struct dataplane **ret_dp, struct err *err) must_check;
+void dataplane_close(struct dataplane *dp, enum dataplane_stop stop);
+
+/* Changes the set of interfaces (reload): new ones are attached, missing ones detached. */
+int dataplane_set_interfaces(struct dataplane *dp,
+	const struct dataplane_interface_spec *interfaces, size_t count,
+	struct err *err) must_check;
+int dataplane_set_workers(struct dataplane *dp, uint32_t workers, struct err *err) must_check;
+
+/* Call about every second: attaches again where an interface was deleted and came back, or where
+ * somebody removed the link. Returns how many interfaces changed; what happened is logged. */
+int dataplane_maintain(struct dataplane *dp);
+
+void dataplane_report(const struct dataplane *dp, struct dataplane_report *ret_report);
+bool dataplane_active(const struct dataplane *dp);
+const char *dataplane_mode_name(enum dataplane_mode mode);
+
+/* Removes what a crashed daemon left under pin_dir (NULL: the default): links are detached, pins
+ * removed. Needs no dataplane. -EADDRINUSE while a daemon runs on it. Returns how many pins went. */
+int dataplane_purge(const char *pin_dir, struct err *err) must_check;
+
+#endif

@@ -1,0 +1,202 @@
+/* What this kernel allows: see dp_hostcheck.h. Any one thread; leaves nothing behind. */
+#include "dataplane/dp_hostcheck.h"
+
+#include "bpf/host_probe.skel.h"
+#include "bpf/xdp_pass.skel.h"
+#include "dataplane/dp_internal.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+struct hostcheck {
+	struct dp_hostcheck_row *rows;
+	size_t count;
+};
+
+static void row_add(struct hostcheck *check, const char *name, bool ok, const char *format, ...)
+	printf_like(4, 5);
+
+static void row_add(struct hostcheck *check, const char *name, bool ok, const char *format, ...)
+{
+	struct dp_hostcheck_row *row = &check->rows[check->count++];
+	va_list args;
+
+	row->name = name;
+	row->ok = ok;
+	va_start(args, format);
+	vsnprintf(row->text, sizeof(row->text), format, args);
+	va_end(args);
+}
+
+static void check_kernel(struct hostcheck *check)
+{
+	struct utsname kernel;
+	bool btf = access("/sys/kernel/btf/vmlinux", R_OK) == 0;
+
+	uname(&kernel);
+	row_add(check, "kernel", true, "%s %s", kernel.release, kernel.machine);
+	row_add(check, "btf", btf,
+		btf ? "/sys/kernel/btf/vmlinux"
+		    : "no kernel BTF (CONFIG_DEBUG_INFO_BTF): the packet plane stays off");
+}
+
+static void check_xdp_load(struct hostcheck *check, int code)
+{
+	if (code)
+		row_add(check, "xdp_load", false,
+			"loading an XDP program: %s: the packet plane stays off (CAP_BPF, CAP_NET_ADMIN, "
+			"CAP_PERFMON)",
+			strerror(-code));
+	else
+		row_add(check, "xdp_load", true, "XDP programs with fragments can be loaded");
+}
+
+static void check_attach(struct hostcheck *check, const char *name, const char *interface,
+	int prog_fd, uint32_t flags, const char *instead)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = flags);
+	uint32_t ifindex = if_nametoindex(interface), other = 0;
+	int fd;
+
+	if (ifindex)
+		other = dp_interface_prog_id(ifindex);
+	if (!ifindex || other) {
+		row_add(check, name, ifindex != 0,
+			ifindex ? "%s carries XDP program id %u: not tried" : "no interface %s",
+			interface, other);
+		return;
+	}
+	fd = bpf_link_create(prog_fd, (int)ifindex, BPF_XDP, &opts);
+	if (fd < 0) {
+		row_add(check, name, false, "%s: %s: %s", interface, strerror(-fd), instead);
+		return;
+	}
+	row_add(check, name, true, "%s", interface);
+	close(fd);
+}
+
+static void check_reuseport(struct hostcheck *check)
+{
+	int known = libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SK_REUSEPORT, NULL);
+
+	row_add(check, "reuseport", known == 1,
+		known == 1 ? "a BPF program chooses the worker of a connection"
+			   : "no SK_REUSEPORT programs: the kernel's hash chooses the worker");
+}
+
+static void check_mmap(struct hostcheck *check)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "probe", 4, 64, 1, &opts);
+	void *row = fd < 0 ? MAP_FAILED : mmap(NULL, 64, PROT_READ, MAP_SHARED, fd, 0);
+
+	row_add(check, "mmapable_maps", row != MAP_FAILED,
+		row != MAP_FAILED ? "heartbeats are plain stores"
+				  : "no memory-mapped maps: the packet plane stays off");
+	if (row != MAP_FAILED)
+		munmap(row, 64);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void check_gate(struct hostcheck *check)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool has = btf && btf__find_by_name_kind(btf, "bpf_sk_assign_tcp_reqsk", BTF_KIND_FUNC) > 0;
+
+	row_add(check, "gate", has,
+		has ? "bpf_sk_assign_tcp_reqsk: sockets can be made from judged first flights"
+		    : "no bpf_sk_assign_tcp_reqsk (Linux 6.9): plain listening sockets");
+	btf__free(btf);
+}
+
+static void check_af_xdp(struct hostcheck *check)
+{
+	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		row_add(check, "af_xdp", false, "AF_XDP: %s: first flights and QUIC use sockets",
+			strerror(errno));
+	else
+		row_add(check, "af_xdp", true, "AF_XDP sockets can be made");
+	if (fd >= 0)
+		close(fd);
+}
+
+/* 0 when a program may replace a function of another one. */
+static int probe_freplace(void)
+{
+	struct host_probe_bpf *target = host_probe_bpf__open(), *replacement = NULL;
+	int code = -ENOMEM;
+
+	if (!target)
+		return code;
+	bpf_program__set_autoload(target->progs.probe_replacement, false);
+	code = host_probe_bpf__load(target);
+	replacement = code ? NULL : host_probe_bpf__open();
+	if (replacement) {
+		bpf_program__set_autoload(replacement->progs.probe_dispatcher, false);
+		code = bpf_program__set_attach_target(replacement->progs.probe_replacement,
+			bpf_program__fd(target->progs.probe_dispatcher), "probe_slot");
+		if (!code)
+			code = host_probe_bpf__load(replacement);
+	}
+	host_probe_bpf__destroy(replacement);
+	host_probe_bpf__destroy(target);
+	return code;
+}
+
+static void check_dispatcher(struct hostcheck *check)
+{
+	int code = probe_freplace();
+
+	if (code)
+		row_add(check, "xdp_dispatcher", false,
+			"replacing BPF functions: %s: one XDP program per interface, alone",
+			strerror(-code));
+	else
+		row_add(check, "xdp_dispatcher", true,
+			"BPF functions can be replaced; sluice still attaches alone (one program per "
+			"interface)");
+}
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list args)
+{
+	return 0;
+}
+
+size_t dp_hostcheck(const char *interface, struct dp_hostcheck_row ret_rows[DP_HOSTCHECK_MAX])
+{
+	struct hostcheck check = {.rows = ret_rows};
+	libbpf_print_fn_t before = libbpf_set_print(quiet);
+	struct xdp_pass_bpf *pass = xdp_pass_bpf__open_and_load();
+	int code = pass ? 0 : -errno;
+
+	check_kernel(&check);
+	check_xdp_load(&check, code);
+	if (pass && interface) {
+		int fd = bpf_program__fd(pass->progs.xdp_pass);
+
+		check_attach(&check, "xdp_native", interface, fd, XDP_FLAGS_DRV_MODE,
+			"generic XDP instead (slower, after the kernel's buffer)");
+		check_attach(&check, "xdp_generic", interface, fd, XDP_FLAGS_SKB_MODE,
+			"no XDP on this interface");
+	}
+	xdp_pass_bpf__destroy(pass);
+	check_reuseport(&check);
+	check_mmap(&check);
+	check_gate(&check);
+	check_af_xdp(&check);
+	check_dispatcher(&check);
+	libbpf_set_print(before);
+	return check.count;
+}

@@ -1,0 +1,217 @@
+/* The `listeners` map and what hangs on it: see dp_listeners.h. Control thread. */
+#include "dataplane/dp_listeners.h"
+
+#include "bpf/sluice_xdp.skel.h"
+#include "core/mem.h"
+#include "dataplane/dp_internal.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct listener_row {
+	struct sluice_listener_key key;
+	struct sluice_listener value;
+};
+
+/* The coarse clocks advance once a jiffy. */
+static uint64_t jiffies_per_s(void)
+{
+	struct timespec tick;
+
+	clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+	return (1000000000ull + (uint64_t)tick.tv_nsec / 2) / (uint64_t)tick.tv_nsec;
+}
+
+/* Differs whenever rate or burst do (but for one chance in 256, where old tokens then linger). */
+static uint32_t limit_generation(uint32_t rate, uint32_t burst)
+{
+	uint64_t mixed = ((uint64_t)rate << 32 | burst) * 0x9e3779b97f4a7c15ull;
+
+	return (uint32_t)(mixed >> 40);
+}
+
+static struct sluice_limit limit_ticks(const struct dp_limit *limit)
+{
+	const uint64_t longest = 1ull << 62, unit = SLUICE_GENERATION_MASK + 1;
+	uint64_t hz = jiffies_per_s(), per_token, burst;
+
+	if (!limit->rate_per_s)
+		return (struct sluice_limit){};
+	per_token = (hz << SLUICE_TICK_SHIFT) / limit->rate_per_s & ~SLUICE_GENERATION_MASK;
+	if (per_token < unit)
+		per_token = unit;
+	burst = limit->burst ? limit->burst : limit->rate_per_s;
+	if (burst < limit->rate_per_s / hz + 1)
+		burst = limit->rate_per_s / hz + 1;
+	return (struct sluice_limit){
+		.ticks_per_token = per_token,
+		.ticks_burst = burst - 1 < longest / per_token ? (burst - 1) * per_token : longest,
+		.rate_per_s = limit->rate_per_s,
+		.burst = (uint32_t)burst,
+		.generation = limit_generation(limit->rate_per_s, (uint32_t)burst),
+	};
+}
+
+static int row_build(
+	const struct dp_listener *listener, struct listener_row *ret_row, struct err *err)
+{
+	struct sluice_listener *value = &ret_row->value;
+
+	memset(ret_row, 0, sizeof(*ret_row));
+	if (dp_address_split(&listener->address, ret_row->key.addr_be, &ret_row->key.port_be))
+		return err_set(err, -EINVAL, "listener %s: address family %d is not IP",
+			listener->name, listener->address.ss_family);
+	if (!ret_row->key.port_be)
+		return err_set(err, -EINVAL, "listener %s: port 0", listener->name);
+	if (listener->protocol != IPPROTO_TCP && listener->protocol != IPPROTO_UDP)
+		return err_set(err, -EINVAL, "listener %s: protocol %d is neither TCP nor UDP",
+			listener->name, listener->protocol);
+	if (listener->id >= SLUICE_MAX_LISTENERS || listener->socket_row >= SLUICE_MAX_LISTENERS)
+		return err_set(err, -E2BIG, "listener %s: at most %d listeners are possible",
+			listener->name, SLUICE_MAX_LISTENERS);
+	ret_row->key.protocol = (uint8_t)listener->protocol;
+	snprintf(value->name, sizeof(value->name), "%s", listener->name);
+	dp_address_print(&listener->address, value->address_text);
+	value->id = listener->id;
+	value->state = listener->draining ? LISTENER_DRAINING : LISTENER_ACTIVE;
+	value->flags = LISTENER_SOURCE_CHARGES_OTHER;
+	if (!listener->source_spares_syn)
+		value->flags |= LISTENER_SOURCE_CHARGES_SYN;
+	value->socket_base = listener->socket_row * SLUICE_MAX_WORKERS;
+	value->source = limit_ticks(&listener->per_source);
+	value->packets = limit_ticks(&listener->packets);
+	value->connections = limit_ticks(&listener->connections);
+	return 0;
+}
+
+static int row_compare(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct sluice_listener_key));
+}
+
+static int rows_build(const struct dp_listener *listeners, size_t count, struct listener_row *rows,
+	struct err *err)
+{
+	int code;
+
+	for (size_t i = 0; i < count; i++) {
+		code = row_build(&listeners[i], &rows[i], err);
+		if (code)
+			return code;
+	}
+	qsort(rows, count, sizeof(*rows), row_compare);
+	for (size_t i = 1; i < count; i++)
+		if (row_compare(&rows[i - 1], &rows[i]) == 0)
+			return err_set(err, -EINVAL, "listeners %s and %s are both on %s",
+				rows[i - 1].value.name, rows[i].value.name,
+				rows[i].value.address_text);
+	return 0;
+}
+
+static int rows_remove_stale(int fd, const struct listener_row *rows, size_t count, struct err *err)
+{
+	struct sluice_listener_key key, next;
+	int code = bpf_map_get_next_key(fd, NULL, &next);
+
+	while (code == 0) {
+		key = next;
+		code = bpf_map_get_next_key(fd, &key, &next);
+		if (bsearch(&key, rows, count, sizeof(*rows), row_compare))
+			continue;
+		if (bpf_map_delete_elem(fd, &key) && errno != ENOENT)
+			return err_set(
+				err, -errno, "listeners map: removing a row: %s", strerror(errno));
+	}
+	return 0;
+}
+
+static int rows_write(int fd, const struct listener_row *rows, size_t count, struct err *err)
+{
+	for (size_t i = 0; i < count; i++)
+		if (bpf_map_update_elem(fd, &rows[i].key, &rows[i].value, BPF_ANY))
+			return err_set(err, -errno, "listeners map: %s on %s: %s",
+				rows[i].value.name, rows[i].value.address_text, strerror(errno));
+	return 0;
+}
+
+static uint8_t row_port_flag(const struct sluice_listener_key *key)
+{
+	if (key->addr_be[0] || key->addr_be[1] || key->addr_be[3])
+		return LISTENER_PORT_EXACT;
+	if (!key->addr_be[2])
+		return LISTENER_PORT_ANY_V6;
+	return key->addr_be[2] == htonl(0xffff) ? LISTENER_PORT_ANY_V4 : LISTENER_PORT_EXACT;
+}
+
+static int ports_write(int fd, const struct listener_row *rows, size_t count, struct err *err)
+{
+	struct sluice_listener_ports *ports = mem_zalloc(sizeof(*ports) * LISTENER_PORTS_ROWS);
+	int code = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t row = rows[i].key.protocol == IPPROTO_UDP ? LISTENER_PORTS_UDP
+								   : LISTENER_PORTS_TCP;
+
+		ports[row].flags[ntohs(rows[i].key.port_be)] |= row_port_flag(&rows[i].key);
+	}
+	for (uint32_t row = 0; row < LISTENER_PORTS_ROWS && !code; row++)
+		if (bpf_map_update_elem(fd, &row, &ports[row], BPF_ANY))
+			code = err_set(err, -errno, "listener_ports map: %s", strerror(errno));
+	free(ports);
+	return code;
+}
+
+int dp_listeners_set(
+	struct dataplane *dp, const struct dp_listener *listeners, size_t count, struct err *err)
+{
+	struct listener_row *rows;
+	int code, fd;
+
+	if (count > SLUICE_MAX_LISTENERS)
+		return err_set(err, -E2BIG, "%zu listeners: at most %d are possible", count,
+			SLUICE_MAX_LISTENERS);
+	rows = mem_zalloc(sizeof(*rows) * (count + 1));
+	code = rows_build(listeners, count, rows, err);
+	if (code || !dp->active)
+		goto out;
+	fd = bpf_map__fd(dp->xdp->maps.listeners);
+	code = rows_remove_stale(fd, rows, count, err);
+	if (!code)
+		code = rows_write(fd, rows, count, err);
+	if (!code)
+		code = ports_write(bpf_map__fd(dp->xdp->maps.listener_ports), rows, count, err);
+out:
+	free(rows);
+	return code;
+}
+
+int dp_listener_counts(const struct dataplane *dp, uint32_t id,
+	struct dp_listener_counts *ret_counts, struct err *err)
+{
+	struct sluice_listener_counters *rows;
+	int cpus = libbpf_num_possible_cpus(), code = 0;
+
+	*ret_counts = (struct dp_listener_counts){};
+	if (!dp->active)
+		return 0;
+	if (cpus < 0)
+		return err_set(err, cpus, "number of CPUs: %s", strerror(-cpus));
+	rows = mem_zalloc(sizeof(*rows) * (size_t)cpus);
+	if (bpf_map_lookup_elem(bpf_map__fd(dp->xdp->maps.listener_counters), &id, rows))
+		code = err_set(err, -errno, "listener_counters row %u: %s", id, strerror(errno));
+	for (int i = 0; i < cpus && !code; i++) {
+		ret_counts->syn += rows[i].syn;
+		ret_counts->no_connection += rows[i].no_connection;
+		ret_counts->dropped += rows[i].dropped;
+		ret_counts->refused += rows[i].refused;
+	}
+	free(rows);
+	return code;
+}
