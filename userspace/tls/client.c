@@ -1,0 +1,235 @@
+/*
+ * The client side: see client.h. Each worker keeps the last session of some peers (address and
+ * name) in a small direct-mapped table of its own, so that connections to targets are resumed.
+ */
+#include "tls/client.h"
+
+#include "core/hash.h"
+#include "core/mem.h"
+#include "core/shared.h"
+#include "tls/alpn.h"
+#include "tls/context.h"
+#include "tls/stream_state.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { SESSION_SLOTS = 32, SERVER_NAME_MAX = 253 };
+
+struct session_slot {
+	uint64_t peer; /* hash of address and name */
+	SSL_SESSION *session;
+};
+
+struct session_cache {
+	struct session_slot slots[SESSION_SLOTS];
+} cache_aligned;
+
+struct tls_client {
+	struct shared shared;
+	SSL_CTX *ctx;
+	struct alpn alpn;
+	bool verify;
+	char *server_name;
+	struct hash_key hash_key;
+	uint32_t n_workers;
+	struct session_cache *caches; /* one per worker, used by it alone */
+};
+
+static void client_free(struct shared *shared)
+{
+	struct tls_client *client = container_of(shared, struct tls_client, shared);
+	uint32_t worker, i;
+
+	for (worker = 0; client->caches && worker < client->n_workers; worker++)
+		for (i = 0; i < SESSION_SLOTS; i++)
+			SSL_SESSION_free(client->caches[worker].slots[i].session);
+	free(client->caches);
+	SSL_CTX_free(client->ctx);
+	alpn_fini(&client->alpn);
+	free(client->server_name);
+	shared_fini(shared);
+	free(client);
+}
+
+static void keep(struct tls_stream *ts, SSL_SESSION *session)
+{
+	struct session_slot *slot =
+		&ts->client->caches[ts->tls->io->worker].slots[ts->peer_hash % SESSION_SLOTS];
+
+	SSL_SESSION_free(slot->session);
+	*slot = (struct session_slot){ts->peer_hash, session};
+}
+
+/* Called by OpenSSL when a session can be resumed later. 1: we keep it. */
+static int keep_session(SSL *ssl, SSL_SESSION *session)
+{
+	struct tls_stream *ts = tls_bio_stream(ssl);
+
+	if (!ts->peer_hash || !SSL_SESSION_is_resumable(session))
+		return 0;
+	keep(ts, session);
+	return 1;
+}
+
+void tls_client_renewed(struct tls_stream *ts)
+{
+	SSL_SESSION *session = SSL_get1_session(ts->ssl);
+
+	if (session && ts->peer_hash && SSL_SESSION_is_resumable(session))
+		keep(ts, session);
+	else
+		SSL_SESSION_free(session);
+}
+
+static int load_trust(SSL_CTX *ctx, const struct tls_client_spec *spec, struct err *err)
+{
+	if (!spec->verify)
+		return 0;
+	if (!spec->ca_path)
+		return SSL_CTX_set_default_verify_paths(ctx)
+			       ? 0
+			       : tls_context_failed(
+					 err, "cannot load the system's CA certificates");
+	if (SSL_CTX_load_verify_file(ctx, spec->ca_path))
+		return 0;
+	err_context(err, tls_context_failed(err, spec->ca_path), "cannot load CA certificates");
+	return -EINVAL;
+}
+
+static int set_up(struct tls_client *client, const struct tls_client_spec *spec, struct err *err)
+{
+	int r;
+
+	client->verify = spec->verify;
+	client->server_name = spec->server_name ? mem_strdup(spec->server_name) : NULL;
+	r = alpn_init(&client->alpn, spec->alpn, spec->n_alpn, err);
+	if (r == 0)
+		r = tls_context_new(TLS_client_method(), &client->ctx, err);
+	if (r == 0)
+		r = load_trust(client->ctx, spec, err);
+	if (r < 0)
+		return r;
+	if (!SSL_CTX_set_min_proto_version(client->ctx, TLS1_2_VERSION) ||
+		(client->alpn.n && SSL_CTX_set_alpn_protos(
+					   client->ctx, client->alpn.wire, client->alpn.wire_len)))
+		return tls_context_failed(err, "cannot set up TLS");
+	SSL_CTX_set_verify(client->ctx, spec->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+	SSL_CTX_set_session_cache_mode(
+		client->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(client->ctx, keep_session);
+	return 0;
+}
+
+int tls_client_new(
+	const struct tls_client_spec *spec, struct tls_client **ret_client, struct err *err)
+{
+	struct tls_client *client = mem_zalloc(sizeof(*client));
+	int r;
+
+	shared_init(&client->shared, spec->n_workers, client_free);
+	hash_random(&client->hash_key, sizeof(client->hash_key));
+	client->n_workers = spec->n_workers;
+	client->caches = aligned_alloc(CACHE_LINE, spec->n_workers * sizeof(*client->caches));
+	if (!client->caches)
+		abort();
+	memset(client->caches, 0, spec->n_workers * sizeof(*client->caches));
+	r = set_up(client, spec, err);
+	if (r < 0) {
+		tls_client_put(client);
+		return err_context(err, r, "target group %s", spec->name);
+	}
+	*ret_client = client;
+	return 0;
+}
+
+struct tls_client *tls_client_get(struct tls_client *client)
+{
+	shared_get(&client->shared);
+	return client;
+}
+
+void tls_client_put(struct tls_client *client)
+{
+	shared_put(&client->shared);
+}
+
+struct ssl_ctx_st *tls_client_ctx(const struct tls_client *client)
+{
+	return client->ctx;
+}
+
+void tls_client_hold(struct tls_client *client, uint32_t worker)
+{
+	shared_hold(&client->shared, worker);
+}
+
+void tls_client_drop(struct tls_client *client, uint32_t worker)
+{
+	shared_drop(&client->shared, worker);
+}
+
+const char *tls_client_alpn(const struct tls_client *client, const SSL *ssl)
+{
+	return alpn_agreed(&client->alpn, ssl);
+}
+
+static bool is_address(const char *text)
+{
+	struct in6_addr address;
+
+	return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
+}
+
+/* An address is verified but never sent as a name (RFC 6066 3). */
+int tls_client_prepare(struct tls_client *client, struct tls_stream *ts, const char *server_name)
+{
+	const char *name = server_name ? server_name : client->server_name;
+	X509_VERIFY_PARAM *param = SSL_get0_param(ts->ssl);
+
+	if (!name)
+		return 0;
+	if (strlen(name) > SERVER_NAME_MAX)
+		return -EINVAL;
+	ts->name_hash = hash_bytes(&client->hash_key, name, strlen(name));
+	if (is_address(name))
+		return !client->verify || X509_VERIFY_PARAM_set1_ip_asc(param, name) ? 0 : -ENOMEM;
+	if (client->verify) {
+		X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		if (!X509_VERIFY_PARAM_set1_host(param, name, 0))
+			return -ENOMEM;
+	}
+	return SSL_set_tlsext_host_name(ts->ssl, name) ? 0 : -ENOMEM;
+}
+
+/* Address and port of the peer, and what it is verified against. 0: not connected. */
+static uint64_t hash_peer(struct tls_stream *ts)
+{
+	struct {
+		struct sockaddr_storage address;
+		uint64_t name_hash;
+	} peer = {.name_hash = ts->name_hash};
+	socklen_t len = sizeof(peer.address);
+
+	if (getpeername(ts->base.watch.fd, (struct sockaddr *)&peer.address, &len) < 0)
+		return 0;
+	return hash_bytes(&ts->client->hash_key, &peer, sizeof(peer)) | 1;
+}
+
+void tls_client_resume(struct tls_stream *ts)
+{
+	struct session_slot *slot;
+
+	if (ts->peer_hash)
+		return;
+	ts->peer_hash = hash_peer(ts);
+	if (!ts->peer_hash)
+		return;
+	slot = &ts->client->caches[ts->tls->io->worker].slots[ts->peer_hash % SESSION_SLOTS];
+	if (slot->peer == ts->peer_hash && slot->session && SSL_SESSION_is_resumable(slot->session))
+		SSL_set_session(ts->ssl, slot->session);
+}

@@ -1,0 +1,264 @@
+/*
+ * The handshake of a TLS stream: OpenSSL runs it over the BIO; each turn's flight is one send.
+ * When it is over its facts are copied, the SSL object is freed and records.c goes on with the
+ * keys. A client that resumes sessions keeps the SSL object until the first data arrives, because
+ * tickets come before it.
+ */
+#include "tls/stream_state.h"
+
+#include "core/clock.h"
+#define LOG_MODULE "tls"
+#include "core/log.h"
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* How long a session ticket waits for data to travel with. */
+enum { TICKET_WAIT_MS = 20 };
+
+int tls_fail(struct tls_stream *ts, enum tls_failure failure, int code)
+{
+	ts->state = TLS_STREAM_FAILED;
+	ts->tls->out_len = 0;
+	if (ts->failure == TLS_FAILURE_none)
+		ts->failure = (uint8_t)failure;
+	return code;
+}
+
+void tls_ssl_free(struct tls_stream *ts)
+{
+	/* Without these flags OpenSSL takes the lock of the context and marks the session as one
+	 * that must not be resumed. */
+	if (ts->ssl && ts->state == TLS_STREAM_DETACHED)
+		SSL_set_shutdown(ts->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	SSL_free(ts->ssl);
+	ts->ssl = NULL;
+}
+
+static enum tls_failure verify_failure(long result)
+{
+	switch (result) {
+	case X509_V_ERR_HOSTNAME_MISMATCH:
+	case X509_V_ERR_IP_ADDRESS_MISMATCH:
+		return TLS_FAILURE_target_name_mismatch;
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return TLS_FAILURE_target_cert_expired;
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_CERT_UNTRUSTED:
+		return TLS_FAILURE_target_cert_untrusted;
+	default:
+		return TLS_FAILURE_target_cert_bad;
+	}
+}
+
+static const struct {
+	int reason;
+	enum tls_failure failure;
+} reasons[] = {
+	{SSL_R_UNSUPPORTED_PROTOCOL, TLS_FAILURE_no_shared_version},
+	{SSL_R_NO_PROTOCOLS_AVAILABLE, TLS_FAILURE_no_shared_version},
+	{SSL_R_VERSION_TOO_LOW, TLS_FAILURE_no_shared_version},
+	{SSL_R_VERSION_TOO_HIGH, TLS_FAILURE_no_shared_version},
+	{SSL_R_WRONG_SSL_VERSION, TLS_FAILURE_no_shared_version},
+	{SSL_R_INAPPROPRIATE_FALLBACK, TLS_FAILURE_no_shared_version},
+	{SSL_R_NO_SHARED_CIPHER, TLS_FAILURE_no_shared_cipher},
+	{SSL_R_NO_SUITABLE_KEY_SHARE, TLS_FAILURE_no_shared_group},
+	{SSL_R_NO_SUITABLE_GROUPS, TLS_FAILURE_no_shared_group},
+	{SSL_R_NO_SHARED_GROUPS, TLS_FAILURE_no_shared_group},
+	{SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, TLS_FAILURE_no_shared_signature},
+	{SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS, TLS_FAILURE_no_shared_signature},
+	{SSL_R_NO_APPLICATION_PROTOCOL, TLS_FAILURE_no_shared_alpn},
+	{SSL_R_UNEXPECTED_EOF_WHILE_READING, TLS_FAILURE_peer_closed},
+	{SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, TLS_FAILURE_bad_record},
+	{SSL_R_DECRYPTION_FAILED, TLS_FAILURE_bad_record},
+	{SSL_R_BAD_RECORD_TYPE, TLS_FAILURE_bad_record},
+	{SSL_R_PACKET_LENGTH_TOO_LONG, TLS_FAILURE_bad_record},
+	{SSL_R_ENCRYPTED_LENGTH_TOO_LONG, TLS_FAILURE_bad_record},
+	{SSL_R_DATA_LENGTH_TOO_LONG, TLS_FAILURE_bad_record},
+	{SSL_R_RECORD_LENGTH_MISMATCH, TLS_FAILURE_bad_record},
+};
+
+/* Before a whole ClientHello was seen the stranger may not be a TLS client at all. */
+static enum tls_failure early_failure(int reason)
+{
+	switch (reason) {
+	case SSL_R_HTTP_REQUEST:
+	case SSL_R_HTTPS_PROXY_REQUEST:
+		return TLS_FAILURE_http_request;
+	case SSL_R_WRONG_VERSION_NUMBER:
+	case SSL_R_PACKET_LENGTH_TOO_LONG:
+	case SSL_R_BAD_RECORD_TYPE:
+	case SSL_R_UNEXPECTED_RECORD:
+	case SSL_R_RECORD_TOO_SMALL:
+		return TLS_FAILURE_not_tls;
+	default:
+		return TLS_FAILURE_bad_client_hello;
+	}
+}
+
+static enum tls_failure failure_of(struct tls_stream *ts, unsigned long error)
+{
+	int reason = ERR_GET_REASON(error);
+	size_t i;
+
+	if (ERR_GET_LIB(error) != ERR_LIB_SSL)
+		return reason == ERR_R_MALLOC_FAILURE ? TLS_FAILURE_out_of_memory
+						      : TLS_FAILURE_internal;
+	if (reason == ERR_R_MALLOC_FAILURE)
+		return TLS_FAILURE_out_of_memory;
+	if (reason == ERR_R_INTERNAL_ERROR)
+		return TLS_FAILURE_internal;
+	if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256) {
+		snprintf(ts->detail, sizeof(ts->detail), "%s",
+			SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
+		return TLS_FAILURE_peer_alert;
+	}
+	if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+		long result = SSL_get_verify_result(ts->ssl);
+
+		snprintf(ts->detail, sizeof(ts->detail), "%s",
+			X509_verify_cert_error_string(result));
+		return verify_failure(result);
+	}
+	if (ts->server && !ts->hello_seen)
+		return early_failure(reason);
+	for (i = 0; i < array_len(reasons); i++)
+		if (reasons[i].reason == reason)
+			return reasons[i].failure;
+	return TLS_FAILURE_bad_message;
+}
+
+/* What the table cannot say in full is kept for the log. */
+static void note_detail(struct tls_stream *ts, unsigned long error)
+{
+	const char *text = ERR_reason_error_string(error);
+
+	if (!ts->detail[0] && text &&
+		(ts->failure == TLS_FAILURE_bad_message ||
+			ts->failure == TLS_FAILURE_bad_client_hello ||
+			ts->failure == TLS_FAILURE_internal))
+		snprintf(ts->detail, sizeof(ts->detail), "%s", text);
+	if (ts->failure == TLS_FAILURE_internal)
+		log_error("inside OpenSSL: %s", text ? text : "no reason given");
+}
+
+int tls_fail_ssl(struct tls_stream *ts, int ssl_result)
+{
+	/* Later errors of the queue are consequences; the first one says what was wrong. */
+	unsigned long error = ERR_peek_error();
+
+	if (ts->failure != TLS_FAILURE_none)
+		return tls_fail(ts, ts->failure, -EPROTO);
+	if (ts->socket_error) {
+		tls_fail(ts,
+			ts->socket_error == -ENOMEM ? TLS_FAILURE_out_of_memory
+						    : TLS_FAILURE_peer_reset,
+			0);
+		return ts->socket_error;
+	}
+	if (!error || ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+		return tls_fail(ts, TLS_FAILURE_peer_closed, -ECONNRESET);
+	tls_fail(ts, failure_of(ts, error), 0);
+	note_detail(ts, error);
+	return -EPROTO;
+}
+
+static void note_facts(struct tls_stream *ts)
+{
+	SSL *ssl = ts->ssl;
+	const char *group = SSL_get0_group_name(ssl);
+
+	ts->version = SSL_get_version(ssl);
+	ts->cipher = SSL_CIPHER_standard_name(SSL_get_current_cipher(ssl));
+	ts->group = group ? group : "";
+	ts->alpn = ts->server ? tls_server_alpn(ts->server, ssl) : tls_client_alpn(ts->client, ssl);
+	ts->resumed = SSL_session_reused(ssl);
+	ts->handshake_us = (uint32_t)(clock_mono_us() - ts->started_us);
+}
+
+static int detach(struct tls_stream *ts)
+{
+	if (!ts->rx.id != !ts->tx.id) {
+		ts->failure = TLS_FAILURE_internal;
+		return tls_fail(ts, TLS_FAILURE_internal, -EPROTO);
+	}
+	if (!ts->rx.id) {
+		ts->state = TLS_STREAM_ATTACHED;
+		return 0;
+	}
+	ts->state = TLS_STREAM_DETACHED;
+	if (ts->held)
+		timer_set(ts->tls->io->loop, &ts->held_timer, TICKET_WAIT_MS);
+	if (ts->client && ts->rx.is_tls13)
+		return 0; /* waits for tickets */
+	if (ts->client && ts->resumed)
+		tls_client_renewed(ts);
+	tls_ssl_free(ts);
+	return 0;
+}
+
+static int connected(struct tls_stream *ts)
+{
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	if (!ts->base.can_write && !ts->base.peer_ended)
+		return -EAGAIN;
+	if (getsockopt(ts->base.watch.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return -errno;
+	if (error)
+		return -error;
+	ts->state = TLS_STREAM_HANDSHAKE;
+	return 0;
+}
+
+static int step(struct tls_stream *ts)
+{
+	int r, sent, why;
+
+	ERR_clear_error();
+	r = SSL_do_handshake(ts->ssl);
+	why = r == 1 ? SSL_ERROR_NONE : SSL_get_error(ts->ssl, r);
+	sent = wire_out_send(ts, false); /* an alert, too */
+	if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
+		return sent < 0 ? sent : -EAGAIN;
+	if (why != SSL_ERROR_NONE)
+		return tls_fail_ssl(ts, r);
+	if (sent < 0)
+		return sent;
+	note_facts(ts);
+	return detach(ts);
+}
+
+int tls_handshake(struct stream *stream)
+{
+	struct tls_stream *ts = tls_stream_of(stream);
+	int r;
+
+	if (ts->state == TLS_STREAM_CONNECTING) {
+		r = connected(ts);
+		if (r < 0)
+			return r;
+		ts->started_us = clock_mono_us();
+	}
+	if (ts->state == TLS_STREAM_FAILED)
+		return -EPROTO;
+	r = wire_out_flush(ts);
+	if (r < 0)
+		return r;
+	if (ts->state == TLS_STREAM_HANDSHAKE) {
+		if (ts->client)
+			tls_client_resume(ts);
+		r = step(ts);
+		if (r < 0)
+			return r;
+	}
+	return wire_out_flush(ts);
+}

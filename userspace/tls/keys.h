@@ -1,0 +1,40 @@
+/*
+ * Private keys: the only module that touches an EVP_PKEY. A key is loaded, compared with a
+ * certificate and installed into a handshake; its bytes never leave, not into logs either.
+ * Immutable after loading, counted by its owner (one certificate); any thread.
+ */
+#ifndef SLUICE_TLS_KEYS_H
+#define SLUICE_TLS_KEYS_H
+
+#include "core/attr.h"
+#include "core/err.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ssl_st;
+struct x509_st;
+struct stack_st_X509;
+
+enum key_kind { KEY_ECDSA, KEY_RSA, KEY_ED25519, KEY_KINDS };
+
+enum { KEY_RSA_BITS_MIN = 2048, KEY_RSA_BITS_MAX = 8192 };
+
+struct key;
+
+/* Reads the first private key of a PEM file. `password_path` (may be NULL): a file whose first
+ * line is the password of an encrypted key. */
+int key_load(const char *path, const char *password_path, struct key **ret_key,
+	struct err *err) must_check;
+void key_free(struct key *key);
+
+enum key_kind key_kind(const struct key *key);
+uint32_t key_bits(const struct key *key);
+/* "ECDSA P-256", "RSA 2048", "Ed25519". */
+const char *key_type_text(const struct key *key);
+bool key_matches(const struct key *key, struct x509_st *cert);
+
+/* Gives a handshake the certificate, its chain and this key. 0 or -ENOMEM/-EINVAL. */
+int key_install(const struct key *key, struct ssl_st *ssl, struct x509_st *cert,
+	struct stack_st_X509 *chain) must_check;
+
+#endif

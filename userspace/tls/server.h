@@ -1,0 +1,45 @@
+/*
+ * The server side of TLS for one listener: certificates, versions, ciphers, tickets. Immutable,
+ * counted; a changed listener gets a new one, connections keep theirs. Any thread may take and
+ * put; handshakes on any worker.
+ */
+#ifndef SLUICE_TLS_SERVER_H
+#define SLUICE_TLS_SERVER_H
+
+#include "core/attr.h"
+#include "core/err.h"
+#include "core/shared.h"
+#include "tls/cert.h"
+#include "tls/tickets.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum tls_version { TLS_VERSION_1_2 = 0x0303, TLS_VERSION_1_3 = 0x0304 };
+
+enum {
+	TLS_CLIENT_HELLO_BYTES_MAX = 16 * 1024, /* also the limit of any message of a client */
+	TLS_ALPN_BYTES_MAX = 255,
+};
+
+struct tls_server_spec {
+	const char *name; /* the listener's; sessions are resumed under the same name only */
+	struct cert *const *certs; /* the first is the default; a count is taken on each */
+	size_t n_certs;
+	enum tls_version version_min, version_max; /* 0: 1.2 and 1.3 */
+	const char *const
+		*alpn; /* by preference; {"http/1.1"}; clients offering others only are refused */
+	size_t n_alpn;           /* 0: ALPN is ignored */
+	struct tls_tickets *tickets; /* NULL: no session resumption */
+	uint32_t ticket_life_s;      /* 0: 2 hours */
+	uint32_t n_workers;          /* iothread.worker is below this */
+};
+
+struct tls_server;
+
+int tls_server_new(const struct tls_server_spec *spec, struct tls_server **ret_server,
+	struct err *err) must_check;
+struct tls_server *tls_server_get(struct tls_server *server);
+void tls_server_put(struct tls_server *server);
+
+#endif

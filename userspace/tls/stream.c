@@ -1,0 +1,357 @@
+/* TLS streams: making, ops, facts. See stream.h; the parts are named in stream_state.h. */
+#include "tls/stream_state.h"
+
+#include "core/clock.h"
+#include "tls/cert.h"
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { KEEP_STREAMS = 4096, ATTACHED_WRITE_BYTES = RECORD_PLAIN_MAX, ALERT_WARNING_LEVEL = 1 };
+
+struct tls_thread *tls_thread_new(struct iothread *thread)
+{
+	struct tls_thread *tls = calloc(1, sizeof(*tls));
+
+	if (!tls)
+		return NULL;
+	tls->io = thread;
+	tls->in = malloc(WIRE_IN_BYTES);
+	tls->out = malloc(WIRE_OUT_BYTES);
+	tls->bio_method = tls_bio_method_new();
+	pool_init(&tls->streams, sizeof(struct tls_stream), KEEP_STREAMS);
+	if (!tls->in || !tls->out || !tls->bio_method || record_ciphers_init(&tls->ciphers) < 0) {
+		tls_thread_free(tls);
+		return NULL;
+	}
+	return tls;
+}
+
+void tls_thread_free(struct tls_thread *tls)
+{
+	if (!tls)
+		return;
+	record_ciphers_fini(&tls->ciphers);
+	pool_fini(&tls->streams);
+	BIO_meth_free(tls->bio_method);
+	free(tls->in);
+	free(tls->out);
+	free(tls);
+}
+
+/* --- ops */
+static ssize_t attached_result(struct tls_stream *ts, int r)
+{
+	switch (SSL_get_error(ts->ssl, r)) {
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+		return -EAGAIN;
+	case SSL_ERROR_ZERO_RETURN:
+		ts->base.read_ended = true;
+		return 0;
+	default:
+		break;
+	}
+	if (ts->eof && ts->failure == TLS_FAILURE_none) {
+		ts->base.read_ended = ts->base.truncated = true;
+		return -ECONNRESET;
+	}
+	return tls_fail_ssl(ts, r);
+}
+
+static ssize_t attached_read(struct tls_stream *ts, void *bytes, size_t len)
+{
+	int r, sent;
+
+	ERR_clear_error();
+	r = SSL_read(ts->ssl, bytes, len > INT32_MAX ? INT32_MAX : (int)len);
+	sent = wire_out_send(ts, false);
+	if (r <= 0)
+		return attached_result(ts, r);
+	if (sent < 0)
+		return sent;
+	ts->base.bytes_in += (uint64_t)r;
+	return r;
+}
+
+static ssize_t attached_writev(struct tls_stream *ts, const struct iovec *iov, int n_iov, bool more)
+{
+	static _Thread_local uint8_t gathered[ATTACHED_WRITE_BYTES];
+	size_t len = 0, piece;
+	int i, r, sent;
+
+	r = wire_out_flush(ts);
+	if (r < 0)
+		return r;
+	if (!ts->base.can_write)
+		return -EAGAIN;
+	for (i = 0; i < n_iov && len < sizeof(gathered); i++, len += piece) {
+		piece = iov[i].iov_len < sizeof(gathered) - len ? iov[i].iov_len
+								: sizeof(gathered) - len;
+		memcpy(gathered + len, iov[i].iov_base, piece);
+	}
+	if (!len)
+		return 0;
+	ERR_clear_error();
+	r = SSL_write(ts->ssl, gathered, (int)len);
+	sent = wire_out_send(ts, more);
+	if (r <= 0)
+		return attached_result(ts, r);
+	if (sent < 0)
+		return sent;
+	ts->base.bytes_out += (uint64_t)r;
+	return r;
+}
+
+static ssize_t tls_read(struct stream *stream, void *bytes, size_t len)
+{
+	struct tls_stream *ts = tls_stream_of(stream);
+
+	if (stream->read_ended)
+		return stream->truncated ? -ECONNRESET : 0;
+	switch (ts->state) {
+	case TLS_STREAM_DETACHED:
+		return records_read(ts, bytes, len);
+	case TLS_STREAM_ATTACHED:
+		return attached_read(ts, bytes, len);
+	case TLS_STREAM_FAILED:
+		return -EPROTO;
+	default:
+		return -ENOTCONN;
+	}
+}
+
+static ssize_t tls_writev(struct stream *stream, const struct iovec *iov, int n_iov, bool more)
+{
+	struct tls_stream *ts = tls_stream_of(stream);
+
+	if (ts->notify_queued)
+		return -EPIPE;
+	switch (ts->state) {
+	case TLS_STREAM_DETACHED:
+		return records_writev(ts, iov, n_iov, more);
+	case TLS_STREAM_ATTACHED:
+		return attached_writev(ts, iov, n_iov, more);
+	case TLS_STREAM_FAILED:
+		return -EPROTO;
+	default:
+		return -ENOTCONN;
+	}
+}
+
+static int tls_flush(struct stream *stream)
+{
+	return wire_out_flush(tls_stream_of(stream));
+}
+
+static int queue_notify(struct tls_stream *ts)
+{
+	int r = 0;
+
+	if (ts->state == TLS_STREAM_DETACHED) {
+		r = records_alert(ts, ALERT_WARNING_LEVEL, 0);
+	} else if (ts->state == TLS_STREAM_ATTACHED) {
+		ERR_clear_error();
+		SSL_shutdown(ts->ssl); /* writes the alert; the peer's is read by attached_read */
+	}
+	ts->notify_queued = true;
+	return r < 0 ? r : wire_out_send(ts, false);
+}
+
+static int tls_shutdown(struct stream *stream)
+{
+	struct tls_stream *ts = tls_stream_of(stream);
+	int r = 0;
+
+	if (!ts->notify_queued)
+		r = queue_notify(ts);
+	if (r == 0)
+		r = wire_out_flush(ts);
+	if (r < 0 || ts->fin_sent)
+		return r;
+	ts->fin_sent = true;
+	return shutdown(stream->watch.fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
+static bool tls_has_pending(const struct stream *stream)
+{
+	const struct tls_stream *ts = tls_stream_of(stream);
+	const uint8_t *bytes;
+
+	switch (ts->state) {
+	case TLS_STREAM_DETACHED:
+		return records_has_pending(ts);
+	case TLS_STREAM_ATTACHED:
+		return !stream->read_ended &&
+		       (SSL_pending(ts->ssl) > 0 || wire_peek(ts, &bytes) > 0);
+	case TLS_STREAM_FAILED:
+		return true; /* read() has something to say */
+	default:
+		return false;
+	}
+}
+
+static void free_stream(struct task *task)
+{
+	struct tls_stream *ts = container_of(task, struct tls_stream, free_task);
+
+	free(ts->sni);
+	pool_put(&ts->tls->streams, ts);
+}
+
+static void tls_close(struct stream *stream, bool abort)
+{
+	struct tls_stream *ts = tls_stream_of(stream);
+	uint32_t worker = ts->tls->io->worker;
+
+	timer_clear(&ts->held_timer);
+	tls_ssl_free(ts);
+	wire_release(ts);
+	record_key_clear(&ts->rx);
+	record_key_clear(&ts->tx);
+	if (ts->server)
+		tls_server_drop(ts->server, worker);
+	if (ts->client)
+		tls_client_drop(ts->client, worker);
+	stream_close_fd(stream, abort);
+	loop_defer(stream->thread->loop, &ts->free_task);
+}
+
+static const struct stream_ops tls_ops = {
+	.handshake = tls_handshake,
+	.read = tls_read,
+	.writev = tls_writev,
+	.flush = tls_flush,
+	.shutdown = tls_shutdown,
+	.has_pending = tls_has_pending,
+	.close = tls_close,
+	.is_plain = false,
+};
+
+/* --- making */
+static void send_held(struct timer *timer)
+{
+	struct tls_stream *ts = container_of(timer, struct tls_stream, held_timer);
+
+	if (ts->out_stash_len)
+		return; /* the ticket follows with the next data */
+	wire_out_take_held(ts);
+	if (wire_out_send(ts, false) < 0)
+		ts->base.can_read = true; /* read() meets the error of the socket */
+}
+
+static bool attach_ssl(struct tls_stream *ts, SSL_CTX *ctx)
+{
+	BIO *bio;
+
+	ts->ssl = SSL_new(ctx);
+	if (!ts->ssl)
+		return false;
+	bio = BIO_new(ts->tls->bio_method);
+	if (!bio)
+		return false;
+	BIO_set_data(bio, ts);
+	SSL_set_bio(ts->ssl, bio, bio);
+	return true;
+}
+
+static struct tls_stream *new_stream(struct tls_thread *tls, int fd, SSL_CTX *ctx)
+{
+	struct tls_stream *ts = pool_get(&tls->streams);
+
+	if (!ts)
+		return NULL;
+	*ts = (struct tls_stream){
+		.base = {.ops = &tls_ops, .thread = tls->io, .watch.fd = fd},
+		.tls = tls,
+		.state = TLS_STREAM_HANDSHAKE,
+		.bio_type = RECORD_DATA,
+		.held_timer.fire = send_held,
+		.free_task.run = free_stream,
+		.started_us = clock_mono_us(),
+		.version = "",
+		.cipher = "",
+		.group = "",
+		.alpn = "",
+	};
+	if (attach_ssl(ts, ctx))
+		return ts;
+	SSL_free(ts->ssl);
+	pool_put(&tls->streams, ts);
+	return NULL;
+}
+
+static void discard(struct tls_stream *ts)
+{
+	SSL_free(ts->ssl);
+	pool_put(&ts->tls->streams, ts);
+}
+
+struct stream *tls_stream_server(struct tls_thread *tls, struct tls_server *server, int fd)
+{
+	struct tls_stream *ts = new_stream(tls, fd, tls_server_ctx(server));
+
+	if (!ts || loop_add(tls->io->loop, &ts->base.watch) < 0) {
+		if (ts)
+			discard(ts);
+		close(fd);
+		return NULL;
+	}
+	ts->server = server;
+	tls_server_hold(server, tls->io->worker);
+	ts->base.can_read = ts->base.can_write = true;
+	SSL_set_accept_state(ts->ssl);
+	return &ts->base;
+}
+
+struct stream *tls_stream_client(struct tls_thread *tls, struct tls_client *client, int fd,
+	const char *server_name, bool connecting)
+{
+	struct tls_stream *ts = new_stream(tls, fd, tls_client_ctx(client));
+
+	if (!ts || tls_client_prepare(client, ts, server_name) < 0 ||
+		loop_add(tls->io->loop, &ts->base.watch) < 0) {
+		if (ts)
+			discard(ts);
+		close(fd);
+		return NULL;
+	}
+	ts->client = client;
+	tls_client_hold(client, tls->io->worker);
+	ts->base.can_read = ts->base.can_write = !connecting;
+	ts->state = connecting ? TLS_STREAM_CONNECTING : TLS_STREAM_HANDSHAKE;
+	SSL_set_connect_state(ts->ssl);
+	return &ts->base;
+}
+
+/* --- what is known */
+enum tls_failure tls_stream_failure(const struct stream *stream)
+{
+	return tls_stream_of(stream)->failure;
+}
+
+const char *tls_stream_failure_detail(const struct stream *stream)
+{
+	const struct tls_stream *ts = tls_stream_of(stream);
+
+	return ts->detail;
+}
+
+void tls_stream_facts(const struct stream *stream, struct tls_stream_facts *ret_facts)
+{
+	const struct tls_stream *ts = tls_stream_of(stream);
+
+	*ret_facts = (struct tls_stream_facts){
+		.version = ts->version,
+		.cipher = ts->cipher,
+		.group = ts->group,
+		.alpn = ts->alpn,
+		.sni = ts->sni ? ts->sni : "",
+		.cert = ts->cert,
+		.resumed = ts->resumed,
+		.handshake_us = ts->handshake_us,
+	};
+}
