@@ -1,0 +1,191 @@
+/*
+ * HTTP/1.1 heads from messages; see h1_write.h. The size is bounded first, so that the copying
+ * that follows checks nothing. Pure.
+ */
+#include "http/h1_write.h"
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+
+#define BIT(id) (1ull << HTTP_HEADER_##id)
+
+/* Fields of this codec's own making. */
+static const uint64_t own_fields =
+	BIT(CONNECTION) | BIT(UPGRADE) | BIT(TE) | BIT(TRANSFER_ENCODING);
+
+/* Everything that is not of the message: start line's fixed parts, own fields, line ends. */
+enum { OVERHEAD_BYTES = 256 };
+
+static char *put(char *at, struct slice text)
+{
+	if (text.len > 0)
+		memcpy(at, text.ptr, text.len);
+	return at + text.len;
+}
+
+static char *put_header(char *at, struct slice name, struct slice value)
+{
+	at = put(at, name);
+	at = put(at, SLICE(": "));
+	at = put(at, value);
+	return put(at, SLICE("\r\n"));
+}
+
+static char *put_number(char *at, uint64_t number)
+{
+	char digits[20];
+	size_t n = sizeof(digits);
+
+	do {
+		digits[--n] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number > 0);
+	return put(at, (struct slice){digits + n, sizeof(digits) - n});
+}
+
+static size_t list_bytes(const struct http_header *items, uint32_t n)
+{
+	size_t bytes = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		bytes += items[i].name.len + items[i].value.len + 4;
+	return bytes;
+}
+
+/* Not dropped, and not among the ids of `left_out`. */
+static char *put_list(char *at, const struct http_header *items, uint32_t n, uint64_t left_out)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		const struct http_header *header = &items[i];
+
+		if (!(header->flags & HTTP_HEADER_DROPPED) && !(left_out >> header->id & 1))
+			at = put_header(at, header->name, header->value);
+	}
+	return at;
+}
+
+/* "Connection: a, TE", or nothing. */
+static char *put_connection(char *at, const struct h1_write *how, struct slice upgrade, bool te)
+{
+	static const struct slice words[] = {
+		[H1_CONNECTION_NONE] = {"", 0},
+		[H1_CONNECTION_KEEP_ALIVE] = {"keep-alive", 10},
+		[H1_CONNECTION_CLOSE] = {"close", 5},
+		[H1_CONNECTION_UPGRADE] = {"upgrade", 7},
+	};
+	struct slice word = words[how->connection];
+
+	if (how->connection == H1_CONNECTION_UPGRADE)
+		at = put_header(at, SLICE("Upgrade"), upgrade);
+	if (te)
+		at = put(at, SLICE("TE: trailers\r\n"));
+	if (word.len == 0 && !te)
+		return at;
+	at = put(at, SLICE("Connection: "));
+	at = put(at, word);
+	if (te)
+		at = put(at, word.len > 0 ? SLICE(", TE") : SLICE("TE"));
+	return put(at, SLICE("\r\n"));
+}
+
+/* Transfer-Encoding, or Content-Length if nobody else has written one. */
+static char *put_framing(
+	char *at, const struct http_headers *headers, enum http_body body, uint64_t length)
+{
+	if (body == HTTP_BODY_CHUNKED)
+		return put(at, SLICE("Transfer-Encoding: chunked\r\n"));
+	if (body != HTTP_BODY_LENGTH || headers->present & BIT(CONTENT_LENGTH))
+		return at;
+	at = put(at, SLICE("Content-Length: "));
+	at = put_number(at, length);
+	return put(at, SLICE("\r\n"));
+}
+
+static uint64_t left_out(enum http_body body)
+{
+	return own_fields | (body == HTTP_BODY_CHUNKED ? BIT(CONTENT_LENGTH) : 0);
+}
+
+size_t h1_write_request_bytes(const struct http_request *request, const struct h1_write *how)
+{
+	return OVERHEAD_BYTES + request->method_text.len + request->target.len +
+	       request->authority.len + request->upgrade.len +
+	       list_bytes(request->headers.items, request->headers.len) +
+	       list_bytes(how->extra, how->n_extra);
+}
+
+int h1_write_request(
+	const struct http_request *request, const struct h1_write *how, char *out, size_t size)
+{
+	const struct http_headers *headers = &request->headers;
+	char *at = out;
+
+	if (h1_write_request_bytes(request, how) > size)
+		return -ENOBUFS;
+	at = put(at, request->method_text);
+	at = put(at, SLICE(" "));
+	at = put(at, request->target);
+	at = put(at, SLICE(" HTTP/1.1\r\n"));
+	at = put_header(at, SLICE("Host"), request->authority);
+	at = put_list(at, headers->items, headers->len, left_out(request->body) | BIT(HOST));
+	at = put_list(at, how->extra, how->n_extra, 0);
+	at = put_framing(at, headers, request->body, request->content_length);
+	at = put_connection(at, how, request->upgrade, request->te_trailers);
+	at = put(at, SLICE("\r\n"));
+	return (int)(at - out);
+}
+
+size_t h1_write_response_bytes(const struct http_response *response, const struct h1_write *how)
+{
+	return OVERHEAD_BYTES + response->reason.len + response->upgrade.len +
+	       list_bytes(response->headers.items, response->headers.len) +
+	       list_bytes(how->extra, how->n_extra);
+}
+
+int h1_write_response(
+	const struct http_response *response, const struct h1_write *how, char *out, size_t size)
+{
+	const struct http_headers *headers = &response->headers;
+	struct slice reason = response->reason;
+	char *at = out;
+
+	if (h1_write_response_bytes(response, how) > size)
+		return -ENOBUFS;
+	if (reason.len == 0)
+		reason = http_status_reason(response->status);
+	at = put(at, SLICE("HTTP/1.1 "));
+	at = put_number(at, response->status);
+	at = put(at, SLICE(" "));
+	at = put(at, reason);
+	at = put(at, SLICE("\r\n"));
+	at = put_list(at, headers->items, headers->len, left_out(response->body));
+	at = put_list(at, how->extra, how->n_extra, 0);
+	at = put_framing(at, headers, response->body, response->content_length);
+	at = put_connection(at, how, response->upgrade, false);
+	at = put(at, SLICE("\r\n"));
+	return (int)(at - out);
+}
+
+int h1_write_canned(unsigned int status, bool head, bool close, char *out, size_t size)
+{
+	struct slice reason = http_status_reason(status);
+	const char *allow =
+		status == 405 ? "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n" : "";
+	char body[64];
+	int body_len =
+		snprintf(body, sizeof(body), "%u %.*s\n", status, (int)reason.len, reason.ptr);
+
+	assert(body_len > 0 && (size_t)body_len < sizeof(body));
+	int len = snprintf(out, size,
+		"HTTP/1.1 %u %.*s\r\nContent-Type: text/plain; charset=utf-8\r\n"
+		"Content-Length: %d\r\nCache-Control: no-store\r\n%s%s\r\n%s",
+		status, (int)reason.len, reason.ptr, body_len, allow,
+		close ? "Connection: close\r\n" : "", head ? "" : body);
+
+	return len >= 0 && (size_t)len < size ? len : -ENOBUFS;
+}
+
+struct slice h1_continue(void)
+{
+	return SLICE("HTTP/1.1 100 Continue\r\n\r\n");
+}

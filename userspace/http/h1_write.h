@@ -1,0 +1,46 @@
+/*
+ * HTTP/1.1 heads from messages, into the caller's buffer. Pure. Written are the start line, for
+ * requests Host (from the authority), the headers that are not dropped, the extra headers, then
+ * what the codec itself is in charge of: Transfer-Encoding (body CHUNKED), Connection and Upgrade.
+ * Fields of those four names in the list are never copied; hop-by-hop removal (headers.h) comes
+ * first. Content-Length is copied if it is in the list, and not with CHUNKED; body LENGTH without
+ * one in the list gets one.
+ */
+#ifndef SLUICE_HTTP_H1_WRITE_H
+#define SLUICE_HTTP_H1_WRITE_H
+
+#include "http/message.h"
+
+enum h1_connection {
+	H1_CONNECTION_NONE,       /* says nothing: persistent for an HTTP/1.1 peer */
+	H1_CONNECTION_KEEP_ALIVE, /* towards an HTTP/1.0 client that asked for it */
+	H1_CONNECTION_CLOSE,
+	H1_CONNECTION_UPGRADE, /* with "Upgrade: <message's upgrade>" */
+};
+
+struct h1_write {
+	enum h1_connection connection;
+	const struct http_header *extra; /* written behind the message's own */
+	uint32_t n_extra;
+};
+
+/* Bytes written, or -ENOBUFS (nothing usable is in `out`; h1_write_*_bytes says how much). */
+int h1_write_request(const struct http_request *request, const struct h1_write *how, char *out,
+	size_t size) must_check;
+int h1_write_response(const struct http_response *response, const struct h1_write *how, char *out,
+	size_t size) must_check;
+
+/* An upper bound of what the calls above write. */
+size_t h1_write_request_bytes(const struct http_request *request, const struct h1_write *how);
+size_t h1_write_response_bytes(const struct http_response *response, const struct h1_write *how);
+
+/* Size that always suffices for h1_write_canned. */
+enum { H1_CANNED_BYTES = 512 };
+
+/* A whole response of our own: a short text, Content-Length, and with `close` Connection: close.
+ * `head`: it answers HEAD, so the body is left out. Bytes written, or -ENOBUFS. */
+int h1_write_canned(unsigned int status, bool head, bool close, char *out, size_t size) must_check;
+
+/* "HTTP/1.1 100 Continue" and the empty line. */
+struct slice h1_continue(void);
+#endif
