@@ -3,7 +3,10 @@
 # directly. Sources are found by folder: a new file needs no line here.
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-MAKEFLAGS   += --no-builtin-rules
+MAKEFLAGS   += --no-builtin-rules --output-sync=line
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS   += -j$(shell nproc)
+endif
 
 ifeq ($(SLUICE_DEVROOT),)
 # Outside: hand the whole request over, once.
@@ -11,7 +14,7 @@ GOALS := $(or $(MAKECMDGOALS),all)
 .PHONY: $(GOALS) help
 ifneq ($(GOALS),help)
 $(firstword $(GOALS)):
-	@exec tools/devroot $(MAKE) --no-print-directory $(MAKEFLAGS) $(GOALS) $(MAKEOVERRIDES)
+	@+exec tools/devroot make --no-print-directory $(GOALS)
 $(wordlist 2,99,$(GOALS)):
 	@:
 else
@@ -27,7 +30,6 @@ V       ?= 0
 Q       := $(if $(filter 1,$(V)),,@)
 
 CC      := clang
-BUILD   := build/$(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)
 comma   := ,
 BUILD   := build/$(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)
 ARCH    := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
@@ -35,7 +37,7 @@ ARCH    := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
 LIBS     := libbpf libxdp libcrypto libssl libllhttp yaml-0.1 yyjson liburcu-qsbr libmnl
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
 	-Wno-unused-parameter -Wno-missing-field-initializers -Wno-format-nonliteral -Werror
-CPPFLAGS := -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -Iuserspace -Iinclude -Ibuild/gen
+CPPFLAGS := -D_GNU_SOURCE -Iuserspace -Iinclude -Ibuild/gen
 CFLAGS   := -std=gnu17 -g $(WARNINGS) -fno-strict-aliasing -fno-omit-frame-pointer
 LDFLAGS  := -fuse-ld=lld
 LDLIBS   := $(shell pkg-config --libs $(LIBS)) -lpthread

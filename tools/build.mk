@@ -17,13 +17,20 @@ build/gen/bpf/%.skel.h: build/gen/bpf/%.bpf.o
 	@echo "  SKEL    $@"
 	$(Q)bpftool gen skeleton $< name $*_bpf >$@.new && mv $@.new $@
 
+# --- the version: a header that only changes when the version does
+.PHONY: version
+version: ;
+build/gen/version.h: version
+	@mkdir -p $(@D)
+	@echo '#define SLUICE_VERSION "$(VERSION)"' | cmp -s - $@ || \
+		echo '#define SLUICE_VERSION "$(VERSION)"' >$@
+
 # --- user space
-$(BUILD)/%.o: %.c Makefile tools/build.mk | $(SKELS)
+$(BUILD)/%.o: %.c Makefile tools/build.mk | $(SKELS) build/gen/version.h
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
-# The version is a macro of one file's rule only: the file that prints it is always rebuilt.
 $(BUILD)/libsluice.a: $(ROOM_OBJ)
 	@rm -f $@
 	$(Q)llvm-ar rcs $@ $^
@@ -48,7 +55,7 @@ $(BUILD)/bench/%: $(BUILD)/tools/bench/%.o $(BUILD)/libsluice.a
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
 # --- fuzzers: the rooms' sources with coverage, built once more
-build/fuzz/obj/%.o: %.c Makefile tools/build.mk | $(SKELS)
+build/fuzz/obj/%.o: %.c Makefile tools/build.mk | $(SKELS) build/gen/version.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -g -O1 $(WARNINGS) -fno-strict-aliasing \
 		-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -MMD -MP -c $< -o $@

@@ -403,8 +403,10 @@ int apply_build(struct daemon *daemon, struct build *build, struct err *err)
 	daemon->build = build;
 	if (snapshot_publish(&daemon->root, build) != old)
 		abort();
-	if (old)
+	if (old) {
 		depart_missing(daemon, old);
+		counts_keep(&daemon->counts, old, build);
+	}
 	set_health(daemon);
 	show_all(daemon);
 	retain_rows(daemon);

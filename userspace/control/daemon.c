@@ -11,6 +11,7 @@
 #include "proxy/upstream.h"
 #include "tls/stream.h"
 #include "tls/tickets.h"
+#include "version.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -76,6 +77,7 @@ static void tick(struct timer *timer)
 
 	dataplane_maintain(daemon->dataplane);
 	departing_tick(daemon);
+	views_tick(daemon);
 	if (now_ms - daemon->tickets_rotated_ms >= TICKET_ROTATION_MS) {
 		tls_tickets_rotate(daemon->env.tickets);
 		daemon->tickets_rotated_ms = now_ms;
@@ -243,6 +245,7 @@ static int start_admin(struct daemon *daemon, const char *socket_path, struct er
 		.arg = daemon,
 	};
 
+	views_start(daemon);
 	return admin_new(daemon->io.loop, &spec, &daemon->admin, err);
 }
 
@@ -311,6 +314,7 @@ static void stop(struct daemon *daemon)
 		if (daemon->workers[i].proxy.io.loop)
 			worker_fini(&daemon->workers[i]);
 	build_free(daemon->build);
+	counts_fini(&daemon->counts);
 	if (daemon->dataplane)
 		dataplane_close(daemon->dataplane, DATAPLANE_DETACH);
 	log_stop();
@@ -343,6 +347,7 @@ int daemon_run(const char *config_path, struct config *config)
 	daemon->env.target_ids = ids_new(SLUICE_MAX_BACKENDS);
 	daemon->env.socket_ids = ids_new(SLUICE_MAX_LISTENERS);
 	list_init(&daemon->departing);
+	counts_init(&daemon->counts, daemon->env.n_workers);
 	daemon->second.fire = tick;
 	daemon->stop_timer.fire = stop_now;
 	log_level_set((enum log_level)config->log.level);

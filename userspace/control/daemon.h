@@ -8,6 +8,7 @@
 #include "control/admin.h"
 #include "control/build.h"
 #include "control/loader.h"
+#include "control/views_counts.h"
 #include "control/worker.h"
 #include "core/snapshot.h"
 #include "dataplane/dataplane.h"
@@ -47,6 +48,8 @@ struct daemon {
 	struct list departing;  /* struct departing */
 	struct reload *reload;  /* under way, NULL: none */
 	struct last_reload last_reload;
+	struct counts counts; /* of listeners that are no more, for totals */
+	uint64_t listen_overflows_before; /* this start: the kernel counts on and on */
 	struct watch signals;
 	struct timer second; /* what happens about once a second */
 	struct timer stop_timer;

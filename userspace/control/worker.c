@@ -45,11 +45,11 @@ static struct acceptor_link *acceptor_add(struct worker *worker, struct listener
 	if (!item)
 		goto fail;
 	item->acceptor = (struct acceptor){
-		.watch = {.fd = sock->fds[worker->proxy.io.worker], .ready = frontend_accept},
+		.watch.fd = sock->fds[worker->proxy.io.worker],
 		.worker = &worker->proxy,
 		.socket = sock,
 	};
-	if (loop_add_level(worker->proxy.io.loop, &item->acceptor.watch) < 0)
+	if (acceptor_start(&item->acceptor) < 0)
 		goto fail;
 	shared_get(&sock->shared);
 	list_add_tail(&worker->acceptors, &item->link);
@@ -68,7 +68,7 @@ static void acceptor_free(struct task *task)
 
 static void acceptor_drop(struct worker *worker, struct acceptor_link *item)
 {
-	loop_del(worker->proxy.io.loop, &item->acceptor.watch);
+	acceptor_stop(&item->acceptor);
 	list_del(&item->link);
 	shared_put(&item->acceptor.socket->shared);
 	item->free_task.run = acceptor_free;

@@ -28,6 +28,9 @@ struct worker {
 	atomic_uint_fast64_t stamp_ns; /* last turn, CLOCK_MONOTONIC_COARSE */
 	atomic_uint_fast64_t busy_us;  /* time not spent waiting */
 	uint64_t turn_began_us;
+	/* Control thread: how busy it was in the last second or so. */
+	uint64_t sampled_busy_us, sampled_mono_us;
+	uint32_t busy_percent;
 };
 
 int worker_init(struct worker *worker, uint32_t index, const struct snapshot_root *root,

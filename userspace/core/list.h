@@ -47,7 +47,8 @@ static inline void list_del(struct list *link)
 	link->prev = link->next = NULL;
 }
 
-#define list_for_each(link, head) for ((link) = (head)->next; (link) != (head); (link) = (link)->next)
+#define list_for_each(link, head)                                                                  \
+	for ((link) = (head)->next; (link) != (head); (link) = (link)->next)
 
 /* `link` may be deleted in the body. */
 #define list_for_each_safe(link, after, head)                                                      \

@@ -29,8 +29,7 @@ void log_stop(void);
 /* Lines lost because the ring was full. */
 uint64_t log_dropped(void);
 
-void log_write(enum log_level level, const char *module, const char *format, ...)
-	printf_like(3, 4);
+void log_write(enum log_level level, const char *module, const char *format, ...) printf_like(3, 4);
 
 /* A source file that logs defines LOG_MODULE before including this header. */
 #define log_error(...) log_write(LOG_LEVEL_ERROR, LOG_MODULE, __VA_ARGS__)

@@ -16,7 +16,8 @@ void *mem_zalloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *mem_realloc(void *old, size_t size) __attribute__((returns_nonnull));
 char *mem_strdup(const char *text) __attribute__((malloc, returns_nonnull));
 char *mem_strndup(const char *text, size_t len) __attribute__((malloc, returns_nonnull));
-char *mem_printf(const char *format, ...) printf_like(1, 2) __attribute__((malloc, returns_nonnull));
+char *mem_printf(const char *format, ...) printf_like(1, 2)
+	__attribute__((malloc, returns_nonnull));
 
 struct pool_item {
 	struct pool_item *next;
@@ -24,9 +25,9 @@ struct pool_item {
 
 struct pool {
 	size_t item_bytes;
-	uint32_t keep;     /* items kept on the free list at most; more are given back to malloc */
+	uint32_t keep; /* items kept on the free list at most; more are given back to malloc */
 	uint32_t free_len; /* on the free list */
-	uint32_t used;     /* handed out */
+	uint32_t used; /* handed out */
 	struct pool_item *free_list;
 };
 

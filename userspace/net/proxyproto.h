@@ -44,21 +44,21 @@ int proxyproto_parse(
 
 /* PP2_TYPE_SSL: `client` flags. */
 enum {
-	PROXYPROTO_CLIENT_SSL = 0x01,       /* the client spoke TLS */
+	PROXYPROTO_CLIENT_SSL = 0x01, /* the client spoke TLS */
 	PROXYPROTO_CLIENT_CERT_CONN = 0x02, /* it showed a certificate on this connection */
 	PROXYPROTO_CLIENT_CERT_SESS = 0x04, /* or on the one the session was resumed from */
 };
 
 /* What a version 2 header tells besides the addresses. Empty slices are left out. */
 struct proxyproto_tlvs {
-	struct slice alpn;      /* the protocol's wire name: "h2" */
+	struct slice alpn; /* the protocol's wire name: "h2" */
 	struct slice authority; /* the server name the client asked for, UTF-8, at most 255 bytes */
-	bool has_ssl;           /* the six fields below */
-	uint8_t ssl_client;     /* PROXYPROTO_CLIENT_* */
-	uint32_t ssl_verify;    /* 0: the client's certificate was verified */
+	bool has_ssl; /* the six fields below */
+	uint8_t ssl_client; /* PROXYPROTO_CLIENT_* */
+	uint32_t ssl_verify; /* 0: the client's certificate was verified */
 	struct slice ssl_version; /* "TLSv1.3" */
 	struct slice ssl_cipher;
-	struct slice ssl_cn;      /* common name of the client's certificate, UTF-8 */
+	struct slice ssl_cn; /* common name of the client's certificate, UTF-8 */
 	struct slice ssl_key_alg; /* of our certificate: "EC256" */
 	bool crc32c;
 };

@@ -174,8 +174,11 @@ struct stream *plain_stream_new(struct iothread *thread, int fd, bool connecting
 	if (!plain)
 		goto fail;
 	*plain = (struct plain_stream){
-		.base = {.ops = &plain_ops, .thread = thread, .watch.fd = fd,
-			.can_read = !connecting, .can_write = !connecting},
+		.base = {.ops = &plain_ops,
+			.thread = thread,
+			.watch.fd = fd,
+			.can_read = !connecting,
+			.can_write = !connecting},
 		.connecting = connecting,
 		.free_task.run = plain_free,
 	};

@@ -51,13 +51,13 @@ struct stream {
 	const struct stream_ops *ops;
 	struct iothread *thread;
 	struct watch watch; /* the owner sets watch.ready */
-	void *owner;        /* the owner's, for watch.ready */
-	bool can_read;      /* the kernel may have bytes (or an end, or an error) for us */
+	void *owner; /* the owner's, for watch.ready */
+	bool can_read; /* the kernel may have bytes (or an end, or an error) for us */
 	bool can_write;
 	bool read_ended; /* read() has returned 0 */
 	bool peer_ended; /* the kernel reported EPOLLRDHUP or EPOLLHUP: read until 0 */
-	bool broken;     /* both directions are gone (reset, or ended on both sides) */
-	bool truncated;  /* TLS ended without close_notify */
+	bool broken; /* both directions are gone (reset, or ended on both sides) */
+	bool truncated; /* TLS ended without close_notify */
 	uint64_t bytes_in, bytes_out; /* of the stream (plaintext), for logs and counters */
 };
 

@@ -9,7 +9,37 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { ACCEPTS_PER_TURN = 64 };
+enum { ACCEPTS_PER_TURN = 64, PAUSE_MS = 50 };
+
+static void resume_accepting(struct timer *timer)
+{
+	struct acceptor *acceptor = container_of(timer, struct acceptor, pause);
+
+	if (acceptor_start(acceptor) < 0)
+		timer_set(acceptor->worker->io.loop, timer, PAUSE_MS);
+}
+
+/* Nobody can be taken, but somebody waits: being told so every turn would only burn the CPU. */
+static void pause_accepting(struct acceptor *acceptor)
+{
+	struct loop *loop = acceptor->worker->io.loop;
+
+	loop_del(loop, &acceptor->watch);
+	acceptor->pause.fire = resume_accepting;
+	timer_set(loop, &acceptor->pause, PAUSE_MS);
+}
+
+int acceptor_start(struct acceptor *acceptor)
+{
+	acceptor->watch.ready = frontend_accept;
+	return loop_add_level(acceptor->worker->io.loop, &acceptor->watch);
+}
+
+void acceptor_stop(struct acceptor *acceptor)
+{
+	timer_clear(&acceptor->pause);
+	loop_del(acceptor->worker->io.loop, &acceptor->watch);
+}
 
 void frontend_accept(struct watch *watch, uint32_t events)
 {
@@ -29,6 +59,7 @@ void frontend_accept(struct watch *watch, uint32_t events)
 				&acceptor->socket->addr);
 		} else if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOBUFS) {
 			listener_counts(acceptor->listener, index)->reasons[CLOSE_too_many_files]++;
+			pause_accepting(acceptor);
 			return;
 		} /* else: that connection ended before it was accepted */
 	}

@@ -14,7 +14,12 @@ struct acceptor {
 	struct proxy_worker *worker;
 	struct listener_socket *socket; /* counted */
 	struct listener *listener;      /* of the current snapshot: not counted */
+	struct timer pause;             /* out of descriptors: not in the loop for a while */
 };
+
+/* Puts it into the loop. 0 or -errno. */
+int acceptor_start(struct acceptor *acceptor) must_check;
+void acceptor_stop(struct acceptor *acceptor);
 
 /* watch.ready of an acceptor: takes what has come, a bounded number a turn. */
 void frontend_accept(struct watch *watch, uint32_t events);

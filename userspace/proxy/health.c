@@ -122,6 +122,7 @@ static void probe_done(struct probe *probe, enum backend_reason reason, const ch
 
 	checker->probing = false;
 	checker->state.checks++;
+	checker->state.checked_unix_s = clock_unix_s();
 	snprintf(checker->state.detail, sizeof(checker->state.detail), "%s", detail);
 	if (reason == WHY_NONE) {
 		checker->state.latency_us = (uint32_t)(clock_mono_us() - probe->started_us);

@@ -46,6 +46,7 @@ struct health_state {
 	uint32_t successes, failures; /* consecutive */
 	uint32_t latency_us;          /* of the last check that succeeded */
 	int64_t changed_unix_s;
+	int64_t checked_unix_s; /* end of the last check; 0: none yet */
 	uint64_t checks, checks_failed;
 	char detail[CHECK_DETAIL_BYTES]; /* of the last check: "status 503", "connection refused" */
 };

@@ -23,7 +23,7 @@ void probe_stop(struct probe *probe)
 		probe->dial.fd = -1;
 	}
 	if (probe->stream)
-		probe->stream->ops->close(probe->stream, true);
+		probe->stream->ops->close(probe->stream, false);
 	probe->stream = NULL;
 	free(probe->answer);
 	probe->answer = NULL;

@@ -264,7 +264,7 @@ void tunnel_front_event(struct tunnel *tunnel)
 
 	if (tunnel->is_up)
 		tunnel_run(tunnel);
-	else if (front->peer_ended && !front->can_write)
+	else if (front->broken)
 		conn_close(tunnel->conn, CLOSE_client_reset);
 }
 

@@ -1,0 +1,124 @@
+"""One round of one row for one product, and the XDP rows."""
+
+import json
+import select
+import subprocess
+
+from peers import Product
+from proc import BenchError, Process, cpu_busy_seconds, settled
+from rows import NS_BYTE
+
+CIPHER = "TLS_AES_128_GCM_SHA256"
+KEYS = {"ecdsa": "EC-256", "rsa": "RSA-2048"}
+TICKETS = 1
+IDLE_WARM = 16      # connections that make a product allocate what it allocates once
+REPLY_SECONDS = 25  # the generator bounds its own steps; this is for one that hangs
+XDP_SECONDS = 60
+
+
+class Load:
+    """The load generator, driven step by step (load.c)."""
+
+    def __init__(self, site, product, row, conns, defaults=False):
+        argv = [site.binary("load"), "--mode", row.mode, "--port", str(product.ports[row.key]),
+                "--conns", str(conns), "--seconds", str(row.seconds), "--path", row.path]
+        if not defaults:
+            argv += ["--group", row.group, "--cipher", CIPHER]
+        if row.resume:
+            argv.append("--resume")
+        self.process = Process("load", site.generator_cpu, argv, pipes=True)
+        self.opened = self.reply()
+
+    def reply(self):
+        """The next JSON line. Raises for errors that the generator counted."""
+        stdout = self.process.popen.stdout
+        ready, _, _ = select.select([stdout], [], [], REPLY_SECONDS)
+        line = stdout.readline() if ready else ""
+        if not line:
+            raise BenchError("the load generator " + ("ended" if ready else "hangs"))
+        result = json.loads(line)
+        if result["errors"]:
+            raise BenchError(f"{result['errors']} errors, the first: {result['error']}")
+        return result
+
+    def go(self):
+        stdin = self.process.popen.stdin
+        stdin.write("\n")
+        stdin.flush()
+        return self.reply()
+
+    def close(self):
+        self.process.stop()
+
+
+def check_negotiated(row, opened):
+    """All products must do the same work, or their figures do not compare."""
+    wanted = {"version": "TLSv1.3", "cipher": CIPHER, "group": row.group.lower(),
+              "key": KEYS[row.key], "tickets": TICKETS}
+    for name, value in wanted.items():
+        got = opened[name].lower() if name == "group" else opened[name]
+        if got != value:
+            raise BenchError(f"{name} is {got} instead of {value}")
+
+
+def load_round(site, product, row, cell, defaults=False):
+    """Adds one round of handshakes or requests to `cell`."""
+    load = Load(site, product, row, row.conns, defaults)
+    try:
+        opened = load.opened
+        if not defaults:
+            check_negotiated(row, opened)
+        cell.negotiated = (f"{opened['cipher'].removeprefix('TLS_')} {opened['group']} "
+                           f"{opened['tickets']} ticket{'s' if opened['tickets'] != 1 else ''}")
+        settled(product.process.cpu_seconds, 0.3, 0.01, 0)  # the set-up has left the product
+        generator_busy = cpu_busy_seconds(site.generator_cpu)
+        product_busy = cpu_busy_seconds(site.product_cpu)
+        cpu = product.process.cpu_seconds()
+        result = load.go()
+        # What the product still does for the last operation counts as well.
+        cpu = settled(product.process.cpu_seconds, 0.3, 0.01, 0) - cpu
+        generator_busy = cpu_busy_seconds(site.generator_cpu) - generator_busy
+        product_busy = cpu_busy_seconds(site.product_cpu) - product_busy
+    finally:
+        load.close()
+    product.process.check()
+    if not result["ops"]:
+        raise BenchError("not one operation was completed")
+    elapsed = result["elapsed"]
+    cell.samples.append(row.scale(cpu, result))
+    cell.generator.append(row.scale(result["cpu"], result))
+    cell.rates.append((result["bytes"] / 1e6 if row.unit == NS_BYTE else result["ops"]) / elapsed)
+    cell.busy.append(min(generator_busy / elapsed, 1))
+    cell.foreign.append(max(product_busy - cpu, 0) / elapsed)
+
+
+def idle_round(site, name, row, cell):
+    """Adds the memory of one idle connection: a fresh process, one request per connection, what
+    the process grew by once it has settled."""
+    product = Product(site, name)
+    try:
+        Load(site, product, row, IDLE_WARM).close()
+        before = settled(product.process.anonymous_kib)
+        load = Load(site, product, row, row.conns)
+        try:
+            check_negotiated(row, load.opened)
+            grown = settled(product.process.anonymous_kib) - before
+            load.go()  # raises when a connection did not survive
+        finally:
+            load.close()
+        cell.samples.append(grown / row.conns)
+    finally:
+        product.stop()
+
+
+def xdp_round(site):
+    """Nanoseconds by row id, from one run of xdp_cost."""
+    try:
+        done = subprocess.run(["taskset", "-c", str(site.product_cpu), site.binary("xdp_cost")],
+                              capture_output=True, text=True, timeout=XDP_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise BenchError(f"xdp_cost runs longer than {XDP_SECONDS} s") from error
+    if done.returncode:
+        raise BenchError(f"xdp_cost ended with status {done.returncode}: {done.stderr.strip()}")
+    results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {result["id"]: result["ns"] for result in results}

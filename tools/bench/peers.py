@@ -1,0 +1,187 @@
+"""The products of the bench: their configurations from the templates in peers/, how they are
+started, and when they are ready."""
+
+import glob
+import os
+import shutil
+import socket
+import ssl
+import string
+import subprocess
+import time
+
+from proc import BenchError, Process
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+READY_SECONDS = 15
+PINS = f"/sys/fs/bpf/sluice-bench-{os.getpid()}"
+FIRST_PORT = 20001  # the namespace is the bench's own: below the ports of outgoing connections
+
+TEMPLATES = {
+    "sluice": {"tuned": "sluice.yaml", "default": "sluice-default.yaml"},
+    "nginx": {"tuned": "nginx.conf", "default": "nginx-default.conf"},
+    "haproxy": {"tuned": "haproxy.cfg", "default": "haproxy-default.cfg"},
+}
+
+
+class Site:
+    """Where things are and what all products share: folders, CPUs, certificates, the target."""
+
+    def __init__(self, build, out, runtime, cpus):
+        self.build = build  # folder of sluiced; its bench/ holds floor, load, target, xdp_cost
+        self.out = out
+        self.runtime = runtime    # short path, for unix sockets
+        self.generator_cpu, self.product_cpu = cpus
+        self.next_port = FIRST_PORT
+        self.starts = 0
+        self.certs = make_certificates(os.path.join(out, "certs"))
+        self.target_port = self.port()
+        self.target = Process("target", self.generator_cpu,
+                              [self.binary("target"), str(self.target_port)],
+                              log=os.path.join(out, "target.log"))
+        wait_for(lambda: check_target(self.target_port), self.target)
+
+    def binary(self, name):
+        path = os.path.join(self.build, "bench", name)
+        if not os.path.exists(path):
+            raise BenchError(f"{path} is missing: build it (make bench builds it)")
+        return path
+
+    def port(self):
+        self.next_port += 1
+        return self.next_port
+
+
+def openssl(*arguments):
+    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"openssl {arguments[0]}: {done.stderr.strip()}")
+
+
+def make_certificates(folder):
+    """A CA and one leaf per key type, the same for all products. Returns name → path."""
+    os.makedirs(folder, exist_ok=True)
+    paths = {name: os.path.join(folder, name) for name in ("ca.pem", "ca.key", "request", "ext")}
+    ec = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    openssl("req", "-x509", "-newkey", *ec, "-nodes", "-keyout", paths["ca.key"], "-out",
+            paths["ca.pem"], "-days", "30", "-subj", "/CN=bench CA", "-addext",
+            "keyUsage=critical,keyCertSign")
+    with open(paths["ext"], "w", encoding="utf-8") as file:
+        file.write("subjectAltName=DNS:www.example.test\nkeyUsage=critical,digitalSignature\n"
+                   "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
+    result = {"ca": paths["ca.pem"]}
+    for kind, newkey in (("ecdsa", ec), ("rsa", ["rsa:2048"])):
+        pem, key, bundle = (os.path.join(folder, f"{kind}.{end}") for end in ("pem", "key", "all"))
+        openssl("req", "-newkey", *newkey, "-nodes", "-keyout", key, "-out", paths["request"],
+                "-subj", "/CN=www.example.test")
+        openssl("x509", "-req", "-in", paths["request"], "-CA", paths["ca.pem"], "-CAkey",
+                paths["ca.key"], "-out", pem, "-days", "30", "-extfile", paths["ext"])
+        with open(bundle, "w", encoding="utf-8") as file:
+            for part in (pem, key):
+                with open(part, encoding="utf-8") as source:
+                    file.write(source.read())
+        result |= {f"{kind}_pem": pem, f"{kind}_key": key, f"{kind}_bundle": bundle}
+    return result
+
+
+def check_target(port):
+    socket.create_connection(("127.0.0.1", port), 1).close()
+
+
+def check_product(port, ca):
+    """A verified HTTPS request through `port` is answered with 200."""
+    context = ssl.create_default_context(cafile=ca)
+    with socket.create_connection(("127.0.0.1", port), 1) as plain, \
+            context.wrap_socket(plain, server_hostname="www.example.test") as tls:
+        tls.sendall(b"GET /small HTTP/1.1\r\nHost: www.example.test\r\n\r\n")
+        head = tls.recv(4096)
+    if not head.startswith(b"HTTP/1.1 200 "):
+        raise OSError(f"answer {head[:60]!r}")
+
+
+def wait_for(check, process):
+    """Until check() does not raise OSError."""
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            check()
+            return
+        except OSError as error:
+            process.check()
+            if time.monotonic() > deadline:
+                raise BenchError(f"{process.name} does not serve after {READY_SECONDS} s: {error}; "
+                                 f"see {process.log}") from error
+        time.sleep(0.05)
+
+
+class Product:
+    """A running product: `ports` by key type, `process` for what it costs."""
+
+    def __init__(self, site, name, kind="tuned"):
+        site.starts += 1
+        self.name = name
+        self.ports = {"ecdsa": site.port(), "rsa": site.port()}
+        self.run = os.path.join(site.out, "run", f"{name}-{kind}")
+        self.pins = f"{PINS}-{site.starts}"
+        shutil.rmtree(self.run, ignore_errors=True)
+        os.makedirs(self.run)
+        argv, env = self.command(site, kind)
+        self.process = Process(name, site.product_cpu, argv, env=env,
+                               log=os.path.join(self.run, "log"))
+        for port in self.ports.values():
+            wait_for(lambda port=port: check_product(port, site.certs["ca"]), self.process)
+        cpus = self.process.cpus()
+        if cpus != {str(site.product_cpu)}:
+            raise BenchError(f"{name} may run on CPUs {', '.join(sorted(cpus))} instead of "
+                             f"{site.product_cpu} alone: it must not widen what it is given")
+
+    def command(self, site, kind):
+        if self.name == "floor":
+            listen = [f"--listen={self.ports[key]},{site.certs[key + '_pem']},"
+                      f"{site.certs[key + '_key']}" for key in self.ports]
+            return [site.binary("floor"), *listen, f"--target={site.target_port}"], {}
+        socket_folder = os.path.join(site.runtime, str(site.starts))
+        os.makedirs(socket_folder)
+        values = {**site.certs, "run": socket_folder if self.name == "sluice" else self.run,
+                  "pin_dir": self.pins, "target": site.target_port,
+                  **{f"port_{key}": port for key, port in self.ports.items()}}
+        config = self.render(TEMPLATES[self.name][kind], values)
+        if self.name == "sluice":
+            return [os.path.join(site.build, "sluiced"), "--config", config], {}
+        if self.name == "nginx":
+            return ["nginx", "-p", self.run, "-c", config, "-g", "daemon off;"], {}
+        env = {"OPENSSL_CONF": self.render("openssl.cnf", {})} if kind == "tuned" else {}
+        return ["haproxy", "-db", "-f", config], env
+
+    def render(self, template, values):
+        with open(os.path.join(HERE, "peers", template), encoding="utf-8") as file:
+            text = string.Template(file.read()).substitute(values)
+        path = os.path.join(self.run, template)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def stop(self):
+        self.process.stop()
+        remove_pins(self.pins)
+
+
+def remove_pins(folder):
+    """Pins are removed by unlink only; a product that stops in order has left none."""
+    for path, _folders, files in os.walk(folder, topdown=False):
+        for name in files:
+            os.unlink(os.path.join(path, name))
+        os.rmdir(path)
+
+
+def remove_all_pins():
+    for folder in glob.glob(f"{PINS}-*"):
+        remove_pins(folder)
+
+
+def version(site, name):
+    """The first line the product says of itself; empty when it says nothing."""
+    command = {"sluice": [os.path.join(site.build, "sluiced"), "--version"],
+               "nginx": ["nginx", "-v"], "haproxy": ["haproxy", "-v"]}[name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return (done.stdout or done.stderr).strip().split("\n")[0].split(" - ")[0]

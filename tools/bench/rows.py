@@ -1,0 +1,197 @@
+"""The rows of the bench, one line each, and how their results are shown."""
+
+from dataclasses import dataclass, field
+from statistics import median
+
+PRODUCTS = ("sluice", "nginx", "haproxy", "floor")
+PEERS = ("nginx", "haproxy")
+
+CPU_US = "CPU µs per operation"
+NS_BYTE = "ns per byte"
+KIB = "KiB per connection"
+NS_PACKET = "ns per packet net of the floor"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row. `goal`: the ratio to the better peer to reach, or the figure itself for rows that
+    no peer has. `defaults`: also measured in the second table."""
+    id: str
+    unit: str
+    mode: str = ""
+    conns: int = 0
+    seconds: float = 0.0
+    rounds: int = 0
+    goal: float = 0.0
+    key: str = "ecdsa"
+    group: str = "X25519"
+    path: str = "/small"
+    resume: bool = False
+    defaults: bool = False
+
+    @property
+    def is_xdp(self):
+        return self.unit == NS_PACKET
+
+    @property
+    def is_idle(self):
+        return self.mode == "idle"
+
+    def scale(self, cpu_seconds, result):
+        """A round's CPU time in the unit of the row."""
+        if self.unit == NS_BYTE:
+            return cpu_seconds * 1e9 / result["bytes"]
+        return cpu_seconds * 1e6 / result["ops"]
+
+
+ROWS = (
+    Row("handshake_ecdsa_full", CPU_US, "handshake", 8, 0.3, 16, 0.9, defaults=True),
+    Row("handshake_rsa_full", CPU_US, "handshake", 8, 0.3, 16, 0.9, key="rsa"),
+    Row("handshake_mlkem_full", CPU_US, "handshake", 8, 0.3, 16, 0.9, group="X25519MLKEM768"),
+    Row("handshake_resumed", CPU_US, "handshake", 8, 0.3, 16, 0.95, resume=True, defaults=True),
+    Row("keepalive_h1", CPU_US, "request", 64, 0.3, 16, 0.8, defaults=True),
+    Row("bulk_1m", NS_BYTE, "request", 8, 0.3, 16, 0.8, path="/bytes/1000000", defaults=True),
+    Row("bulk_100m", NS_BYTE, "request", 2, 0.3, 16, 0.8, path="/bytes/100000000"),
+    Row("idle_conn", KIB, "idle", 2000, 0.0, 2, 1.0),
+    Row("xdp_established", NS_PACKET, rounds=3, goal=40),
+    Row("xdp_deny_hit", NS_PACKET, rounds=3, goal=35),
+    Row("xdp_source_bucket_random", NS_PACKET, rounds=3, goal=120),
+)
+
+
+@dataclass
+class Cell:
+    """What one product did in one row."""
+    samples: list = field(default_factory=list)  # in the row's unit, one per round
+    levelled: list = field(default_factory=list)  # the same at the run's median machine speed
+    rates: list = field(default_factory=list)    # operations (or MB) per second
+    generator: list = field(default_factory=list)  # CPU µs of the generator per operation
+    busy: list = field(default_factory=list)     # share of the generator's CPU that was in use
+    foreign: list = field(default_factory=list)  # share of the product's CPU used by others
+    negotiated: str = ""
+    failure: str = ""
+
+    @property
+    def value(self):
+        samples = self.levelled or self.samples
+        return median(samples) if samples and not self.failure else None
+
+
+def level(cells):
+    """Takes the machine's own drift out. CPU time per operation moves by a factor of two within a
+    minute on a shared machine, for all products together: each round is scaled by how far its
+    products were, in the median, from their own medians over the run."""
+    whole = [cell for cell in cells.values() if cell.samples and not cell.failure]
+    usual = [median(cell.samples) for cell in whole]
+    turns = range(min((len(cell.samples) for cell in whole), default=0))
+    drift = [median(cell.samples[turn] / middle for cell, middle in zip(whole, usual))
+             for turn in turns]
+    for cell in whole:
+        cell.levelled = [cell.samples[turn] / drift[turn] for turn in turns]
+
+
+def ratio_best(cells):
+    """sluice against the better peer; None where one of them is missing."""
+    peers = [cells[name].value for name in PEERS if name in cells and cells[name].value]
+    own = cells["sluice"].value if "sluice" in cells else None
+    return own / min(peers) if own and peers else None
+
+
+def as_json(row, cells):
+    """The row as build/bench/latest.json holds it."""
+    def rounded(value):
+        return None if value is None else round(value, 4)
+    values = {name: rounded(cells[name].value if name in cells else None) for name in PRODUCTS}
+    return {"id": row.id, "unit": row.unit, **values, "ratio_best": rounded(ratio_best(cells))}
+
+
+def verdict(row, cells):
+    """Whether the goal is reached: the ratio (or figure), or within 10 % of the floor."""
+    own = cells["sluice"].value if "sluice" in cells else None
+    floor = cells["floor"].value if "floor" in cells else None
+    compared = own if row.is_xdp else ratio_best(cells)
+    if own is None or compared is None:
+        return ""
+    if compared <= row.goal:
+        return "reached"
+    if floor and own <= 1.1 * floor:
+        return "at the floor"
+    return "missed"
+
+
+def layout(lines):
+    """Lines of cells in columns, the first one to the left, the others to the right."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    for line in lines:
+        rest = "  ".join(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))
+        print(f"{line[0].ljust(widths[0])}  {rest}".rstrip())
+    print()
+
+
+def number(value):
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def shown(cell):
+    """The median at the run's median machine speed (the least that was measured)."""
+    if cell is None:
+        return "-"
+    if cell.failure:
+        return "FAILED"
+    return f"{number(cell.value)} ({number(min(cell.samples))})" if cell.samples else "-"
+
+
+def print_results(title, rows, table, goals=True):
+    print(title)
+    head = ["row", "unit", *PRODUCTS, "ratio to best peer"]
+    lines = [head + (["to floor", "goal", ""] if goals else [])]
+    for row in rows:
+        cells = table[row.id]
+        line = [row.id, row.unit, *(shown(cells.get(name)) for name in PRODUCTS),
+                number(ratio_best(cells))]
+        if goals:
+            own, floor = (cells[n].value if n in cells else None for n in ("sluice", "floor"))
+            line += [number(own / floor if own and floor else None),
+                     f"≤ {row.goal:g}", verdict(row, cells)]
+        lines.append(line)
+    layout(lines)
+
+
+def print_plan(rows, table):
+    print("Rounds: every row once per round, every product in turn. Figures are medians over "
+          "rounds, with the\nmachine's drift taken out, and the least that was measured")
+    layout([["row", "rounds", "seconds each", "connections", "key", "group", "path"]] +
+           [[row.id, str(max((len(cell.samples) for cell in table[row.id].values()), default=0)),
+             f"{row.seconds:g}" if row.seconds else "-",
+             str(row.conns) if row.conns else "-", row.key if row.mode else "-", row.group if row.mode else "-",
+             row.path if row.mode in ("request", "idle") else "-"]
+            for row in rows])
+
+
+def print_limits(rows, table):
+    """The generator's own limit: where its CPU is full, rates say nothing about the product."""
+    lines = [["row", "product", "per second", "generator CPU", "generator's CPU busy",
+              "others on the product's CPU", "negotiated"]]
+    for row in rows:
+        for name in PRODUCTS:
+            cell = table[row.id].get(name)
+            if not cell or not cell.rates:
+                continue
+            per_byte = row.unit == NS_BYTE
+            busy = median(cell.busy)
+            lines.append([
+                row.id, name, f"{median(cell.rates):,.0f} {'MB' if per_byte else 'ops'}",
+                f"{median(cell.generator):.2f} {'ns/byte' if per_byte else 'µs/op'}",
+                f"{busy:.0%}{' saturated' if busy > 0.95 else ''}",
+                f"{median(cell.foreign):.0%}", cell.negotiated])
+    if len(lines) > 1:
+        print("The generator (it shares its CPU with the target): where that CPU is saturated the "
+              "rates are its own,\nthe CPU per operation of the product is not touched by that")
+        layout(lines)
+
+
+def failures(table):
+    return [f"{row_id}, {name}: {cell.failure}"
+            for row_id, cells in table.items() for name, cell in cells.items() if cell.failure]

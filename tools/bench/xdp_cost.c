@@ -1,0 +1,326 @@
+/*
+ * What the XDP program costs per packet, by kind of packet: BPF_PROG_TEST_RUN with a wrapper that
+ * restores the frame before every run. Prints one JSON line per row:
+ *	{"id": "xdp_established", "ns": 31.4, "floor_ns": 9.8, "net_of": "..."}
+ * `ns` is the median of the repetitions less that of its base row, which is measured in turn with
+ * it: an empty program behind the same wrapper, or for xdp_source_bucket_random the same packets
+ * without the limit. Needs root; works in a network namespace and a pin folder of its own.
+ */
+#include "dataplane/dataplane.h"
+#include "dataplane/dp_deny.h"
+#include "dataplane/dp_heartbeat.h"
+#include "dataplane/dp_internal.h"
+#include "dataplane/dp_listeners.h"
+
+#include "bpf/bench_wrap.skel.h"
+#include "bpf/sluice_xdp.skel.h"
+#include "bpf/xdp_pass.skel.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum {
+	REPEAT = 200000, /* packets per measurement */
+	ROUNDS = 15,
+	FRAME_BYTES = 64,
+	PORT_PLAIN = 4001,   /* listener without limits */
+	PORT_LIMITED = 4002, /* with a limit per source that nobody reaches */
+	PORT_OTHER = 4003,   /* no listener */
+};
+
+struct bench {
+	struct dataplane *dp;
+	struct dp_heartbeat heartbeat;
+	struct bench_wrap_bpf *wrap;
+	struct xdp_pass_bpf *pass;
+	uint16_t client_port; /* of the established connection */
+};
+
+struct load {
+	uint32_t source;       /* host order */
+	uint32_t source_count; /* 0: only that one, otherwise random ones from there on */
+	uint16_t sport, dport;
+	unsigned int syn : 1, ack : 1;
+	bool established; /* the frame of the open connection */
+	enum { SLUICE, EMPTY, LOOKUP } program;
+};
+
+struct row {
+	const char *id;
+	const char *net_of;
+	struct load load, base;
+};
+
+static void die(const char *what, int code)
+{
+	fprintf(stderr, "xdp_cost: %s: %s\n", what, strerror(code < 0 ? -code : code));
+	exit(1);
+}
+
+static void loopback_up(void)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	int fd;
+
+	if (unshare(CLONE_NEWNET))
+		die("unshare (run as root)", errno);
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	if (ioctl(fd, SIOCSIFFLAGS, &request))
+		die("lo", errno);
+	close(fd);
+}
+
+static struct sockaddr_in loopback(uint16_t port)
+{
+	return (struct sockaddr_in){
+		.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+}
+
+static int listen_on(uint16_t port)
+{
+	struct sockaddr_in address = loopback(port);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 16))
+		die("listen", errno);
+	return fd;
+}
+
+/* The sockets stay open until the program ends. */
+static uint16_t connection_open(void)
+{
+	struct sockaddr_in address = loopback(PORT_PLAIN);
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		die("connect", errno);
+	getsockname(fd, (struct sockaddr *)&address, &len);
+	return ntohs(address.sin_port);
+}
+
+static void listeners_set(struct bench *bench)
+{
+	struct dp_listener listeners[] = {
+		{.id = 0, .socket_row = 0, .name = "plain", .protocol = IPPROTO_TCP},
+		{.id = 1,
+			.socket_row = 1,
+			.name = "limited",
+			.protocol = IPPROTO_TCP,
+			.per_source = {.rate_per_s = 1000000, .burst = 100000000}},
+	};
+	struct sockaddr_in addresses[] = {loopback(PORT_PLAIN), loopback(PORT_LIMITED)};
+	struct err err = {};
+
+	for (size_t i = 0; i < array_len(listeners); i++)
+		memcpy(&listeners[i].address, &addresses[i], sizeof(addresses[i]));
+	if (dp_listeners_set(bench->dp, listeners, array_len(listeners), &err)) {
+		fprintf(stderr, "xdp_cost: %s\n", err.text);
+		exit(1);
+	}
+}
+
+/* 1,000 prefixes as the first floor allows: /24, /32 and /16. */
+static void deny_set(struct bench *bench)
+{
+	struct dp_prefix prefixes[1000] = {};
+	struct err err = {};
+
+	for (uint32_t i = 0; i < array_len(prefixes); i++) {
+		uint32_t host = htonl(0x64000000 + i * 0x1000); /* 100.0.0.0 and on */
+
+		memcpy(prefixes[i].addr, &host, sizeof(host));
+		prefixes[i].length_bits = i % 3 == 0 ? 32 : i % 3 == 1 ? 24 : 28;
+	}
+	if (dp_deny_set(bench->dp, prefixes, array_len(prefixes), &err)) {
+		fprintf(stderr, "xdp_cost: %s\n", err.text);
+		exit(1);
+	}
+}
+
+static void bench_open(struct bench *bench, const char *pin_dir)
+{
+	struct dataplane_spec spec = {.enabled = true, .pin_dir = pin_dir, .workers = 1};
+	struct dataplane_report report;
+	struct err err = {};
+
+	if (dataplane_open(&spec, &bench->dp, &err)) {
+		fprintf(stderr, "xdp_cost: %s\n", err.text);
+		exit(1);
+	}
+	dataplane_report(bench->dp, &report);
+	if (!report.active || dp_heartbeat_open(bench->dp, 0, &bench->heartbeat, &err)) {
+		fprintf(stderr, "xdp_cost: no packet plane: %s%s\n", report.why, err.text);
+		dataplane_close(bench->dp, DATAPLANE_DETACH);
+		exit(1);
+	}
+	bench->wrap = bench_wrap_bpf__open_and_load();
+	bench->pass = xdp_pass_bpf__open_and_load();
+	if (!bench->wrap || !bench->pass)
+		die("loading the wrapper", errno);
+	listen_on(PORT_LIMITED);
+	listen_on(PORT_PLAIN);
+	bench->client_port = connection_open();
+	listeners_set(bench);
+	deny_set(bench);
+}
+
+/* An untagged TCP frame to 127.0.0.1. */
+static void frame_write(uint8_t *frame, const struct load *load)
+{
+	struct ethhdr eth = {.h_dest = {2}, .h_source = {2}, .h_proto = htons(ETH_P_IP)};
+	struct iphdr ip = {
+		.version = 4,
+		.ihl = 5,
+		.tot_len = htons(FRAME_BYTES - sizeof(eth)),
+		.ttl = 64,
+		.protocol = IPPROTO_TCP,
+		.saddr = htonl(load->source),
+		.daddr = htonl(INADDR_LOOPBACK),
+	};
+	struct tcphdr tcp = {
+		.source = htons(load->sport),
+		.dest = htons(load->dport),
+		.doff = 5,
+		.syn = load->syn,
+		.ack = load->ack,
+	};
+
+	memset(frame, 0, FRAME_BYTES);
+	memcpy(frame, &eth, sizeof(eth));
+	memcpy(frame + sizeof(eth), &ip, sizeof(ip));
+	memcpy(frame + sizeof(eth) + sizeof(ip), &tcp, sizeof(tcp));
+}
+
+static int program_fd(const struct bench *bench, const struct load *load)
+{
+	if (load->program == EMPTY)
+		return bpf_program__fd(bench->pass->progs.xdp_pass);
+	if (load->program == LOOKUP)
+		return bpf_program__fd(bench->wrap->progs.bench_socket_lookup);
+	return bpf_program__fd(bench->dp->xdp->progs.sluice_xdp);
+}
+
+static void target_set(struct bench *bench, const struct load *load)
+{
+	uint32_t zero = 0;
+	int fd = program_fd(bench, load);
+
+	if (bpf_map_update_elem(bpf_map__fd(bench->wrap->maps.wrap_target), &zero, &fd, BPF_ANY))
+		die("wrap_target", errno);
+}
+
+/* ns per packet */
+static double load_run(struct bench *bench, const struct load *wanted)
+{
+	uint8_t frame[FRAME_BYTES];
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame),
+		.repeat = REPEAT);
+	struct load load = *wanted;
+	int code;
+
+	if (load.established) {
+		load.source = INADDR_LOOPBACK;
+		load.sport = bench->client_port;
+		load.dport = PORT_PLAIN;
+	}
+	frame_write(frame, &load);
+	memcpy(bench->wrap->bss->wrap_frame, frame, sizeof(frame));
+	bench->wrap->bss->wrap_source_first = load.source;
+	bench->wrap->bss->wrap_source_count = load.source_count;
+	target_set(bench, &load);
+	dp_heartbeat_stamp(&bench->heartbeat, dp_heartbeat_now_ns());
+	code = bpf_prog_test_run_opts(bpf_program__fd(bench->wrap->progs.bench_wrap), &opts);
+	if (code)
+		die("BPF_PROG_TEST_RUN", code);
+	return opts.duration;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double left = *(const double *)a, right = *(const double *)b;
+
+	return (left > right) - (left < right);
+}
+
+static double median(double *values, size_t count)
+{
+	qsort(values, count, sizeof(*values), compare);
+	return values[count / 2];
+}
+
+static void row_print(struct bench *bench, const struct row *row)
+{
+	double cost[ROUNDS], base[ROUNDS];
+
+	for (int round = 0; round < ROUNDS; round++) {
+		base[round] = load_run(bench, &row->base);
+		cost[round] = load_run(bench, &row->load);
+	}
+	printf("{\"id\": \"%s\", \"ns\": %.1f, \"min_ns\": %.1f, \"floor_ns\": %.1f, "
+	       "\"net_of\": \"%s\"}\n",
+		row->id, median(cost, ROUNDS) - median(base, ROUNDS), cost[0] - base[0],
+		median(base, ROUNDS), row->net_of);
+	fflush(stdout);
+}
+
+#define RANDOM .source = 0x0a000000, .source_count = 0x01000000 /* 10.0.0.0/8 */
+#define ANY    .source = 0x01000000, .source_count = 0xdf000000 /* 1.0.0.0 to 223.255.255.255 */
+#define ONE    .source = 0x0a000001, .sport = 40000
+#define EMPTY  "an empty program"
+
+static const struct row rows[] = {
+	{"xdp_parse_pass", NOTHING, {ONE, .dport = PORT_OTHER, .ack = 1}, {ONE, .program = EMPTY}},
+	{"xdp_socket_lookup_only", NOTHING, {.established = true, .ack = 1, .program = LOOKUP},
+		{ONE, .program = EMPTY}},
+	{"xdp_established", NOTHING, {.established = true, .ack = 1}, {ONE, .program = EMPTY}},
+	{"xdp_null_scan", NOTHING, {ONE, .dport = PORT_PLAIN}, {ONE, .program = EMPTY}},
+	/* a whole /24 */
+	{"xdp_deny_hit", NOTHING, {.source = 0x64001005, .dport = PORT_PLAIN, .syn = 1},
+		{ONE, .program = EMPTY}},
+	/* one address of a /24 */
+	{"xdp_deny_hit_host", NOTHING, {.source = 0x64000000, .dport = PORT_PLAIN, .syn = 1},
+		{ONE, .program = EMPTY}},
+	/* dropped for its missing flags right behind the deny list */
+	{"xdp_deny_random_miss", NOTHING, {ANY, .sport = 40000, .dport = PORT_PLAIN},
+		{ANY, .program = EMPTY}},
+	{"xdp_syn_plain", NOTHING, {RANDOM, .sport = 40000, .dport = PORT_PLAIN, .syn = 1},
+		{RANDOM, .program = EMPTY}},
+	{"xdp_syn_limited", NOTHING, {RANDOM, .sport = 40000, .dport = PORT_LIMITED, .syn = 1},
+		{RANDOM, .program = EMPTY}},
+	{"xdp_source_bucket_random", "the same packets without the limit",
+		{RANDOM, .sport = 40000, .dport = PORT_LIMITED, .syn = 1},
+		{RANDOM, .sport = 40000, .dport = PORT_PLAIN, .syn = 1}},
+};
+
+int main(void)
+{
+	struct bench bench = {};
+	char pin_dir[64];
+
+	snprintf(pin_dir, sizeof(pin_dir), "/sys/fs/bpf/sluice-bench-%d", (int)getpid());
+	loopback_up();
+	bench_open(&bench, pin_dir);
+	for (size_t i = 0; i < array_len(rows); i++)
+		row_print(&bench, &rows[i]);
+	bench_wrap_bpf__destroy(bench.wrap);
+	xdp_pass_bpf__destroy(bench.pass);
+	dataplane_close(bench.dp, DATAPLANE_DETACH);
+	return 0;
+}

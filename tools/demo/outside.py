@@ -1,0 +1,40 @@
+"""The world outside the devroot: the shell that called `make`, whose root folder is the host's."""
+import os
+from pathlib import Path
+
+
+def _parent(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def caller():
+    """The nearest ancestor that lives in another mount namespace than we do; None: there is none,
+    so the host is the devroot itself."""
+    here = os.readlink("/proc/self/ns/mnt")
+    pid = os.getppid()
+    while pid > 1:
+        try:
+            if os.readlink(f"/proc/{pid}/ns/mnt") != here:
+                return pid
+            pid = _parent(pid)
+        except OSError:
+            return None
+    return None
+
+
+def has(tool):
+    """Does the caller's shell have the tool, where Debian puts it?"""
+    pid = caller()
+    root = f"/proc/{pid}/root" if pid else ""
+    return any(os.access(f"{root}{folder}/{tool}", os.X_OK)
+               for folder in ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"))
+
+
+def shell(command, folder):
+    """The command line that runs a shell command outside, as if pasted in another terminal; the
+    network namespace stays the one it is run in."""
+    pid = caller()
+    enter = ["nsenter", "-t", str(pid), "--mount", "--root", "--"] if pid else []
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return enter + ["env", "-i", f"PATH={path}", "HOME=/root", "TERM=dumb", "sh", "-c", f'cd "$0" && {command}',
+                    str(folder)]

@@ -1,0 +1,171 @@
+/* The views, once or again and again. */
+#include "answer.h"
+#include "client.h"
+#include "sluicectl.h"
+
+#include "core/clock.h"
+#include "core/mem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { VIEW_TIMEOUT_S = 10 };
+
+/* Of standard output; zero if it is not a terminal. */
+static struct winsize terminal_size(void)
+{
+	struct winsize size = {0};
+
+	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
+		return (struct winsize){0};
+	return size;
+}
+
+static struct render_look look_now(const struct invocation *invocation)
+{
+	return (struct render_look){
+		.width = terminal_size().ws_col,
+		.all = invocation->all,
+		.now_unix_s = clock_unix_s(),
+	};
+}
+
+static int ask(const struct invocation *invocation, struct answer *ret_answer, struct err *err)
+{
+	return client_ask(invocation->socket_path, "GET", invocation->command->path, VIEW_TIMEOUT_S,
+		ret_answer, err);
+}
+
+static int show_once(const struct invocation *invocation)
+{
+	struct render_look look = look_now(invocation);
+	struct answer answer;
+	struct err err;
+	int code;
+
+	if (ask(invocation, &answer, &err)) {
+		fprintf(stderr, "sluicectl: %s\n", err.text);
+		return EXIT_UNREACHABLE;
+	}
+	code = answer_print(&answer, invocation, invocation->command->render, &look, stdout);
+	client_answer_free(&answer);
+	return code;
+}
+
+/* Overwrites the screen line by line, which does not flicker; what is below it is not shown. */
+static void redraw(const char *text, uint32_t rows)
+{
+	fputs("\033[H", stdout);
+	for (uint32_t row = 1; *text && row < rows; row++) {
+		size_t len = strcspn(text, "\n");
+
+		printf("%.*s\033[K\n", (int)len, text);
+		text += len + (text[len] == '\n');
+	}
+	fputs("\033[J", stdout);
+}
+
+static void put_block(const struct invocation *invocation, const char *text)
+{
+	struct winsize size = terminal_size();
+	time_t now = time(NULL);
+	char clock[32] = "", *whole;
+	struct tm local;
+
+	if (localtime_r(&now, &local))
+		strftime(clock, sizeof(clock), "%H:%M:%S", &local);
+	if (size.ws_row > 0) {
+		whole = mem_printf("sluicectl %s, every %gs, %s (Ctrl-C ends)\n\n%s",
+			invocation->command->name, invocation->watch_s, clock, text);
+		redraw(whole, size.ws_row);
+		free(whole);
+	} else if (invocation->output == OUTPUT_TABLE) {
+		printf("%s\n%s\n", clock, text);
+	} else if (invocation->output == OUTPUT_YAML) {
+		printf("---\n%s", text);
+	} else {
+		fputs(text, stdout);
+	}
+}
+
+/* What is kept between two looks. */
+struct watching {
+	struct answer previous; /* no document: there is none */
+	uint64_t previous_mono_ms;
+};
+
+/* The text of one look. A daemon that is away for a moment (a restart) is what one may be watching
+ * for: its absence is shown, and the next look tries again. */
+static char *look_once(const struct invocation *invocation, struct watching *watching)
+{
+	struct render_look look = look_now(invocation);
+	uint64_t now_ms = clock_mono_ms();
+	struct answer answer;
+	struct err err;
+	char *text = NULL;
+	size_t len;
+	FILE *out;
+
+	if (ask(invocation, &answer, &err))
+		return mem_printf("%s\n", err.text);
+	out = open_memstream(&text, &len);
+	if (!out) {
+		client_answer_free(&answer);
+		return mem_printf("out of memory\n");
+	}
+	if (watching->previous.doc) {
+		look.previous = yyjson_doc_get_root(watching->previous.doc);
+		look.elapsed_s = (double)(now_ms - watching->previous_mono_ms) / 1000;
+	}
+	answer_print(&answer, invocation, invocation->command->render, &look, out);
+	fclose(out);
+	client_answer_free(&watching->previous);
+	watching->previous = answer;
+	watching->previous_mono_ms = now_ms;
+	return text;
+}
+
+static void pause_for(double seconds)
+{
+	struct timespec rest = {.tv_sec = (time_t)seconds};
+
+	rest.tv_nsec = (long)((seconds - (double)rest.tv_sec) * 1e9);
+	while (nanosleep(&rest, &rest) < 0 && errno == EINTR)
+		;
+}
+
+/* Until a signal ends it, or nobody reads what it prints. */
+static int show_repeatedly(const struct invocation *invocation)
+{
+	struct watching watching = {0};
+	struct answer answer;
+	struct err err;
+
+	if (ask(invocation, &answer, &err)) {
+		fprintf(stderr, "sluicectl: %s\n", err.text);
+		return EXIT_UNREACHABLE;
+	}
+	client_answer_free(&answer);
+	if (terminal_size().ws_row > 0)
+		fputs("\033[2J", stdout);
+	do {
+		char *text = look_once(invocation, &watching);
+
+		put_block(invocation, text);
+		free(text);
+		if (fflush(stdout) == EOF)
+			break;
+		pause_for(invocation->watch_s);
+	} while (true);
+	client_answer_free(&watching.previous);
+	return EXIT_OK;
+}
+
+int run_view(const struct invocation *invocation)
+{
+	return invocation->watch_s > 0 ? show_repeatedly(invocation) : show_once(invocation);
+}

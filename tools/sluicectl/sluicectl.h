@@ -1,0 +1,71 @@
+/* The parts of sluicectl: what was asked for on the command line, and who does it. One thread. */
+#ifndef SLUICECTL_H
+#define SLUICECTL_H
+
+#include "control/render.h"
+#include "core/attr.h"
+#include <stdbool.h>
+#include <stdio.h>
+
+#define DEFAULT_SOCKET "/run/sluice/admin.sock"
+
+/* Exit codes; part of the interface. */
+enum {
+	EXIT_OK = 0,
+	EXIT_REFUSED = 1,     /* the daemon, or the kernel, said no */
+	EXIT_USAGE = 2,       /* the command line is wrong */
+	EXIT_UNREACHABLE = 3, /* no daemon answers */
+};
+
+enum output { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_YAML };
+
+typedef void render_function(yyjson_val *root, const struct render_look *look, FILE *out);
+
+struct invocation;
+
+struct command {
+	const char *name;
+	const char *path;        /* of a view, else NULL */
+	render_function *render; /* of a view, else NULL */
+	int (*run)(const struct invocation *invocation);
+	const char *arguments;
+	const char *help;
+};
+
+struct invocation {
+	const struct command *command;
+	const char *socket_path;
+	enum output output;
+	double watch_s; /* 0: once */
+	bool all, dry_run;
+	const char *pin_dir; /* NULL: the default */
+	const char *argument; /* of the command; NULL: none */
+};
+
+/* Options without a letter. */
+enum { KEY_PIN_DIR = 256 };
+
+struct option_row {
+	int key; /* its letter, or above them: it has none */
+	const char *name;
+	const char *argument; /* NULL: none; in brackets: may be left out */
+	const char *words;    /* for the completion */
+	const char *help;
+};
+
+/* table.c: the rows of commands.def, each list ended by a row without a name. */
+extern const struct command commands[];
+extern const struct option_row option_rows[];
+const struct command *command_find(const char *name);
+
+/* show.c */
+int run_view(const struct invocation *invocation);
+/* actions.c */
+int run_reload(const struct invocation *invocation);
+int run_purge(const struct invocation *invocation);
+/* help.c */
+int run_completion(const struct invocation *invocation);
+int run_help(const struct invocation *invocation);
+void print_help(FILE *out);
+
+#endif

@@ -1,0 +1,316 @@
+/* The admin API: accepting clients, the table of commands, answers. See admin.h, admin_conn.h. */
+#include "control/admin.h"
+#include "control/admin_conn.h"
+
+#include "core/mem.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LOG_MODULE "admin"
+#include "core/log.h"
+
+enum { MESSAGE_BYTES = 1024, ACCEPT_PAUSE_MS = 1000 };
+
+struct command {
+	const char *path;
+	const char *allow;
+	/* One of the two. */
+	int (*const *view)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+	void (*const *action)(void *arg, struct admin_reply *reply, bool dry_run);
+};
+
+enum command_id {
+#define VIEW(path, name, help)   COMMAND_##name,
+#define ACTION(path, name, help) COMMAND_##name,
+#include "control/api.def"
+#undef VIEW
+#undef ACTION
+	N_COMMANDS
+};
+
+static struct command command_get(const struct admin_source *source, enum command_id id)
+{
+	switch (id) {
+#define VIEW(path, name, help)                                                                     \
+	case COMMAND_##name:                                                                       \
+		return (struct command){path, "GET, HEAD", &source->name, NULL};
+#define ACTION(path, name, help)                                                                   \
+	case COMMAND_##name:                                                                       \
+		return (struct command){path, "POST", NULL, &source->name};
+#include "control/api.def"
+#undef VIEW
+#undef ACTION
+	case N_COMMANDS:
+		break;
+	}
+	return (struct command){0};
+}
+
+static void run_view(struct admin *admin, const struct command *command, struct admin_reply *reply)
+{
+	yyjson_mut_doc *doc = admin_doc_new();
+	int rc = (*command->view)(admin->arg, doc, yyjson_mut_doc_get_root(doc));
+
+	if (rc == 0) {
+		admin_reply_finish(reply, 200, doc);
+		return;
+	}
+	yyjson_mut_doc_free(doc);
+	log_warn("%s: cannot be answered: %s", command->path, strerror(-rc));
+	admin_reply_error(
+		reply, 500, "internal", "%s cannot be answered: %s", command->path, strerror(-rc));
+}
+
+static void run_action(struct admin *admin, const struct command *command,
+	const struct admin_request *request, struct admin_reply *reply)
+{
+	bool dry_run = false;
+
+	if (admin_request_flag(request->query, "dry_run", &dry_run) < 0)
+		admin_reply_error(reply, 400, "bad_request",
+			"the only parameter of %s is dry_run, with the value 0 or 1",
+			command->path);
+	else
+		(*command->action)(admin->arg, reply, dry_run);
+}
+
+static void run_command(struct admin *admin, const struct command *command,
+	const struct admin_request *request, struct admin_reply *reply)
+{
+	bool is_read = request->method == ADMIN_GET || request->method == ADMIN_HEAD;
+
+	if (command->view ? !is_read : request->method != ADMIN_POST) {
+		reply->allow = command->allow;
+		admin_reply_error(reply, 405, "method_not_allowed", "%s: the method is %s",
+			command->path, command->allow);
+	} else if (command->view ? !*command->view : !*command->action) {
+		admin_reply_error(reply, 501, "not_implemented", "this daemon does not offer %s",
+			command->path);
+	} else if (command->action) {
+		run_action(admin, command, request, reply);
+	} else if (request->query.len > 0) {
+		admin_reply_error(
+			reply, 400, "bad_request", "%s takes no parameters", command->path);
+	} else {
+		run_view(admin, command, reply);
+	}
+}
+
+void admin_dispatch(
+	struct admin *admin, const struct admin_request *request, struct admin_reply *reply)
+{
+	for (int id = 0; id < N_COMMANDS; id++) {
+		struct command command = command_get(admin->source, (enum command_id)id);
+
+		if (slice_eq(request->path, slice_of(command.path))) {
+			run_command(admin, &command, request, reply);
+			return;
+		}
+	}
+	admin_reply_error(reply, 404, "not_found", "no such path: %.*s (docs/api.md lists them)",
+		(int)(request->path.len < 256 ? request->path.len : 256), request->path.ptr);
+}
+
+yyjson_mut_doc *admin_doc_new(void)
+{
+	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *root = doc ? yyjson_mut_obj(doc) : NULL;
+
+	if (!root) {
+		fputs("sluice: out of memory\n", stderr);
+		abort();
+	}
+	yyjson_mut_doc_set_root(doc, root);
+	return doc;
+}
+
+/* Names from certificates may be any bytes: what is not UTF-8 becomes U+FFFD instead of spoiling
+ * the whole answer. */
+static char *doc_write(const yyjson_mut_doc *doc, size_t *ret_len)
+{
+	yyjson_write_flag flags = YYJSON_WRITE_PRETTY_TWO_SPACES | YYJSON_WRITE_NEWLINE_AT_END;
+	yyjson_write_err fault;
+	char *text = yyjson_mut_write_opts(doc, flags, NULL, ret_len, &fault);
+
+	if (text || fault.code != YYJSON_WRITE_ERROR_INVALID_STRING)
+		return text;
+	flags |= YYJSON_WRITE_ALLOW_INVALID_UNICODE | YYJSON_WRITE_ESCAPE_UNICODE;
+	return yyjson_mut_write_opts(doc, flags, NULL, ret_len, &fault);
+}
+
+void admin_reply_finish(struct admin_reply *reply, unsigned int http_status, yyjson_mut_doc *doc)
+{
+	static const char unwritable[] = "{\"error\": {\"code\": \"internal\", \"message\": "
+					 "\"the answer cannot be written as JSON\"}}\n";
+	struct admin_conn *conn = reply->conn;
+	size_t len = 0;
+	char *text;
+
+	if (conn) {
+		text = doc_write(doc, &len);
+		if (text)
+			admin_conn_answer(conn, reply, http_status, text, len);
+		else
+			admin_conn_answer(conn, reply, 500, unwritable, sizeof(unwritable) - 1);
+		free(text);
+		admin_conn_run(conn);
+	}
+	yyjson_mut_doc_free(doc);
+	free(reply);
+}
+
+static yyjson_mut_val *add_error(yyjson_mut_doc *doc, const char *code, const char *message)
+{
+	yyjson_mut_val *error = yyjson_mut_obj_add_obj(doc, yyjson_mut_doc_get_root(doc), "error");
+
+	yyjson_mut_obj_add_strcpy(doc, error, "code", code);
+	yyjson_mut_obj_add_strcpy(doc, error, "message", message);
+	return error;
+}
+
+void admin_reply_error(struct admin_reply *reply, unsigned int http_status, const char *code,
+	const char *format, ...)
+{
+	yyjson_mut_doc *doc = admin_doc_new();
+	char message[MESSAGE_BYTES];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	add_error(doc, code, message);
+	admin_reply_finish(reply, http_status, doc);
+}
+
+void admin_reply_reloaded(struct admin_reply *reply, bool dry_run, uint64_t generation)
+{
+	yyjson_mut_doc *doc = admin_doc_new();
+	yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
+
+	yyjson_mut_obj_add_str(doc, root, "result", dry_run ? "valid" : "applied");
+	yyjson_mut_obj_add_uint(doc, root, "generation", generation);
+	admin_reply_finish(reply, 200, doc);
+}
+
+void admin_reply_refused(struct admin_reply *reply, const char *lines)
+{
+	yyjson_mut_doc *doc = admin_doc_new();
+	yyjson_mut_val *error = add_error(
+		doc, "config_invalid", "the configuration has errors; nothing was changed");
+	yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, error, "errors");
+
+	while (*lines) {
+		size_t len = strcspn(lines, "\n");
+
+		if (len > 0)
+			yyjson_mut_arr_add_strncpy(doc, list, lines, len);
+		lines += len + (lines[len] == '\n');
+	}
+	admin_reply_finish(reply, 422, doc);
+}
+
+/* Above the limit a client is told so; above twice the limit there is no memory even for that. */
+static void welcome(struct admin *admin, int fd)
+{
+	static const struct admin_refusal full = {503, "too_many_connections",
+		"too many clients are connected to the admin socket: close one and try again"};
+	bool is_full = admin->n_conns - admin->n_lingering >= ADMIN_CONNECTIONS_MAX;
+	struct admin_conn *conn;
+	int rc;
+
+	if (admin->n_conns >= 2 * ADMIN_CONNECTIONS_MAX) {
+		close(fd);
+		return;
+	}
+	rc = admin_conn_new(admin, fd, &conn);
+	if (rc)
+		log_warn("%s: a client cannot be served: %s", admin->socket.path, strerror(-rc));
+	else if (is_full)
+		admin_conn_refuse(conn, &full);
+}
+
+static void accept_ready(struct watch *watch, uint32_t events);
+
+static int listen_start(struct admin *admin)
+{
+	admin->listener = (struct watch){.fd = admin->socket.fd, .ready = accept_ready};
+	return loop_add_level(admin->loop, &admin->listener);
+}
+
+static void accept_again(struct timer *timer)
+{
+	struct admin *admin = container_of(timer, struct admin, accept_again);
+
+	if (listen_start(admin))
+		timer_set(admin->loop, timer, ACCEPT_PAUSE_MS);
+}
+
+/* The socket is level triggered: an error that stays (no descriptors left) pauses it. */
+static void accept_ready(struct watch *watch, uint32_t events)
+{
+	struct admin *admin = container_of(watch, struct admin, listener);
+	int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd >= 0) {
+		welcome(admin, fd);
+	} else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
+		log_warn("%s: cannot accept clients for a second: %s", admin->socket.path,
+			strerror(errno));
+		loop_del(admin->loop, &admin->listener);
+		timer_set(admin->loop, &admin->accept_again, ACCEPT_PAUSE_MS);
+	}
+}
+
+int admin_new(
+	struct loop *loop, const struct admin_spec *spec, struct admin **ret_admin, struct err *err)
+{
+	struct admin *admin = mem_zalloc(sizeof(*admin));
+	int rc;
+
+	list_init(&admin->conns);
+	admin->loop = loop;
+	admin->source = spec->source;
+	admin->arg = spec->arg;
+	admin->idle_ms = spec->idle_ms ? spec->idle_ms : ADMIN_IDLE_MS;
+	rc = admin_socket_open(&admin->socket, spec->socket_path, err);
+	if (rc)
+		goto fail;
+	admin->accept_again.fire = accept_again;
+	rc = listen_start(admin);
+	if (rc) {
+		err_set(err, rc, "admin socket %s: %s", spec->socket_path, strerror(-rc));
+		goto fail_socket;
+	}
+	*ret_admin = admin;
+	return 0;
+
+fail_socket:
+	admin_socket_close(&admin->socket);
+fail:
+	free(admin);
+	return rc;
+}
+
+static void free_admin(struct task *task)
+{
+	free(container_of(task, struct admin, free_task));
+}
+
+void admin_free(struct admin *admin)
+{
+	if (!admin)
+		return;
+	while (!list_is_empty(&admin->conns))
+		admin_conn_close(container_of(admin->conns.next, struct admin_conn, link));
+	loop_del(admin->loop, &admin->listener);
+	timer_clear(&admin->accept_again);
+	admin_socket_close(&admin->socket);
+	admin->free_task.run = free_admin;
+	loop_defer(admin->loop, &admin->free_task);
+}

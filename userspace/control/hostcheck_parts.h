@@ -1,0 +1,23 @@
+/* What the files of the host check share; nobody else includes it. See hostcheck.h. */
+#ifndef SLUICE_CONTROL_HOSTCHECK_PARTS_H
+#define SLUICE_CONTROL_HOSTCHECK_PARTS_H
+
+#include "control/hostcheck.h"
+#include "control/render_table.h"
+
+struct hostcheck {
+	const struct config *config; /* may be NULL */
+	struct render_table table;
+	bool lacks_required;
+};
+
+void hostcheck_row(struct hostcheck *check, const char *name, bool ok, const char *format, ...)
+	printf_like(4, 5);
+/* Something without which there is no sluiced. */
+void hostcheck_required(struct hostcheck *check, const char *name, bool ok, const char *format, ...)
+	printf_like(4, 5);
+
+/* hostcheck_sockets.c: what is tried on the loopback interface, and its settings in /proc/sys. */
+void hostcheck_sockets(struct hostcheck *check);
+
+#endif

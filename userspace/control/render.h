@@ -1,0 +1,36 @@
+/*
+ * What the admin API says, for people at a shell: tables aligned to a terminal, and YAML. Pure:
+ * JSON values in, text out; unknown members are ignored and missing ones shown as "-", so that a
+ * tool and a daemon of different versions understand each other. Any thread.
+ */
+#ifndef SLUICE_CONTROL_RENDER_H
+#define SLUICE_CONTROL_RENDER_H
+
+#include "core/attr.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <yyjson.h>
+
+struct render_look {
+	uint32_t width;       /* columns of the terminal; 0: as wide as needed */
+	bool all;             /* rows that count zero too (drops) */
+	int64_t now_unix_s;   /* for "since" */
+	yyjson_val *previous; /* the answer before this one, for rates; NULL: there is none */
+	double elapsed_s;     /* since `previous` */
+};
+
+/* The views, by the name of their command. */
+void render_status(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_listeners(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_targets(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_groups(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_certs(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_drops(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_config(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_reload(yyjson_val *root, const struct render_look *look, FILE *out);
+
+/* Any JSON as YAML 1.2; every reader, also one of YAML 1.1, gets the same values back. */
+void render_yaml(yyjson_val *value, FILE *out);
+
+#endif

@@ -1,0 +1,165 @@
+/* The view "status": what an operator wants to know first, then workers, XDP, fallbacks. */
+#include "control/render.h"
+#include "control/render_table.h"
+#include "control/render_value.h"
+
+#include <string.h>
+
+static void line(FILE *out, const char *title)
+{
+	fprintf(out, "%-13s ", title);
+}
+
+static void put_config(yyjson_val *config, const struct render_look *look, FILE *out)
+{
+	yyjson_val *last = yyjson_obj_get(config, "last_reload");
+	struct render_value text;
+
+	line(out, "configuration");
+	render_text(render_get(config, "path", &text), out);
+	fprintf(out, ", generation %s", render_get(config, "generation", &text));
+	fprintf(out, ", loaded %s ago\n",
+		render_get_ago(config, "loaded_at", look->now_unix_s, &text));
+	if (!yyjson_is_obj(last))
+		return;
+	line(out, "last reload");
+	fprintf(out, "%s", render_get(last, "result", &text));
+	fprintf(out, " %s ago", render_get_ago(last, "at", look->now_unix_s, &text));
+	if (*render_get_or_empty(last, "error", &text)) {
+		fputs(": ", out);
+		render_text(text.text, out);
+	}
+	putc('\n', out);
+}
+
+static void put_totals(yyjson_val *root, FILE *out)
+{
+	yyjson_val *handshakes = yyjson_obj_get(root, "handshakes");
+	struct render_value text;
+
+	line(out, "connections");
+	fprintf(out, "%s open", render_get(root, "connections_open", &text));
+	fprintf(out, ", %s accepted\n", render_get(root, "accepted_total", &text));
+	line(out, "requests");
+	fprintf(out, "%s\n", render_get(root, "requests_total", &text));
+	line(out, "handshakes");
+	fprintf(out, "%s full", render_get(handshakes, "full", &text));
+	fprintf(out, ", %s resumed", render_get(handshakes, "resumed", &text));
+	fprintf(out, ", %s failed\n", render_get(handshakes, "failed", &text));
+	line(out, "memory");
+	fprintf(out, "%s resident\n",
+		render_get_bytes(yyjson_obj_get(root, "memory"), "rss_bytes", &text));
+	if (yyjson_get_uint(yyjson_obj_get(root, "log_lines_lost")) > 0) {
+		line(out, "log");
+		fprintf(out, "%s lines lost\n", render_get(root, "log_lines_lost", &text));
+	}
+}
+
+/* A heartbeat older than this is a worker that hangs: the packet plane goes around it. */
+enum { HEARTBEAT_STALE_MS = 1000 };
+
+static void worker_row(struct render_table *table, yyjson_val *row)
+{
+	yyjson_val *age = yyjson_obj_get(row, "heartbeat_age_ms");
+	struct render_value text;
+
+	render_table_cell(table, "%s", render_get(row, "id", &text));
+	render_table_cell(table, "%s", render_get(row, "cpu", &text));
+	render_table_cell(table, "%s%s", render_get(row, "heartbeat_age_ms", &text),
+		yyjson_is_num(age) ? "ms" : "");
+	render_table_cell(table, "%s", render_get(row, "connections", &text));
+	render_table_cell(table, "%s", render_get(row, "accepted", &text));
+	render_table_cell(table, "%s", render_get(row, "requests", &text));
+	render_table_cell(table, "%s", render_get(row, "busy_percent", &text));
+	if (yyjson_is_num(age))
+		render_table_cell(
+			table, "%s", yyjson_get_num(age) > HEARTBEAT_STALE_MS ? "HUNG" : "alive");
+	else
+		render_table_cell(table, "-");
+}
+
+static void put_workers(yyjson_val *workers, const struct render_look *look, FILE *out)
+{
+	static const struct render_column columns[] = {{"WORKER", RENDER_NUMBER},
+		{"CPU", RENDER_NUMBER}, {"HEARTBEAT", RENDER_NUMBER}, {"OPEN", RENDER_NUMBER},
+		{"ACCEPTED", RENDER_NUMBER}, {"REQUESTS", RENDER_NUMBER}, {"BUSY%", RENDER_NUMBER},
+		{"STATE", RENDER_TEXT}};
+	struct render_table table;
+	yyjson_val *row;
+	size_t i, n;
+
+	if (yyjson_arr_size(workers) == 0)
+		return;
+	render_table_init(&table, columns, array_len(columns));
+	yyjson_arr_foreach(workers, i, n, row)
+	{
+		worker_row(&table, row);
+	}
+	putc('\n', out);
+	render_table_print(&table, look->width, out);
+	render_table_fini(&table);
+}
+
+static void put_interfaces(yyjson_val *interfaces, const struct render_look *look, FILE *out)
+{
+	static const struct render_column columns[] = {{"INTERFACE", RENDER_TEXT},
+		{"XDP", RENDER_TEXT}, {"PROGRAM", RENDER_NUMBER}, {"REASON", RENDER_FLEXIBLE}};
+	struct render_table table;
+	struct render_value text;
+	yyjson_val *row;
+	size_t i, n;
+
+	if (yyjson_arr_size(interfaces) == 0)
+		return;
+	render_table_init(&table, columns, array_len(columns));
+	yyjson_arr_foreach(interfaces, i, n, row)
+	{
+		render_table_cell(&table, "%s", render_get(row, "name", &text));
+		render_table_cell(&table, "%s", render_get(row, "mode", &text));
+		render_table_cell(&table, "%s", render_get(row, "prog_id", &text));
+		render_table_cell(&table, "%s", render_get_or_empty(row, "reason", &text));
+	}
+	putc('\n', out);
+	render_table_print(&table, look->width, out);
+	render_table_fini(&table);
+}
+
+static void put_capabilities(yyjson_val *capabilities, const struct render_look *look, FILE *out)
+{
+	static const struct render_column columns[] = {{"CAPABILITY", RENDER_TEXT},
+		{"STATE", RENDER_TEXT}, {"USING", RENDER_FLEXIBLE}, {"REASON", RENDER_FLEXIBLE}};
+	struct render_table table;
+	struct render_value text;
+	yyjson_val *row;
+	size_t i, n;
+
+	if (yyjson_arr_size(capabilities) == 0)
+		return;
+	render_table_init(&table, columns, array_len(columns));
+	yyjson_arr_foreach(capabilities, i, n, row)
+	{
+		render_table_cell(&table, "%s", render_get(row, "name", &text));
+		render_table_cell(&table, "%s", render_get(row, "state", &text));
+		render_table_cell(&table, "%s", render_get_or_empty(row, "using", &text));
+		render_table_cell(&table, "%s", render_get_or_empty(row, "reason", &text));
+	}
+	putc('\n', out);
+	render_table_print(&table, look->width, out);
+	render_table_fini(&table);
+}
+
+void render_status(yyjson_val *root, const struct render_look *look, FILE *out)
+{
+	struct render_value text;
+
+	line(out, "sluiced");
+	fprintf(out, "%s", render_get(root, "version", &text));
+	fprintf(out, ", pid %s", render_get(root, "pid", &text));
+	fprintf(out, ", up %s\n",
+		render_duration((int64_t)yyjson_get_num(yyjson_obj_get(root, "uptime_s")), &text));
+	put_config(yyjson_obj_get(root, "config"), look, out);
+	put_totals(root, out);
+	put_workers(yyjson_obj_get(root, "workers"), look, out);
+	put_interfaces(yyjson_obj_get(yyjson_obj_get(root, "xdp"), "interfaces"), look, out);
+	put_capabilities(yyjson_obj_get(root, "capabilities"), look, out);
+}

@@ -1,0 +1,257 @@
+/* The lists of the admin API as tables: one function per view. See render.h; status is in
+ * render_status.c. Columns that are empty throughout are left out by the table. */
+#include "control/render.h"
+#include "control/render_table.h"
+#include "control/render_value.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *or_dash(const char *text)
+{
+	return *text ? text : "-";
+}
+
+static void print_or_say(
+	struct render_table *table, const char *nothing, const struct render_look *look, FILE *out)
+{
+	if (table->n_cells == 0)
+		fprintf(out, "%s\n", nothing);
+	render_table_print(table, look->width, out);
+	render_table_fini(table);
+}
+
+void render_listeners(yyjson_val *root, const struct render_look *look, FILE *out)
+{
+	static const struct render_column columns[] = {{"LISTENER", RENDER_TEXT},
+		{"PROTOCOL", RENDER_TEXT}, {"ADDRESS", RENDER_FLEXIBLE}, {"STATE", RENDER_TEXT},
+		{"OPEN", RENDER_NUMBER}, {"ACCEPTED", RENDER_NUMBER}, {"REQUESTS", RENDER_NUMBER},
+		{"REFUSED", RENDER_NUMBER}, {"IN", RENDER_NUMBER}, {"OUT", RENDER_NUMBER},
+		{"CERTS", RENDER_NUMBER}, {"GROUP", RENDER_FLEXIBLE}};
+	struct render_table table;
+	struct render_value text;
+	yyjson_val *row;
+	size_t i, n;
+
+	render_table_init(&table, columns, array_len(columns));
+	yyjson_arr_foreach(yyjson_obj_get(root, "listeners"), i, n, row)
+	{
+		render_table_cell(&table, "%s", render_get(row, "name", &text));
+		render_table_cell(&table, "%s", render_get(row, "protocol", &text));
+		render_table_cell(&table, "%s", render_get_list(row, "addresses", &text));
+		render_table_cell(&table, "%s", render_get(row, "state", &text));
+		render_table_cell(&table, "%s", render_get(row, "open", &text));
+		render_table_cell(&table, "%s", render_get(row, "accepted", &text));
+		render_table_cell(&table, "%s", render_get(row, "requests", &text));
+		render_table_cell(&table, "%s", render_get(row, "refused", &text));
+		render_table_cell(&table, "%s", render_get_bytes(row, "bytes_in", &text));
+		render_table_cell(&table, "%s", render_get_bytes(row, "bytes_out", &text));
+		render_table_cell(&table, "%s", render_get(row, "certificates", &text));
+		render_table_cell(&table, "%s", render_get(row, "target_group", &text));
+	}
+	print_or_say(&table, "no listeners", look, out);
+}
+
+/* Why it is in its state, and what the last check found if that says more. */
+static void target_why(struct render_table *table, yyjson_val *row)
+{
+	yyjson_val *check = yyjson_obj_get(row, "last_check");
+	struct render_value reason, detail;
+
+	render_get_or_empty(row, "reason", &reason);
+	render_get_or_empty(check, "detail", &detail);
+	if (strcmp(reason.text, detail.text) == 0)
+		detail.text[0] = '\0';
+	render_table_cell(table, "%s%s%s", reason.text, *reason.text && *detail.text ? ": " : "",
+		detail.text);
+}
+
+static void target_row(struct render_table *table, yyjson_val *row, const struct render_look *look)
+{
+	yyjson_val *check = yyjson_obj_get(row, "last_check");
+	struct render_value name, text;
+
+	render_get_or_empty(row, "name", &name);
+	render_get(row, "address", &text);
+	render_table_cell(table, "%s", strcmp(name.text, text.text) == 0 ? "" : name.text);
+	render_table_cell(table, "%s", text.text);
+	render_table_cell(table, "%s", render_get(row, "weight", &text));
+	render_table_cell(table, "%s", render_get(row, "state", &text));
+	render_table_cell(table, "%s", render_get_ago(row, "since", look->now_unix_s, &text));
+	render_table_cell(table, "%s", render_get_us(check, "latency_us", &text));
+	render_table_cell(table, "%s", render_get(row, "outstanding", &text));
+	render_table_cell(table, "%s", render_get(row, "connections", &text));
+	render_table_cell(table, "%s", render_get(row, "requests", &text));
+	render_table_cell(table, "%s", render_get(row, "failures", &text));
+	target_why(table, row);
+}
+
+void render_targets(yyjson_val *root, const struct render_look *look, FILE *out)
+{
+	static const struct render_column columns[] = {{"GROUP", RENDER_TEXT},
+		{"TARGET", RENDER_TEXT}, {"ADDRESS", RENDER_TEXT}, {"WEIGHT", RENDER_NUMBER},
+		{"STATE", RENDER_TEXT}, {"SINCE", RENDER_NUMBER}, {"CHECK", RENDER_NUMBER},
+		{"ACTIVE", RENDER_NUMBER}, {"CONNS", RENDER_NUMBER}, {"REQUESTS", RENDER_NUMBER},
+		{"FAILURES", RENDER_NUMBER}, {"REASON", RENDER_FLEXIBLE}};
+	struct render_table table;
+	struct render_value text;
+	yyjson_val *row;
+	size_t i, n;
+
+	render_table_init(&table, columns, array_len(columns));
+	yyjson_arr_foreach(yyjson_obj_get(root, "targets"), i, n, row)
+	{
+		render_table_cell(&table, "%s", render_get(row, "group", &text));
+		target_row(&table, row, look);
+	}
+	print_or_say(&table, "no targets", look, out);
+}
+
+void render_groups(yyjson_val *root, const struct render_look *look, FILE *out)
+{
+	static const struct render_column columns[] = {{"GROUP", RENDER_TEXT},
+		{"PROTOCOL", RENDER_TEXT}, {"ALGORITHM", RENDER_TEXT}, {"HEALTHY", RENDER_NUMBER},
+		{"UNHEALTHY", RENDER_NUMBER}, {"INITIAL", RENDER_NUMBER},
+		{"DRAINING", RENDER_NUMBER}, {"UNUSED", RENDER_NUMBER},
+		{"FAILING OPEN", RENDER_TEXT}, {"LISTENERS", RENDER_FLEXIBLE}};
+	static const char *const states[] = {
+		"healthy", "unhealthy", "initial", "draining", "unused"};
+	struct render_table table;
+	struct render_value text;
+	yyjson_val *row;
+	size_t i, n;
+
+	render_table_init(&table, columns, array_len(columns));
+	yyjson_arr_foreach(yyjson_obj_get(root, "target_groups"), i, n, row)
+	{
+		yyjson_val *targets = yyjson_obj_get(row, "targets");
+
+		render_table_cell(&table, "%s", render_get(row, "name", &text));
+		render_table_cell(&table, "%s", render_get(row, "protocol", &text));
+		render_table_cell(&table, "%s", render_get(row, "algorithm", &text));
+		for (size_t s = 0; s < array_len(states); s++)
+			render_table_cell(&table, "%s", render_get(targets, states[s], &text));
+		render_table_cell(&table, "%s", render_get(row, "failing_open", &text));
+		render_table_cell(&table, "%s", or_dash(render_get_list(row, "listeners", &text)));
+	}
+	print_or_say(&table, "no target groups", look, out);
+}
+
+static void cert_row(struct render_table *table, yyjson_val *row)
+{
+	yyjson_val *days = yyjson_obj_get(row, "days_left");
+	struct render_value text;
+
+	render_table_cell(table, "%s", render_get(row, "name", &text));
+	render_table_cell(table, "%s", or_dash(render_get_list(row, "names", &text)));
+	render_table_cell(table, "%s", render_get(row, "key_type", &text));
+	render_table_cell(table, "%s", render_get_date(row, "not_after", &text));
+	if (yyjson_is_num(days) && yyjson_get_num(days) < 0)
+		render_table_cell(table, "EXPIRED");
+	else
+		render_table_cell(table, "%s%s", render_get(row, "days_left", &text),
+			yyjson_is_num(days) ? "d" : "");
+	render_table_cell(table, "%s", or_dash(render_get_list(row, "listeners", &text)));
+	render_table_cell(table, "%s", render_get_list(row, "default_for", &text));
+	render_table_cell(table, "%s", render_get(row, "issuer", &text));
+	render_table_cell(table, "%s", render_get_or_empty(row, "serial", &text));
+}
+
+void render_certs(yyjson_val *root, const struct render_look *look, FILE *out)
+{
+	static const struct render_column columns[] = {{"CERTIFICATE", RENDER_TEXT},
+		{"NAMES", RENDER_FLEXIBLE}, {"KEY", RENDER_TEXT}, {"EXPIRES", RENDER_TEXT},
+		{"LEFT", RENDER_NUMBER}, {"LISTENERS", RENDER_FLEXIBLE},
+		{"DEFAULT FOR", RENDER_FLEXIBLE}, {"ISSUER", RENDER_FLEXIBLE},
+		{"SERIAL", RENDER_FLEXIBLE}};
+	struct render_table table;
+	yyjson_val *row;
+	size_t i, n;
+
+	render_table_init(&table, columns, array_len(columns));
+	yyjson_arr_foreach(yyjson_obj_get(root, "certificates"), i, n, row)
+	{
+		cert_row(&table, row);
+	}
+	print_or_say(&table, "no certificates", look, out);
+}
+
+static bool is_same_member(yyjson_val *a, yyjson_val *b, const char *member)
+{
+	yyjson_val *text = yyjson_obj_get(a, member);
+
+	return yyjson_is_str(text) &&
+	       yyjson_equals_str(yyjson_obj_get(b, member), yyjson_get_str(text));
+}
+
+/* The count of the same row in the answer before. 0 if it had none. */
+static uint64_t previous_count(yyjson_val *row, const struct render_look *look)
+{
+	yyjson_val *old;
+	size_t i, n;
+
+	yyjson_arr_foreach(yyjson_obj_get(look->previous, "drops"), i, n, old)
+	{
+		if (is_same_member(row, old, "where") && is_same_member(row, old, "reason"))
+			return yyjson_get_uint(yyjson_obj_get(old, "count"));
+	}
+	return 0;
+}
+
+/* A count below the one before is another daemon's: its rate counts from zero. */
+static void drop_rate(struct render_table *table, yyjson_val *row, const struct render_look *look)
+{
+	uint64_t count = yyjson_get_uint(yyjson_obj_get(row, "count"));
+	uint64_t before = previous_count(row, look);
+
+	if (!look->previous || look->elapsed_s <= 0)
+		render_table_cell(table, "%s", "");
+	else
+		render_table_cell(table, "%.1f",
+			(double)(count < before ? count : count - before) / look->elapsed_s);
+}
+
+void render_drops(yyjson_val *root, const struct render_look *look, FILE *out)
+{
+	static const struct render_column columns[] = {{"WHERE", RENDER_TEXT},
+		{"REASON", RENDER_TEXT}, {"COUNT", RENDER_NUMBER}, {"PER SECOND", RENDER_NUMBER},
+		{"WHAT IT MEANS", RENDER_FLEXIBLE}};
+	struct render_table table;
+	struct render_value text;
+	yyjson_val *row;
+	size_t i, n;
+
+	render_table_init(&table, columns, array_len(columns));
+	yyjson_arr_foreach(yyjson_obj_get(root, "drops"), i, n, row)
+	{
+		if (!look->all && yyjson_get_uint(yyjson_obj_get(row, "count")) == 0)
+			continue;
+		render_table_cell(&table, "%s", render_get(row, "where", &text));
+		render_table_cell(&table, "%s", render_get(row, "reason", &text));
+		render_table_cell(&table, "%s", render_get(row, "count", &text));
+		drop_rate(&table, row, look);
+		render_table_cell(&table, "%s", render_get_or_empty(row, "help", &text));
+	}
+	print_or_say(&table, look->all ? "no reasons" : "nothing was dropped", look, out);
+}
+
+void render_config(yyjson_val *root, const struct render_look *look, FILE *out)
+{
+	const char *yaml = yyjson_get_str(yyjson_obj_get(root, "yaml"));
+
+	if (yaml)
+		render_text(yaml, out);
+}
+
+void render_reload(yyjson_val *root, const struct render_look *look, FILE *out)
+{
+	yyjson_val *result = yyjson_obj_get(root, "result");
+	struct render_value text;
+
+	if (yyjson_equals_str(result, "valid"))
+		fputs("the configuration is valid; nothing was changed", out);
+	else
+		fputs("the configuration was applied", out);
+	fprintf(out, " (generation %s)\n", render_get(root, "generation", &text));
+}

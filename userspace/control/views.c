@@ -1,0 +1,134 @@
+/* The source of the admin API: see views.h. The views themselves are in views_*.c. */
+#include "control/apply.h"
+#include "control/views_parts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void must(bool done)
+{
+	if (done)
+		return;
+	fputs("sluice: out of memory\n", stderr);
+	abort();
+}
+
+void view_text(const struct view *view, const char *name, const char *text)
+{
+	if (text)
+		must(yyjson_mut_obj_add_strcpy(view->doc, view->object, name, text));
+	else
+		view_null(view, name);
+}
+
+void view_slice(const struct view *view, const char *name, struct slice text)
+{
+	must(yyjson_mut_obj_add_strncpy(view->doc, view->object, name, text.ptr, text.len));
+}
+
+void view_number(const struct view *view, const char *name, uint64_t number)
+{
+	must(yyjson_mut_obj_add_uint(view->doc, view->object, name, number));
+}
+
+void view_signed(const struct view *view, const char *name, int64_t number)
+{
+	must(yyjson_mut_obj_add_sint(view->doc, view->object, name, number));
+}
+
+void view_time(const struct view *view, const char *name, int64_t unix_s)
+{
+	if (unix_s)
+		view_signed(view, name, unix_s);
+	else
+		view_null(view, name);
+}
+
+void view_bool(const struct view *view, const char *name, bool value)
+{
+	must(yyjson_mut_obj_add_bool(view->doc, view->object, name, value));
+}
+
+void view_null(const struct view *view, const char *name)
+{
+	must(yyjson_mut_obj_add_null(view->doc, view->object, name));
+}
+
+struct view view_object(const struct view *view, const char *name)
+{
+	struct view object = {view->doc, yyjson_mut_obj(view->doc)};
+
+	must(object.object && yyjson_mut_obj_add_val(view->doc, view->object, name, object.object));
+	return object;
+}
+
+struct view_list view_list(const struct view *view, const char *name)
+{
+	struct view_list list = {view->doc, yyjson_mut_arr(view->doc)};
+
+	must(list.list && yyjson_mut_obj_add_val(view->doc, view->object, name, list.list));
+	return list;
+}
+
+struct view view_list_object(const struct view_list *list)
+{
+	struct view object = {list->doc, yyjson_mut_obj(list->doc)};
+
+	must(object.object && yyjson_mut_arr_append(list->list, object.object));
+	return object;
+}
+
+void view_list_text(const struct view_list *list, const char *text)
+{
+	must(yyjson_mut_arr_add_strcpy(list->doc, list->list, text));
+}
+
+struct slice view_word(enum setting_section section, const char *setting, uint32_t value)
+{
+	const struct setting *row = config_setting_find(section, slice_of(setting));
+	const char *words = row ? row->words : NULL;
+	struct slice word = slice_of("");
+	uint32_t i;
+
+	for (i = 0; words && i <= value; i++)
+		if (!config_word_next(&words, &word))
+			return slice_of("");
+	return word;
+}
+
+static int view_config(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root)
+{
+	const struct build *build = ((struct daemon *)arg)->build;
+	struct view view = {doc, root};
+	char *yaml = NULL;
+	size_t len;
+	FILE *out = open_memstream(&yaml, &len);
+
+	if (!out)
+		return -errno;
+	config_show(build->config, out);
+	must(fclose(out) == 0);
+	view_text(&view, "path", ((struct daemon *)arg)->config_path);
+	view_number(&view, "generation", build->generation);
+	view_time(&view, "loaded_at", build->loaded_unix_s);
+	view_text(&view, "yaml", yaml);
+	free(yaml);
+	return 0;
+}
+
+static void reload(void *arg, struct admin_reply *reply, bool dry_run)
+{
+	reload_start(arg, reply, dry_run);
+}
+
+const struct admin_source views_source = {
+	.status = view_status,
+	.listeners = view_listeners,
+	.targets = view_targets,
+	.target_groups = view_target_groups,
+	.certificates = view_certificates,
+	.drops = view_drops,
+	.config = view_config,
+	.reload = reload,
+};

@@ -1,0 +1,56 @@
+/*
+ * What the files of the views share; nobody else includes it. A struct view is one JSON object
+ * under construction; every text is copied into the document, so nothing need outlive the call.
+ * Running out of memory is fatal, as everywhere on the control side. Control thread.
+ */
+#ifndef SLUICE_CONTROL_VIEWS_PARTS_H
+#define SLUICE_CONTROL_VIEWS_PARTS_H
+
+#include "control/config_settings.h"
+#include "control/daemon.h"
+#include "control/views.h"
+#include "control/views_counts.h"
+
+struct view {
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *object;
+};
+
+/* `name` is static. */
+void view_text(const struct view *view, const char *name, const char *text); /* NULL: null */
+void view_slice(const struct view *view, const char *name, struct slice text);
+void view_number(const struct view *view, const char *name, uint64_t number);
+void view_signed(const struct view *view, const char *name, int64_t number);
+void view_time(const struct view *view, const char *name, int64_t unix_s); /* 0: null, never */
+void view_bool(const struct view *view, const char *name, bool value);
+void view_null(const struct view *view, const char *name);
+struct view view_object(const struct view *view, const char *name);
+
+struct view_list {
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *list;
+};
+
+struct view_list view_list(const struct view *view, const char *name);
+struct view view_list_object(const struct view_list *list);
+void view_list_text(const struct view_list *list, const char *text);
+
+/* The word of an enumerated setting, as one writes it in the configuration. */
+struct slice view_word(enum setting_section section, const char *setting, uint32_t value);
+
+/* views_capabilities.c */
+void view_capabilities(const struct daemon *daemon, const struct dataplane_report *report,
+	const struct view *root);
+/* views_drops.c: TCP connections that found a full accept queue, whole network namespace, since
+ * it exists; 0 if the kernel does not tell. */
+uint64_t view_listen_overflows(void);
+
+/* The members of views_source. */
+int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+int view_listeners(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+int view_targets(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+int view_target_groups(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+int view_certificates(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+int view_drops(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+
+#endif

@@ -1,0 +1,174 @@
+/* The view "status": the daemon, its workers, what it uses of this host. See views.h. */
+#include "control/views_parts.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "version.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* A shorter sample says little; the tick comes faster while the daemon stops. */
+enum { SAMPLE_MS_MIN = 500 };
+
+void views_start(struct daemon *daemon)
+{
+	daemon->listen_overflows_before = view_listen_overflows();
+}
+
+static void sample(struct worker *worker, uint64_t now_us)
+{
+	uint64_t busy_us = atomic_load_explicit(&worker->busy_us, memory_order_relaxed);
+	uint64_t elapsed_us = now_us - worker->sampled_mono_us;
+	uint64_t share;
+
+	if (elapsed_us < SAMPLE_MS_MIN * 1000)
+		return;
+	share = (busy_us - worker->sampled_busy_us) * 100 / elapsed_us;
+	/* A long turn is counted when it ends, which may be after the second it was spent in. */
+	worker->busy_percent = worker->sampled_mono_us ? (uint32_t)(share < 100 ? share : 100) : 0;
+	worker->sampled_busy_us = busy_us;
+	worker->sampled_mono_us = now_us;
+}
+
+void views_tick(struct daemon *daemon)
+{
+	uint64_t now_us = clock_mono_us();
+	uint32_t i;
+
+	for (i = 0; i < daemon->env.n_workers; i++)
+		sample(&daemon->workers[i], now_us);
+}
+
+static void put_config(const struct daemon *daemon, const struct view *root)
+{
+	const struct last_reload *last = &daemon->last_reload;
+	struct view config = view_object(root, "config");
+	struct view reload;
+
+	view_text(&config, "path", daemon->config_path);
+	view_time(&config, "loaded_at", daemon->build->loaded_unix_s);
+	view_number(&config, "generation", daemon->build->generation);
+	if (!last->at_unix_s) {
+		view_null(&config, "last_reload");
+		return;
+	}
+	reload = view_object(&config, "last_reload");
+	view_time(&reload, "at", last->at_unix_s);
+	view_text(&reload, "result", last->refused ? "refused" : "applied");
+	view_text(&reload, "error", last->refused ? last->error : NULL);
+}
+
+static void put_heartbeat(const struct worker *worker, const struct view *row)
+{
+	uint64_t stamp_ns = atomic_load_explicit(&worker->stamp_ns, memory_order_relaxed);
+	uint64_t now_ns = dp_heartbeat_now_ns();
+
+	if (stamp_ns)
+		view_number(row, "heartbeat_age_ms",
+			now_ns > stamp_ns ? (now_ns - stamp_ns) / 1000000 : 0);
+	else
+		view_null(row, "heartbeat_age_ms");
+}
+
+static void put_worker(const struct daemon *daemon, uint32_t index, const struct view_list *list)
+{
+	const struct worker *worker = &daemon->workers[index];
+	struct view row = view_list_object(list);
+	struct listener_counts sum;
+
+	counts_of_worker(&daemon->counts, daemon->build, index, &sum);
+	view_number(&row, "id", index);
+	if (worker->cpu >= 0)
+		view_number(&row, "cpu", (uint64_t)worker->cpu);
+	else
+		view_null(&row, "cpu");
+	put_heartbeat(worker, &row);
+	view_number(
+		&row, "connections", __atomic_load_n(&worker->proxy.conns.used, __ATOMIC_RELAXED));
+	view_number(&row, "accepted", sum.accepted);
+	view_number(&row, "requests", sum.requests);
+	view_number(&row, "busy_percent", worker->busy_percent);
+}
+
+static void put_totals(const struct daemon *daemon, const struct view *root)
+{
+	struct view handshakes;
+	struct listener_counts sum;
+
+	counts_of_all(&daemon->counts, daemon->build, &sum);
+	view_number(root, "connections_open",
+		atomic_load_explicit(&daemon->node.open, memory_order_relaxed));
+	view_number(root, "accepted_total", sum.accepted);
+	view_number(root, "requests_total", sum.requests);
+	handshakes = view_object(root, "handshakes");
+	view_number(&handshakes, "full", sum.handshakes_full);
+	view_number(&handshakes, "resumed", sum.handshakes_resumed);
+	view_number(&handshakes, "failed", sum.reasons[CLOSE_handshake_failed]);
+}
+
+static void put_xdp(const struct dataplane_report *report, const struct view *root)
+{
+	struct view xdp = view_object(root, "xdp");
+	struct view_list interfaces = view_list(&xdp, "interfaces");
+	const struct dataplane_interface_report *interface;
+	const char *why;
+	struct view row;
+	size_t i;
+
+	for (i = 0; i < report->interface_count; i++) {
+		interface = &report->interfaces[i];
+		row = view_list_object(&interfaces);
+		why = !*interface->why && !report->active ? report->why : interface->why;
+		view_text(&row, "name", interface->name);
+		view_text(&row, "mode", dataplane_mode_name(interface->mode));
+		view_text(&row, "reason", *why ? why : NULL);
+		if (interface->prog_id)
+			view_number(&row, "prog_id", interface->prog_id);
+		else
+			view_null(&row, "prog_id");
+	}
+}
+
+static void put_memory(const struct view *root)
+{
+	struct view memory = view_object(root, "memory");
+	FILE *statm = fopen("/proc/self/statm", "re");
+	unsigned long long size_pages, rss_pages;
+
+	if (statm && fscanf(statm, "%llu %llu", &size_pages, &rss_pages) == 2)
+		view_number(&memory, "rss_bytes", rss_pages * (uint64_t)sysconf(_SC_PAGESIZE));
+	else
+		view_null(&memory, "rss_bytes");
+	if (statm)
+		fclose(statm);
+}
+
+int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
+{
+	const struct daemon *daemon = arg;
+	struct dataplane_report *report = mem_zalloc(sizeof(*report));
+	struct view root = {doc, root_value};
+	struct view_list workers;
+	int64_t uptime_s = clock_unix_s() - daemon->started_unix_s;
+	uint32_t i;
+
+	dataplane_report(daemon->dataplane, report);
+	view_text(&root, "version", SLUICE_VERSION);
+	view_number(&root, "pid", (uint64_t)getpid());
+	view_time(&root, "started_at", daemon->started_unix_s);
+	view_number(&root, "uptime_s", uptime_s > 0 ? (uint64_t)uptime_s : 0);
+	put_config(daemon, &root);
+	workers = view_list(&root, "workers");
+	for (i = 0; i < daemon->env.n_workers; i++)
+		put_worker(daemon, i, &workers);
+	put_totals(daemon, &root);
+	put_xdp(report, &root);
+	view_capabilities(daemon, report, &root);
+	put_memory(&root);
+	view_number(&root, "log_lines_lost", log_dropped());
+	free(report);
+	return 0;
+}

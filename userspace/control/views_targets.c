@@ -1,0 +1,193 @@
+/* The views of targets and target groups, those that are leaving too. See views.h. */
+#include "control/views_parts.h"
+
+#include "dataplane/dp_backends.h"
+
+#include <string.h>
+
+/* --- targets */
+
+static void put_last_check(const struct health_state *state, const struct view *row)
+{
+	bool ok = state && state->failures == 0;
+	struct view check;
+
+	if (!state || !state->checked_unix_s) {
+		view_null(row, "last_check");
+		return;
+	}
+	check = view_object(row, "last_check");
+	view_time(&check, "at", state->checked_unix_s);
+	view_bool(&check, "ok", ok);
+	if (ok)
+		view_number(&check, "latency_us", state->latency_us);
+	else
+		view_null(&check, "latency_us");
+	view_text(&check, "detail", state->detail);
+}
+
+static void put_load(const struct target *target, uint32_t n_workers, const struct view *row)
+{
+	uint64_t connections = 0, requests = 0, failures = 0;
+	const struct target_worker *worker;
+	uint32_t i;
+
+	for (i = 0; i < n_workers; i++) {
+		worker = &target->workers[i];
+		connections += __atomic_load_n(&worker->n_open, __ATOMIC_RELAXED);
+		requests += __atomic_load_n(&worker->requests, __ATOMIC_RELAXED);
+		failures += __atomic_load_n(&worker->failures, __ATOMIC_RELAXED);
+	}
+	view_number(row, "outstanding",
+		atomic_load_explicit(&target->outstanding, memory_order_relaxed));
+	view_number(row, "connections", connections);
+	view_number(row, "requests", requests);
+	view_number(row, "failures", failures);
+}
+
+/* `check` is NULL for a target that is not checked (any more). */
+static void put_target(const struct daemon *daemon, const struct target *target, uint32_t weight,
+	const struct health_state *state, const struct health_state *check,
+	const struct view_list *list)
+{
+	struct view row = view_list_object(list);
+
+	view_text(&row, "group", target->group_name);
+	view_text(&row, "name", target->name);
+	view_text(&row, "address", target->text);
+	view_number(&row, "weight", weight);
+	view_text(&row, "state", dp_backend_state_name(state->state));
+	view_text(&row, "reason",
+		state->reason == WHY_NONE ? NULL : dp_backend_reason_name(state->reason));
+	view_time(&row, "since", state->changed_unix_s);
+	put_last_check(check, &row);
+	put_load(target, daemon->env.n_workers, &row);
+}
+
+static void put_members(
+	const struct daemon *daemon, const struct built_group *group, const struct view_list *list)
+{
+	static const struct health_state unchecked = {.state = BACKEND_UNUSED};
+	const struct target_member *member;
+	const struct health_state *state;
+	uint32_t i;
+
+	for (i = 0; i < group->group->spec.n_members; i++) {
+		member = &group->group->spec.members[i];
+		state = health_get(member->target);
+		put_target(daemon, member->target, member->weight, state ? state : &unchecked,
+			state, list);
+	}
+}
+
+static void put_departing(const struct daemon *daemon, const struct view_list *list)
+{
+	const struct departing *departing;
+	struct health_state state = {
+		.state = BACKEND_DRAINING,
+		.reason = WHY_DEREGISTRATION_IN_PROGRESS,
+	};
+	struct list *link;
+
+	list_for_each(link, &daemon->departing) {
+		departing = container_of(link, struct departing, link);
+		state.changed_unix_s = departing->since_unix_s;
+		put_target(daemon, departing->target, 0, &state, NULL, list);
+	}
+}
+
+int view_targets(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
+{
+	const struct daemon *daemon = arg;
+	struct view root = {doc, root_value};
+	struct view_list list = view_list(&root, "targets");
+	uint32_t i;
+
+	for (i = 0; i < daemon->build->config->target_groups_count; i++)
+		put_members(daemon, &daemon->build->groups[i], &list);
+	put_departing(daemon, &list);
+	return 0;
+}
+
+/* --- target groups */
+
+/* The same question that balance_pick() asks: no target is healthy or still to be checked. */
+static bool is_failing_open(const struct group_spec *spec)
+{
+	const struct target_member *member;
+	bool has_any = false;
+	uint32_t i;
+
+	for (i = 0; i < spec->n_members; i++) {
+		member = &spec->members[i];
+		if (!member->weight)
+			continue;
+		has_any = true;
+		if (atomic_load_explicit(&member->target->health, memory_order_relaxed) !=
+			TARGET_UNHEALTHY)
+			return false;
+	}
+	return has_any && spec->fail_open;
+}
+
+static void put_states(
+	const struct daemon *daemon, const struct group_spec *spec, const struct view *row)
+{
+	static const char *const names[BACKEND_STATE_COUNT] = {
+#define STATE(id, name) [BACKEND_##id] = name,
+#include <sluice/backend.def>
+#undef STATE
+	};
+	uint64_t counts[BACKEND_STATE_COUNT] = {0};
+	struct view targets = view_object(row, "targets");
+	const struct health_state *state;
+	struct list *link;
+	uint32_t i;
+
+	for (i = 0; i < spec->n_members; i++) {
+		state = health_get(spec->members[i].target);
+		counts[state ? state->state : BACKEND_UNUSED]++;
+	}
+	list_for_each(link, &daemon->departing) {
+		const struct target *target = container_of(link, struct departing, link)->target;
+
+		counts[BACKEND_DRAINING] += strcmp(target->group_name, spec->name) == 0;
+	}
+	for (i = 0; i < BACKEND_STATE_COUNT; i++)
+		view_number(&targets, names[i], counts[i]);
+}
+
+static void put_group(const struct daemon *daemon, uint32_t index, const struct view_list *list)
+{
+	const struct config *all = daemon->build->config;
+	const struct config_target_group *config = &all->target_groups[index];
+	const struct group_spec *spec = &daemon->build->groups[index].group->spec;
+	struct view row = view_list_object(list);
+	struct view_list listeners;
+	uint32_t i;
+
+	view_text(&row, "name", config->name);
+	view_slice(&row, "protocol",
+		view_word(SECTION_config_target_group, "protocol", config->protocol));
+	view_slice(&row, "algorithm",
+		view_word(SECTION_config_target_group, "algorithm", config->algorithm));
+	view_bool(&row, "fail_open", config->fail_open);
+	view_bool(&row, "failing_open", is_failing_open(spec));
+	put_states(daemon, spec, &row);
+	listeners = view_list(&row, "listeners");
+	for (i = 0; i < all->listeners_count; i++)
+		if (all->listeners[i].target_group == config)
+			view_list_text(&listeners, all->listeners[i].name);
+}
+
+int view_target_groups(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
+{
+	const struct daemon *daemon = arg;
+	struct view root = {doc, root_value};
+	struct view_list list = view_list(&root, "target_groups");
+	uint32_t i;
+
+	for (i = 0; i < daemon->build->config->target_groups_count; i++)
+		put_group(daemon, i, &list);
+	return 0;
+}
