@@ -1,0 +1,505 @@
+/* Attaching on real interfaces (veth in a network namespace of this process), taking over, being
+ * in the way of others, and what a person sees in the pinned maps. */
+#include "harness.h"
+
+#include "bpf/xdp_pass.skel.h"
+#include "dataplane/dp_backends.h"
+#include "dataplane/dp_deny.h"
+#include "dataplane/dp_hostcheck.h"
+
+#include <linux/if_link.h>
+#include <time.h>
+
+static const struct dataplane_interface_spec veth_auto = {"pkt0.5", DATAPLANE_AUTO};
+
+static int open_with(
+	const struct dataplane_interface_spec *interfaces, size_t count, struct err *err)
+{
+	struct dataplane_spec spec = {
+		.enabled = true,
+		.pin_dir = harness_pin_dir(),
+		.workers = 1,
+		.interfaces = interfaces,
+		.interface_count = count,
+	};
+
+	return dataplane_open(&spec, &harness.dp, err);
+}
+
+static void open_ok(const struct dataplane_interface_spec *interfaces, size_t count)
+{
+	struct err err = {};
+
+	harness_ok(open_with(interfaces, count, &err), &err);
+	assert_true(dataplane_active(harness.dp));
+}
+
+static void close_with(enum dataplane_stop stop)
+{
+	dataplane_close(harness.dp, stop);
+	harness.dp = NULL;
+}
+
+static struct dataplane_report report(void)
+{
+	struct dataplane_report now;
+
+	dataplane_report(harness.dp, &now);
+	return now;
+}
+
+/* A name with a dot, which bpffs does not take as it is. */
+static void veth_add(void)
+{
+	harness_sh("ip link add pkt0.5 type veth peer name pkt1 && ip link set pkt0.5 up && "
+		   "ip link set pkt1 up");
+}
+
+static void veth_del(void)
+{
+	harness_sh("ip link del pkt0.5");
+}
+
+static uint32_t prog_id(const char *interface)
+{
+	return dp_interface_prog_id(if_nametoindex(interface));
+}
+
+static int group_setup(void **state)
+{
+	harness_sweep();
+	if (unshare(CLONE_NEWNET))
+		return -1;
+	harness_loopback_up();
+	return 0;
+}
+
+/* Whatever a failed test left: the namespace goes with the process. */
+static int each_teardown(void **state)
+{
+	struct err err = {};
+
+	if (harness.dp)
+		close_with(DATAPLANE_DETACH);
+	if (dataplane_purge(harness_pin_dir(), &err) < 0)
+		print_error("%s\n", err.text);
+	if (if_nametoindex("pkt0.5"))
+		veth_del();
+	return access(harness_pin_dir(), F_OK) == 0 ? -1 : 0;
+}
+
+static void test_attach_and_stop(void **state)
+{
+	veth_add();
+	open_ok(&veth_auto, 1);
+	assert_int_equal(report().interfaces[0].mode, DATAPLANE_NATIVE);
+	assert_string_equal(report().interfaces[0].why, "");
+	assert_int_not_equal(prog_id("pkt0.5"), 0);
+	harness_sh("test -e %s/links/xdp_pkt0%%2e5 && test -e %s/maps/listeners", harness_pin_dir(),
+		harness_pin_dir());
+	close_with(DATAPLANE_DETACH);
+	assert_int_equal(prog_id("pkt0.5"), 0);
+	assert_int_equal(access(harness_pin_dir(), F_OK), -1);
+}
+
+static void test_generic_where_native_is_not_possible(void **state)
+{
+	const struct dataplane_interface_spec specs[] = {{"lo", DATAPLANE_AUTO},
+		{"pkt0.5", DATAPLANE_GENERIC}, {"pkt1", DATAPLANE_NONE}, {"pkt9", DATAPLANE_AUTO}};
+	struct dataplane_report now;
+
+	veth_add();
+	open_ok(specs, 4);
+	now = report();
+	assert_int_equal(now.interfaces[0].mode, DATAPLANE_GENERIC);
+	assert_non_null(strstr(now.interfaces[0].why, "native: "));
+	assert_int_equal(now.interfaces[1].mode, DATAPLANE_GENERIC);
+	assert_int_equal(now.interfaces[2].mode, DATAPLANE_NONE);
+	assert_string_equal(now.interfaces[2].why, "switched off");
+	assert_int_equal(now.interfaces[3].mode, DATAPLANE_NONE);
+	assert_string_equal(now.interfaces[3].why, "no such interface");
+}
+
+/* The next process takes over link and maps; the interface is never without a program. */
+static void test_adoption(void **state)
+{
+	struct dp_listener listener = {.id = 7, .name = "kept", .protocol = IPPROTO_TCP};
+	const struct packet_spec null = {.flags = 0};
+	uint32_t before;
+	uint64_t secret;
+
+	veth_add();
+	open_ok(&veth_auto, 1);
+	assert_false(report().maps_adopted);
+	listener.address = harness_address(PKT_V4_LISTENER, PKT_PORT);
+	harness_listeners(&listener, 1);
+	before = prog_id("pkt0.5");
+	secret = harness.dp->settings->hash_key[0];
+	close_with(DATAPLANE_LEAVE);
+	assert_int_equal(prog_id("pkt0.5"), before);
+	open_ok(&veth_auto, 1);
+	assert_true(report().maps_adopted);
+	assert_true(report().interfaces[0].adopted);
+	assert_int_equal(report().interfaces[0].mode, DATAPLANE_NATIVE);
+	assert_int_not_equal(prog_id("pkt0.5"), before);
+	assert_int_equal(harness.dp->settings->hash_key[0], secret);
+	harness_count_from_here();
+	assert_int_equal(harness_run(&null), XDP_DROP);
+}
+
+static void test_another_layout_is_replaced(void **state)
+{
+	const struct packet_spec null = {.flags = 0};
+
+	veth_add();
+	open_ok(&veth_auto, 1);
+	harness_listen(NO_LIMIT, NO_LIMIT, NO_LIMIT);
+	harness.dp->settings->layout_version = SLUICE_LAYOUT_VERSION + 1;
+	close_with(DATAPLANE_LEAVE);
+	open_ok(&veth_auto, 1);
+	assert_false(report().maps_adopted);
+	assert_true(report().interfaces[0].adopted);
+	assert_int_equal(harness_run(&null), XDP_PASS);
+}
+
+/* Another size of the source table replaces that map only. */
+static void test_other_sizes_are_replaced(void **state)
+{
+	struct dataplane_spec spec = {
+		.enabled = true, .pin_dir = harness_pin_dir(), .workers = 1, .source_rows = 1024};
+	const struct packet_spec null = {.flags = 0};
+	struct err err = {};
+
+	open_ok(NULL, 0);
+	harness_listen(NO_LIMIT, NO_LIMIT, NO_LIMIT);
+	close_with(DATAPLANE_LEAVE);
+	harness_ok(dataplane_open(&spec, &harness.dp, &err), &err);
+	assert_true(report().maps_adopted);
+	assert_int_equal(bpf_map__max_entries(harness.dp->xdp->maps.source_buckets), 1024);
+	assert_int_equal(harness.dp->settings->source_mask, 1023);
+	assert_int_equal(harness_run(&null), XDP_DROP);
+	close_with(DATAPLANE_DETACH);
+	spec.source_rows = 1000;
+	assert_int_equal(dataplane_open(&spec, &harness.dp, &err), -EINVAL);
+}
+
+static void test_programs_of_others_stay(void **state)
+{
+	struct xdp_pass_bpf *other = xdp_pass_bpf__open_and_load();
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_DRV_MODE);
+	struct err err = {};
+	uint32_t id;
+	int link;
+
+	assert_non_null(other);
+	veth_add();
+	link = bpf_link_create(bpf_program__fd(other->progs.xdp_pass),
+		(int)if_nametoindex("pkt0.5"), BPF_XDP, &opts);
+	assert_true(link >= 0);
+	id = prog_id("pkt0.5");
+	assert_int_equal(open_with(&veth_auto, 1, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "'xdp_pass'"));
+	assert_non_null(strstr(err.text, "pkt0.5"));
+	assert_int_equal(prog_id("pkt0.5"), id);
+	assert_int_equal(access(harness_pin_dir(), F_OK), -1);
+	close(link);
+	xdp_pass_bpf__destroy(other);
+}
+
+static void test_interface_deleted_and_back(void **state)
+{
+	veth_add();
+	open_ok(&veth_auto, 1);
+	assert_int_equal(dataplane_maintain(harness.dp), 0);
+	veth_del();
+	assert_int_equal(dataplane_maintain(harness.dp), 1);
+	assert_int_equal(report().interfaces[0].mode, DATAPLANE_NONE);
+	assert_int_equal(dataplane_maintain(harness.dp), 0);
+	veth_add();
+	assert_int_equal(dataplane_maintain(harness.dp), 1);
+	assert_int_equal(report().interfaces[0].mode, DATAPLANE_NATIVE);
+	assert_int_not_equal(prog_id("pkt0.5"), 0);
+	assert_int_equal(dataplane_maintain(harness.dp), 0);
+}
+
+static void test_detached_by_somebody(void **state)
+{
+	veth_add();
+	open_ok(&veth_auto, 1);
+	harness_sh("bpftool link detach pinned %s/links/xdp_pkt0%%2e5", harness_pin_dir());
+	assert_int_equal(prog_id("pkt0.5"), 0);
+	assert_int_equal(dataplane_maintain(harness.dp), 1);
+	assert_int_not_equal(prog_id("pkt0.5"), 0);
+}
+
+static void test_set_interfaces(void **state)
+{
+	const struct dataplane_interface_spec both[] = {veth_auto, {"pkt1", DATAPLANE_AUTO}};
+	struct err err = {};
+	uint32_t id;
+
+	veth_add();
+	open_ok(both, 1);
+	id = prog_id("pkt0.5");
+	harness_ok(dataplane_set_interfaces(harness.dp, both, 2, &err), &err);
+	assert_int_equal(prog_id("pkt0.5"), id);
+	assert_int_not_equal(prog_id("pkt1"), 0);
+	harness_ok(dataplane_set_interfaces(harness.dp, both + 1, 1, &err), &err);
+	assert_int_equal(prog_id("pkt0.5"), 0);
+	assert_int_not_equal(prog_id("pkt1"), 0);
+	close_with(DATAPLANE_LEAVE);
+	open_ok(both, 1); /* pkt1 is no longer configured: its link goes */
+	assert_int_equal(prog_id("pkt1"), 0);
+	assert_int_not_equal(prog_id("pkt0.5"), 0);
+}
+
+static void test_second_daemon_is_refused(void **state)
+{
+	struct dataplane_spec spec = {.enabled = true, .pin_dir = harness_pin_dir(), .workers = 1};
+	struct dataplane *second = NULL;
+	struct err err = {};
+
+	open_ok(NULL, 0);
+	assert_int_equal(dataplane_open(&spec, &second, &err), -EADDRINUSE);
+	assert_non_null(strstr(err.text, "another sluiced"));
+	assert_int_equal(dataplane_purge(harness_pin_dir(), &err), -EADDRINUSE);
+	harness_sh("test -e %s/maps/listeners", harness_pin_dir());
+}
+
+static void test_purge(void **state)
+{
+	struct err err = {};
+
+	veth_add();
+	open_ok(&veth_auto, 1);
+	close_with(DATAPLANE_LEAVE);
+	assert_int_not_equal(prog_id("pkt0.5"), 0);
+	assert_true(dataplane_purge(harness_pin_dir(), &err) > 10);
+	assert_int_equal(prog_id("pkt0.5"), 0);
+	assert_int_equal(access(harness_pin_dir(), F_OK), -1);
+	assert_int_equal(dataplane_purge(harness_pin_dir(), &err), 0);
+}
+
+static void check_inactive(const struct dataplane_spec *spec, const char *why)
+{
+	struct dp_listener listener = {.id = 1, .name = "web", .protocol = IPPROTO_TCP};
+	struct dp_backend backend = {.group = "g"};
+	struct dp_counters counters;
+	struct dp_heartbeat heartbeat;
+	struct err err = {};
+
+	harness_ok(dataplane_open(spec, &harness.dp, &err), &err);
+	assert_false(dataplane_active(harness.dp));
+	assert_non_null(strstr(report().why, why));
+	assert_int_equal(report().interfaces[0].mode, DATAPLANE_NONE);
+	assert_non_null(strstr(report().interfaces[0].why, why));
+	listener.address = harness_address(PKT_V4_LISTENER, PKT_PORT);
+	backend.address = listener.address;
+	harness_ok(dp_listeners_set(harness.dp, &listener, 1, &err), &err);
+	harness_ok(dp_backend_set(harness.dp, &backend, &err), &err);
+	harness_ok(dp_backends_retain(harness.dp, NULL, 0, &err), &err);
+	harness_ok(dp_deny_set(harness.dp, NULL, 0, &err), &err);
+	harness_ok(dp_counters_read(harness.dp, &counters, &err), &err);
+	harness_ok(dp_heartbeat_open(harness.dp, 0, &heartbeat, &err), &err);
+	dp_heartbeat_stamp(&heartbeat, 1);
+	assert_int_equal(dataplane_maintain(harness.dp), 0);
+	close_with(DATAPLANE_DETACH);
+}
+
+static void test_inactive_is_harmless(void **state)
+{
+	struct dataplane_spec spec = {.workers = 1, .interfaces = &veth_auto, .interface_count = 1};
+
+	veth_add();
+	check_inactive(&spec, "switched off");
+	spec.enabled = true;
+	spec.pin_dir = "/tmp/sluice-no-bpffs";
+	check_inactive(&spec, "not on a bpf file system");
+}
+
+static void expect_in_dump(const char *map, const char *text)
+{
+	harness_sh(
+		"bpftool map dump pinned %s/maps/%s | grep -q '%s'", harness_pin_dir(), map, text);
+}
+
+static void test_dumps_are_readable(void **state)
+{
+	struct dp_backend backend = {
+		.id = 3,
+		.group = "blue",
+		.weight = 7,
+		.state = BACKEND_UNHEALTHY,
+		.reason = WHY_TARGET_TIMEOUT,
+		.last_change_unix_s = 1790000000,
+	};
+	struct dp_group group = {.id = 1,
+		.name = "blue",
+		.protocol = GROUP_HTTP,
+		.state_counts = {[BACKEND_UNHEALTHY] = 1, [BACKEND_HEALTHY] = 2}};
+	uint32_t keep = 4;
+	struct err err = {};
+
+	open_ok(NULL, 0);
+	backend.address = harness_address("2001:db8::9", 8080);
+	harness_ok(dp_backend_set(harness.dp, &backend, &err), &err);
+	harness_ok(dp_group_set(harness.dp, &group, &err), &err);
+	harness_listen(NO_LIMIT, NO_LIMIT, NO_LIMIT);
+	expect_in_dump("backends", "\"state\": \"BACKEND_UNHEALTHY\"");
+	expect_in_dump("backends", "\"reason\": \"WHY_TARGET_TIMEOUT\"");
+	expect_in_dump("backends", "\"address_text\": \"\\[2001:db8::9\\]:8080\"");
+	expect_in_dump("backends", "\"group\": \"blue\"");
+	expect_in_dump("target_groups", "\"protocol\": \"GROUP_HTTP\"");
+	expect_in_dump("target_groups", "\"targets\": 3");
+	expect_in_dump("listeners", "\"name\": \"web6\"");
+	expect_in_dump("listeners", "\"state\": \"LISTENER_ACTIVE\"");
+	expect_in_dump("counters", "\"workers_stale_rst\": 0");
+	harness_ok(dp_backends_retain(harness.dp, &keep, 1, &err), &err);
+	harness_sh("! bpftool map dump pinned %s/maps/backends | grep -q blue", harness_pin_dir());
+	backend.id = SLUICE_MAX_BACKENDS;
+	assert_int_equal(dp_backend_set(harness.dp, &backend, &err), -E2BIG);
+}
+
+static void test_names(void **state)
+{
+	assert_string_equal(dp_backend_state_name(BACKEND_DRAINING), "draining");
+	assert_string_equal(dp_backend_reason_name(WHY_CONNECTION_REFUSED), "connection_refused");
+	assert_string_equal(dp_backend_reason_name((enum backend_reason)999), "unknown");
+	assert_string_equal(dp_counter_describe(COUNTER_deny_v4)->name, "deny_v4");
+	assert_string_equal(dp_counter_verdict_name(COUNTER_DROP), "drop");
+}
+
+/* The other end of the veth, in a namespace of its own with a program that passes: connects and
+ * ends with the errno it got. Reports "ready" when it has its namespace. */
+static pid_t client_start(int ready_fd, int go_fd)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_DRV_MODE);
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(4430)};
+	struct timeval patience = {.tv_sec = 5};
+	struct xdp_pass_bpf *pass;
+	pid_t pid = fork();
+	char byte = 'r';
+	int fd;
+
+	if (pid)
+		return pid;
+	if (unshare(CLONE_NEWNET) || write(ready_fd, &byte, 1) != 1 || read(go_fd, &byte, 1) != 1)
+		_exit(250);
+	if (system("ip link set pkt1 up && ip addr add 10.9.0.2/24 dev pkt1"))
+		_exit(251);
+	pass = xdp_pass_bpf__open_and_load();
+	if (!pass || bpf_link_create(bpf_program__fd(pass->progs.xdp_pass),
+			     (int)if_nametoindex("pkt1"), BPF_XDP, &opts) < 0)
+		_exit(252);
+	inet_pton(AF_INET, "10.9.0.1", &address.sin_addr);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	_exit(connect(fd, (struct sockaddr *)&address, sizeof(address)) ? errno : 0);
+}
+
+/* The kernel takes the veth down with the client's namespace, some time after the client ends. */
+static void veth_gone(void)
+{
+	struct timespec pause = {.tv_nsec = 5000000};
+
+	for (int tries = 0; if_nametoindex("pkt0.5"); tries++) {
+		if (tries == 2000)
+			fail_msg("the client's namespace is still there after 10 s");
+		nanosleep(&pause, NULL);
+	}
+}
+
+static int client_result(void)
+{
+	int ready[2], go[2], status;
+	char byte;
+	pid_t pid;
+
+	veth_add();
+	harness_sh("ip addr add 10.9.0.1/24 dev pkt0.5");
+	assert_int_equal(pipe(ready) | pipe(go), 0);
+	pid = client_start(ready[1], go[0]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	harness_sh("ip link set pkt1 netns %d", (int)pid);
+	if (dataplane_maintain(harness.dp) != 1)
+		fail_msg("not attached: %s", report().interfaces[0].why);
+	harness_count_from_here();
+	assert_int_equal(write(go[1], "g", 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	for (int i = 0; i < 2; i++) {
+		close(ready[i]);
+		close(go[i]);
+	}
+	veth_gone();
+	dataplane_maintain(harness.dp);
+	return WEXITSTATUS(status);
+}
+
+/* A hung daemon: the listening socket is there and the kernel would accept, but no worker has
+ * stamped. A client on the wire is refused at once; with a heartbeat it is served. */
+static void test_hung_daemon_on_the_wire(void **state)
+{
+	struct dp_listener listener = {.id = 1, .name = "wire", .protocol = IPPROTO_TCP};
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(4430)};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct dp_heartbeat heartbeat;
+	struct err err = {};
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	open_ok(&veth_auto, 1);
+	listener.address = harness_address("0.0.0.0", 4430);
+	harness_listeners(&listener, 1);
+	assert_int_equal(client_result(), ECONNREFUSED);
+	assert_true(harness_counted().value[COUNTER_workers_stale_rst] > 0);
+	harness_ok(dp_heartbeat_open(harness.dp, 0, &heartbeat, &err), &err);
+	dp_heartbeat_stamp(&heartbeat, dp_heartbeat_now_ns() + 60000000000u);
+	assert_int_equal(client_result(), 0);
+	assert_int_equal(harness_counted().value[COUNTER_syn], 1);
+	close(fd);
+}
+
+static void test_hostcheck(void **state)
+{
+	struct dp_hostcheck_row rows[DP_HOSTCHECK_MAX];
+	size_t count;
+	bool native = false;
+
+	veth_add();
+	count = dp_hostcheck("pkt0.5", rows);
+	assert_in_range(count, 8, DP_HOSTCHECK_MAX);
+	for (size_t i = 0; i < count; i++) {
+		print_message(
+			"%-16s %-3s %s\n", rows[i].name, rows[i].ok ? "yes" : "no", rows[i].text);
+		assert_true(strlen(rows[i].text) > 0);
+		native |= strcmp(rows[i].name, "xdp_native") == 0 && rows[i].ok;
+	}
+	assert_true(native);
+	assert_int_equal(prog_id("pkt0.5"), 0);
+}
+
+#define TEST(name) cmocka_unit_test_teardown(name, each_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_attach_and_stop),
+		TEST(test_generic_where_native_is_not_possible),
+		TEST(test_adoption),
+		TEST(test_another_layout_is_replaced),
+		TEST(test_other_sizes_are_replaced),
+		TEST(test_programs_of_others_stay),
+		TEST(test_interface_deleted_and_back),
+		TEST(test_detached_by_somebody),
+		TEST(test_set_interfaces),
+		TEST(test_second_daemon_is_refused),
+		TEST(test_purge),
+		TEST(test_inactive_is_harmless),
+		TEST(test_dumps_are_readable),
+		TEST(test_names),
+		TEST(test_hung_daemon_on_the_wire),
+		TEST(test_hostcheck),
+	};
+
+	return cmocka_run_group_tests_name("bpf/attach", tests, group_setup, NULL);
+}

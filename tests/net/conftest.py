@@ -1,0 +1,106 @@
+"""Fixtures: one network for the session, one shared sluiced that is restarted when a test ended it,
+`launch` for tests that need one of their own. Every test has a deadline."""
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools" / "demo"))
+
+import net as network  # noqa: E402 (needs the path above)
+import standard  # noqa: E402
+from counts import COLUMN  # noqa: E402
+
+TEST_SECONDS = (150, 1800)[COLUMN]
+
+
+def pytest_configure(config):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # SIGTERM ends the session the way Ctrl-C does, so that fixtures clean up.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    def late(*_):
+        raise TimeoutError(f"{item.nodeid} took longer than {TEST_SECONDS} s")
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(TEST_SECONDS)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed:
+        instance = NETS and NETS[0].current
+        if instance:
+            lines = instance.log()[instance.log_mark:].splitlines()[-60:]
+            report.sections.append(("sluiced's log since the test began", "\n".join(lines)))
+    return report
+
+
+NETS = []
+
+
+@pytest.fixture(scope="session")
+def net():
+    network.remove_stale()
+    one = network.Net(os.environ.get("SLUICE_TEST_PREFIX", f"slt{os.getpid()}"))
+    NETS.append(one)
+    try:
+        yield one.up()
+        one.halt()
+    finally:
+        one.down()
+
+
+@pytest.fixture
+def targets(net):
+    """The three targets, running, healthy and with their counts at zero."""
+    for target in net.targets:
+        if target.process is None:
+            target.start()
+        target.health("ok")
+        target.reset()
+    return net.targets
+
+
+@pytest.fixture
+def std(net, targets):
+    """The shared sluiced; a test that ends it fails."""
+    if net.current is None or not net.current.is_standard:
+        instance = net.launch(standard.config(net), "standard")
+        instance.is_standard = True
+        for name in ("web", "web-tls"):
+            instance.wait_states(name, ["healthy"] * 3)
+    net.current.log_mark = len(net.current.log())
+    yield net.current
+    instance = net.current
+    if instance and not instance.is_alive():
+        status, instance.process = instance.process.returncode, None
+        log = instance.log()
+        net.current = None
+        net.unpin()
+        pytest.fail(f"sluiced died with {status} during the test:\n{log[-8000:]}")
+
+
+@pytest.fixture
+def launch(net, targets):
+    """launch(config): a sluiced of one's own, stopped in order after the test."""
+    yield net.launch
+    net.halt()
+
+
+@pytest.fixture(params=["v4", "v6"])
+def address(request, net):
+    """The load balancer's address, IPv4 and IPv6."""
+    return getattr(net, request.param)

@@ -1,0 +1,225 @@
+"""sluiced under test: its configuration, its process in the load-balancer namespace, its log."""
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import yaml
+
+import netns
+from wire import until
+
+BUILD = Path(os.environ.get("BUILD_DIR", "build/release"))
+if not BUILD.is_absolute():
+    BUILD = netns.TOP / BUILD
+# Freed memory is kept for a while by AddressSanitizer: its figures say nothing about memory.
+IS_SANITIZED = BUILD.name.startswith("san-")
+SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
+                   "WARNING: ThreadSanitizer")
+READY_S = 20
+STOP_S = 15
+
+
+class UnixHttp(http.client.HTTPConnection):
+    def __init__(self, path, timeout=10):
+        super().__init__("sluice", timeout=timeout)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Sluiced:
+    """One sluiced with its configuration file, socket, pins and log."""
+
+    def __init__(self, net, config, name="sluiced"):
+        self.net = net
+        self.process = None
+        self.is_standard = False
+        self.log_mark = 0  # where the log was when the test began
+        self.file = net.folder / f"{name}.yaml"
+        self.log_file = net.folder / f"{name}.log"
+        self.socket = net.folder / f"{name}.sock"
+        self.pins = net.pins
+        self.base = {
+            "admin": {"socket": str(self.socket)},
+            "xdp": {"mode": "native", "interfaces": [net.device], "pin_dir": str(self.pins)},
+        }
+        self.write(config)
+        self.log_file.write_bytes(b"")
+
+    def write(self, config):
+        """Puts a configuration where the daemon reads it; as editors do, by rename."""
+        aside = self.file.with_suffix(".new")
+        aside.write_text(yaml.safe_dump(self.base | config, sort_keys=False))
+        aside.rename(self.file)
+
+    def spawn(self):
+        """Starts the process without waiting for it to be ready."""
+        command = netns.inside(self.net.lb, str(BUILD / "sluiced"), "--config", str(self.file))
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            preexec_fn=netns.die_with_parent)
+        return self
+
+    def start(self):
+        self.spawn()
+        try:
+            until(self.is_ready, "sluiced answers on its admin socket", READY_S)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+        return self
+
+    def is_ready(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"sluiced ended with {self.process.returncode} at the start:\n"
+                                 + self.log()[-4000:])
+        try:
+            return self.api("/v1/status").get("pid") == self.process.pid
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def is_alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def log(self):
+        return self.log_file.read_text(errors="replace")
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def kill9(self):
+        self.process.kill()
+        self.process.wait(timeout=STOP_S)
+
+    def stop(self):
+        """An orderly stop; whatever was not in order is an AssertionError."""
+        if self.process is None:
+            return
+        process, self.process = self.process, None
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        try:
+            status = process.wait(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"sluiced did not end within {STOP_S} s of SIGTERM:\n"
+                                 + self.log()[-4000:]) from None
+        self.check_sanitizers()
+        assert status == 0, f"sluiced ended with {status}:\n{self.log()[-4000:]}"
+
+    def discard(self):
+        """Ends the process whatever its state and removes its pins: for clean-up after a kill."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+    def check_sanitizers(self):
+        text = self.log()
+        assert not any(mark in text for mark in SANITIZER_MARKS), text[-8000:]
+
+    # --- the admin interface
+
+    def api(self, path, method="GET"):
+        connection = UnixHttp(self.socket)
+        try:
+            connection.request(method, path)
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+    def ctl(self, *words, check=True):
+        """sluicectl; returns (exit status, standard output, standard error)."""
+        done = subprocess.run([BUILD / "sluicectl", "--socket", self.socket, *words],
+                              capture_output=True, text=True, timeout=20)
+        if check:
+            assert done.returncode == 0, f"sluicectl {words}: {done.returncode}: {done.stderr}"
+        return done.returncode, done.stdout, done.stderr
+
+    def reload(self, config):
+        """Writes the configuration and has it applied."""
+        self.write(config)
+        self.ctl("reload")
+
+    def generation(self):
+        return self.api("/v1/status")["config"]["generation"]
+
+    def targets(self, group):
+        return {t["name"]: t for t in self.api("/v1/targets")["targets"] if t["group"] == group}
+
+    def states(self, group):
+        return [t["state"] for t in self.api("/v1/targets")["targets"] if t["group"] == group]
+
+    def wait_states(self, group, states, timeout=10):
+        until(lambda: sorted(self.states(group)) == sorted(states),
+              f"targets of {group} are {states}", timeout)
+
+    def drops(self):
+        """{reason: count} of everything dropped or refused."""
+        counts = {}
+        for row in self.api("/v1/drops")["drops"]:
+            counts[row["reason"]] = counts.get(row["reason"], 0) + row["count"]
+        return counts
+
+    def counter(self, name):
+        """A counter of the packet plane, all CPUs together, as bpftool shows it by name."""
+        rows = self.dump_json("counters")[0]["formatted"]["values"]
+        return sum(row["value"][name] for row in rows)
+
+    def rss_bytes(self):
+        return self.status_kib("VmRSS") * 1024
+
+    def rested_rss_bytes(self):
+        """Resident memory once it has stopped growing."""
+        seen = []
+
+        def is_at_rest():
+            seen.append(self.rss_bytes())
+            return len(seen) > 15 and max(seen[-10:]) - min(seen[-10:]) < 1 << 16
+        if not IS_SANITIZED:
+            until(is_at_rest, "memory rests", 10, 0.05)
+        return self.rss_bytes()
+
+    def status_kib(self, field):
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith(field + ":"):
+                return int(line.split()[1])
+        raise AssertionError(field)
+
+    def open_files(self, kind=""):
+        """How many descriptors are open whose link begins with `kind` ("pipe:", "socket:")."""
+        number = 0
+        for path in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            try:
+                number += os.readlink(path).startswith(kind)
+            except FileNotFoundError:
+                continue
+        return number
+
+    def dump(self, name):
+        """A pinned map as bpftool prints it."""
+        return subprocess.run(["bpftool", "map", "dump", "pinned", self.pins / "maps" / name],
+                              capture_output=True, text=True, check=True, timeout=20).stdout
+
+    def dump_json(self, name):
+        """The rows of a pinned map with formatted values."""
+        done = subprocess.run(["bpftool", "--json", "map", "dump", "pinned", self.pins / "maps" / name],
+                              capture_output=True, text=True, check=True, timeout=20)
+        return json.loads(done.stdout)
+
+
+def stopwatch():
+    """Seconds since the call, as a function."""
+    start = time.monotonic()
+    return lambda: time.monotonic() - start

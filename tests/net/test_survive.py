@@ -1,0 +1,246 @@
+"""The daemon is killed, hung, stopped, started twice: what clients and the host's other traffic see."""
+import json
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+import netns
+from counts import count
+from sluiced import BUILD, Sluiced, stopwatch
+from standard import NO_CHECK, group, listener
+from wire import Connection, TlsConnection, until
+
+
+def config(net):
+    return {"certificates": net.certificates("default"),
+            "target_groups": [group("web", "http", net.target_list(8080), NO_CHECK)],
+            "listeners": [listener("web", "https", 443, "web", certificates=["default"]),
+                          listener("plain", "http", 80, "web")]}
+
+
+def serves(net):
+    try:
+        with TlsConnection((net.v4, 443), timeout=2) as client:
+            return client.request().status == 200
+    except (OSError, EOFError):
+        return False
+
+
+def map_ids(one):
+    """{name: id} of the pinned maps."""
+    ids = {}
+    for path in (one.pins / "maps").iterdir():
+        done = subprocess.run(["bpftool", "-j", "map", "show", "pinned", path], capture_output=True,
+                              text=True, check=True, timeout=20)
+        ids[path.name] = json.loads(done.stdout)["id"]
+    return ids
+
+
+def link_ids(one):
+    ids = {}
+    for path in (one.pins / "links").iterdir():
+        # bpftool prints an XDP link and ends with 255 all the same.
+        done = subprocess.run(["bpftool", "-j", "link", "show", "pinned", path], capture_output=True,
+                              text=True, check=False, timeout=20)
+        ids[path.name] = json.loads(done.stdout)["id"]
+    return ids
+
+
+class OtherTraffic:
+    """What crosses the load balancer's XDP program without being any of sluiced's business: ping,
+    and a TCP connection to another port that exchanges bytes."""
+
+    def __init__(self, net):
+        self.net = net
+        self.errors, self.exchanges = [], 0
+        self._stop = threading.Event()
+
+    def __enter__(self):
+        self.ping = subprocess.Popen(["ping", "-n", "-i", "0.02", self.net.v4], stdout=subprocess.PIPE,
+                                     text=True, preexec_fn=netns.die_with_parent)
+        self.connection = Connection((self.net.targets[0].v4, 9000))
+        self.connection.send(b"echo\n")
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+        return self
+
+    def _run(self):
+        while not self._stop.wait(0.01):
+            try:
+                self.connection.send(b"ping")
+                self.connection.take(4)
+                self.exchanges += 1
+            except (OSError, EOFError) as error:
+                self.errors.append(repr(error))
+                return
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self.thread.join(timeout=20)
+        self.connection.close()
+        self.ping.send_signal(signal.SIGINT)
+        said = self.ping.communicate(timeout=10)[0]
+        self.sent, self.received = [int(said.split(word)[0].split()[-1])
+                                    for word in (" packets transmitted", " received")]
+
+
+def test_killed_and_restarted(net, launch):
+    """kill -9: other traffic goes on without a lost packet, the XDP link and the maps stay, clients
+    are refused at once, and TLS is served within a second of the restart, with the same pins."""
+    one = launch(config(net))
+    until(lambda: serves(net), "it serves")
+    maps, links = map_ids(one), link_ids(one)
+    assert maps and links
+    with OtherTraffic(net) as other:
+        for _ in range(count("kills")):
+            before = other.exchanges
+            one.kill9()
+            assert link_ids(one) == links, "the program stays attached"
+            watch = stopwatch()
+            with pytest.raises(ConnectionRefusedError):
+                Connection((net.v4, 443), timeout=5)
+            assert watch() < 1
+            until(lambda: other.exchanges > before + 20, "the other connection goes on")
+            watch = stopwatch()
+            one.spawn()
+            until(lambda: serves(net), "TLS is served again", 10)
+            seconds = watch()
+            print(f"served {seconds:.2f} s after the restart")
+            assert seconds <= 1
+            until(one.is_ready, "ready")
+            assert (map_ids(one), link_ids(one)) == (maps, links), "pins are adopted"
+    assert other.errors == []
+    assert other.sent - other.received <= 1, f"{other.sent} sent, {other.received} received"
+
+
+def test_hung(net, launch):
+    """SIGSTOP: within two seconds clients are refused instead of hanging; other traffic goes on;
+    after SIGCONT it serves again, also those who waited."""
+    one = launch(config(net))
+    until(lambda: serves(net), "it serves")
+    with OtherTraffic(net) as other:
+        one.signal(signal.SIGSTOP)
+        watch = stopwatch()
+
+        def is_refused():
+            try:
+                Connection((net.v4, 443), timeout=1).close()
+            except ConnectionRefusedError:
+                return True
+            return False
+        until(is_refused, "clients are refused", 5)
+        assert watch() <= 2.5
+        for address in (net.v4, net.v6):
+            for port in (443, 80):
+                watch = stopwatch()
+                with pytest.raises(ConnectionRefusedError):
+                    Connection((address, port), timeout=5)
+                assert watch() < 0.5, "a refusal is immediate"
+        before = other.exchanges
+        until(lambda: other.exchanges > before + 20, "the other connection goes on")
+        assert one.counter("workers_stale_rst") >= 4
+        one.signal(signal.SIGCONT)
+        until(lambda: serves(net), "it serves again", 5)
+    assert other.errors == [] and other.sent - other.received <= 1
+
+
+def test_hung_daemon_keeps_connections(net, launch):
+    """A connection that is open when the daemon hangs goes on after it."""
+    one = launch(config(net))
+    with TlsConnection((net.v4, 443)) as client:
+        assert client.request().status == 200
+        one.signal(signal.SIGSTOP)
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.sock.settimeout(1.5)
+        with pytest.raises(TimeoutError):
+            client.recv()
+        one.signal(signal.SIGCONT)
+        client.sock.settimeout(10)
+        assert client.response().status == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_orderly_stop(net, launch, number):
+    """Nothing stays: no pins, no socket, no program on the interface."""
+    one = launch(config(net))
+    until(lambda: serves(net), "it serves")
+    assert "xdp" in netns.run(netns.inside(net.lb, "ip", "link", "show", net.device))
+    one.signal(number)
+    assert one.process.wait(timeout=15) == 0, one.log()[-3000:]
+    assert not one.socket.exists()
+    assert not one.pins.exists() or list(one.pins.rglob("*")) == []
+    link = netns.run(netns.inside(net.lb, "ip", "link", "show", net.device))
+    assert "xdp" not in link, link
+
+
+def test_orderly_stop_finishes_requests(net, launch):
+    """A request that is being answered when SIGTERM comes is not cut without need."""
+    one = launch(config(net))
+    with TlsConnection((net.v4, 443)) as client:
+        client.send(b"GET /slow/500 HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: any(t.stats()["paths"].get("slow") for t in net.targets), "a target has it")
+        one.signal(signal.SIGTERM)
+        answer = client.response()
+        assert answer.status == 200
+    assert one.process.wait(timeout=15) == 0
+
+
+def test_second_instance_is_refused(net, launch):
+    """It says whose place is taken, ends with a failure, and does the first one no harm."""
+    one = launch(config(net))
+    until(lambda: serves(net), "it serves")
+    command = netns.inside(net.lb, BUILD / "sluiced", "--config", one.file)
+    done = subprocess.run([str(w) for w in command], capture_output=True, text=True, timeout=20)
+    assert done.returncode != 0
+    assert str(one.process.pid) in done.stderr or str(one.socket) in done.stderr \
+        or str(one.pins) in done.stderr, done.stderr
+    assert serves(net) and one.api("/v1/status")["pid"] == one.process.pid
+    assert link_ids(one)
+
+
+def test_port_taken(net):
+    """A port that somebody else has: said by address, exit, nothing left."""
+    with netns.entered(net.lb):
+        taken = socket.create_server(("0.0.0.0", 443))
+    try:
+        net.halt()
+        one = Sluiced(net, config(net), "taken").spawn()
+        assert one.process.wait(timeout=20) != 0
+        assert ":443" in one.log(), one.log()
+        assert not one.socket.exists()
+        assert not one.pins.exists() or list(one.pins.rglob("*")) == []
+    finally:
+        taken.close()
+        net.unpin()
+
+
+def test_foreign_program_is_not_replaced(net):
+    """Another XDP program on the interface is left alone, and the error says so."""
+    net.halt()
+    netns.xdp_pass(net.lb, net.device)
+    try:
+        one = Sluiced(net, config(net), "foreign").spawn()
+        until(lambda: one.process.poll() is not None or net.device in one.log(), "it says something", 20)
+        link = netns.run(netns.inside(net.lb, "ip", "link", "show", net.device))
+        assert "xdp" in link
+        assert one.process.wait(timeout=20) != 0 and net.device in one.log(), one.log()
+    finally:
+        one.discard()
+        net.unpin()
+        netns.run(netns.inside(net.lb, "ip", "link", "set", "dev", net.device, "xdpdrv", "off"), check=False)
+
+
+def test_interface_missing(net):
+    """An interface that does not exist: an error that names it, or a report that it is missing."""
+    net.halt()
+    settings = config(net) | {"xdp": {"mode": "native", "interfaces": ["none0"], "pin_dir": str(net.pins)}}
+    one = Sluiced(net, settings, "missing").spawn()
+    try:
+        until(lambda: one.process.poll() is not None or "none0" in one.log(), "it says something", 20)
+        assert "none0" in one.log()
+    finally:
+        one.discard()
+        net.unpin()

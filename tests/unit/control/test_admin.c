@@ -1,0 +1,578 @@
+/*
+ * The admin API over a real unix socket: the server runs in its loop on a thread of its own, the
+ * tests are raw clients with a deadline on every read. The source is a fake one.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "control/admin.h"
+#include "core/loop.h"
+#include "core/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { DEADLINE_S = 10, BIG_ROWS = 60000, IMPATIENT_MS = 500 };
+
+struct server {
+	char folder[64], path[128];
+	struct loop *loop;
+	struct admin *admin;
+	pthread_t thread;
+	struct admin_reply *waiting;
+	int reload_read_fd, reload_write_fd; /* a byte: a reload has begun */
+	struct watch release;                /* an event: finish it */
+};
+
+static struct server server;
+static char *reply_text; /* the last reply, whole */
+
+/* --- the fake source */
+
+static int fake_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root)
+{
+	yyjson_mut_obj_add_str(doc, root, "version", "1.2.3");
+	return 0;
+}
+
+static int fake_listeners(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root)
+{
+	return -EIO;
+}
+
+static int fake_targets(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root)
+{
+	yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, root, "targets");
+
+	for (int i = 0; i < BIG_ROWS; i++)
+		yyjson_mut_arr_add_str(doc, list, "a row of a very long list of targets");
+	return 0;
+}
+
+static int fake_certificates(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root)
+{
+	yyjson_mut_obj_add_strcpy(doc, root, "name", "bad \xff utf-8");
+	return 0;
+}
+
+static void finish_reload(struct watch *watch, uint32_t events)
+{
+	uint64_t count;
+
+	assert_int_equal(read(watch->fd, &count, 1), 1);
+	admin_reply_reloaded(server.waiting, false, 7);
+}
+
+/* A dry run is refused at once, a real one is finished when the test says so. */
+static void fake_reload(void *arg, struct admin_reply *reply, bool dry_run)
+{
+	if (dry_run) {
+		admin_reply_refused(reply, "a.yaml:1:2: x: wrong\na.yaml:3:4: y: wrong too\n");
+		return;
+	}
+	server.waiting = reply;
+	assert_int_equal(write(server.reload_write_fd, "r", 1), 1);
+}
+
+static const struct admin_source source = {
+	.status = fake_status,
+	.listeners = fake_listeners,
+	.targets = fake_targets,
+	.certificates = fake_certificates,
+	.reload = fake_reload,
+};
+
+/* --- the server */
+
+static void *serve(void *arg)
+{
+	loop_run(server.loop);
+	return NULL;
+}
+
+static int release_fd; /* the test's end */
+
+static void server_start(uint32_t idle_ms)
+{
+	struct admin_spec spec = {.source = &source, .idle_ms = idle_ms};
+	int started[2], released[2];
+	struct err err;
+
+	server = (struct server){0};
+	strcpy(server.folder, "/tmp/sluice-test-admin-XXXXXX");
+	assert_non_null(mkdtemp(server.folder));
+	snprintf(server.path, sizeof(server.path), "%s/run/admin.sock", server.folder);
+	spec.socket_path = server.path;
+	assert_int_equal(pipe2(started, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(released, O_CLOEXEC), 0);
+	server.reload_read_fd = started[0];
+	server.reload_write_fd = started[1];
+	server.release = (struct watch){.fd = released[0], .ready = finish_reload};
+	release_fd = released[1];
+	assert_int_equal(loop_new(&server.loop), 0);
+	assert_int_equal(loop_add_level(server.loop, &server.release), 0);
+	if (admin_new(server.loop, &spec, &server.admin, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(pthread_create(&server.thread, NULL, serve, NULL), 0);
+}
+
+static void server_stop(void)
+{
+	char run[128];
+
+	loop_stop(server.loop);
+	pthread_join(server.thread, NULL);
+	admin_free(server.admin);
+	loop_free(server.loop);
+	close(server.reload_read_fd);
+	close(server.reload_write_fd);
+	close(server.release.fd);
+	close(release_fd);
+	assert_int_equal(access(server.path, F_OK), -1);
+	snprintf(run, sizeof(run), "%s/run", server.folder);
+	assert_int_equal(rmdir(run), 0); /* nothing else was left in it */
+	assert_int_equal(rmdir(server.folder), 0);
+}
+
+static int start(void **state)
+{
+	server_start(0);
+	return 0;
+}
+
+static int start_impatient(void **state)
+{
+	server_start(IMPATIENT_MS);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	server_stop();
+	free(reply_text);
+	reply_text = NULL;
+	return 0;
+}
+
+/* --- raw clients */
+
+static int dial(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct timeval deadline = {.tv_sec = DEADLINE_S};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	strcpy(address.sun_path, server.path);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof(deadline)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* Reads until the text holds `wanted`, or to the end if that is NULL. */
+static const char *hear(int fd, const char *wanted)
+{
+	size_t len = 0, size = 4096;
+
+	reply_text = mem_realloc(reply_text, size);
+	reply_text[0] = '\0';
+	while (!wanted || !strstr(reply_text, wanted)) {
+		ssize_t n = recv(fd, reply_text + len, size - 1 - len, 0);
+
+		if (n < 0 && errno != ECONNRESET)
+			fail_msg("recv: %s after: %.500s", strerror(errno), reply_text);
+		if (n <= 0) {
+			if (wanted)
+				fail_msg("no \"%s\" in: %.500s", wanted, reply_text);
+			break;
+		}
+		len += (size_t)n;
+		reply_text[len] = '\0';
+		if (len == size - 1) {
+			size *= 2;
+			reply_text = mem_realloc(reply_text, size);
+		}
+	}
+	return reply_text;
+}
+
+static void assert_has(const char *text, const char *part)
+{
+	if (!strstr(text, part))
+		fail_msg("no \"%s\" in: %.800s", part, text);
+}
+
+static void assert_begins(const char *text, const char *part)
+{
+	if (strncmp(text, part, strlen(part)) != 0)
+		fail_msg("does not begin with \"%s\": %.800s", part, text);
+}
+
+#define GET(path)       "GET " path " HTTP/1.1\r\nHost: sluice\r\n\r\n"
+#define GET_CLOSE(path) "GET " path " HTTP/1.1\r\nHost: sluice\r\nConnection: close\r\n\r\n"
+#define POST_CLOSE(path)                                                                           \
+	"POST " path " HTTP/1.1\r\nHost: sluice\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+static const char *ask(const char *request)
+{
+	int fd = dial();
+	const char *reply;
+
+	say(fd, request);
+	reply = hear(fd, NULL);
+	close(fd);
+	return reply;
+}
+
+/* --- tests: requests */
+
+static void test_view(void **state)
+{
+	const char *reply = ask(GET_CLOSE("/v1/status"));
+
+	assert_begins(reply, "HTTP/1.1 200 OK\r\n");
+	assert_has(reply, "Content-Type: application/json\r\n");
+	assert_has(reply, "Content-Length: 25\r\n");
+	assert_has(reply, "Connection: close\r\n");
+	assert_has(reply, "\r\n\r\n{\n  \"version\": \"1.2.3\"\n}\n");
+}
+
+static void test_head(void **state)
+{
+	const char *reply = ask("HEAD /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+
+	assert_begins(reply, "HTTP/1.1 200 OK\r\n");
+	assert_has(reply, "Content-Length: 25\r\n");
+	assert_string_equal(strstr(reply, "\r\n\r\n"), "\r\n\r\n");
+}
+
+static void test_byte_by_byte(void **state)
+{
+	const char *request = GET_CLOSE("/v1/status");
+	int fd = dial();
+
+	for (; *request; request++)
+		assert_int_equal(send(fd, request, 1, MSG_NOSIGNAL), 1);
+	assert_begins(hear(fd, NULL), "HTTP/1.1 200 OK\r\n");
+	close(fd);
+}
+
+static uint32_t count_of(const char *text, const char *part)
+{
+	const char *end = text + strlen(text);
+	uint32_t n = 0;
+
+	for (;; text++, n++) {
+		text = memmem(text, (size_t)(end - text), part, strlen(part));
+		if (!text)
+			return n;
+	}
+}
+
+/* Two answers come; the third request waits; the fourth is answered behind it. */
+static void test_pipeline_keeps_order(void **state)
+{
+	int fd = dial();
+	const char *reply;
+	char byte;
+
+	say(fd, GET("/v1/status") GET("/none") "POST /v1/reload HTTP/1.1\r\nHost: x\r\n"
+					       "Content-Length: 5\r\n\r\nabcde");
+	say(fd, GET_CLOSE("/v1/status"));
+	reply = hear(fd, "no such path");
+	assert_begins(reply, "HTTP/1.1 200 OK\r\n");
+	assert_int_equal(read(server.reload_read_fd, &byte, 1), 1);
+	assert_int_equal(write(release_fd, "x", 1), 1);
+	reply = hear(fd, NULL);
+	assert_int_equal(count_of(reply, "HTTP/1.1 200 OK"), 2);
+	assert_has(reply, "\"result\": \"applied\"");
+	assert_has(reply, "\"generation\": 7");
+	assert_has(reply, "1.2.3");
+	assert_true(strstr(reply, "applied") < strstr(reply, "1.2.3"));
+	close(fd);
+}
+
+static void test_half_closed_client_is_answered(void **state)
+{
+	int fd = dial();
+
+	say(fd, GET("/v1/status"));
+	shutdown(fd, SHUT_WR);
+	assert_has(hear(fd, NULL), "1.2.3");
+	close(fd);
+}
+
+static void test_client_gone_before_reload_ends(void **state)
+{
+	int fd = dial();
+	char byte;
+
+	say(fd, POST_CLOSE("/v1/reload"));
+	assert_int_equal(read(server.reload_read_fd, &byte, 1), 1);
+	close(fd);
+	assert_has(ask(GET_CLOSE("/v1/status")), "1.2.3"); /* so its end has been seen */
+	assert_int_equal(write(release_fd, "x", 1), 1);
+	assert_has(ask(GET_CLOSE("/v1/status")), "1.2.3");
+}
+
+static void test_refused_reload_lists_errors(void **state)
+{
+	const char *reply = ask(POST_CLOSE("/v1/reload?dry_run=1"));
+
+	assert_begins(reply, "HTTP/1.1 422 ");
+	assert_has(reply, "\"code\": \"config_invalid\"");
+	assert_has(reply, "\"a.yaml:1:2: x: wrong\",");
+	assert_has(reply, "\"a.yaml:3:4: y: wrong too\"\n");
+}
+
+static void test_errors(void **state)
+{
+	static const char *const rows[][3] = {
+		{GET_CLOSE("/v1/nothing"), "HTTP/1.1 404 ", "\"code\": \"not_found\""},
+		{GET_CLOSE("/v1/reload"), "HTTP/1.1 405 ", "\r\nAllow: POST\r\n"},
+		{POST_CLOSE("/v1/status"), "HTTP/1.1 405 ", "\r\nAllow: GET, HEAD\r\n"},
+		{POST_CLOSE("/v1/reload?dryrun=1"), "HTTP/1.1 400 ", "\"bad_request\""},
+		{POST_CLOSE("/v1/reload?dry_run=perhaps"), "HTTP/1.1 400 ", "dry_run"},
+		{GET_CLOSE("/v1/status?a=b"), "HTTP/1.1 400 ", "takes no parameters"},
+		{GET_CLOSE("/v1/listeners"), "HTTP/1.1 500 ", "Input/output error"},
+		{GET_CLOSE("/v1/drops"), "HTTP/1.1 501 ", "\"not_implemented\""},
+		{"nonsense\r\n\r\n", "HTTP/1.1 400 ", "\"message\""},
+		{"GET /v1/status HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ", "host_missing"},
+		{"POST /v1/reload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+			"HTTP/1.1 411 ", "\"length_required\""},
+		{"POST /v1/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n",
+			"HTTP/1.1 413 ", "\"too_large\""},
+		{"POST /v1/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999\r\n\r\n",
+			"HTTP/1.1 413 ", "\"too_large\""},
+	};
+
+	for (size_t i = 0; i < array_len(rows); i++) {
+		const char *reply = ask(rows[i][0]);
+
+		assert_begins(reply, rows[i][1]);
+		assert_has(reply, rows[i][2]);
+		assert_has(reply, "{\n  \"error\": {");
+	}
+}
+
+static void test_endless_head_is_refused(void **state)
+{
+	char line[1024];
+	int fd = dial();
+	const char *reply;
+
+	memset(line, 'a', sizeof(line));
+	memcpy(line, "X-Y: ", 5);
+	memcpy(line + sizeof(line) - 2, "\r\n", 2);
+	say(fd, "GET /v1/status HTTP/1.1\r\nHost: x\r\n");
+	for (int i = 0; i < 70; i++) {
+		if (send(fd, line, sizeof(line), MSG_NOSIGNAL) < 0)
+			break;
+	}
+	reply = hear(fd, NULL);
+	assert_begins(reply, "HTTP/1.1 431 ");
+	close(fd);
+}
+
+/* One header line that never ends, sent slowly enough that the buffer fills step by step. */
+static void test_full_buffer_is_refused(void **state)
+{
+	char piece[4096];
+	int fd = dial();
+
+	memset(piece, 'a', sizeof(piece));
+	say(fd, "GET /");
+	for (int i = 0; i < 20; i++) {
+		if (send(fd, piece, sizeof(piece), MSG_NOSIGNAL) < 0)
+			break;
+	}
+	assert_begins(hear(fd, NULL), "HTTP/1.1 4");
+	close(fd);
+}
+
+static void test_bad_utf8_does_not_spoil_a_view(void **state)
+{
+	const char *reply = ask(GET_CLOSE("/v1/certificates"));
+
+	assert_begins(reply, "HTTP/1.1 200 ");
+	assert_has(reply, "bad \\uFFFD utf-8");
+}
+
+/* --- tests: bounds */
+
+/* The answer is megabytes: the server must wait for this client, and serve others meanwhile. */
+static void test_slow_reader_blocks_nobody(void **state)
+{
+	int slow = dial();
+	const char *reply;
+
+	say(slow, GET_CLOSE("/v1/targets"));
+	assert_has(ask(GET_CLOSE("/v1/status")), "1.2.3");
+	reply = hear(slow, NULL);
+	assert_int_equal(count_of(reply, "very long list"), BIG_ROWS);
+	assert_string_equal(reply + strlen(reply) - 6, "  ]\n}\n");
+	close(slow);
+}
+
+static void test_seventeenth_is_told(void **state)
+{
+	int fds[ADMIN_CONNECTIONS_MAX], extra;
+
+	for (int i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
+		fds[i] = dial();
+		say(fds[i], GET("/v1/status"));
+		hear(fds[i], "}\n");
+	}
+	extra = dial();
+	assert_begins(hear(extra, "}\n}\n"), "HTTP/1.1 503 ");
+	assert_has(reply_text, "\"too_many_connections\"");
+	close(extra);
+	say(fds[0], GET("/v1/status")); /* the others are served on */
+	assert_has(hear(fds[0], "}\n"), "1.2.3");
+	close(fds[1]);
+	say(fds[0], GET("/v1/status")); /* the end of fds[1] is older than this: it has been seen */
+	hear(fds[0], "}\n");
+	fds[1] = dial();
+	say(fds[1], GET("/v1/status"));
+	assert_begins(hear(fds[1], "}\n"), "HTTP/1.1 200 ");
+	for (int i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
+		close(fds[i]);
+}
+
+static void test_idle_client_is_closed(void **state)
+{
+	int fd = dial();
+
+	assert_string_equal(hear(fd, NULL), "");
+	close(fd);
+	fd = dial();
+	say(fd, GET("/v1/status"));
+	assert_begins(hear(fd, NULL), "HTTP/1.1 200 "); /* then the end */
+	close(fd);
+}
+
+static void test_slow_request_times_out(void **state)
+{
+	int fd = dial();
+
+	say(fd, "GET /v1/st");
+	assert_begins(hear(fd, NULL), "HTTP/1.1 408 ");
+	assert_has(reply_text, "\"request_timeout\"");
+	close(fd);
+}
+
+static void test_reload_may_take_longer_than_the_time_out(void **state)
+{
+	struct pollfd poll_fd = {.events = POLLIN};
+	int fd = dial();
+	char byte;
+
+	say(fd, POST_CLOSE("/v1/reload"));
+	assert_int_equal(read(server.reload_read_fd, &byte, 1), 1);
+	poll_fd.fd = fd; /* nothing, no end either, for three times the idle time */
+	assert_int_equal(poll(&poll_fd, 1, 3 * IMPATIENT_MS), 0);
+	assert_int_equal(write(release_fd, "x", 1), 1);
+	assert_has(hear(fd, NULL), "applied");
+	close(fd);
+}
+
+static void test_server_freed_before_reload_ends(void **state)
+{
+	int fd;
+	char byte;
+
+	server_start(0);
+	fd = dial();
+	say(fd, POST_CLOSE("/v1/reload"));
+	assert_int_equal(read(server.reload_read_fd, &byte, 1), 1);
+	server_stop();
+	admin_reply_reloaded(server.waiting, false, 8);
+	close(fd);
+}
+
+/* --- tests: the tables against the documents */
+
+static char *slurp(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	char *text;
+
+	if (!file)
+		fail_msg("%s: %s (run from the top of the source tree)", path, strerror(errno));
+	text = mem_zalloc(1024 * 1024);
+	assert_true(fread(text, 1, 1024 * 1024 - 1, file) > 0);
+	fclose(file);
+	return text;
+}
+
+static void test_documents_list_every_command(void **state)
+{
+	static const char *const api_rows[] = {
+#define VIEW(path, name, help)   "| GET | `" path "` | " help " |",
+#define ACTION(path, name, help) "| POST | `" path "` | " help " |",
+#include "control/api.def"
+	};
+#undef VIEW
+#undef ACTION
+#define DEFAULT_SOCKET "/run/sluice/admin.sock"
+	static const char *const man_rows[] = {
+#define VIEW(name, path, renderer, help)            ".It Cm " #name "\n",
+#define COMMAND(name, function, arguments, help)    ".It Cm " #name,
+#define OPTION(letter, name, argument, words, help) "Fl Fl " name,
+#include "../tools/sluicectl/commands.def"
+	};
+	char *api = slurp("docs/api.md"), *man = slurp("docs/man/sluicectl.1");
+
+	for (size_t i = 0; i < array_len(api_rows); i++)
+		assert_has(api, api_rows[i]);
+	for (size_t i = 0; i < array_len(man_rows); i++)
+		assert_has(man, man_rows[i]);
+	free(api);
+	free(man);
+}
+
+#define SERVED(test)         cmocka_unit_test_setup_teardown(test, start, stop)
+#define SERVED_BRIEFLY(test) cmocka_unit_test_setup_teardown(test, start_impatient, stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		SERVED(test_view),
+		SERVED(test_head),
+		SERVED(test_byte_by_byte),
+		SERVED(test_pipeline_keeps_order),
+		SERVED(test_half_closed_client_is_answered),
+		SERVED(test_client_gone_before_reload_ends),
+		SERVED(test_refused_reload_lists_errors),
+		SERVED(test_errors),
+		SERVED(test_endless_head_is_refused),
+		SERVED(test_full_buffer_is_refused),
+		SERVED(test_bad_utf8_does_not_spoil_a_view),
+		SERVED(test_slow_reader_blocks_nobody),
+		SERVED(test_seventeenth_is_told),
+		SERVED_BRIEFLY(test_idle_client_is_closed),
+		SERVED_BRIEFLY(test_slow_request_times_out),
+		SERVED_BRIEFLY(test_reload_may_take_longer_than_the_time_out),
+		cmocka_unit_test(test_server_freed_before_reload_ends),
+		cmocka_unit_test(test_documents_list_every_command),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

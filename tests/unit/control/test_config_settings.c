@@ -1,0 +1,113 @@
+/* The table of settings itself: rows that contradict themselves, enums that do not fit their words,
+ * and the search for what a mistyped word may have meant. */
+#include "config_case.h"
+#include "control/config_settings.h"
+
+static uint32_t count_words(const char *words)
+{
+	struct slice word;
+	uint32_t count = 0;
+
+	while (config_word_next(&words, &word))
+		count++;
+	return count;
+}
+
+static void rows_are_whole(void **state)
+{
+	for (enum setting_section section = 0; section < SECTION_COUNT; section++) {
+		const struct setting *row;
+		uint32_t rows = 0;
+
+		assert_true(config_sections[section].size > 0);
+		for_each_setting(row, section)
+		{
+			rows++;
+			assert_non_null(row->help);
+			assert_true(strlen(row->help) >= 8);
+			assert_int_equal(row->help[strlen(row->help) - 1], '.');
+			assert_false(row->required && row->def);
+			assert_true(row->offset >= sizeof(struct config_mark));
+			if (row->type == SETTING_ENUM)
+				assert_int_equal(row->size, sizeof(uint32_t));
+			if (row->type == SETTING_ENUM && !row->required)
+				assert_non_null(row->def);
+			if (row->type >= SETTING_INT && row->type <= SETTING_PERCENT) {
+				assert_true(row->max > row->min);
+				assert_non_null(row->def);
+				assert_true(row->size == 8 || row->max <= UINT32_MAX);
+			}
+			if (row->type == SETTING_SECTION)
+				assert_int_equal(row->size, config_sections[row->child].size);
+			assert_ptr_equal(config_setting_find(section, slice_of(row->name)), row);
+		}
+		assert_in_range(rows, 1, SETTING_ROWS_MAX);
+	}
+}
+
+static const struct setting *row_of(enum setting_section section, const char *name)
+{
+	const struct setting *row = config_setting_find(section, slice_of(name));
+
+	assert_non_null(row);
+	return row;
+}
+
+/* The last word stands for the last value of the enum. */
+static void words_fit_their_enums(void **state)
+{
+	static const struct {
+		enum setting_section section;
+		const char *name;
+		uint32_t last;
+	} rows[] = {
+		{SECTION_config_listener, "protocol", CONFIG_TCP},
+		{SECTION_config_target_group, "protocol", CONFIG_TCP},
+		{SECTION_config_health_check, "protocol", CONFIG_CHECK_HTTPS},
+		{SECTION_config_target_group, "algorithm", CONFIG_LEAST_OUTSTANDING},
+		{SECTION_config_listener, "proxy_protocol", CONFIG_PROXY_IN_REQUIRE},
+		{SECTION_config_target_group, "proxy_protocol", CONFIG_PROXY_OUT_V2},
+		{SECTION_config_listener, "x_forwarded_for", CONFIG_XFF_REMOVE},
+		{SECTION_config_listener_tls, "min_version", CONFIG_TLS_1_3},
+		{SECTION_config_xdp, "mode", CONFIG_XDP_OFF},
+		{SECTION_config_log, "level", CONFIG_LOG_DEBUG},
+		{SECTION_config_source_limit, "scope", CONFIG_SCOPE_PREFIX},
+	};
+
+	for (size_t i = 0; i < array_len(rows); i++)
+		assert_int_equal(count_words(row_of(rows[i].section, rows[i].name)->words),
+			rows[i].last + 1);
+}
+
+static const char *nearest_of(const char *wanted, const char *words)
+{
+	static char text[NEAREST_TEXT_BYTES];
+	struct nearest nearest;
+	struct slice word;
+
+	nearest_init(&nearest, slice_of(wanted));
+	while (config_word_next(&words, &word))
+		nearest_offer(&nearest, word);
+	return nearest_text(&nearest, text, sizeof(text));
+}
+
+static void nearest_word_is_found(void **state)
+{
+	assert_string_equal(nearest_of("adress", "name address"), " (did you mean \"address\"?)");
+	assert_string_equal(nearest_of("NAME", "name address"), " (did you mean \"name\"?)");
+	assert_string_equal(nearest_of("nmae", "same name"), " (did you mean \"name\"?)");
+	assert_string_equal(nearest_of("x", "name address"), "");
+	assert_string_equal(nearest_of("handshake", "header keep_alive"), "");
+	assert_string_equal(nearest_of("", "a bc"), "");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rows_are_whole),
+		cmocka_unit_test(words_fit_their_enums),
+		cmocka_unit_test(nearest_word_is_found),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,288 @@
+/* The effective configuration: every default, the way there and back, what needs a restart; and
+ * that a large configuration is read in a moment. */
+#include "config_case.h"
+
+#include <time.h>
+
+/* One object of each kind with nothing optional: what is shown beyond that are the defaults. */
+static const char minimal[] =
+	"certificates: [{name: www, cert: /c.pem, key: /k.pem}]\n"
+	"target_groups:\n"
+	"- {name: web, protocol: https, targets: [{address: 10.0.0.1:80}],\n"
+	"   health_check: {protocol: https}}\n"
+	"listeners:\n"
+	"- {name: web, protocol: https, address: 0.0.0.0:443, certificates: www, target_group: web}\n";
+
+static const char minimal_shown[] = "workers: auto\n"
+				    "admin:\n"
+				    "  socket: /run/sluice/admin.sock\n"
+				    "log:\n"
+				    "  level: info\n"
+				    "xdp:\n"
+				    "  mode: auto\n"
+				    "  pin_dir: /sys/fs/bpf/sluice\n"
+				    "deny: []\n"
+				    "limits:\n"
+				    "  connections: 0\n"
+				    "  source:\n"
+				    "    packets_per_second: 0\n"
+				    "    burst: 0\n"
+				    "    scope: address\n"
+				    "certificates:\n"
+				    "  - name: www\n"
+				    "    cert: /c.pem\n"
+				    "    key: /k.pem\n"
+				    "target_groups:\n"
+				    "  - name: web\n"
+				    "    protocol: https\n"
+				    "    algorithm: round_robin\n"
+				    "    fail_open: true\n"
+				    "    deregistration_delay: 5m\n"
+				    "    proxy_protocol: off\n"
+				    "    tls:\n"
+				    "      verify: true\n"
+				    "    timeouts:\n"
+				    "      connect: 3s\n"
+				    "      response: 1m\n"
+				    "      idle: 1m\n"
+				    "    pool:\n"
+				    "      idle_per_worker: 256\n"
+				    "      idle_timeout: 30s\n"
+				    "    targets:\n"
+				    "      - address: \"10.0.0.1:80\"\n"
+				    "        weight: 1\n"
+				    "    health_check:\n"
+				    "      protocol: https\n"
+				    "      port: target\n"
+				    "      path: /\n"
+				    "      matcher: 200-399\n"
+				    "      interval: 5s\n"
+				    "      timeout: 2s\n"
+				    "      rise: 2\n"
+				    "      fall: 3\n"
+				    "      jitter: 10%\n"
+				    "      tls:\n"
+				    "        verify: false\n"
+				    "listeners:\n"
+				    "  - name: web\n"
+				    "    protocol: https\n"
+				    "    address:\n"
+				    "      - \"0.0.0.0:443\"\n"
+				    "    certificates:\n"
+				    "      - www\n"
+				    "    target_group: web\n"
+				    "    proxy_protocol: off\n"
+				    "    x_forwarded_for: append\n"
+				    "    tls:\n"
+				    "      min_version: 1.2\n"
+				    "      max_version: 1.3\n"
+				    "      session_tickets: true\n"
+				    "    timeouts:\n"
+				    "      handshake: 10s\n"
+				    "      header: 10s\n"
+				    "      request_body: 1m\n"
+				    "      idle: 1m\n"
+				    "      keep_alive: 75s\n"
+				    "    limits:\n"
+				    "      connections: 100000\n"
+				    "      packets_per_second: 0\n"
+				    "      header_bytes: 64k\n"
+				    "      body_bytes: 0\n"
+				    "      requests_per_connection: 0\n";
+
+static void defaults_are_shown(void **state)
+{
+	struct config *config = case_accepted(minimal);
+	char *text = case_shown(config);
+
+	assert_string_equal(text, minimal_shown);
+	free(text);
+	config_free(config);
+}
+
+static void defaults_are_in_the_struct(void **state)
+{
+	struct config *config = case_accepted(minimal);
+	const struct config_listener *l = &config->listeners[0];
+	const struct config_health_check *check = &config->target_groups[0].health_check;
+
+	assert_int_equal(config->workers, 0);
+	assert_int_equal(config->log.level, CONFIG_LOG_INFO);
+	assert_int_equal(config->xdp.mode, CONFIG_XDP_AUTO);
+	assert_int_equal(l->protocol, CONFIG_HTTPS);
+	assert_int_equal(l->timeouts.keep_alive_ms, 75000);
+	assert_int_equal(l->limits.header_bytes, 65536);
+	assert_int_equal(l->tls.max_version, CONFIG_TLS_1_3);
+	assert_true(l->tls.session_tickets);
+	assert_int_equal(check->protocol, CONFIG_CHECK_HTTPS);
+	assert_int_equal(check->port, 0);
+	assert_int_equal(check->jitter_percent, 10);
+	assert_null(check->host);
+	assert_int_equal(config->target_groups[0].deregistration_delay_ms, 300000);
+	assert_int_equal(config->target_groups[0].targets[0].weight, 1);
+	config_free(config);
+}
+
+static void shown_again(const struct config *config)
+{
+	char *first = case_shown(config), *second;
+	struct config *again = case_accepted(first);
+
+	second = case_shown(again);
+	assert_string_equal(second, first);
+	free(first);
+	free(second);
+	config_free(again);
+}
+
+/* Nothing of a complete configuration is lost on the way out and back in. */
+static void everything_survives_the_round_trip(void **state)
+{
+	static const char *const kept[] = {"workers: 7",
+		"socket: \"/run/my \\\"admin\\\" \xc3\xa4\\U00000085\"", "level: debug",
+		"mode: off", "- \"wlan0@x\"", "pin_dir: /p", "- 10.0.0.0/8", "\"2001:db8::/32\"",
+		"packets_per_second: 9", "scope: prefix", "key_password_file: /pw",
+		"algorithm: least_outstanding", "fail_open: false", "deregistration_delay: 0ms",
+		"proxy_protocol: v1", "ca: /ca.pem", "server_name: srv", "connect: 10ms",
+		"idle_per_worker: 0", "name: t1", "weight: 0", "port: 8080", "path: \"/x?a=b\"",
+		"host: h", "matcher: 200,204-206", "jitter: 0%", "server_name: chk",
+		"proxy_protocol: require", "x_forwarded_for: remove", "min_version: 1.3",
+		"session_tickets: false", "header_bytes: 1025", "body_bytes: 5g", "- imap",
+		"name: \"null\""};
+	struct config *config = case_accepted(
+		"workers: 7\n"
+		"admin: {socket: \"/run/my \\\"admin\\\" \xc3\xa4\\x85\"}\n"
+		"log: {level: debug}\n"
+		"xdp: {mode: off, interfaces: [wlan0@x], pin_dir: /p}\n"
+		"deny: [10.0.0.0/8, \"2001:db8::/32\"]\n"
+		"limits: {connections: 5, source: {packets_per_second: 9, burst: 3, scope: prefix}}\n"
+		"certificates: [{name: c, cert: /c, key: /k, key_password_file: /pw}]\n"
+		"target_groups:\n"
+		"- {name: web, protocol: https, algorithm: least_outstanding, fail_open: no,\n"
+		"   deregistration_delay: 0s, proxy_protocol: v1, tls: {ca: /ca.pem, server_name: srv},\n"
+		"   timeouts: {connect: 10ms}, pool: {idle_per_worker: 0},\n"
+		"   targets: [{name: t1, address: 10.0.0.1:1, weight: 0}],\n"
+		"   health_check: {protocol: https, port: 8080, path: \"/x?a=b\", host: h,\n"
+		"                  matcher: \"200,204-206\", jitter: 0%, tls: {verify: true,\n"
+		"                  server_name: chk}}}\n"
+		"- {name: \"null\", protocol: tcp}\n"
+		"listeners:\n"
+		"- {name: l, protocol: https, address: \"[::1]:1\", certificates: c, target_group: web,\n"
+		"   proxy_protocol: require, x_forwarded_for: remove, tls: {min_version: 1.3,\n"
+		"   session_tickets: off}, limits: {header_bytes: 1025, body_bytes: 5g}}\n"
+		"- {name: m, protocol: tls, address: \"[::1]:2\", certificates: c, target_group: \"null\",\n"
+		"   tls: {alpn: [imap]}}\n");
+	char *text = case_shown(config);
+
+	for (size_t i = 0; i < array_len(kept); i++) {
+		if (!strstr(text, kept[i]))
+			fail_msg("not shown: %s in\n%s", kept[i], text);
+	}
+	free(text);
+	shown_again(config);
+	config_free(config);
+}
+
+static void example_is_valid(void **state)
+{
+	struct config *config = NULL;
+	struct config_errors errors;
+	char *text;
+
+	config_errors_init(&errors);
+	(void)!config_load_file("docs/example.yaml", &config, &errors);
+	text = case_errors_text(&errors);
+	assert_string_equal(text, "");
+	assert_int_equal(config->listeners_count, 4);
+	shown_again(config);
+	free(text);
+	config_errors_fini(&errors);
+	config_free(config);
+}
+
+static void case_restart(const char *old_yaml, const char *new_yaml, const char *expected)
+{
+	struct config *old = case_accepted(old_yaml), *new = case_accepted(new_yaml);
+	struct config_errors errors;
+	char *text;
+
+	config_errors_init(&errors);
+	errors.file = strdup("s.yaml");
+	assert_int_equal(config_is_restart_needed(old, new, &errors), expected[0] != '\0');
+	assert_int_equal(config_is_restart_needed(old, new, NULL), expected[0] != '\0');
+	text = case_errors_text(&errors);
+	assert_string_equal(text, expected);
+	free(text);
+	config_errors_fini(&errors);
+	config_free(old);
+	config_free(new);
+}
+
+static void restart_is_named(void **state)
+{
+	case_restart("workers: 1\nxdp: {interfaces: [eth0]}\n",
+		"workers: 2\nlog: {level: warn}\nxdp: {interfaces: [eth0, eth1]}\n",
+		"s.yaml:1:10: workers: a reload cannot change this: restart sluiced\n"
+		"s.yaml:3:19: xdp.interfaces: a reload cannot change this: restart sluiced\n");
+	case_restart("admin: {socket: /a}\n", "log: {level: info}\n",
+		"s.yaml: admin.socket: a reload cannot change this: restart sluiced\n");
+	case_restart("log: {level: warn}\n", minimal, "");
+	case_restart("workers: auto\n", "log: {level: info}\n", "");
+}
+
+static char *large_yaml(void)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	assert_non_null(out);
+	fputs("target_groups:\n", out);
+	for (int i = 0; i < 1000; i++) {
+		fprintf(out, "- name: g%d\n  protocol: tcp\n  targets:\n", i);
+		for (int j = 0; j < 10; j++)
+			fprintf(out, "  - {address: 10.%d.%d.%d:80, weight: 2}\n", i / 256, i % 256,
+				j);
+	}
+	fputs("listeners:\n", out);
+	for (int i = 0; i < 1000; i++)
+		fprintf(out,
+			"- {name: l%d, protocol: tcp, address: \"0.0.0.0:%d\", target_group: g%d}\n",
+			i, i + 1000, i);
+	fclose(out);
+	return text;
+}
+
+static void large_configuration_is_quick(void **state)
+{
+	char *text = large_yaml();
+	struct timespec begin, end;
+	struct config *config;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begin);
+	config = case_accepted(text);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+	assert_int_equal(config->listeners_count, 1000);
+	assert_int_equal(config->target_groups[999].targets_count, 10);
+	assert_string_equal(config->listeners[500].target_group->name, "g500");
+	double seconds =
+		(double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+	print_message("1,000 listeners, 10,000 targets: %.3f s of CPU\n", seconds);
+	assert_true(seconds < 1.0);
+	free(text);
+	config_free(config);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults_are_shown),
+		cmocka_unit_test(defaults_are_in_the_struct),
+		cmocka_unit_test(everything_survives_the_round_trip),
+		cmocka_unit_test(example_is_valid),
+		cmocka_unit_test(restart_is_named),
+		cmocka_unit_test(large_configuration_is_quick),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,278 @@
+/* Byte tunnels over real sockets, by splice and by copy: bytes, half-close, resets, time-outs. */
+#include "rig.h"
+
+static struct rig rig;
+static bool copies; /* the streams say that they are not plain, as TLS does */
+
+static int setup_splice(void **state)
+{
+	rig_init(&rig, 2);
+	rig.listener_spec.protocol = LISTEN_TCP;
+	rig.group_spec.forwarding = FORWARD_TUNNEL;
+	rig.group_spec.n_members = 1;
+	copies = false;
+	return 0;
+}
+
+static int setup_copy(void **state)
+{
+	setup_splice(state);
+	copies = true;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	assert_int_equal(rig.worker.pipes.used, rig.worker.n_idle_pipes);
+	rig_fini(&rig);
+	return 0;
+}
+
+/* Both ends of a tunnel that is up. */
+static void tunnel_open(struct peer *client, struct peer *target)
+{
+	static struct stream_ops not_plain;
+
+	rig_serve(&rig);
+	*client = rig_client(&rig);
+	if (copies) {
+		not_plain = *rig_conn(&rig)->front->ops;
+		not_plain.is_plain = false;
+		rig_conn(&rig)->front->ops = &not_plain;
+	}
+	*target = rig_accept(&rig, 0);
+	WAIT(&rig, rig_conn(&rig)->tunnel->is_up);
+	assert_int_equal(rig_conn(&rig)->tunnel->splices, !copies);
+}
+
+static void end(struct peer *client, struct peer *target)
+{
+	peer_fini(client);
+	peer_fini(target);
+}
+
+static void test_both_ways(void **state)
+{
+	struct peer client, target;
+
+	tunnel_open(&client, &target);
+	peer_send(&target, "220 ready\n"); /* the server speaks first */
+	WAIT(&rig, peer_has(&client, "220 ready\n"));
+	peer_send(&client, "hello");
+	WAIT(&rig, peer_has(&target, "hello"));
+	peer_send(&client, "again");
+	peer_send(&target, "and back");
+	WAIT(&rig, peer_has(&target, "helloagain"));
+	WAIT(&rig, peer_has(&client, "and back"));
+	/* an idle tunnel owns no memory */
+	WAIT(&rig, rig.worker.io.bufs.large.used == 0);
+	assert_null(rig_conn(&rig)->tunnel->to_client.pipe);
+	assert_int_equal(rig_conn(&rig)->front->bytes_in, 10);
+	assert_int_equal(rig_conn(&rig)->front->bytes_out, 18);
+	end(&client, &target);
+}
+
+static void test_client_ends_first(void **state)
+{
+	struct peer client, target;
+
+	tunnel_open(&client, &target);
+	peer_send(&client, "request");
+	shutdown(client.fd, SHUT_WR);
+	WAIT(&rig, peer_over(&target));
+	assert_string_equal(target.data, "request");
+	peer_send(&target, "answer"); /* the other direction lives on */
+	WAIT(&rig, peer_has(&client, "answer"));
+	assert_false(peer_over(&client));
+	peer_close(&target);
+	WAIT(&rig, peer_over(&client));
+	assert_false(client.reset || target.reset);
+	assert_int_equal(rig_reason(&rig, CLOSE_done), 1);
+	end(&client, &target);
+}
+
+static void test_target_ends_first(void **state)
+{
+	struct peer client, target;
+
+	tunnel_open(&client, &target);
+	peer_send(&target, "bye");
+	shutdown(target.fd, SHUT_WR);
+	WAIT(&rig, peer_over(&client));
+	assert_string_equal(client.data, "bye");
+	peer_send(&client, "late");
+	WAIT(&rig, peer_has(&target, "late"));
+	assert_false(peer_over(&target));
+	peer_close(&client);
+	WAIT(&rig, peer_over(&target));
+	assert_false(client.reset || target.reset);
+	assert_int_equal(rig_reason(&rig, CLOSE_done), 1);
+	end(&client, &target);
+}
+
+static void test_client_resets(void **state)
+{
+	struct peer client, target;
+
+	tunnel_open(&client, &target);
+	peer_abort(&client);
+	WAIT(&rig, peer_over(&target));
+	assert_true(target.reset);
+	assert_int_equal(rig_reason(&rig, CLOSE_client_reset), 1);
+	end(&client, &target);
+}
+
+static void test_target_resets(void **state)
+{
+	struct peer client, target;
+
+	tunnel_open(&client, &target);
+	peer_abort(&target);
+	WAIT(&rig, peer_over(&client));
+	assert_true(client.reset);
+	assert_int_equal(rig_reason(&rig, CLOSE_target_closed), 1);
+	end(&client, &target);
+}
+
+/* The target says something and goes while the client still sends: it is heard. */
+static void test_last_words_of_the_target(void **state)
+{
+	struct peer client, target;
+
+	tunnel_open(&client, &target);
+	peer_send(&client, "more than it reads"); /* unread at close: a RST follows the FIN */
+	WAIT(&rig, poll(&(struct pollfd){.fd = target.fd, .events = POLLIN}, 1, 0) == 1);
+	peer_send(&target, "too much");
+	peer_close(&target);
+	peer_send(&client, "and still more");
+	WAIT(&rig, peer_over(&client));
+	assert_string_equal(client.data, "too much");
+	end(&client, &target);
+}
+
+/* Megabytes both ways at once, with a reader that stops for a while. */
+static void test_bulk(void **state)
+{
+	enum { LEN = 3 << 20 };
+	struct peer client, target;
+	char *bytes = malloc(LEN);
+	size_t up = 0, down = 0, i;
+	ssize_t n;
+
+	for (i = 0; i < LEN; i++)
+		bytes[i] = (char)('a' + i % 25);
+	tunnel_open(&client, &target);
+	for (i = 0; up < LEN || down < LEN; i++) {
+		n = send(client.fd, bytes + up, LEN - up, MSG_DONTWAIT | MSG_NOSIGNAL);
+		up += n > 0 ? (size_t)n : 0;
+		n = send(target.fd, bytes + down, LEN - down, MSG_DONTWAIT | MSG_NOSIGNAL);
+		down += n > 0 ? (size_t)n : 0;
+		if (i > 30) {
+			peer_read(&target);
+			peer_read(&client);
+		}
+		assert_true(i < 100000);
+		rig_step(&rig);
+		assert_true(rig.worker.io.bufs.large.used <= 2);
+	}
+	shutdown(client.fd, SHUT_WR);
+	shutdown(target.fd, SHUT_WR);
+	WAIT(&rig, peer_over(&client) && peer_over(&target));
+	assert_int_equal(client.len, LEN);
+	assert_int_equal(target.len, LEN);
+	assert_memory_equal(client.data, bytes, LEN);
+	assert_memory_equal(target.data, bytes, LEN);
+	assert_int_equal(rig_reason(&rig, CLOSE_done), 1);
+	free(bytes);
+	end(&client, &target);
+}
+
+static void test_idle_timeout(void **state)
+{
+	struct peer client, target;
+
+	rig.listener_spec.idle_ms = 30;
+	tunnel_open(&client, &target);
+	WAIT(&rig, peer_over(&client) && peer_over(&target));
+	assert_int_equal(rig_reason(&rig, CLOSE_idle_timeout), 1);
+	end(&client, &target);
+}
+
+static void test_refused_goes_to_the_next(void **state)
+{
+	struct peer client, target;
+
+	close(rig.target_fds[0]);
+	rig.target_fds[0] = -1;
+	rig.group_spec.n_members = 2;
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "hi");
+	target = rig_accept(&rig, 1);
+	WAIT(&rig, peer_has(&target, "hi"));
+	end(&client, &target);
+}
+
+static void test_all_refuse(void **state)
+{
+	struct peer client;
+
+	close(rig.target_fds[0]);
+	rig.target_fds[0] = -1;
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	WAIT(&rig, peer_over(&client));
+	assert_int_equal(rig_reason(&rig, CLOSE_target_refused), 1);
+	peer_fini(&client);
+}
+
+static void test_client_goes_before_it_is_up(void **state)
+{
+	struct peer client;
+
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_abort(&client);
+	WAIT(&rig, list_is_empty(&rig.worker.open));
+	peer_fini(&client);
+}
+
+static void test_deregistered(void **state)
+{
+	struct peer client, target;
+
+	tunnel_open(&client, &target);
+	atomic_store(&rig.targets[0]->removed, true);
+	upstream_sweep(&rig.worker);
+	peer_send(&client, "still");
+	WAIT(&rig, peer_has(&target, "still"));
+	atomic_store(&rig.targets[0]->expired, true);
+	upstream_sweep(&rig.worker);
+	WAIT(&rig, peer_over(&client) && peer_over(&target));
+	assert_true(client.reset && target.reset);
+	assert_int_equal(rig_reason(&rig, CLOSE_deregistered), 1);
+	end(&client, &target);
+}
+
+int main(void)
+{
+#define CASE(name)                                                                                 \
+	cmocka_unit_test_setup_teardown(name, setup_splice, teardown),                             \
+		{#name " by copy", name, setup_copy, teardown, NULL}
+	const struct CMUnitTest tests[] = {
+		CASE(test_both_ways),
+		CASE(test_client_ends_first),
+		CASE(test_target_ends_first),
+		CASE(test_client_resets),
+		CASE(test_target_resets),
+		CASE(test_last_words_of_the_target),
+		CASE(test_bulk),
+		CASE(test_idle_timeout),
+		CASE(test_refused_goes_to_the_next),
+		CASE(test_all_refuse),
+		CASE(test_client_goes_before_it_is_up),
+		CASE(test_deregistered),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

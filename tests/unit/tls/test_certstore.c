@@ -1,0 +1,265 @@
+/* Which certificate a ClientHello gets: every step of the order, wildcards, odd names. */
+#include "pki.h"
+
+#include "core/attr.h"
+#include "tls/certstore.h"
+#include <errno.h>
+
+enum { MAX_CERTS = 16 };
+
+static struct pki pki;
+static struct cert *certs[MAX_CERTS];
+static size_t n_certs;
+static struct certstore *store;
+
+/* Everything a current client offers. */
+static const uint8_t all_schemes[] = {0x04, 0x03, 0x05, 0x03, 0x06, 0x03, 0x08, 0x07, 0x08, 0x04,
+	0x08, 0x05, 0x08, 0x06, 0x04, 0x01, 0x05, 0x01, 0x06, 0x01};
+static const uint8_t rsa_schemes[] = {0x08, 0x04, 0x04, 0x01, 0x04, 0x03};
+static const uint8_t all_ciphers[] = {0x13, 0x01, 0xc0, 0x2b, 0xc0, 0x2f};
+static const uint8_t rsa_ciphers[] = {0xc0, 0x2f};
+static const uint8_t p256_groups[] = {0x00, 0x17};
+
+static struct cert_offer modern(void)
+{
+	return (struct cert_offer){.schemes = all_schemes,
+		.n_schemes = sizeof(all_schemes) / 2,
+		.ciphers = all_ciphers,
+		.n_ciphers = sizeof(all_ciphers) / 2,
+		.is_tls13 = true,
+		.now_unix_s = time(NULL)};
+}
+
+static int setup(void **state)
+{
+	pki_init(&pki);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	pki_fini(&pki);
+	return 0;
+}
+
+/* A certificate named like its file is added behind the others. */
+static void add(const struct pki_request *request)
+{
+	struct cert_spec spec = {.name = request->file};
+	struct err err = {""};
+	char file[64];
+
+	pki_issue(&pki, request);
+	snprintf(file, sizeof(file), "%s.crt", request->file);
+	spec.cert_path = pki_path(&pki, file);
+	snprintf(file, sizeof(file), "%s.key", request->file);
+	spec.key_path = pki_path(&pki, file);
+	assert_true(n_certs < MAX_CERTS);
+	assert_int_equal(cert_load(&spec, &certs[n_certs++], &err), 0);
+}
+
+static void build(void)
+{
+	struct err err = {""};
+
+	assert_int_equal(certstore_new(certs, n_certs, &store, &err), 0);
+}
+
+static int drop(void **state)
+{
+	certstore_free(store);
+	store = NULL;
+	while (n_certs)
+		cert_put(certs[--n_certs]);
+	return 0;
+}
+
+static const char *lookup_offer(const char *name, struct cert_offer offer)
+{
+	return cert_facts(certstore_lookup(store, slice_of(name), &offer))->name;
+}
+
+static const char *lookup(const char *name)
+{
+	return lookup_offer(name, modern());
+}
+
+static void test_names(void **state)
+{
+	char longest[256];
+
+	add(&(struct pki_request){.file = "default", .sans = "DNS:default.test"});
+	add(&(struct pki_request){.file = "www", .sans = "DNS:www.example.com"});
+	add(&(struct pki_request){.file = "wild", .sans = "DNS:*.example.com"});
+	add(&(struct pki_request){.file = "bare", .sans = "DNS:example.com"});
+	add(&(struct pki_request){.file = "idna", .sans = "DNS:xn--bcher-kva.example"});
+	build();
+	assert_string_equal(lookup("www.example.com"), "www");
+	assert_string_equal(lookup("WWW.Example.COM"), "www");
+	assert_string_equal(lookup("www.example.com."), "www");
+	assert_string_equal(lookup("api.example.com"), "wild");
+	assert_string_equal(lookup("a.api.example.com"), "default"); /* one level only */
+	assert_string_equal(lookup("example.com"), "bare");
+	assert_string_equal(lookup(".example.com"), "default"); /* an empty label is no label */
+	assert_string_equal(lookup("*.example.com"), "wild");
+	assert_string_equal(lookup("xn--bcher-kva.example"), "idna");
+	assert_string_equal(lookup("unknown.test"), "default");
+	assert_string_equal(lookup(""), "default");
+	assert_string_equal(lookup("."), "default");
+	assert_string_equal(lookup("www.example.com\x01"), "default");
+	memset(longest, 'a', 255);
+	longest[255] = '\0';
+	assert_string_equal(lookup(longest), "default");
+}
+
+static void test_exact_before_wildcard(void **state)
+{
+	/* Though the wildcard's key is preferred and it lives longer. */
+	add(&(struct pki_request){.file = "wild", .sans = "DNS:*.a.test", .to_s = 900 * PKI_DAY_S});
+	add(&(struct pki_request){.file = "exact", .sans = "DNS:x.a.test", .key = "RSA-2048"});
+	build();
+	assert_string_equal(lookup("x.a.test"), "exact");
+	assert_string_equal(lookup("y.a.test"), "wild");
+}
+
+static void test_what_the_client_verifies(void **state)
+{
+	struct cert_offer offer = modern();
+
+	add(&(struct pki_request){.file = "ec", .sans = "DNS:a.test"});
+	add(&(struct pki_request){.file = "rsa", .sans = "DNS:a.test", .key = "RSA-2048"});
+	add(&(struct pki_request){.file = "ed", .sans = "DNS:a.test", .key = "ED25519"});
+	build();
+	assert_string_equal(lookup("a.test"), "ec");
+	/* TLS 1.3: ECDSA P-256 is offered for the CA's signature only here. */
+	offer.schemes = (const uint8_t[]){0x08, 0x04};
+	offer.n_schemes = 1;
+	assert_string_equal(lookup_offer("a.test", offer), "rsa");
+	offer.schemes = (const uint8_t[]){0x08, 0x07};
+	assert_string_equal(lookup_offer("a.test", offer), "ed");
+	/* TLS 1.2: the suites decide, then the curves. */
+	offer = modern();
+	offer.is_tls13 = false;
+	offer.ciphers = rsa_ciphers;
+	offer.n_ciphers = 1;
+	assert_string_equal(lookup_offer("a.test", offer), "rsa");
+	offer = modern();
+	offer.is_tls13 = false;
+	assert_string_equal(lookup_offer("a.test", offer), "ec");
+	offer.groups = (const uint8_t[]){0x00, 0x1d};
+	offer.n_groups = 1;
+	assert_string_equal(lookup_offer("a.test", offer), "ed");
+	offer.groups = p256_groups;
+	assert_string_equal(lookup_offer("a.test", offer), "ec");
+}
+
+static void test_wildcard_that_works_before_exact_that_fails(void **state)
+{
+	struct cert_offer offer = modern();
+
+	add(&(struct pki_request){.file = "exact", .sans = "DNS:x.a.test", .key = "P-384"});
+	add(&(struct pki_request){.file = "wild", .sans = "DNS:*.a.test", .key = "RSA-2048"});
+	build();
+	offer.schemes = rsa_schemes;
+	offer.n_schemes = sizeof(rsa_schemes) / 2;
+	assert_string_equal(lookup_offer("x.a.test", offer), "wild");
+}
+
+static void test_signature_of_the_ca(void **state)
+{
+	struct cert_offer offer = modern();
+
+	add(&(struct pki_request){.file = "sha512", .sans = "DNS:a.test", .hash = "SHA512"});
+	add(&(struct pki_request){.file = "sha256", .sans = "DNS:a.test", .hash = "SHA256"});
+	build();
+	assert_string_equal(lookup("a.test"), "sha512");
+	offer.cert_schemes = (const uint8_t[]){0x04, 0x03};
+	offer.n_cert_schemes = 1;
+	assert_string_equal(lookup_offer("a.test", offer), "sha256");
+}
+
+static void test_not_expired_before_kind(void **state)
+{
+	add(&(struct pki_request){
+		.file = "ec", .sans = "DNS:a.test", .from_s = -9 * PKI_DAY_S, .to_s = -PKI_DAY_S});
+	add(&(struct pki_request){.file = "rsa", .sans = "DNS:a.test", .key = "RSA-2048"});
+	build();
+	assert_string_equal(lookup("a.test"), "rsa");
+}
+
+static void test_expired_before_unverifiable(void **state)
+{
+	struct cert_offer offer = modern();
+
+	add(&(struct pki_request){
+		.file = "ec", .sans = "DNS:a.test", .from_s = -9 * PKI_DAY_S, .to_s = -PKI_DAY_S});
+	add(&(struct pki_request){.file = "ed", .sans = "DNS:a.test", .key = "ED25519"});
+	build();
+	offer.schemes = (const uint8_t[]){0x04, 0x03};
+	offer.n_schemes = 1;
+	assert_string_equal(lookup_offer("a.test", offer), "ec");
+}
+
+static void test_kind_hash_size_validity(void **state)
+{
+	add(&(struct pki_request){.file = "rsa-short",
+		.sans = "DNS:r.test",
+		.key = "RSA-2048",
+		.to_s = 10 * PKI_DAY_S});
+	add(&(struct pki_request){.file = "rsa-long",
+		.sans = "DNS:r.test",
+		.key = "RSA-2048",
+		.to_s = 20 * PKI_DAY_S});
+	add(&(struct pki_request){.file = "ec-256", .sans = "DNS:e.test"});
+	add(&(struct pki_request){.file = "ec-384", .sans = "DNS:e.test", .key = "P-384"});
+	add(&(struct pki_request){.file = "big", .sans = "DNS:h.test", .key = "P-384"});
+	add(&(struct pki_request){.file = "hash", .sans = "DNS:h.test", .hash = "SHA384"});
+	add(&(struct pki_request){.file = "ed", .sans = "DNS:k.test", .key = "ED25519"});
+	add(&(struct pki_request){.file = "ec", .sans = "DNS:k.test"});
+	build();
+	assert_string_equal(lookup("r.test"), "rsa-long"); /* longer validity */
+	assert_string_equal(lookup("e.test"), "ec-384");   /* larger key */
+	assert_string_equal(lookup("h.test"), "hash");     /* hash before size */
+	assert_string_equal(lookup("k.test"), "ec");       /* ECDSA first */
+}
+
+static void test_default_is_dual(void **state)
+{
+	struct cert_offer offer = modern();
+
+	add(&(struct pki_request){
+		.file = "rsa", .sans = "DNS:a.test,DNS:b.test", .key = "RSA-2048"});
+	add(&(struct pki_request){.file = "other", .sans = "DNS:a.test"});
+	add(&(struct pki_request){.file = "ec", .sans = "DNS:b.test,DNS:a.test"});
+	build();
+	assert_string_equal(lookup("unknown.test"), "ec");
+	offer.schemes = (const uint8_t[]){0x08, 0x04};
+	offer.n_schemes = 1;
+	assert_string_equal(lookup_offer("unknown.test", offer), "rsa");
+}
+
+static void test_no_certificate(void **state)
+{
+	struct err err = {""};
+
+	assert_int_equal(certstore_new(certs, 0, &store, &err), -EINVAL);
+	assert_string_equal(err.text, "no certificate: a listener with TLS needs one");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_names, drop),
+		cmocka_unit_test_teardown(test_exact_before_wildcard, drop),
+		cmocka_unit_test_teardown(test_what_the_client_verifies, drop),
+		cmocka_unit_test_teardown(test_wildcard_that_works_before_exact_that_fails, drop),
+		cmocka_unit_test_teardown(test_signature_of_the_ca, drop),
+		cmocka_unit_test_teardown(test_not_expired_before_kind, drop),
+		cmocka_unit_test_teardown(test_expired_before_unverifiable, drop),
+		cmocka_unit_test_teardown(test_kind_hash_size_validity, drop),
+		cmocka_unit_test_teardown(test_default_is_dual, drop),
+		cmocka_unit_test_teardown(test_no_certificate, drop),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
