@@ -59,7 +59,7 @@ static __always_inline bool bucket_charge_shared(
 }
 
 static __always_inline __u64 bucket_source_hash(const struct packet *packet,
-	const struct sluice_listener *listener, const struct sluice_settings *settings)
+	const struct sluice_guard *listener, const struct sluice_settings *settings)
 {
 	__u64 source = packet->v6 ? (__u64)packet->saddr_be[0] << 32 | packet->saddr_be[1]
 				  : packet->saddr_be[3];
@@ -68,7 +68,7 @@ static __always_inline __u64 bucket_source_hash(const struct packet *packet,
 }
 
 static __always_inline bool bucket_charge_source(const struct packet *packet,
-	const struct sluice_listener *listener, const struct sluice_settings *settings)
+	const struct sluice_guard *listener, const struct sluice_settings *settings)
 {
 	__u64 hash = bucket_source_hash(packet, listener, settings), now = bucket_now();
 	__u32 row_a = hash & settings->source_mask, row_b = hash >> 32 & settings->source_mask;
@@ -90,7 +90,7 @@ static __always_inline bool bucket_charge_source(const struct packet *packet,
 	return grant_a || grant_b;
 }
 
-static __always_inline bool bucket_source_counts(const struct sluice_listener *listener, bool syn)
+static __always_inline bool bucket_source_counts(const struct sluice_guard *listener, bool syn)
 {
 	__u32 flag = syn ? LISTENER_SOURCE_CHARGES_SYN : LISTENER_SOURCE_CHARGES_OTHER;
 
@@ -100,7 +100,7 @@ static __always_inline bool bucket_source_counts(const struct sluice_listener *l
 /* XDP_PASS when no limit is exceeded. The source first: one loud source must not spend the
  * budget of the whole listener. */
 static __always_inline int bucket_check(const struct packet *packet,
-	const struct sluice_listener *listener, const struct sluice_settings *settings, bool syn)
+	const struct sluice_guard *listener, const struct sluice_settings *settings, bool syn)
 {
 	__u32 row = listener->id;
 	struct sluice_listener_bucket *own = bpf_map_lookup_elem(&listener_buckets, &row);

@@ -15,13 +15,13 @@ static __always_inline bool deny_v4_has(__u32 slot, __u32 address)
 	void *rows_map;
 
 	bits = bits_map ? bpf_map_lookup_elem(bits_map, &zero) : NULL;
-	if (!bits || !(bits->by_slash24[slash24 >> 6] >> (slash24 & 63) & 1))
+	if (!bits || !(bits->some[slash24 >> 6] >> (slash24 & 63) & 1))
 		return false;
+	if (!(bits->rows[slash24 >> 6] >> (slash24 & 63) & 1))
+		return true;
 	rows_map = bpf_map_lookup_elem(&deny_v4_rows, &slot);
 	row = rows_map ? bpf_map_lookup_elem(rows_map, &slash24) : NULL;
-	if (!row)
-		return true;
-	return row->by_last_octet[address >> 6 & 3] >> (address & 63) & 1;
+	return row && (row->by_last_octet[address >> 6 & 3] >> (address & 63) & 1);
 }
 
 static __always_inline __u64 deny_host64(const __u32 *words_be)

@@ -13,6 +13,13 @@ struct {
 } listener_ports SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SLUICE_GUARD_SLOTS);
+	__type(key, __u32);
+	__type(value, struct sluice_guard_table);
+} listener_table SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, SLUICE_MAX_LISTENERS);
 	__type(key, __u32);

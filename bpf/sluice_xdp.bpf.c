@@ -42,7 +42,7 @@ static __always_inline void note_oddities(const struct packet *packet)
 
 /* A packet to a listener that belongs to no connection the kernel knows. */
 static __always_inline int judge_stranger(struct xdp_md *ctx, const struct packet *packet,
-	const struct sluice_listener *listener, const struct sluice_settings *config)
+	const struct sluice_guard *listener, const struct sluice_settings *config)
 {
 	bool syn = tcp_is_syn(packet->tcp);
 	int verdict;
@@ -67,7 +67,7 @@ static __always_inline int judge_stranger(struct xdp_md *ctx, const struct packe
 static __always_inline int judge(struct xdp_md *ctx, const struct packet *packet, __u8 port_flags)
 {
 	struct sluice_settings *config = settings_get();
-	struct sluice_listener *listener;
+	struct sluice_guard *listener;
 	enum tcp_fault fault;
 	bool denied;
 
@@ -77,7 +77,7 @@ static __always_inline int judge(struct xdp_md *ctx, const struct packet *packet
 	fault = tcp_fault(ctx, packet);
 	if (!denied && fault == TCP_SOUND && socket_has_connection(ctx, packet))
 		return XDP_PASS;
-	listener = listener_find(packet, port_flags);
+	listener = listener_find(packet, config, port_flags);
 	if (!listener)
 		return XDP_PASS;
 	if (denied) {

@@ -3,24 +3,27 @@
 ONLY    ?=
 K       ?=
 ROWS    ?=
+NAME    ?=
 SECONDS ?= 60
 
+# The recipes below begin with + where a person watches the output: make would hold it back until
+# the end (--output-sync), and the commands of `make run` would never be seen.
 units: $(UNIT_BIN) $(BPF_TEST_BIN)
 
 test: all units
-	$(Q)BUILD_DIR=$(BUILD) python3 tests/run $(if $(ONLY),--only $(ONLY)) $(if $(K),-k '$(K)')
+	+$(Q)BUILD_DIR=$(BUILD) python3 tests/run $(if $(ONLY),--only $(ONLY)) $(if $(K),-k '$(K)')
 
 soak: all units
-	$(Q)BUILD_DIR=$(BUILD) python3 tests/run --soak $(if $(ONLY),--only $(ONLY)) $(if $(K),-k '$(K)')
+	+$(Q)BUILD_DIR=$(BUILD) python3 tests/run --soak $(if $(ONLY),--only $(ONLY)) $(if $(K),-k '$(K)')
 
 run: all
-	$(Q)BUILD_DIR=$(BUILD) exec tools/run $(if $(CONFIG),--config $(CONFIG))
+	+$(Q)BUILD_DIR=$(BUILD) exec tools/run $(if $(CONFIG),--config $(CONFIG)) $(if $(NAME),--name $(NAME))
 
 bench: all $(BENCH_BIN)
-	$(Q)python3 tools/bench/bench.py $(ROWS)
+	+$(Q)python3 tools/bench/bench.py $(ROWS)
 
 fuzz: $(FUZZ_BIN)
-	$(Q)tests/fuzz/run $(SECONDS)
+	+$(Q)tests/fuzz/run $(SECONDS)
 
 lint:
 	$(Q)python3 tools/lint/lint.py

@@ -2,8 +2,9 @@
  * Deny lists. Each list is built aside and swapped whole: the maps-of-maps `deny_v4`,
  * `deny_v4_rows` and `deny_v6` and the array `deny_index` have two slots each, and
  * settings.deny_state says which one is in force.
- * IPv4: one bit per /24 (2 MiB). A set bit without a row in deny_v4_rows denies the whole /24;
- * with a row, the row's bit of the last octet decides.
+ * IPv4: one bit per /24 (2 MiB) is all that is read for a source that is not denied. Where it is
+ * set, a second bit says whether the whole /24 is denied or a row of deny_v4_rows, with a bit for
+ * each last octet, decides.
  * IPv6: a hash of (prefix, length), searched by halving the sorted list of lengths in use
  * (Waldvogel et al., SIGCOMM 1997); no prefix of a list covers another one.
  */
@@ -24,9 +25,10 @@ enum deny_state {
 };
 
 struct sluice_deny_v4_bits {
-	__u64 by_slash24[(1u << 24) / 64];
+	__u64 some[(1u << 24) / 64]; /* something of this /24 is denied */
+	__u64 rows[(1u << 24) / 64]; /* only part of it: which part is in deny_v4_rows */
 };
-SLUICE_SIZE(struct sluice_deny_v4_bits, 2097152);
+SLUICE_SIZE(struct sluice_deny_v4_bits, 4194304);
 
 /* Key of deny_v4_rows: address >> 8 in host order. */
 struct sluice_deny_v4_row {

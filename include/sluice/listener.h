@@ -1,4 +1,8 @@
-/* The `listeners` map: what is served, and under which limits. Written by the control thread. */
+/*
+ * What is served, and under which limits. Written by the control thread, three times over:
+ * `listeners` for people and for the choice of the worker, `listener_ports` and `listener_table`
+ * for the XDP program, which reads them with plain loads.
+ */
 #ifndef SLUICE_LISTENER_H
 #define SLUICE_LISTENER_H
 
@@ -12,9 +16,9 @@ struct sluice_listener_key {
 	__u32 addr_be[4];
 	__u16 port_be;
 	__u8 protocol; /* IPPROTO_TCP, IPPROTO_UDP */
-	__u8 pad;
+	__u8 pad[5]; /* hashed and compared in words of eight bytes */
 };
-SLUICE_SIZE(struct sluice_listener_key, 20);
+SLUICE_SIZE(struct sluice_listener_key, 24);
 
 enum listener_state {
 	LISTENER_ACTIVE,
@@ -24,6 +28,7 @@ enum listener_state {
 enum listener_flags {
 	LISTENER_SOURCE_CHARGES_SYN = 1, /* SYNs spend a token of their source */
 	LISTENER_SOURCE_CHARGES_OTHER = 2, /* so do other packets that belong to no connection */
+	LISTENER_LAST_OF_CELL = 4, /* sluice_guard: the next one belongs to another cell */
 };
 
 struct sluice_listener {
@@ -54,5 +59,43 @@ struct sluice_listener_ports {
 	__u8 flags[65536];
 };
 SLUICE_SIZE(struct sluice_listener_ports, 65536);
+
+/* What the XDP program needs of one address of a listener. */
+struct sluice_guard {
+	struct sluice_listener_key key;
+	__u32 id;
+	__u32 flags; /* enum listener_flags */
+	struct sluice_limit source;
+	struct sluice_limit packets;
+	struct sluice_limit connections;
+};
+SLUICE_SIZE(struct sluice_guard, 128);
+
+#define SLUICE_GUARD_CELL_BITS 12
+#define SLUICE_GUARD_CELLS     (1u << SLUICE_GUARD_CELL_BITS)
+#define SLUICE_GUARD_CHAIN     8 /* guards that share a cell; user space finds factors that do */
+
+/* A hash table without pointers or calls: a cell names the first of the guards that hash to it,
+ * which lie side by side. The `listener_table` array has two of them; settings.guard_slot says
+ * which one is in force, and every change is written into the other one. */
+struct sluice_guard_table {
+	__u64 factors[3]; /* odd */
+	__u64 pad[5];
+	__u16 first[SLUICE_GUARD_CELLS]; /* row + 1, 0: none */
+	struct sluice_guard guards[SLUICE_MAX_LISTENERS];
+};
+SLUICE_SIZE(struct sluice_guard_table, 64 + 2 * SLUICE_GUARD_CELLS + 128 * SLUICE_MAX_LISTENERS);
+
+#define SLUICE_GUARD_SLOTS 2
+
+/* The words of a key: address, address, port and protocol as they lie in memory. */
+static inline __attribute__((always_inline)) __u32 sluice_guard_cell(
+	const __u64 factors[3], const __u64 key_words[3])
+{
+	__u64 sum = key_words[0] * factors[0] + key_words[1] * factors[1] +
+		    key_words[2] * factors[2];
+
+	return sum >> (64 - SLUICE_GUARD_CELL_BITS);
+}
 
 #endif

@@ -13,7 +13,8 @@ struct sluice_settings {
 	__u32 source_mask;    /* rows of source_buckets - 1 */
 	__u32 deny_state;     /* enum deny_state: changed in one store */
 	__u64 started_unix_s;
-	__u64 pad[2];
+	__u32 guard_slot; /* row of listener_table in force: changed in one store */
+	__u32 pad[3];
 };
 SLUICE_SIZE(struct sluice_settings, 64);
 

@@ -293,11 +293,16 @@ class Demo:
         return "\n".join(lines + ["", "Ctrl-C ends it and removes everything. The log of sluiced:"])
 
     def run(self):
-        """Until sluiced ends."""
+        """Until sluiced ends, or the make that started all this has been killed."""
+        makes = outside.makes()
         print(self.summary(), flush=True)
         self.log.open()
-        status = self.sluiced.wait()
-        raise Failure(f"sluiced ended by itself with {status}")
+        while all(map(outside.lives, makes)):
+            try:
+                status = self.sluiced.wait(timeout=1)
+                raise Failure(f"sluiced ended by itself with {status}")
+            except subprocess.TimeoutExpired:
+                continue
 
     # --- down
 

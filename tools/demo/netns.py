@@ -101,5 +101,10 @@ def processes_in(name):
 
 def xdp_pass(namespace, device):
     """Attaches a program that passes everything: XDP_TX of the peer of a veth needs one here."""
-    run(inside(namespace, "ip", "link", "set", "dev", device, "xdpdrv", "object",
-               TOP / "build/gen/bpf/xdp_pass.bpf.o", "section", "xdp.frags"))
+    # Not `ip link set … xdp object`: that leaves folders of its own on the BPF file system.
+    pin = Path(f"/sys/fs/bpf/{namespace or device}-pass")
+    run(["bpftool", "prog", "load", TOP / "build/gen/bpf/xdp_pass.bpf.o", pin])
+    try:
+        run(inside(namespace, "bpftool", "net", "attach", "xdpdrv", "pinned", pin, "dev", device))
+    finally:
+        pin.unlink()

@@ -22,6 +22,32 @@ def caller():
     return None
 
 
+def _started(pid):
+    """When a process was started, in ticks: tells it from a later one with its number."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+
+def makes():
+    """The ancestors that are `make`, as (pid, start): whose end is to be ours too."""
+    found, pid = [], os.getppid()
+    while pid > 1:
+        try:
+            if Path(f"/proc/{pid}/comm").read_text().strip() in ("make", "gmake"):
+                found.append((pid, _started(pid)))
+            pid = _parent(pid)
+        except OSError:
+            break
+    return found
+
+
+def lives(process):
+    """Is one of makes() still there?"""
+    try:
+        return _started(process[0]) == process[1]
+    except OSError:
+        return False
+
+
 def has(tool):
     """Does the caller's shell have the tool, where Debian puts it?"""
     pid = caller()

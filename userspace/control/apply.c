@@ -1,9 +1,7 @@
 /* Putting a generation in force: see apply.h. */
 #define LOG_MODULE "apply"
 #include "control/apply.h"
-#include "control/build_parts.h"
-#include "control/ids.h"
-#include "core/clock.h"
+#include "control/departing.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "dataplane/dp_backends.h"
@@ -47,6 +45,7 @@ static int set_listeners(struct daemon *daemon, const struct build *build, struc
 			sock = build->built[i].sockets[at];
 			rows[n++] = (struct dp_listener){
 				.id = sock->id,
+				.socket_row = sock->id,
 				.name = wanted->name,
 				.address = storage_of(&sock->addr),
 				.protocol = IPPROTO_TCP,
@@ -182,8 +181,8 @@ static uint32_t weight_of(const struct daemon *daemon, uint32_t group, const str
 	return 0;
 }
 
-static void show_target(struct daemon *daemon, const struct target *target,
-	const struct health_state *state)
+void apply_show_target(
+	struct daemon *daemon, const struct target *target, const struct health_state *state)
 {
 	uint32_t group = group_index(daemon, target);
 	struct dp_backend row = {
@@ -208,13 +207,13 @@ static void show_target(struct daemon *daemon, const struct target *target,
 			err.text);
 }
 
-void apply_health(void *arg, const struct target *target, const struct health_state *state,
-	bool changed)
+void apply_health(
+	void *arg, const struct target *target, const struct health_state *state, bool changed)
 {
 	struct daemon *daemon = arg;
 	uint32_t group;
 
-	show_target(daemon, target, state);
+	apply_show_target(daemon, target, state);
 	if (!changed)
 		return;
 	group = group_index(daemon, target);
@@ -251,7 +250,7 @@ static void show_all(struct daemon *daemon)
 
 	for (group = 0; group < build->config->target_groups_count; group++) {
 		for (i = 0; i < build->groups[group].n_targets; i++)
-			show_target(daemon, build->groups[group].targets[i],
+			apply_show_target(daemon, build->groups[group].targets[i],
 				health_get(build->groups[group].targets[i]));
 		show_group(daemon, group);
 	}
@@ -278,81 +277,6 @@ static void retain_rows(struct daemon *daemon)
 	if (dp_groups_retain(daemon->dataplane, ids, i, &err) < 0)
 		log_warn("old rows stay in the target_groups map: %s", err.text);
 	free(ids);
-}
-
-/* --- targets that leave */
-
-static void depart(struct daemon *daemon, struct target *target, uint32_t delay_ms)
-{
-	struct departing *departing = mem_zalloc(sizeof(*departing));
-	struct health_state state = {
-		.state = BACKEND_DRAINING,
-		.reason = WHY_DEREGISTRATION_IN_PROGRESS,
-		.changed_unix_s = clock_unix_s(),
-	};
-
-	shared_get(&target->shared);
-	departing->target = target;
-	departing->since_unix_s = state.changed_unix_s;
-	departing->expires_mono_ms = loop_now_ms(daemon->io.loop) + delay_ms;
-	list_add_tail(&daemon->departing, &departing->link);
-	atomic_store(&target->removed, true);
-	show_target(daemon, target, &state);
-	log_info("target %s/%s is draining", target->group_name, target->name);
-}
-
-static void depart_missing(struct daemon *daemon, const struct build *old)
-{
-	uint32_t group, i;
-
-	for (group = 0; group < old->config->target_groups_count; group++)
-		for (i = 0; i < old->groups[group].n_targets; i++)
-			if (!build_has_target(daemon->build, old->groups[group].targets[i]))
-				depart(daemon, old->groups[group].targets[i],
-					old->config->target_groups[group].deregistration_delay_ms);
-}
-
-static void departing_end(struct daemon *daemon, struct departing *departing)
-{
-	struct target *target = departing->target;
-	struct err err;
-
-	if (dp_backend_del(daemon->dataplane, target->id, &err) < 0)
-		log_warn("target %s/%s stays in the map: %s", target->group_name, target->name,
-			err.text);
-	log_info("target %s/%s is gone", target->group_name, target->name);
-	ids_put(daemon->env.target_ids, target->id);
-	list_del(&departing->link);
-	target_put(target);
-	free(departing);
-}
-
-void departing_tick(struct daemon *daemon)
-{
-	struct departing *departing;
-	struct list *link, *after;
-	uint32_t i;
-
-	list_for_each_safe(link, after, &daemon->departing)
-	{
-		departing = container_of(link, struct departing, link);
-		if (atomic_load(&departing->target->outstanding) == 0) {
-			departing_end(daemon, departing);
-			continue;
-		}
-		if (loop_now_ms(daemon->io.loop) < departing->expires_mono_ms)
-			continue;
-		atomic_store(&departing->target->expired, true);
-		for (i = 0; i < daemon->env.n_workers; i++)
-			worker_tell_sweep(&daemon->workers[i]);
-	}
-}
-
-void departing_free_all(struct daemon *daemon)
-{
-	while (!list_is_empty(&daemon->departing))
-		departing_end(daemon,
-			container_of(daemon->departing.next, struct departing, link));
 }
 
 /* --- the exchange itself */
@@ -404,14 +328,14 @@ int apply_build(struct daemon *daemon, struct build *build, struct err *err)
 	if (snapshot_publish(&daemon->root, build) != old)
 		abort();
 	if (old) {
-		depart_missing(daemon, old);
+		departing_add_missing(daemon, old);
 		counts_keep(&daemon->counts, old, build);
 	}
 	set_health(daemon);
 	show_all(daemon);
 	retain_rows(daemon);
 	for (i = 0; i < daemon->env.n_workers; i++)
-		worker_wake(&daemon->workers[i]);
+		worker_tell_sweep(&daemon->workers[i]); /* a turn, and a look at what was removed */
 	if (old) {
 		build_release_ids(old, build, &daemon->env, false);
 		retire(daemon, old);

@@ -18,9 +18,9 @@ size_t apply_interfaces(const struct config_xdp *xdp,
 /* Reads the configuration again. `reply` (may be NULL) is finished when it is done. */
 void reload_start(struct daemon *daemon, struct admin_reply *reply, bool dry_run);
 
-/* Once a second: ends targets whose time is over. */
-void departing_tick(struct daemon *daemon);
-void departing_free_all(struct daemon *daemon);
+/* Writes a target's row of the maps. */
+void apply_show_target(
+	struct daemon *daemon, const struct target *target, const struct health_state *state);
 
 /* health_notify: the result of a check goes to the maps and, if the state changed, to the log. */
 health_notify apply_health;

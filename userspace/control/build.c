@@ -28,17 +28,17 @@ bool file_identity_eq(const struct file_identity *a, const struct file_identity 
 	       a->inode == b->inode && a->size == b->size;
 }
 
-bool text_eq(const char *a, const char *b)
+bool build_text_eq(const char *a, const char *b)
 {
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-char *text_copy(const char *text)
+char *build_text_copy(const char *text)
 {
 	return text ? mem_strdup(text) : NULL;
 }
 
-union addr addr_of_config(const struct config_address *address)
+union addr build_addr(const struct config_address *address)
 {
 	union addr addr = {0};
 
@@ -51,7 +51,7 @@ union addr addr_of_config(const struct config_address *address)
 	return addr;
 }
 
-const struct built_group *before_group(const struct building *building, const char *name)
+const struct built_group *build_before_group(const struct building *building, const char *name)
 {
 	const struct build *before = building->before;
 	uint32_t i;
@@ -62,7 +62,8 @@ const struct built_group *before_group(const struct building *building, const ch
 	return NULL;
 }
 
-const struct built_listener *before_listener(const struct building *building, const char *name)
+const struct built_listener *build_before_listener(
+	const struct building *building, const char *name)
 {
 	const struct build *before = building->before;
 	uint32_t i;
@@ -90,9 +91,9 @@ void build_free(struct build *build)
 	if (!build)
 		return;
 	for (i = 0; build->built && i < build->config->listeners_count; i++)
-		built_listener_fini(&build->built[i]);
+		build_listener_fini(&build->built[i]);
 	for (i = 0; build->groups && i < build->config->target_groups_count; i++)
-		built_group_fini(&build->groups[i]);
+		build_group_fini(&build->groups[i]);
 	certs_free(build);
 	free(build->built);
 	free(build->groups);

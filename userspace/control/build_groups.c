@@ -25,7 +25,7 @@ static struct cert *unchanged_cert(const struct building *building,
 		old = &before->config->certificates[i];
 		if (strcmp(old->name, wanted->name) == 0 &&
 			strcmp(old->cert_path, wanted->cert_path) == 0 &&
-			text_eq(old->key_path, wanted->key_path) &&
+			build_text_eq(old->key_path, wanted->key_path) &&
 			file_identity_eq(&before->certs[i].cert_file, &now->cert_file) &&
 			file_identity_eq(&before->certs[i].key_file, &now->key_file))
 			return cert_get(before->certs[i].cert);
@@ -54,7 +54,8 @@ static void build_cert(struct building *building, const struct config_certificat
 	if (cert_load(&spec, &ret_cert->cert, &err) < 0) {
 		snprintf(path, sizeof(path), "certificates[%s]", wanted->name);
 		config_errors_add(building->errors,
-			config_mark(config, &wanted->cert_path, wanted->mark), path, "%s", err.text);
+			config_mark(config, &wanted->cert_path, wanted->mark), path, "%s",
+			err.text);
 		return;
 	}
 	if (cert_warning(ret_cert->cert, clock_unix_s(), &err))
@@ -66,8 +67,7 @@ void build_certs(struct building *building)
 	const struct config *config = building->build->config;
 	uint32_t i;
 
-	building->build->certs =
-		mem_zalloc(config->certificates_count * sizeof(struct built_cert));
+	building->build->certs = mem_zalloc(config->certificates_count * sizeof(struct built_cert));
 	for (i = 0; i < config->certificates_count; i++)
 		build_cert(building, &config->certificates[i], &building->build->certs[i]);
 }
@@ -98,26 +98,26 @@ static struct tls_client *client_new(struct building *building,
 		return client;
 	snprintf(path, sizeof(path), "target_groups[%s].tls", wanted->name);
 	config_errors_add(building->errors,
-		config_mark(building->build->config, &wanted->tls.ca_path, wanted->mark), path, "%s",
-		err.text);
+		config_mark(building->build->config, &wanted->tls.ca_path, wanted->mark), path,
+		"%s", err.text);
 	return NULL;
 }
 
 static void build_group_tls(struct building *building, const struct config_target_group *wanted,
 	struct built_group *group)
 {
-	const struct built_group *old = before_group(building, wanted->name);
+	const struct built_group *old = build_before_group(building, wanted->name);
 	const struct config_target_group *old_config;
 
 	if (!is_tls(wanted))
 		return;
-	file_identity_read(wanted->tls.ca_path, &group->ca_file);
 	if (old && old->tls) {
-		old_config = &building->before->config->target_groups[old - building->before->groups];
+		old_config =
+			&building->before->config->target_groups[old - building->before->groups];
 		if (old_config->protocol == wanted->protocol &&
 			old_config->tls.verify == wanted->tls.verify &&
-			text_eq(old_config->tls.ca_path, wanted->tls.ca_path) &&
-			text_eq(old_config->tls.server_name, wanted->tls.server_name) &&
+			build_text_eq(old_config->tls.ca_path, wanted->tls.ca_path) &&
+			build_text_eq(old_config->tls.server_name, wanted->tls.server_name) &&
 			file_identity_eq(&old->ca_file, &group->ca_file)) {
 			group->tls = tls_client_get(old->tls);
 			return;
@@ -126,8 +126,8 @@ static void build_group_tls(struct building *building, const struct config_targe
 	group->tls = client_new(building, wanted, wanted->tls.verify, wanted->tls.server_name);
 }
 
-static struct target *same_target(const struct built_group *old, const union addr *addr,
-	const char *name)
+static struct target *same_target(
+	const struct built_group *old, const union addr *addr, const char *name)
 {
 	uint32_t i;
 
@@ -141,8 +141,8 @@ static struct target *same_target(const struct built_group *old, const union add
 static struct target *build_target(struct building *building,
 	const struct config_target_group *group, const struct config_target *wanted)
 {
-	const struct built_group *old = before_group(building, group->name);
-	union addr addr = addr_of_config(&wanted->address);
+	const struct built_group *old = build_before_group(building, group->name);
+	union addr addr = build_addr(&wanted->address);
 	char text[ADDR_TEXT_BYTES], path[PATH_BYTES];
 	const char *name = wanted->name ? wanted->name : addr_format(&addr, text);
 	struct target *target = same_target(old, &addr, name);
@@ -154,11 +154,45 @@ static struct target *build_target(struct building *building,
 	}
 	if (ids_get(building->env->target_ids, &id) < 0) {
 		snprintf(path, sizeof(path), "target_groups[%s].targets", group->name);
-		config_errors_add(building->errors, wanted->mark, path,
-			"too many targets on this node");
+		config_errors_add(
+			building->errors, wanted->mark, path, "too many targets on this node");
 		return NULL;
 	}
 	return target_new(group->name, name, &addr, id, building->env->n_workers);
+}
+
+static bool is_same_check(const struct config_target_group *a, const struct config_target_group *b)
+{
+	const struct config_health_check *x = &a->health_check, *y = &b->health_check;
+
+	return a->protocol == b->protocol && a->proxy_protocol == b->proxy_protocol &&
+	       build_text_eq(a->tls.ca_path, b->tls.ca_path) &&
+	       build_text_eq(a->tls.server_name, b->tls.server_name) &&
+	       x->protocol == y->protocol && x->port == y->port &&
+	       build_text_eq(x->path, y->path) && build_text_eq(x->host, y->host) &&
+	       x->matcher.count == y->matcher.count &&
+	       memcmp(x->matcher.range, y->matcher.range,
+		       x->matcher.count * sizeof(x->matcher.range[0])) == 0 &&
+	       x->interval_ms == y->interval_ms && x->timeout_ms == y->timeout_ms &&
+	       x->rise == y->rise && x->fall == y->fall && x->jitter_percent == y->jitter_percent &&
+	       x->tls.verify == y->tls.verify &&
+	       build_text_eq(x->tls.server_name, y->tls.server_name);
+}
+
+/* The spec of the generation before, if nothing has changed: the checks under way go on. */
+static struct check_spec *unchanged_check(const struct building *building,
+	const struct config_target_group *wanted, const struct built_group *group)
+{
+	const struct built_group *old = build_before_group(building, wanted->name);
+	const struct config_target_group *was;
+
+	if (!old)
+		return NULL;
+	was = &building->before->config->target_groups[old - building->before->groups];
+	if (!is_same_check(was, wanted) || !file_identity_eq(&old->ca_file, &group->ca_file))
+		return NULL;
+	shared_get(&old->check->shared);
+	return old->check;
 }
 
 static void build_check(struct building *building, const struct config_target_group *wanted,
@@ -171,9 +205,9 @@ static void build_check(struct building *building, const struct config_target_gr
 	struct check_spec spec = {
 		.protocol = (enum check_protocol)check->protocol,
 		.port = (uint16_t)check->port,
-		.path = text_copy(check->path),
-		.host = text_copy(check->host),
-		.tls_name = text_copy(tls_name),
+		.path = build_text_copy(check->path),
+		.host = build_text_copy(check->host),
+		.tls_name = build_text_copy(tls_name),
 		.proxy_out = check->port ? PROXY_OUT_OFF : (enum proxy_out)wanted->proxy_protocol,
 		.n_ranges = check->matcher.count,
 		.interval_ms = check->interval_ms,
@@ -195,8 +229,7 @@ static void build_check(struct building *building, const struct config_target_gr
 static void build_group(struct building *building, const struct config_target_group *wanted,
 	struct built_group *group)
 {
-	struct target_member *members =
-		mem_zalloc((wanted->targets_count + 1) * sizeof(*members));
+	struct target_member *members = mem_zalloc((wanted->targets_count + 1) * sizeof(*members));
 	struct group_spec spec = {
 		.name = wanted->name,
 		.forwarding = wanted->protocol == CONFIG_HTTP || wanted->protocol == CONFIG_HTTPS
@@ -217,6 +250,7 @@ static void build_group(struct building *building, const struct config_target_gr
 	struct target *target;
 	uint32_t i;
 
+	file_identity_read(wanted->tls.ca_path, &group->ca_file);
 	build_group_tls(building, wanted, group);
 	spec.tls = group->tls;
 	group->targets = mem_zalloc((wanted->targets_count + 1) * sizeof(*group->targets));
@@ -224,10 +258,13 @@ static void build_group(struct building *building, const struct config_target_gr
 		target = build_target(building, wanted, &wanted->targets[i]);
 		if (!target)
 			continue;
-		members[spec.n_members++] = (struct target_member){target, wanted->targets[i].weight};
+		members[spec.n_members++] =
+			(struct target_member){target, wanted->targets[i].weight};
 		group->targets[group->n_targets++] = target;
 	}
-	build_check(building, wanted, group);
+	group->check = unchanged_check(building, wanted, group);
+	if (!group->check)
+		build_check(building, wanted, group);
 	group->group = target_group_new(&spec);
 	free(members);
 }
@@ -243,7 +280,7 @@ void build_groups(struct building *building)
 		build_group(building, &config->target_groups[i], &building->build->groups[i]);
 }
 
-void built_group_fini(struct built_group *group)
+void build_group_fini(struct built_group *group)
 {
 	uint32_t i;
 

@@ -19,8 +19,8 @@ static void refuse(struct building *building, const struct config_listener *want
 	config_errors_add(building->errors, wanted->mark, path, "%s", err->text);
 }
 
-static const struct config_listener *before_config(const struct building *building,
-	const struct built_listener *old)
+static const struct config_listener *before_config(
+	const struct building *building, const struct built_listener *old)
 {
 	return &building->before->config->listeners[old - building->before->built];
 }
@@ -78,7 +78,7 @@ static void build_tls(struct building *building, const struct config_listener *w
 	struct built_listener *listener)
 {
 	static const char *const http1[] = {"http/1.1"};
-	const struct built_listener *old = before_listener(building, wanted->name);
+	const struct built_listener *old = build_before_listener(building, wanted->name);
 	struct cert **certs = certs_of(building->build, wanted);
 	bool is_https = wanted->protocol == CONFIG_HTTPS;
 	struct tls_server_spec spec = {
@@ -102,8 +102,8 @@ static void build_tls(struct building *building, const struct config_listener *w
 }
 
 /* A socket of the generation before (of any listener) with the same address and kind. */
-static struct listener_socket *same_socket(const struct building *building, const union addr *addr,
-	bool defers)
+static struct listener_socket *same_socket(
+	const struct building *building, const union addr *addr, bool defers)
 {
 	const struct build *before = building->before;
 	const struct built_listener *old;
@@ -122,7 +122,7 @@ static struct listener_socket *same_socket(const struct building *building, cons
 static void build_socket(struct building *building, const struct config_listener *wanted,
 	const struct config_address *address, struct built_listener *listener)
 {
-	union addr addr = addr_of_config(address);
+	union addr addr = build_addr(address);
 	bool defers = wanted->protocol != CONFIG_TCP;
 	struct listener_socket *sock = same_socket(building, &addr, defers);
 	struct err err;
@@ -146,10 +146,10 @@ static void build_socket(struct building *building, const struct config_listener
 	listener->sockets[listener->n_sockets++] = sock;
 }
 
-static struct listener_stats *stats_for(struct building *building,
-	const struct config_listener *wanted)
+static struct listener_stats *stats_for(
+	struct building *building, const struct config_listener *wanted)
 {
-	const struct built_listener *old = before_listener(building, wanted->name);
+	const struct built_listener *old = build_before_listener(building, wanted->name);
 	struct listener_stats *stats;
 
 	if (!old)
@@ -172,7 +172,8 @@ static void build_listener(struct building *building, const struct config_listen
 							       : LISTEN_TCP,
 		.proxy_in = (enum proxy_in)wanted->proxy_protocol,
 		.x_forwarded_for = (enum http_forwarded_mode)wanted->x_forwarded_for,
-		.group = building->build->groups[wanted->target_group - config->target_groups].group,
+		.group =
+			building->build->groups[wanted->target_group - config->target_groups].group,
 		.stats = stats,
 		.handshake_ms = wanted->timeouts.handshake_ms,
 		.header_ms = wanted->timeouts.header_ms,
@@ -187,8 +188,6 @@ static void build_listener(struct building *building, const struct config_listen
 	};
 	uint32_t i;
 
-	if (wanted->protocol == CONFIG_HTTPS || wanted->protocol == CONFIG_TLS)
-		build_tls(building, wanted, listener);
 	listener->sockets = mem_zalloc((wanted->address_count + 1) * sizeof(*listener->sockets));
 	for (i = 0; i < wanted->address_count; i++)
 		build_socket(building, wanted, &wanted->address[i], listener);
@@ -202,15 +201,24 @@ static void build_listener(struct building *building, const struct config_listen
 void build_listeners(struct building *building)
 {
 	const struct config *config = building->build->config;
+	uint32_t found_before = config_errors_total(building->errors);
 	uint32_t i;
 
 	building->build->built =
 		mem_zalloc(config->listeners_count * sizeof(struct built_listener));
 	for (i = 0; i < config->listeners_count; i++)
+		if (config->listeners[i].protocol == CONFIG_HTTPS ||
+			config->listeners[i].protocol == CONFIG_TLS)
+			build_tls(building, &config->listeners[i], &building->build->built[i]);
+	/* A socket that is bound and closed again resets who came meanwhile: nothing but another
+	 * socket can fail from here on. */
+	if (config_errors_total(building->errors) != found_before)
+		return;
+	for (i = 0; i < config->listeners_count; i++)
 		build_listener(building, &config->listeners[i], &building->build->built[i]);
 }
 
-void built_listener_fini(struct built_listener *listener)
+void build_listener_fini(struct built_listener *listener)
 {
 	uint32_t i;
 

@@ -16,18 +16,19 @@ void build_certs(struct building *building);
 void build_groups(struct building *building);
 void build_listeners(struct building *building);
 
-void built_group_fini(struct built_group *group);
-void built_listener_fini(struct built_listener *listener);
+void build_group_fini(struct built_group *group);
+void build_listener_fini(struct built_listener *listener);
 
 /* Zeros if the file cannot be looked at. */
 void file_identity_read(const char *path, struct file_identity *ret_identity);
 bool file_identity_eq(const struct file_identity *a, const struct file_identity *b);
-bool text_eq(const char *a, const char *b); /* NULL equals NULL */
-char *text_copy(const char *text);          /* NULL stays NULL */
-union addr addr_of_config(const struct config_address *address);
+bool build_text_eq(const char *a, const char *b); /* NULL equals NULL */
+char *build_text_copy(const char *text);          /* NULL stays NULL */
+union addr build_addr(const struct config_address *address);
 
 /* The same object of the generation before, or NULL. */
-const struct built_group *before_group(const struct building *building, const char *name);
-const struct built_listener *before_listener(const struct building *building, const char *name);
+const struct built_group *build_before_group(const struct building *building, const char *name);
+const struct built_listener *build_before_listener(
+	const struct building *building, const char *name);
 
 #endif

@@ -2,6 +2,7 @@
 #define LOG_MODULE "daemon"
 #include "control/daemon.h"
 #include "control/apply.h"
+#include "control/departing.h"
 #include "control/ids.h"
 #include "control/views.h"
 #include "core/clock.h"
@@ -27,7 +28,8 @@
 enum {
 	TICK_MS = 1000,
 	TICKET_ROTATION_MS = 60 * 60 * 1000, /* a ticket is good for one to two of these */
-	STOP_DRAIN_MS = 5000, /* SIGTERM: what is under way may take this long; a second one ends it */
+	STOP_DRAIN_MS =
+		5000, /* SIGTERM: what is under way may take this long; a second one ends it */
 };
 
 static uint32_t cpus(cpu_set_t *ret_set)
@@ -94,7 +96,8 @@ static void stop_now(struct timer *timer)
 {
 	struct daemon *daemon = container_of(timer, struct daemon, stop_timer);
 
-	log_warn("%u connections did not end in time and are closed", atomic_load(&daemon->node.open));
+	log_warn("%u connections did not end in time and are closed",
+		atomic_load(&daemon->node.open));
 	loop_stop(daemon->io.loop);
 }
 
@@ -190,7 +193,8 @@ static int init_workers(struct daemon *daemon, struct err *err)
 	for (i = 0; i < daemon->env.n_workers; i++) {
 		r = worker_init(&daemon->workers[i], i, &daemon->root, &daemon->node);
 		if (r == 0)
-			r = dp_heartbeat_open(daemon->dataplane, i, &daemon->workers[i].heartbeat, err);
+			r = dp_heartbeat_open(
+				daemon->dataplane, i, &daemon->workers[i].heartbeat, err);
 		if (r < 0)
 			return err_context(err, r, "worker %u", i);
 	}
@@ -304,6 +308,7 @@ static void stop(struct daemon *daemon)
 {
 	uint32_t i;
 
+	daemon->stopping = true; /* a reload that comes back from now on is thrown away */
 	admin_free(daemon->admin);
 	stop_workers(daemon);
 	loader_free(daemon->loader);
@@ -320,10 +325,11 @@ static void stop(struct daemon *daemon)
 	log_stop();
 	if (daemon->signals.fd > 0)
 		close(daemon->signals.fd);
-	if (daemon->tls)
-		tls_thread_free(daemon->tls);
+	/* The loop first: it frees the streams that were closed last into the pools of the other. */
 	if (daemon->io.loop)
 		iothread_fini(&daemon->io);
+	if (daemon->tls)
+		tls_thread_free(daemon->tls);
 	free(daemon->workers);
 	tls_tickets_put(daemon->env.tickets);
 	ids_free(daemon->env.target_ids);

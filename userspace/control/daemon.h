@@ -20,10 +20,8 @@ struct reload;
 struct departing {
 	struct list link;
 	struct target *target; /* counted */
-	char *group_name;
 	int64_t since_unix_s;
 	uint64_t expires_mono_ms;
-	bool swept;
 };
 
 struct last_reload {

@@ -1,4 +1,5 @@
 /* The loader thread: see loader.h. */
+#define LOG_MODULE "log"
 #include "control/loader.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -20,11 +21,12 @@ struct loader {
 	struct loop *loop, *control;
 	struct channel todo, finished;
 	struct watch log_watch;
+	uint64_t log_dropped; /* told so far */
 	pthread_t thread;
 };
 
-static int channel_init(struct channel *channel, struct loop *receiver,
-	void (*ready)(struct watch *, uint32_t))
+static int channel_init(
+	struct channel *channel, struct loop *receiver, void (*ready)(struct watch *, uint32_t))
 {
 	pthread_mutex_init(&channel->lock, NULL);
 	list_init(&channel->jobs);
@@ -95,7 +97,16 @@ static void finish_jobs(struct watch *watch, uint32_t events)
 
 static void drain_log(struct watch *watch, uint32_t events)
 {
+	struct loader *loader = container_of(watch, struct loader, log_watch);
+	uint64_t dropped;
+
 	log_drain();
+	dropped = log_dropped();
+	if (dropped == loader->log_dropped)
+		return;
+	log_warn("%llu lines were lost: they came faster than they could be written",
+		(unsigned long long)(dropped - loader->log_dropped));
+	loader->log_dropped = dropped;
 }
 
 static void *thread_main(void *arg)

@@ -117,13 +117,24 @@ static void put_in_force(struct reload *reload)
 		admin_reply_reloaded(reload->reply, false, daemon->build->generation);
 }
 
+/* The daemon began to stop meanwhile: the workers have no snapshot any more and get none. */
+static void give_up(struct reload *reload)
+{
+	if (reload->build)
+		discard(reload);
+	if (reload->reply)
+		admin_reply_error(reload->reply, 503, "stopping", "the daemon is stopping");
+}
+
 static void finish(struct job *job)
 {
 	struct reload *reload = container_of(job, struct reload, job);
 	struct daemon *daemon = reload->daemon;
 	bool again = reload->again;
 
-	if (reload->build)
+	if (daemon->stopping)
+		give_up(reload);
+	else if (reload->build)
 		put_in_force(reload);
 	else
 		refuse(reload);
@@ -138,6 +149,11 @@ void reload_start(struct daemon *daemon, struct admin_reply *reply, bool dry_run
 {
 	struct reload *reload;
 
+	if (daemon->stopping) {
+		if (reply)
+			admin_reply_error(reply, 503, "stopping", "the daemon is stopping");
+		return;
+	}
 	if (daemon->reload) {
 		if (reply)
 			admin_reply_error(reply, 409, "reload_running",

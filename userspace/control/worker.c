@@ -23,14 +23,13 @@ struct acceptor_link {
 	bool keep;
 };
 
-static struct acceptor_link *acceptor_find(struct worker *worker,
-	const struct listener_socket *sock)
+static struct acceptor_link *acceptor_find(
+	struct worker *worker, const struct listener_socket *sock)
 {
 	struct acceptor_link *item;
 	struct list *link;
 
-	list_for_each(link, &worker->acceptors)
-	{
+	list_for_each(link, &worker->acceptors) {
 		item = container_of(link, struct acceptor_link, link);
 		if (item->acceptor.socket == sock)
 			return item;
@@ -80,6 +79,7 @@ static void accept_for(struct worker *worker, struct listener *listener)
 	struct acceptor_link *item;
 	uint32_t i;
 
+	listener_set_current(listener, worker->proxy.io.worker, worker->proxy.generation);
 	for (i = 0; i < listener->spec.n_sockets; i++) {
 		item = acceptor_find(worker, listener->spec.sockets[i]);
 		if (!item)
@@ -95,24 +95,25 @@ static void accept_for(struct worker *worker, struct listener *listener)
 static void take_snapshot(struct worker *worker)
 {
 	const struct build *build = snapshot_read(worker->root);
+	uint64_t generation = build ? build->generation : 0;
 	struct list *link, *after;
 	struct acceptor_link *item;
 	uint32_t i;
 
-	if (build == worker->seen)
+	/* Not by address: the one before last may have been freed and its place used again. */
+	if (generation == worker->proxy.generation)
 		return;
-	worker->seen = build;
+	worker->proxy.generation = generation;
 	list_for_each(link, &worker->acceptors)
 		container_of(link, struct acceptor_link, link)->keep = false;
 	for (i = 0; build && i < build->n_listeners; i++)
 		accept_for(worker, build->listeners[i]);
-	list_for_each_safe(link, after, &worker->acceptors)
-	{
+	list_for_each_safe(link, after, &worker->acceptors) {
 		item = container_of(link, struct acceptor_link, link);
 		if (item->keep)
 			continue;
 		if (!build) /* the end: the last build lives on until the workers have ended */
-			frontend_accept(&item->acceptor.watch, EPOLLIN);
+			frontend_accept_last(&item->acceptor);
 		acceptor_drop(worker, item);
 	}
 	upstream_sweep(&worker->proxy);
@@ -122,8 +123,8 @@ static void before_wait(void *arg)
 {
 	struct worker *worker = arg;
 
-	atomic_fetch_add_explicit(&worker->busy_us, clock_mono_us() - worker->turn_began_us,
-		memory_order_relaxed);
+	atomic_fetch_add_explicit(
+		&worker->busy_us, clock_mono_us() - worker->turn_began_us, memory_order_relaxed);
 	snapshot_reader_offline();
 }
 
@@ -150,6 +151,7 @@ static void obey(struct worker *worker)
 	if (atomic_load_explicit(&worker->drain, memory_order_relaxed) && !worker->proxy.draining)
 		conn_drain_all(&worker->proxy);
 	if (atomic_load_explicit(&worker->stop, memory_order_relaxed)) {
+		dp_heartbeat_stop(&worker->heartbeat);
 		conn_close_all(&worker->proxy, CLOSE_shutdown);
 		loop_stop(worker->proxy.io.loop);
 	}
@@ -163,8 +165,8 @@ static void turn_end(void *arg)
 static void drop_acceptors(struct worker *worker)
 {
 	while (!list_is_empty(&worker->acceptors))
-		acceptor_drop(worker,
-			container_of(worker->acceptors.next, struct acceptor_link, link));
+		acceptor_drop(
+			worker, container_of(worker->acceptors.next, struct acceptor_link, link));
 }
 
 static void *thread_main(void *arg)
@@ -194,12 +196,12 @@ int worker_init(struct worker *worker, uint32_t index, const struct snapshot_roo
 	if (r < 0)
 		return r;
 	loop_hooks_set(worker->proxy.io.loop, &(struct loop_hooks){
-		.before_wait = before_wait,
-		.after_wait = after_wait,
-		.turn_end = turn_end,
-		.arg = worker,
-		.max_wait_ms = HEARTBEAT_MS,
-	});
+						      .before_wait = before_wait,
+						      .after_wait = after_wait,
+						      .turn_end = turn_end,
+						      .arg = worker,
+						      .max_wait_ms = HEARTBEAT_MS,
+					      });
 	worker->turn_began_us = clock_mono_us();
 	return 0;
 }
@@ -236,7 +238,6 @@ void worker_tell_drain(struct worker *worker)
 
 void worker_tell_stop(struct worker *worker)
 {
-	dp_heartbeat_stop(&worker->heartbeat);
 	atomic_store(&worker->stop, true);
 	worker_wake(worker);
 }

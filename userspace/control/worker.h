@@ -15,7 +15,6 @@
 struct worker {
 	struct proxy_worker proxy;
 	const struct snapshot_root *root; /* struct build */
-	const void *seen;                 /* the snapshot this worker goes by */
 	struct list acceptors;            /* struct acceptor_link, in worker.c */
 	struct dp_heartbeat heartbeat;
 	int cpu; /* pinned to; -1: not pinned */
@@ -23,10 +22,10 @@ struct worker {
 	bool started;
 	atomic_bool drain;          /* set: keep nothing alive */
 	atomic_bool stop;           /* set: close everything and end */
-	atomic_uint sweeps;         /* bumped: look for targets that were removed or have expired */
+	atomic_uint sweeps; /* bumped: look for targets that were removed or have expired */
 	uint32_t sweeps_seen;
 	atomic_uint_fast64_t stamp_ns; /* last turn, CLOCK_MONOTONIC_COARSE */
-	atomic_uint_fast64_t busy_us;  /* time not spent waiting */
+	atomic_uint_fast64_t busy_us; /* time not spent waiting */
 	uint64_t turn_began_us;
 	/* Control thread: how busy it was in the last second or so. */
 	uint64_t sampled_busy_us, sampled_mono_us;

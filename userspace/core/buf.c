@@ -3,23 +3,27 @@
 
 #include <errno.h>
 
-enum { KEEP_SMALL = 256, KEEP_LARGE = 64 }; /* 4 MiB each per thread at most */
+enum { KEEP_SMALL = 256, KEEP_MEDIUM = 64, KEEP_LARGE = 32 }; /* 4, 4 and 8 MiB per thread */
 
 void bufpool_init(struct bufpool *pool)
 {
 	pool_init(&pool->small, BUF_SMALL, KEEP_SMALL);
+	pool_init(&pool->medium, BUF_MEDIUM, KEEP_MEDIUM);
 	pool_init(&pool->large, BUF_LARGE, KEEP_LARGE);
 }
 
 void bufpool_fini(struct bufpool *pool)
 {
 	pool_fini(&pool->small);
+	pool_fini(&pool->medium);
 	pool_fini(&pool->large);
 }
 
 static struct pool *pool_of(struct bufpool *pool, uint32_t size)
 {
-	return size == BUF_SMALL ? &pool->small : &pool->large;
+	if (size == BUF_SMALL)
+		return &pool->small;
+	return size == BUF_MEDIUM ? &pool->medium : &pool->large;
 }
 
 int buf_hold(struct buf *buf, struct bufpool *pool, uint32_t size)
@@ -36,18 +40,18 @@ int buf_hold(struct buf *buf, struct bufpool *pool, uint32_t size)
 
 int buf_grow(struct buf *buf, struct bufpool *pool)
 {
-	struct buf large = {0};
+	struct buf grown = {0};
 	int r;
 
-	if (buf->size == BUF_LARGE)
+	if (buf->size > BUF_SMALL)
 		return -ENOBUFS;
-	r = buf_hold(&large, pool, BUF_LARGE);
+	r = buf_hold(&grown, pool, BUF_MEDIUM);
 	if (r < 0)
 		return r;
 	if (buf->data)
-		buf_append(&large, buf_head(buf), buf_len(buf));
+		buf_append(&grown, buf_head(buf), buf_len(buf));
 	buf_drop(buf, pool);
-	*buf = large;
+	*buf = grown;
 	return 0;
 }
 

@@ -1,6 +1,8 @@
 /*
  * Byte buffers from per-thread pools. A buffer holds a block only while it holds bytes: an idle
- * connection owns none. Two sizes: BUF_SMALL for heads and ordinary bodies, BUF_LARGE for bulk.
+ * connection owns none. Three sizes: BUF_SMALL for heads and ordinary bodies, BUF_MEDIUM for heads
+ * that do not fit, BUF_LARGE for bulk: a system call and a send per 256 KiB instead of per 64 take a
+ * quarter off the cost of a byte.
  * Owned by one thread; never shared.
  */
 #ifndef SLUICE_CORE_BUF_H
@@ -11,10 +13,10 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { BUF_SMALL = 16 * 1024, BUF_LARGE = 64 * 1024 };
+enum { BUF_SMALL = 16 * 1024, BUF_MEDIUM = 64 * 1024, BUF_LARGE = 256 * 1024 };
 
 struct bufpool {
-	struct pool small, large;
+	struct pool small, medium, large;
 };
 
 struct buf {
@@ -25,9 +27,10 @@ struct buf {
 void bufpool_init(struct bufpool *pool);
 void bufpool_fini(struct bufpool *pool);
 
-/* Gets a block of `size` (BUF_SMALL or BUF_LARGE) unless the buffer has one. 0 or -ENOMEM. */
+/* Gets a block of `size` (BUF_SMALL, BUF_MEDIUM or BUF_LARGE) unless the buffer has one. 0 or -ENOMEM. */
 int buf_hold(struct buf *buf, struct bufpool *pool, uint32_t size) must_check;
-/* Exchanges a small block for a large one, keeping the bytes. 0, -ENOMEM, -ENOBUFS if large. */
+/* Exchanges a small block for a medium one, keeping the bytes. 0, -ENOMEM, or -ENOBUFS: it is not
+ * small. */
 int buf_grow(struct buf *buf, struct bufpool *pool) must_check;
 /* Gives the block back, with whatever it holds. */
 void buf_drop(struct buf *buf, struct bufpool *pool);

@@ -53,12 +53,12 @@ static uint32_t v4_host(const struct dp_prefix *prefix)
 static void v4_set_whole(struct v4_list *list, uint32_t slash24, uint32_t count)
 {
 	for (uint32_t end = slash24 + count; slash24 < end; slash24++)
-		list->bits->by_slash24[slash24 / 64] |= 1ull << slash24 % 64;
+		list->bits->some[slash24 / 64] |= 1ull << slash24 % 64;
 }
 
 static bool v4_has_whole(const struct v4_list *list, uint32_t slash24)
 {
-	return list->bits->by_slash24[slash24 / 64] >> slash24 % 64 & 1;
+	return list->bits->some[slash24 / 64] >> slash24 % 64 & 1;
 }
 
 static int v4_row_compare(const void *a, const void *b)
@@ -109,8 +109,12 @@ static void v4_build(struct v4_list *list, const struct dp_prefix *prefixes, siz
 			!v4_has_whole(list, v4_host(&prefixes[i]) >> 8))
 			list->rows[list->row_count++] = v4_row_of(&prefixes[i]);
 	v4_rows_merge(list);
-	for (size_t i = 0; i < list->row_count; i++)
-		v4_set_whole(list, list->rows[i].slash24, 1);
+	for (size_t i = 0; i < list->row_count; i++) {
+		uint32_t slash24 = list->rows[i].slash24;
+
+		list->bits->some[slash24 / 64] |= 1ull << slash24 % 64;
+		list->bits->rows[slash24 / 64] |= 1ull << slash24 % 64;
+	}
 }
 
 static uint64_t v6_mask(unsigned int bits)

@@ -22,6 +22,7 @@ int socket_listen(const union addr *addr, int backlog, int defer_s, struct err *
 			addr_format(addr, text), strerror(errno));
 	if (set(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 || set(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0 ||
 		(addr->any.sa_family == AF_INET6 && set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0) ||
+		set(fd, IPPROTO_TCP, TCP_NODELAY, 1) < 0 || /* accepted sockets inherit it */
 		(defer_s && set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, defer_s) < 0)) {
 		r = err_set(err, -errno, "cannot set socket options for %s: %s",
 			addr_format(addr, text), strerror(errno));
@@ -52,7 +53,6 @@ int socket_accept(int listen_fd, union addr *ret_peer)
 
 	if (fd < 0)
 		return -errno;
-	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	*ret_peer = peer;
 	return fd;
 }

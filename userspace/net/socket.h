@@ -13,7 +13,7 @@
  */
 int socket_listen(const union addr *addr, int backlog, int defer_s, struct err *err) must_check;
 
-/* Accepts without blocking; TCP_NODELAY set. The descriptor, -EAGAIN, or -errno. */
+/* Accepts without blocking; TCP_NODELAY comes from the listening socket. The descriptor, -EAGAIN, or -errno. */
 int socket_accept(int listen_fd, union addr *ret_peer) must_check;
 
 /* Starts a connection without blocking; TCP_NODELAY set. The descriptor or -errno; a connection

@@ -1,20 +1,24 @@
 /*
- * Choosing a target: see group.h. Three tiers (healthy, not yet checked, anything if the group
- * fails open); within a tier by the group's algorithm. A worker's own thread only.
+ * Choosing a target: see group.h. Tiers: healthy, not yet checked, anything if the group fails
+ * open, and for connections of a listener that is gone the targets that are going; within a tier
+ * by the group's algorithm. A worker's own thread only.
  */
 #include "proxy/group.h"
 
-enum tier { TIER_HEALTHY, TIER_INITIAL, TIER_ANY };
+enum tier { TIER_HEALTHY, TIER_INITIAL, TIER_ANY, TIER_REMOVED };
 
-static bool is_in_tier(const struct target_member *member, enum tier tier,
-	const struct target *avoid)
+static bool is_in_tier(
+	const struct target_member *member, enum tier tier, const struct target *avoid)
 {
 	enum target_health health;
 
 	if (!member->weight || member->target == avoid)
 		return false;
-	if (tier == TIER_ANY)
-		return true;
+	if (atomic_load_explicit(&member->target->removed, memory_order_relaxed))
+		return tier == TIER_REMOVED &&
+		       !atomic_load_explicit(&member->target->expired, memory_order_relaxed);
+	if (tier >= TIER_ANY)
+		return tier == TIER_ANY;
 	health = atomic_load_explicit(&member->target->health, memory_order_relaxed);
 	return health == (tier == TIER_HEALTHY ? TARGET_HEALTHY : TARGET_INITIAL);
 }
@@ -81,8 +85,8 @@ static struct target *least_outstanding(struct target_group *group, struct group
 	return best;
 }
 
-static struct target *pick_in_tier(struct target_group *group, uint32_t worker, enum tier tier,
-	const struct target *avoid)
+static struct target *pick_in_tier(
+	struct target_group *group, uint32_t worker, enum tier tier, const struct target *avoid)
 {
 	struct group_worker *row = &group->workers[worker];
 
@@ -112,5 +116,7 @@ struct target *balance_pick(struct target_group *group, uint32_t worker, const s
 		target = pick_in_tier(group, worker, TIER_ANY, avoid);
 	if (!target && group->spec.fail_open && avoid)
 		target = pick_in_tier(group, worker, TIER_ANY, NULL);
+	if (!target)
+		target = pick_in_tier(group, worker, TIER_REMOVED, avoid);
 	return target;
 }

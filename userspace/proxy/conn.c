@@ -50,20 +50,26 @@ static void release_limits(struct conn *conn)
 }
 
 /* The client learns by a RST that a tunnel or an answer was cut. */
-static bool is_abort(enum close_reason reason)
+static bool is_abort(const struct conn *conn, enum close_reason reason)
 {
+	if (conn->exchange && exchange_is_answering(conn->exchange))
+		return true;
 	return reason == CLOSE_target_closed || reason == CLOSE_target_cut_response ||
 	       reason == CLOSE_client_reset || reason == CLOSE_deregistered;
 }
 
 void conn_close(struct conn *conn, enum close_reason reason)
 {
-	struct listener_counts *counts = conn_counts(conn);
+	bool abort;
 
 	if (conn->state == CONN_CLOSED)
 		return;
-	counts->closed++;
-	counts->reasons[reason]++;
+	conn_counts(conn)->closed++;
+	conn_counts(conn)->reasons[reason]++;
+	abort = is_abort(conn, reason);
+	/* close_notify; elsewhere an answer may be cut, and must not look complete. */
+	if (conn->state == CONN_IDLE && !abort && !conn->front->ops->is_plain)
+		conn->front->ops->shutdown(conn->front);
 	if (conn->exchange)
 		exchange_free(conn->exchange);
 	if (conn->tunnel)
@@ -75,7 +81,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	timer_clear(&conn->timer);
 	list_del(&conn->link);
 	if (conn->front) {
-		conn->front->ops->close(conn->front, is_abort(reason));
+		conn->front->ops->close(conn->front, abort);
 	} else if (conn->peek.fd >= 0) {
 		conn->peek.ready = NULL;
 		close(conn->peek.fd);
@@ -121,6 +127,19 @@ void conn_linger(struct conn *conn)
 		conn_close(conn, CLOSE_done);
 	else
 		linger_read(conn);
+}
+
+void conn_renew_listener(struct conn *conn)
+{
+	struct proxy_worker *worker = conn->worker;
+	struct listener *now =
+		listener_current(conn->listener->spec.stats, worker->io.worker, worker->generation);
+
+	if (!now || now == conn->listener || now->spec.protocol != conn->listener->spec.protocol)
+		return;
+	shared_hold(&now->shared, worker->io.worker);
+	shared_drop(&conn->listener->shared, worker->io.worker);
+	conn->listener = now;
 }
 
 void conn_set_idle(struct conn *conn)
@@ -251,8 +270,7 @@ void conn_drain_all(struct proxy_worker *worker)
 	struct conn *conn;
 
 	worker->draining = true;
-	list_for_each_safe(link, after, &worker->open)
-	{
+	list_for_each_safe(link, after, &worker->open) {
 		conn = container_of(link, struct conn, link);
 		if (conn->state == CONN_IDLE)
 			conn_close(conn, CLOSE_shutdown);

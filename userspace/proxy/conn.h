@@ -19,17 +19,17 @@ enum conn_state {
 	CONN_IDLE,         /* HTTP: between requests; owns no buffer */
 	CONN_EXCHANGE,     /* HTTP: conn->exchange */
 	CONN_TUNNEL,       /* conn->tunnel */
-	CONN_LINGER,       /* answered for the last time; reads on so that no RST eats the answer */
-	CONN_CLOSED,       /* freed at the end of the turn */
+	CONN_LINGER, /* answered for the last time; reads on so that no RST eats the answer */
+	CONN_CLOSED, /* freed at the end of the turn */
 };
 
 struct conn {
 	struct list link; /* worker->open */
 	struct proxy_worker *worker;
-	struct listener *listener; /* held */
-	struct stream *front;      /* NULL in CONN_PROXY_HEADER */
-	struct watch peek;         /* the descriptor in CONN_PROXY_HEADER */
-	struct timer timer;        /* the one time-out that applies in this state */
+	struct listener *listener; /* held; conn_renew_listener() */
+	struct stream *front; /* NULL in CONN_PROXY_HEADER */
+	struct watch peek; /* the descriptor in CONN_PROXY_HEADER */
+	struct timer timer; /* the one time-out that applies in this state */
 	struct task free_task;
 	enum conn_state state;
 	bool is_tls;
@@ -54,6 +54,9 @@ void conn_close(struct conn *conn, enum close_reason reason);
 void conn_linger(struct conn *conn);
 /* An HTTP connection waits for its next request. */
 void conn_set_idle(struct conn *conn);
+/* Before a request: goes over to the listener of this name that is in force now, so that a reload
+ * (other targets, limits, time-outs) holds for connections that were open before it. */
+void conn_renew_listener(struct conn *conn);
 /* The time-out of the present state. */
 void conn_set_timeout(struct conn *conn, uint32_t after_ms);
 /* Brings the listener's byte counters up to date. */

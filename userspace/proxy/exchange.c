@@ -40,10 +40,15 @@ void exchange_start(struct conn *conn)
 		return;
 	}
 	exchange_init(exchange, conn);
+	conn_renew_listener(conn);
 	conn->exchange = exchange;
 	conn_change_state(conn, CONN_EXCHANGE);
-	conn_set_timeout(conn, conn->listener->spec.header_ms);
 	exchange_read_head(exchange);
+}
+
+bool exchange_is_answering(const struct exchange *exchange)
+{
+	return exchange->state == EXCHANGE_BODY;
 }
 
 void exchange_free(struct exchange *exchange)
@@ -67,12 +72,14 @@ static void next_request(struct exchange *exchange)
 	struct conn *conn = exchange->conn;
 	struct buf in = exchange->in;
 
+	task_cancel(&exchange->resume_task); /* posted when a turn's share was used up */
 	exchange->in = (struct buf){0};
 	pump_fini(&exchange->up, &conn->worker->io.bufs);
 	pump_fini(&exchange->down, &conn->worker->io.bufs);
 	buf_drop(&exchange->from, &conn->worker->io.bufs);
 	exchange_init(exchange, conn);
 	exchange->in = in;
+	conn_renew_listener(conn);
 	conn_set_timeout(conn, conn->listener->spec.header_ms);
 	loop_post(conn->worker->io.loop, &exchange->resume_task);
 }
@@ -106,7 +113,7 @@ static void finish(struct exchange *exchange)
 		return;
 	}
 	give_upstream_back(exchange);
-	if (!exchange->keep_client) {
+	if (!exchange->keep_client || (conn->worker->draining && !buf_len(&exchange->in))) {
 		conn_linger(conn);
 	} else if (buf_len(&exchange->in)) {
 		next_request(exchange);
@@ -147,8 +154,8 @@ static bool run_up(struct exchange *exchange)
 		conn_close(conn, CLOSE_client_reset);
 		return false;
 	case PUMP_BAD_BODY:
-		exchange_answer(exchange, h1_error_row(exchange->up.error)->status,
-			CLOSE_bad_request);
+		exchange_answer(
+			exchange, h1_error_row(exchange->up.error)->status, CLOSE_bad_request);
 		return false;
 	case PUMP_OVER_LIMIT:
 		exchange_answer(exchange, 413, CLOSE_body_too_large);
@@ -194,11 +201,29 @@ static void run_down(struct exchange *exchange)
 
 static void wait_for_response(struct exchange *exchange)
 {
-	struct conn *conn = exchange->conn;
+	const struct listener_spec *spec = &exchange->conn->listener->spec;
 
-	conn_set_timeout(conn, !exchange->up_done && exchange->up_waits_client
-				       ? conn->listener->spec.request_body_ms
-				       : conn->listener->spec.group->spec.response_ms);
+	if (exchange->response_awaited)
+		return; /* no event of the client's makes it longer */
+	exchange->response_awaited = exchange->up_done;
+	conn_set_timeout(exchange->conn, !exchange->up_done && exchange->up_waits_client
+						 ? spec->request_body_ms
+						 : spec->group->spec.response_ms);
+}
+
+/* What is left of an interim response. */
+static bool push_interim(struct exchange *exchange)
+{
+	struct conn *conn = exchange->conn;
+	enum pump_result result;
+
+	if (!buf_len(&exchange->down.out))
+		return true;
+	result = pump_run(&exchange->down, &conn->worker->io.bufs);
+	if (result == PUMP_DONE || result == PUMP_WAITS_DST)
+		return true;
+	conn_close(conn, CLOSE_client_reset);
+	return false;
 }
 
 void exchange_run(struct exchange *exchange)
@@ -210,6 +235,8 @@ void exchange_run(struct exchange *exchange)
 	if (exchange->state == EXCHANGE_RESPONSE) {
 		struct conn *conn = exchange->conn;
 
+		if (!push_interim(exchange))
+			return;
 		if (!exchange_read_response(exchange)) {
 			/* Still this exchange, and still waiting? */
 			if (conn->state == CONN_EXCHANGE && conn->exchange == exchange &&
@@ -235,7 +262,12 @@ static bool has_client_gone(const struct exchange *exchange)
 
 void exchange_front_event(struct exchange *exchange)
 {
-	if (exchange->state == EXCHANGE_HEAD)
+	struct stream *front = exchange->conn->front;
+	int r = front->ops->flush(front); /* of an answer that the pump is done with, too */
+
+	if (r < 0 && r != -EAGAIN)
+		conn_close(exchange->conn, CLOSE_client_reset);
+	else if (exchange->state == EXCHANGE_HEAD)
 		exchange_read_head(exchange);
 	else if (has_client_gone(exchange))
 		conn_close(exchange->conn, CLOSE_client_gone);

@@ -16,6 +16,8 @@ void exchange_start(struct conn *conn);
 /* An event on the client's stream. */
 void exchange_front_event(struct exchange *exchange);
 void exchange_timed_out(struct exchange *exchange);
+/* Part of a target's answer has been handed to the client. */
+bool exchange_is_answering(const struct exchange *exchange);
 /* Gives everything back. Called by conn_close and when the connection goes idle. */
 void exchange_free(struct exchange *exchange);
 

@@ -36,6 +36,7 @@ struct exchange {
 	bool up_broken;      /* the target takes no more of it: it may still answer */
 	bool replayable;     /* the request is still here whole: up.out and `in` */
 	bool keep_client;    /* the connection goes on after the answer */
+	bool response_awaited; /* the time-out for it runs */
 	uint32_t replay_head; /* length of the head in up.out */
 	uint32_t replay_start, replay_end; /* of `in`, as when it was first sent */
 	uint16_t status;

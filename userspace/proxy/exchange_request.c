@@ -58,7 +58,7 @@ static int write_request(struct exchange *exchange)
 		return n;
 	how.n_extra = (uint32_t)n;
 	bound = h1_write_request_bytes(request, &how);
-	r = buf_hold(out, &conn->worker->io.bufs, bound > BUF_SMALL ? BUF_LARGE : BUF_SMALL);
+	r = buf_hold(out, &conn->worker->io.bufs, bound > BUF_SMALL ? BUF_MEDIUM : BUF_SMALL);
 	if (r < 0)
 		return r;
 	r = h1_write_request(request, &how, (char *)buf_tail(out), buf_space(out));
@@ -128,7 +128,8 @@ static int make_room(struct exchange *exchange)
 	return buf_grow(in, bufs);
 }
 
-/* Nothing came after all (a spurious event, a TLS record without data). */
+/* Nothing came after all (a spurious event, a TLS record without data). The time-out of the idle
+ * connection has not been touched. */
 static void back_to_idle(struct exchange *exchange)
 {
 	struct conn *conn = exchange->conn;
@@ -140,19 +141,24 @@ static void back_to_idle(struct exchange *exchange)
 
 static void client_ended(struct exchange *exchange, ssize_t got)
 {
+	struct conn *conn = exchange->conn;
 	enum close_reason reason = CLOSE_client_reset;
 
-	if (got == 0)
+	/* Many clients leave out close_notify: between requests that cuts nothing. */
+	if (got == 0 || conn->front->truncated)
 		reason = buf_len(&exchange->in) ? CLOSE_client_gone : CLOSE_done;
 	else if (got == -EPROTO)
 		reason = CLOSE_tls_error;
-	conn_close(exchange->conn, reason);
+	if (reason == CLOSE_done)
+		back_to_idle(exchange);
+	conn_close(conn, reason);
 }
 
 /* Reads once. False: the exchange waits, or is over. */
 static bool read_more(struct exchange *exchange)
 {
-	struct stream *front = exchange->conn->front;
+	struct conn *conn = exchange->conn;
+	struct stream *front = conn->front;
 	struct buf *in = &exchange->in;
 	ssize_t got;
 	int r;
@@ -166,6 +172,9 @@ static bool read_more(struct exchange *exchange)
 		}
 		got = front->ops->read(front, buf_tail(in), buf_space(in));
 		if (got > 0) {
+			/* The first request's time began with the connection. */
+			if (!buf_len(in) && conn->requests)
+				conn_set_timeout(conn, conn->listener->spec.header_ms);
 			in->end += (uint32_t)got;
 			return true;
 		}
@@ -212,7 +221,12 @@ static void target_failed(struct upstream *upstream, enum close_reason reason);
 
 static void target_event(struct upstream *upstream)
 {
-	exchange_run(upstream->owner);
+	struct exchange *exchange = upstream->owner;
+	int r = upstream->stream->ops->flush(upstream->stream); /* the pump may be done with it */
+
+	if (r < 0 && r != -EAGAIN)
+		exchange->up_broken = true;
+	exchange_run(exchange);
 }
 
 static const struct upstream_ops upstream_ops = {

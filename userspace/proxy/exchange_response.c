@@ -29,8 +29,21 @@ static void rewind_request(struct exchange *exchange)
 	up->max_bytes = exchange->conn->listener->spec.max_body_bytes;
 	up->out.start = 0;
 	up->out.end = exchange->replay_head;
-	exchange->up_done = exchange->up_broken = false;
+	exchange->up_done = exchange->up_broken = exchange->response_awaited = false;
 	h1_head_init(&exchange->response_head);
+}
+
+/* Not sent yet: always. Sent: if it is here whole, not a byte of an answer came, and doing it twice
+ * does no harm (RFC 9110 section 9.2.2). Answered in part: never. */
+static bool may_retry(const struct exchange *exchange, enum close_reason reason)
+{
+	if (exchange->tries >= EXCHANGE_TRIES_MAX)
+		return false;
+	if (exchange->state == EXCHANGE_TARGET)
+		return true;
+	return exchange->state == EXCHANGE_RESPONSE && exchange->replayable &&
+	       !buf_len(&exchange->from) && reason != CLOSE_target_timeout &&
+	       is_idempotent(exchange->request.method);
 }
 
 void exchange_target_failed(struct exchange *exchange, enum close_reason reason)
@@ -39,22 +52,20 @@ void exchange_target_failed(struct exchange *exchange, enum close_reason reason)
 	bool was_sent = exchange->state == EXCHANGE_RESPONSE, was_reused = upstream->reused;
 	struct target *target = upstream->target;
 	uint32_t worker = exchange->conn->worker->io.worker;
-	bool timed_out = reason == CLOSE_target_timeout;
 
-	if (was_sent)
+	if (was_sent && reason != CLOSE_deregistered)
 		target->workers[worker].failures++;
-	if (exchange->replayable && exchange->tries < EXCHANGE_TRIES_MAX &&
-		!buf_len(&exchange->from) &&
-		(!was_sent || (!timed_out && is_idempotent(exchange->request.method)))) {
+	if (may_retry(exchange, reason)) {
 		shared_hold(&target->shared, worker);
 		release_upstream(exchange, UPSTREAM_END_ABORT);
-		rewind_request(exchange);
+		if (was_sent)
+			rewind_request(exchange);
 		/* A pooled connection that had ended says nothing about its target. */
 		exchange_find_target(exchange, was_reused ? NULL : target, true);
 		shared_drop(&target->shared, worker);
 		return;
 	}
-	exchange_answer(exchange, timed_out ? 504 : 502, reason);
+	exchange_answer(exchange, reason == CLOSE_target_timeout ? 504 : 502, reason);
 }
 
 static bool is_own_answer_possible(const struct exchange *exchange)
@@ -76,7 +87,8 @@ void exchange_answer(struct exchange *exchange, unsigned int status, enum close_
 	}
 	conn_counts(conn)->reasons[reason]++;
 	/* What is left of the request would be taken for the next one. */
-	if (!exchange->parsed || (!exchange->up_done && exchange->request.body != HTTP_BODY_NONE))
+	if (!exchange->parsed || conn->worker->draining ||
+		(!exchange->up_done && exchange->request.body != HTTP_BODY_NONE))
 		exchange->keep_client = false;
 	if (buf_hold(&down->out, &conn->worker->io.bufs, BUF_SMALL) < 0) {
 		conn_close(conn, CLOSE_out_of_memory);
@@ -116,7 +128,7 @@ static int put_response_head(struct exchange *exchange, const struct http_respon
 	size_t bound = h1_write_response_bytes(response, &how);
 	int r;
 
-	r = buf_hold(out, bufs, bound > BUF_SMALL ? BUF_LARGE : BUF_SMALL);
+	r = buf_hold(out, bufs, bound > BUF_SMALL ? BUF_MEDIUM : BUF_SMALL);
 	if (r < 0)
 		return r;
 	if (buf_space(out) < bound && buf_grow(out, bufs) < 0)
@@ -141,6 +153,7 @@ static int pass_interim(struct exchange *exchange)
 		return r;
 	pump_init(&exchange->down, NULL, &exchange->from, HTTP_BODY_NONE, 0, false);
 	exchange->down.dst = exchange->conn->front;
+	exchange->response_awaited = false;
 	switch (pump_run(&exchange->down, &exchange->conn->worker->io.bufs)) {
 	case PUMP_DONE:
 	case PUMP_WAITS_DST: /* the rest goes in front of the answer */
@@ -158,7 +171,10 @@ static int begin_response(struct exchange *exchange)
 	bool is_http10 = exchange->request.version == HTTP_VERSION_1_0, chunked;
 	int r;
 
-	if (!exchange->up_done && exchange->request.body != HTTP_BODY_NONE)
+	if (response->upgrade.len && !exchange->up_done)
+		return -EPROTO; /* the rest of the body would become the tunnel's */
+	if (exchange->conn->worker->draining ||
+		(!exchange->up_done && exchange->request.body != HTTP_BODY_NONE))
 		exchange->keep_client = false; /* it will not be read to its end */
 	chunked = !is_http10 && (kind == HTTP_BODY_CHUNKED || kind == HTTP_BODY_UNTIL_CLOSE);
 	if (is_http10 && (kind == HTTP_BODY_CHUNKED || kind == HTTP_BODY_UNTIL_CLOSE)) {
@@ -217,8 +233,8 @@ static bool read_more(struct exchange *exchange)
 	if (got == -EAGAIN)
 		buf_drop_if_empty(from, &exchange->conn->worker->io.bufs);
 	else
-		exchange_target_failed(exchange, buf_len(from) ? CLOSE_target_bad_response
-							       : CLOSE_target_refused);
+		exchange_target_failed(
+			exchange, buf_len(from) ? CLOSE_target_bad_response : CLOSE_target_refused);
 	return false;
 }
 

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { ACCEPTS_PER_TURN = 64, PAUSE_MS = 50 };
+enum { ACCEPTS_PER_TURN = 64, ACCEPTS_LAST = 4096 /* the backlog */, PAUSE_MS = 50 };
 
 static void resume_accepting(struct timer *timer)
 {
@@ -41,17 +41,16 @@ void acceptor_stop(struct acceptor *acceptor)
 	loop_del(acceptor->worker->io.loop, &acceptor->watch);
 }
 
-void frontend_accept(struct watch *watch, uint32_t events)
+static void accept_some(struct acceptor *acceptor, int max)
 {
-	struct acceptor *acceptor = container_of(watch, struct acceptor, watch);
 	uint32_t index = acceptor->worker->io.worker;
 	union addr client;
 	int fd, n;
 
 	if (!acceptor->listener)
 		return;
-	for (n = 0; n < ACCEPTS_PER_TURN; n++) {
-		fd = socket_accept(watch->fd, &client);
+	for (n = 0; n < max; n++) {
+		fd = socket_accept(acceptor->watch.fd, &client);
 		if (fd == -EAGAIN)
 			return;
 		if (fd >= 0) {
@@ -63,6 +62,16 @@ void frontend_accept(struct watch *watch, uint32_t events)
 			return;
 		} /* else: that connection ended before it was accepted */
 	}
+}
+
+void frontend_accept(struct watch *watch, uint32_t events)
+{
+	accept_some(container_of(watch, struct acceptor, watch), ACCEPTS_PER_TURN);
+}
+
+void frontend_accept_last(struct acceptor *acceptor)
+{
+	accept_some(acceptor, ACCEPTS_LAST);
 }
 
 static void speak_protocol(struct conn *conn)
@@ -94,11 +103,16 @@ static void count_handshake(struct conn *conn)
 void frontend_handshake(struct conn *conn)
 {
 	int r = conn->front->ops->handshake(conn->front);
+	enum tls_failure failure;
 
 	if (r == -EAGAIN)
 		return;
 	if (r < 0) {
-		conn_counts(conn)->tls_failures[tls_stream_failure(conn->front)]++;
+		failure = tls_stream_failure(conn->front);
+		/* The socket failed while TLS had nothing against it. */
+		if (failure == TLS_FAILURE_none)
+			failure = TLS_FAILURE_peer_reset;
+		conn_counts(conn)->tls_failures[failure]++;
 		conn_close(conn, CLOSE_handshake_failed);
 		return;
 	}

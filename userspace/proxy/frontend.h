@@ -23,6 +23,8 @@ void acceptor_stop(struct acceptor *acceptor);
 
 /* watch.ready of an acceptor: takes what has come, a bounded number a turn. */
 void frontend_accept(struct watch *watch, uint32_t events);
+/* Before the socket goes: takes all that wait, or the kernel would reset them. */
+void frontend_accept_last(struct acceptor *acceptor);
 
 /* For conn.c: the first step, and the next one whenever the stream has news. */
 void frontend_start(struct conn *conn);

@@ -40,7 +40,7 @@ struct target {
 	uint32_t id;                /* row of the backends map */
 	_Atomic enum target_health health;
 	atomic_bool removed;        /* in no snapshot any more: nothing new, idle ones closed */
-	atomic_bool expired;        /* removed, and deregistration_delay is over: close everything */
+	atomic_bool expired; /* removed, and deregistration_delay is over: close everything */
 	atomic_uint outstanding cache_aligned; /* requests or tunnels under way, all workers */
 	struct target_worker *workers;
 	struct checker *checker; /* control thread: its health checks, NULL if it has none */
@@ -64,7 +64,7 @@ struct group_spec {
 	bool fail_open;
 	enum proxy_out proxy_out;
 	struct tls_client *tls; /* NULL: plain; the group takes its own count */
-	const char *tls_name;   /* SNI and name to verify; NULL: the target's address */
+	const char *tls_name; /* SNI and name to verify; NULL: the target's address */
 	uint32_t connect_ms, response_ms, idle_ms;
 	uint32_t pool_per_worker; /* idle connections kept per target and worker */
 	uint32_t pool_idle_ms;
@@ -100,7 +100,7 @@ static inline void target_group_put(struct target_group *group)
  * if the group fails open, any. `avoid` (may be NULL) was tried already and is taken only if there
  * is nothing else. NULL: none. The caller holds it (shared_hold) and counts it as outstanding.
  */
-struct target *balance_pick(struct target_group *group, uint32_t worker,
-	const struct target *avoid) must_check;
+struct target *balance_pick(
+	struct target_group *group, uint32_t worker, const struct target *avoid) must_check;
 
 #endif

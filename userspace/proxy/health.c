@@ -220,8 +220,8 @@ static void checker_change_spec(struct checker *checker, struct check_spec *spec
 	begin(checker);
 }
 
-struct health *health_new(struct iothread *io, struct tls_thread *tls, health_notify *notify,
-	void *arg)
+struct health *health_new(
+	struct iothread *io, struct tls_thread *tls, health_notify *notify, void *arg)
 {
 	struct health *health = mem_zalloc(sizeof(*health));
 
@@ -250,8 +250,7 @@ void health_set(struct health *health, const struct health_target *targets, uint
 		checker->keep = true;
 		checker_change_spec(checker, targets[i].spec);
 	}
-	list_for_each_safe(link, after, &health->checkers)
-	{
+	list_for_each_safe(link, after, &health->checkers) {
 		checker = container_of(link, struct checker, link);
 		if (!checker->keep)
 			checker_end(checker);

@@ -44,7 +44,7 @@ struct health_state {
 	enum backend_state state;
 	enum backend_reason reason;
 	uint32_t successes, failures; /* consecutive */
-	uint32_t latency_us;          /* of the last check that succeeded */
+	uint32_t latency_us; /* of the last check that succeeded */
 	int64_t changed_unix_s;
 	int64_t checked_unix_s; /* end of the last check; 0: none yet */
 	uint64_t checks, checks_failed;
@@ -52,13 +52,13 @@ struct health_state {
 };
 
 /* Called after every check; `changed`: the state is another than before. */
-typedef void health_notify(void *arg, const struct target *target,
-	const struct health_state *state, bool changed);
+typedef void health_notify(
+	void *arg, const struct target *target, const struct health_state *state, bool changed);
 
 struct health;
 
-struct health *health_new(struct iothread *io, struct tls_thread *tls, health_notify *notify,
-	void *arg);
+struct health *health_new(
+	struct iothread *io, struct tls_thread *tls, health_notify *notify, void *arg);
 void health_free(struct health *health);
 
 struct health_target {

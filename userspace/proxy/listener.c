@@ -21,6 +21,7 @@ static void stats_free(struct shared *shared)
 	struct listener_stats *stats = container_of(shared, struct listener_stats, shared);
 
 	free(stats->workers);
+	free(stats->now);
 	free(stats->name);
 	shared_fini(shared);
 	free(stats);
@@ -40,6 +41,7 @@ struct listener_stats *listener_stats_new(const char *name, uint32_t n_workers)
 	if (!stats->workers)
 		abort();
 	memset(stats->workers, 0, bytes);
+	stats->now = mem_zalloc(n_workers * sizeof(*stats->now));
 	return stats;
 }
 

@@ -46,11 +46,20 @@ struct listener_counts {
 	uint64_t tls_failures[TLS_FAILURES];
 } cache_aligned;
 
+struct listener;
+
+/* The listener of a name in the snapshot a worker goes by; that worker only. */
+struct listener_now {
+	struct listener *listener;
+	uint64_t generation; /* of the snapshot: valid in that one only */
+};
+
 struct listener_stats {
 	struct shared shared;
 	char *name;
 	atomic_uint open cache_aligned; /* connections now, all workers */
 	struct listener_counts *workers;
+	struct listener_now *now; /* per worker */
 };
 
 /* One address: a listening socket per worker, all in one SO_REUSEPORT group. */
@@ -92,10 +101,26 @@ struct listener_stats *listener_stats_new(const char *name, uint32_t n_workers);
 int listener_socket_new(const union addr *addr, uint32_t id, bool defers, uint32_t n_workers,
 	struct listener_socket **ret_socket, struct err *err) must_check;
 
-static inline struct listener_counts *listener_counts(const struct listener *listener,
-	uint32_t worker)
+static inline struct listener_counts *listener_counts(
+	const struct listener *listener, uint32_t worker)
 {
 	return &listener->spec.stats->workers[worker];
+}
+
+/* A worker has picked up the snapshot `generation`, which has this listener. */
+static inline void listener_set_current(
+	struct listener *listener, uint32_t worker, uint64_t generation)
+{
+	listener->spec.stats->now[worker] = (struct listener_now){listener, generation};
+}
+
+/* NULL: the listener was removed. */
+static inline struct listener *listener_current(
+	const struct listener_stats *stats, uint32_t worker, uint64_t generation)
+{
+	const struct listener_now *now = &stats->now[worker];
+
+	return now->generation == generation ? now->listener : NULL;
 }
 
 #endif

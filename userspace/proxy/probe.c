@@ -112,12 +112,17 @@ static bool judge_answer(struct probe *probe)
 	struct http_response response;
 	enum h1_error error;
 	struct h1_head head;
+	uint32_t skipped = 0; /* interim responses */
 	int r;
 
-	h1_head_init(&head);
-	http_headers_lend(&response.headers, items, array_len(items));
-	r = h1_head_response(&head, &limits, &expected, probe->answer, probe->answer_len, &response,
-		&error);
+	do {
+		h1_head_init(&head);
+		http_headers_lend(&response.headers, items, array_len(items));
+		r = h1_head_response(&head, &limits, &expected, probe->answer + skipped,
+			probe->answer_len - skipped, &response, &error);
+		if (r > 0)
+			skipped += (uint32_t)r;
+	} while (r > 0 && http_response_is_interim(&response));
 	if (r == -EAGAIN && probe->answer_len < PROBE_ANSWER_MAX)
 		return false;
 	if (r < 0)
@@ -140,6 +145,10 @@ static void read_answer(struct probe *probe)
 			return;
 		if (got == 0) {
 			end(probe, WHY_CONNECTION_RESET, "closed without an answer");
+			return;
+		}
+		if (got == -EPROTO) {
+			end_with_tls_failure(probe);
 			return;
 		}
 		if (got < 0) {
@@ -205,7 +214,8 @@ static void start_stream(struct probe *probe, int fd)
 
 	if (spec->protocol == CHECK_TLS || spec->protocol == CHECK_HTTPS)
 		probe->stream = tls_stream_client(probe->tls, spec->tls, fd,
-			spec->tls_name ? spec->tls_name : addr_format_host(&probe->addr, name), false);
+			spec->tls_name ? spec->tls_name : addr_format_host(&probe->addr, name),
+			false);
 	else
 		probe->stream = plain_stream_new(probe->io, fd, false);
 	if (is_http(probe))

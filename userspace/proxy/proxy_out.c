@@ -26,7 +26,8 @@ static void tls_tlvs(const struct stream *front, struct proxyproto_tlvs *ret_tlv
 int proxy_out_build(enum proxy_out version, const struct upstream_client *client,
 	uint8_t **ret_header, uint16_t *ret_len)
 {
-	struct proxyproto header = {.has_addrs = true, .src = *client->client, .dst = *client->local};
+	struct proxyproto header = {
+		.has_addrs = true, .src = *client->client, .dst = *client->local};
 	struct proxyproto_tlvs tlvs = {0};
 	uint8_t bytes[UPSTREAM_PROXY_HEADER_MAX];
 	int len;

@@ -82,7 +82,8 @@ static enum pump_result write_output(struct pump *pump)
 		if (pump->span)
 			iov[n++] = (struct iovec){buf_head(pump->in), pump->span};
 		if (pump->tail)
-			iov[n++] = (struct iovec){(char *)tail.ptr + tail.len - pump->tail, pump->tail};
+			iov[n++] = (struct iovec){
+				(char *)tail.ptr + tail.len - pump->tail, pump->tail};
 		sent = pump->dst->ops->writev(pump->dst, iov, n, false);
 		if (sent == -EAGAIN)
 			return PUMP_WAITS_DST;
@@ -95,8 +96,12 @@ static enum pump_result write_output(struct pump *pump)
 
 static bool put_out(struct pump *pump, struct bufpool *bufs, struct slice bytes)
 {
-	return buf_hold(&pump->out, bufs, BUF_SMALL) == 0 &&
-	       buf_append(&pump->out, bytes.ptr, bytes.len);
+	if (buf_hold(&pump->out, bufs, BUF_SMALL) < 0)
+		return false;
+	/* Trailers may come behind a block full of small chunks. */
+	if (buf_space(&pump->out) < bytes.len && buf_grow(&pump->out, bufs) < 0)
+		return false;
+	return buf_append(&pump->out, bytes.ptr, bytes.len);
 }
 
 static bool put_end(struct pump *pump, struct bufpool *bufs)
@@ -158,11 +163,13 @@ static enum pump_result produce(struct pump *pump, struct bufpool *bufs)
 {
 	union h1_body_out step_out;
 	enum h1_body_step step;
+	const char *bytes;
 	size_t skip;
 
 	for (;;) {
-		step = h1_body_next(&pump->body, (const char *)buf_head(pump->in),
-			buf_len(pump->in), &skip, &step_out, &pump->error);
+		bytes = pump->in->data ? (const char *)buf_head(pump->in) : ""; /* no block */
+		step = h1_body_next(&pump->body, bytes, buf_len(pump->in), &skip, &step_out,
+			&pump->error);
 		buf_consume(pump->in, (uint32_t)skip);
 		switch (step) {
 		case H1_BODY_DATA:

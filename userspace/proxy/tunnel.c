@@ -59,7 +59,12 @@ static enum flow_result copy_flow(struct tunnel_flow *flow, struct proxy_worker 
 		if (buf_hold(&flow->buf, bufs, BUF_LARGE) < 0)
 			return FLOW_SRC_FAILED;
 		got = src->ops->read(src, flow->buf.data, flow->buf.size);
-		if (got < 0 && got != -EAGAIN)
+		if (got == -EAGAIN) {
+			buf_drop(&flow->buf, bufs);
+			return FLOW_WAITS;
+		}
+		/* A TLS peer that ended without close_notify has ended all the same. */
+		if (got < 0 && !src->truncated)
 			return FLOW_SRC_FAILED;
 		if (got > 0)
 			flow->buf.end = (uint32_t)got;
@@ -115,8 +120,8 @@ static enum flow_result run_flow(struct tunnel *tunnel, struct tunnel_flow *flow
 }
 
 /* Which side failed decides the reason: the flow's source or its destination. */
-static bool flow_failed(struct tunnel *tunnel, const struct tunnel_flow *flow,
-	enum flow_result result)
+static bool flow_failed(
+	struct tunnel *tunnel, const struct tunnel_flow *flow, enum flow_result result)
 {
 	bool client_failed;
 
@@ -133,10 +138,10 @@ static void tunnel_run(struct tunnel *tunnel)
 	enum flow_result up, down;
 
 	up = run_flow(tunnel, &tunnel->to_target);
-	if (flow_failed(tunnel, &tunnel->to_target, up))
-		return;
+	/* A target that takes no more may have said something before it went. */
 	down = run_flow(tunnel, &tunnel->to_client);
-	if (flow_failed(tunnel, &tunnel->to_client, down))
+	if (flow_failed(tunnel, &tunnel->to_target, up) ||
+		flow_failed(tunnel, &tunnel->to_client, down))
 		return;
 	if (tunnel->to_target.ended && tunnel->to_client.ended) {
 		conn_close(conn, CLOSE_done);

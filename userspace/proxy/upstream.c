@@ -38,6 +38,8 @@ static void upstream_close(struct upstream *upstream, bool abort)
 	list_del(&upstream->all);
 	timer_clear(&upstream->timer);
 	if (upstream->stream) {
+		if (!abort && !upstream->stream->ops->is_plain)
+			upstream->stream->ops->shutdown(upstream->stream); /* close_notify */
 		upstream->stream->ops->close(upstream->stream, abort);
 	} else if (upstream->dial.fd >= 0) {
 		upstream->dial.ready = NULL;
@@ -51,7 +53,8 @@ static void upstream_close(struct upstream *upstream, bool abort)
 
 static void fail(struct upstream *upstream, enum close_reason reason)
 {
-	row_of(upstream)->failures++;
+	if (reason != CLOSE_deregistered)
+		row_of(upstream)->failures++;
 	upstream->ops->failed(upstream, reason);
 	upstream_close(upstream, true);
 }
@@ -97,6 +100,17 @@ static void proceed(struct upstream *upstream)
 		lend(upstream);
 }
 
+/* Nothing may have come after the answer: an end, or bytes nobody asked for. A session ticket is
+ * neither. */
+static bool is_quiet(struct stream *stream)
+{
+	char byte;
+
+	if (!stream->can_read && !stream->ops->has_pending(stream))
+		return true;
+	return stream->ops->read(stream, &byte, 1) == -EAGAIN;
+}
+
 static void stream_ready(struct watch *watch, uint32_t events)
 {
 	struct stream *stream = stream_of_watch(watch);
@@ -107,7 +121,7 @@ static void stream_ready(struct watch *watch, uint32_t events)
 		upstream->ops->event(upstream);
 	else if (upstream->state == UPSTREAM_HANDSHAKE)
 		proceed(upstream);
-	else if (stream->can_read)
+	else if (!is_quiet(stream))
 		upstream_close(upstream, false); /* idle: it ended, or said something unasked */
 }
 
@@ -213,8 +227,8 @@ static int dial(struct upstream *upstream, const struct upstream_client *client)
 }
 
 /* A pooled connection that still fits the group's settings and has not ended meanwhile. */
-static struct upstream *take_idle(struct proxy_worker *worker, struct target_group *group,
-	struct target *target)
+static struct upstream *take_idle(
+	struct proxy_worker *worker, struct target_group *group, struct target *target)
 {
 	struct target_worker *row = &target->workers[worker->io.worker];
 	struct upstream *upstream;
@@ -278,14 +292,6 @@ int upstream_get(struct proxy_worker *worker, struct target_group *group,
 	return 0;
 }
 
-/* Nothing may have come after the answer: an end, or bytes nobody asked for. */
-static bool is_quiet(struct stream *stream)
-{
-	char byte;
-
-	return !stream->can_read || stream->ops->read(stream, &byte, 1) == -EAGAIN;
-}
-
 void upstream_put(struct upstream *upstream, enum upstream_end end)
 {
 	const struct group_spec *spec = &upstream->group->spec;
@@ -293,8 +299,8 @@ void upstream_put(struct upstream *upstream, enum upstream_end end)
 
 	if (upstream->state == UPSTREAM_CLOSED)
 		return;
-	if (end != UPSTREAM_END_KEEP || spec->proxy_out != PROXY_OUT_OFF || row->n_idle >= spec->pool_per_worker ||
-		upstream->worker->draining ||
+	if (end != UPSTREAM_END_KEEP || spec->proxy_out != PROXY_OUT_OFF ||
+		row->n_idle >= spec->pool_per_worker || upstream->worker->draining ||
 		atomic_load_explicit(&upstream->target->removed, memory_order_relaxed) ||
 		!is_quiet(upstream->stream)) {
 		upstream_close(upstream, end == UPSTREAM_END_ABORT);
@@ -308,25 +314,38 @@ void upstream_put(struct upstream *upstream, enum upstream_end end)
 	timer_set(upstream->worker->io.loop, &upstream->timer, spec->pool_idle_ms);
 }
 
+static struct upstream *first_expired(struct proxy_worker *worker)
+{
+	struct list *link;
+	struct upstream *upstream;
+
+	list_for_each(link, &worker->upstreams_open) {
+		upstream = container_of(link, struct upstream, all);
+		if (atomic_load_explicit(&upstream->target->expired, memory_order_relaxed))
+			return upstream;
+	}
+	return NULL;
+}
+
 void upstream_sweep(struct proxy_worker *worker)
 {
 	struct list *link, *after;
 	struct upstream *upstream;
 
-	list_for_each_safe(link, after, &worker->upstreams_open)
-	{
+	list_for_each_safe(link, after, &worker->upstreams_open) {
 		upstream = container_of(link, struct upstream, all);
-		if (!atomic_load_explicit(&upstream->target->removed, memory_order_relaxed))
-			continue;
-		if (upstream->state == UPSTREAM_IDLE)
+		if (upstream->state == UPSTREAM_IDLE &&
+			atomic_load_explicit(&upstream->target->removed, memory_order_relaxed))
 			upstream_close(upstream, false);
-		else if (atomic_load_explicit(&upstream->target->expired, memory_order_relaxed))
-			fail(upstream, CLOSE_deregistered);
 	}
+	/* From the start each time: what a borrower does then may close others. */
+	while ((upstream = first_expired(worker)))
+		fail(upstream, CLOSE_deregistered);
 }
 
 void upstream_close_all(struct proxy_worker *worker)
 {
 	while (!list_is_empty(&worker->upstreams_open))
-		upstream_close(container_of(worker->upstreams_open.next, struct upstream, all), false);
+		upstream_close(
+			container_of(worker->upstreams_open.next, struct upstream, all), false);
 }

@@ -65,8 +65,8 @@ struct upstream_client {
  */
 int upstream_get(struct proxy_worker *worker, struct target_group *group,
 	const struct target *avoid, const struct upstream_client *client,
-	const struct upstream_ops *ops, void *owner, bool fresh, struct upstream **ret_upstream)
-	must_check;
+	const struct upstream_ops *ops, void *owner, bool fresh,
+	struct upstream **ret_upstream) must_check;
 /* Gives it back. KEEP: the last answer was read to its end and the target keeps alive; CLOSE: in
  * order, what was sent still arrives; ABORT: the target learns that we gave up (RST). */
 enum upstream_end { UPSTREAM_END_KEEP, UPSTREAM_END_CLOSE, UPSTREAM_END_ABORT };

@@ -22,6 +22,7 @@ int proxy_worker_init(struct proxy_worker *worker, struct proxy_node *node, uint
 	worker->tls = tls_thread_new(&worker->io);
 	if (!worker->tls) {
 		iothread_fini(&worker->io);
+		*worker = (struct proxy_worker){0};
 		return -ENOMEM;
 	}
 	pool_init(&worker->conns, sizeof(struct conn), KEEP_CONNS);
@@ -38,8 +39,9 @@ void proxy_worker_fini(struct proxy_worker *worker)
 {
 	upstream_close_all(worker);
 	pipes_fini(worker);
-	tls_thread_free(worker->tls);
+	/* The loop first: it frees the streams that were closed last into the pools of the others. */
 	iothread_fini(&worker->io);
+	tls_thread_free(worker->tls);
 	pool_fini(&worker->conns);
 	pool_fini(&worker->exchanges);
 	pool_fini(&worker->tunnels);

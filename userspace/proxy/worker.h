@@ -26,11 +26,12 @@ struct proxy_worker {
 	struct list upstreams_open; /* struct upstream, all of them */
 	struct list idle_pipes;     /* struct pipe */
 	uint32_t n_idle_pipes;
+	uint64_t generation; /* of the snapshot this turn goes by; 0: none */
 	bool draining; /* finish what is under way, keep nothing alive */
 };
 
-int proxy_worker_init(struct proxy_worker *worker, struct proxy_node *node, uint32_t index)
-	must_check;
+int proxy_worker_init(
+	struct proxy_worker *worker, struct proxy_node *node, uint32_t index) must_check;
 /* Every connection must be closed (conn_close_all) and a turn have passed. */
 void proxy_worker_fini(struct proxy_worker *worker);
 

@@ -143,7 +143,7 @@ static bool has_same_names(const struct cert *a, const struct cert *b)
 	if (!x->n_names || x->n_names != y->n_names)
 		return false;
 	for (i = 0; i < x->n_names; i++) {
-		for (j = 0; j < y->n_names && strcmp(x->names[i], y->names[j]); j++)
+		for (j = 0; j < y->n_names && strcmp(x->names[i], y->names[j]) != 0; j++)
 			;
 		if (j == y->n_names)
 			return false;
@@ -164,7 +164,7 @@ static uint32_t list_defaults(struct certstore *store)
 	for (i = 0; i < store->n_certs; i++)
 		if (has_same_names(store->certs[0], store->certs[i]))
 			store->candidates[n++] = store->certs[i];
-	qsort(store->candidates, n, sizeof(*store->candidates), compare_cert_pointers);
+	qsort(store->candidates, n, sizeof(const struct cert *), compare_cert_pointers);
 	return n;
 }
 
@@ -199,7 +199,7 @@ int certstore_new(
 		return err_set(err, -EINVAL, "no certificate: a listener with TLS needs one");
 	store = mem_zalloc(sizeof(*store));
 	hash_random(&store->hash_key, sizeof(store->hash_key));
-	store->certs = mem_alloc(n * sizeof(*store->certs));
+	store->certs = mem_alloc(n * sizeof(struct cert *));
 	store->n_certs = n;
 	for (i = 0; i < n; i++)
 		store->certs[i] = cert_get(certs[i]);
@@ -208,7 +208,7 @@ int certstore_new(
 		size *= 2;
 	store->mask = size - 1;
 	store->table = mem_zalloc(size * sizeof(*store->table));
-	store->candidates = mem_alloc((n + n_names) * sizeof(*store->candidates));
+	store->candidates = mem_alloc((n + n_names) * sizeof(const struct cert *));
 	store->n_default = list_defaults(store);
 	namings = list_namings(certs, n, n_names);
 	fill_table(store, namings, n_names);

@@ -81,7 +81,6 @@ struct tls_stream {
 	uint8_t failure; /* enum tls_failure */
 	char detail[TLS_DETAIL_BYTES]; /* "peer_alert unknown_ca" */
 };
-
 static inline struct tls_stream *tls_stream_of(const struct stream *stream)
 {
 	return container_of(stream, struct tls_stream, base);
@@ -112,7 +111,7 @@ struct tls_stream *tls_bio_stream(const SSL *ssl);
 
 /* --- handshake.c */
 int tls_handshake(struct stream *stream) must_check;
-/* Records a failure, unless there is one already. Returns `code`. */
+/* Records the first failure. Returns `code`. */
 int tls_fail(struct tls_stream *ts, enum tls_failure failure, int code);
 /* Frees the SSL object; a session that came of it stays good. */
 void tls_ssl_free(struct tls_stream *ts);
@@ -145,7 +144,7 @@ int tls_client_prepare(
 	struct tls_client *client, struct tls_stream *ts, const char *server_name) must_check;
 /* The address is known (connected): offers the last session with it. */
 void tls_client_resume(struct tls_stream *ts);
-/* TLS 1.2: the server may have renewed the ticket of a resumed session, which OpenSSL tells nobody. */
+/* TLS 1.2: the ticket of a resumed session may be a new one; OpenSSL tells nobody. */
 void tls_client_renewed(struct tls_stream *ts);
 
 #endif

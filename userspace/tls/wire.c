@@ -12,8 +12,8 @@
 
 static int stash_in(struct tls_stream *ts, const uint8_t *bytes, uint32_t len)
 {
-	int r = buf_hold(
-		&ts->in_stash, &ts->tls->io->bufs, len > BUF_SMALL ? BUF_LARGE : BUF_SMALL);
+	uint32_t size = len <= BUF_SMALL ? BUF_SMALL : len <= BUF_MEDIUM ? BUF_MEDIUM : BUF_LARGE;
+	int r = buf_hold(&ts->in_stash, &ts->tls->io->bufs, size);
 
 	if (r < 0)
 		return r;
