@@ -2,11 +2,18 @@
 /*
  * Wrapper for measuring and flooding a program with BPF_PROG_TEST_RUN, whose `repeat` does not
  * restore the packet: writes the frame afresh before every run, with a source address out of a
- * range, and tail-calls the program under test. One CPU only.
+ * range, and tail-calls the program under test; and the floors to measure it against. One CPU only.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
+
+#include <sluice/abi.h>
+
+#include "siphash.h"
+
+#define ETH_P_IP          0x0800
+#define IP4_FRAGMENT_MASK 0x1fff
 
 #define WRAP_FRAME_BYTES 64
 #define WRAP_SADDR       26 /* of an untagged IPv4 frame */
@@ -23,6 +30,7 @@ __u8 wrap_frame[WRAP_FRAME_BYTES];
 __u32 wrap_source_first; /* host order */
 __u32 wrap_source_count; /* 0: the frame's own address */
 __u64 wrap_seed = 1;
+__u64 floor_key[2] = {0x0123456789abcdef, 0xfedcba9876543210};
 
 static __always_inline __u32 wrap_source(void)
 {
@@ -47,21 +55,128 @@ int bench_wrap(struct xdp_md *ctx)
 	return XDP_ABORTED;
 }
 
-/* The floor of every program that looks the connection up: nothing but that. */
-SEC("xdp.frags")
-int bench_socket_lookup(struct xdp_md *ctx)
+/*
+ * Floors: what no program that does the job can do without, written down as barely as the
+ * verifier allows. They look at untagged IPv4 without options only and own the maps they read.
+ */
+struct floor_headers {
+	struct ethhdr eth;
+	struct iphdr ip;
+	struct tcphdr tcp;
+} __attribute__((packed));
+
+static __always_inline struct floor_headers *floor_parse(struct xdp_md *ctx)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct bpf_sock_tuple tuple = {};
+	struct floor_headers *headers = (void *)(long)ctx->data;
+
+	if ((void *)(headers + 1) > (void *)(long)ctx->data_end)
+		return NULL;
+	if (headers->eth.h_proto != bpf_htons(ETH_P_IP) || headers->ip.version != 4 ||
+		headers->ip.ihl != 5 || headers->ip.protocol != IPPROTO_TCP)
+		return NULL;
+	return headers->ip.frag_off & bpf_htons(IP4_FRAGMENT_MASK) ? NULL : headers;
+}
+
+static __always_inline bool floor_has_socket(
+	struct xdp_md *ctx, const struct floor_headers *headers)
+{
+	struct bpf_sock_tuple tuple;
 	struct bpf_sock *sk;
 
-	if (data + WRAP_FRAME_BYTES > end)
-		return XDP_ABORTED;
-	__builtin_memcpy(&tuple.ipv4, data + WRAP_SADDR, sizeof(tuple.ipv4));
+	tuple.ipv4.saddr = headers->ip.saddr;
+	tuple.ipv4.daddr = headers->ip.daddr;
+	tuple.ipv4.sport = headers->tcp.source;
+	tuple.ipv4.dport = headers->tcp.dest;
 	sk = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
 	if (!sk)
-		return XDP_DROP;
+		return false;
 	bpf_sk_release(sk);
+	return true;
+}
+
+/* A packet of a connection: the headers and the socket lookup. */
+SEC("xdp.frags")
+int floor_established(struct xdp_md *ctx)
+{
+	struct floor_headers *headers = floor_parse(ctx);
+
+	if (!headers)
+		return XDP_ABORTED;
+	return floor_has_socket(ctx, headers) ? XDP_PASS : XDP_DROP;
+}
+
+struct floor_bits {
+	__u64 by_slash24[(1u << 24) / 64];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct floor_bits);
+} floor_bits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} floor_drops SEC(".maps");
+
+/* A denied source: the headers, one bit of 2^24 and a counter. The bit is not set, since nothing
+ * here writes the map: a drop either way. */
+SEC("xdp.frags")
+int floor_deny(struct xdp_md *ctx)
+{
+	struct floor_headers *headers = floor_parse(ctx);
+	struct floor_bits *bits;
+	__u32 zero = 0, slash24;
+	__u64 *drops;
+
+	if (!headers)
+		return XDP_ABORTED;
+	bits = bpf_map_lookup_elem(&floor_bits, &zero);
+	drops = bpf_map_lookup_elem(&floor_drops, &zero);
+	if (!bits || !drops)
+		return XDP_ABORTED;
+	slash24 = bpf_ntohl(headers->ip.saddr) >> 8;
+	if (bits->by_slash24[slash24 >> 6] >> (slash24 & 63) & 1)
+		return XDP_PASS;
+	++*drops;
+	return XDP_DROP;
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SLUICE_SOURCE_ROWS);
+	__type(key, __u32);
+	__type(value, struct sluice_bucket);
+} floor_buckets SEC(".maps");
+
+/* A stranger under a limit, behind the same socket lookup as floor_established, which is to be
+ * taken off: the keyed hash, two rows, the clock, one exchange. */
+SEC("xdp.frags")
+int floor_source_bucket(struct xdp_md *ctx)
+{
+	struct floor_headers *headers = floor_parse(ctx);
+	struct sluice_bucket *a, *b;
+	__u32 row_a, row_b;
+	__u64 hash, old, now;
+
+	if (!headers || !floor_has_socket(ctx, headers))
+		return XDP_ABORTED;
+	hash = siphash_2(floor_key, headers->ip.saddr, headers->tcp.dest);
+	row_a = hash & (SLUICE_SOURCE_ROWS - 1);
+	row_b = hash >> 32 & (SLUICE_SOURCE_ROWS - 1);
+	a = bpf_map_lookup_elem(&floor_buckets, &row_a);
+	b = bpf_map_lookup_elem(&floor_buckets, &row_b);
+	if (!a || !b)
+		return XDP_ABORTED;
+	now = bpf_jiffies64() << SLUICE_TICK_SHIFT;
+	old = *(volatile __u64 *)&a->full_at_gen;
+	if (old > now && *(volatile __u64 *)&b->full_at_gen > now)
+		return XDP_DROP;
+	__sync_val_compare_and_swap(&a->full_at_gen, old, now);
 	return XDP_PASS;
 }
 

@@ -114,18 +114,19 @@ def run_idle(site, names, rows, table):
 
 
 def xdp_turn(site, rows, table):
-    results = measure.xdp_round(site)
+    results = measure.xdp_round(site, rows)
     for row in rows:
-        cell = table[row.id]["sluice"]
-        if row.id in results:
-            cell.samples.append(results[row.id])
-        else:
-            cell.failure = "xdp_cost has no such row"
+        for name, cell in table[row.id].items():
+            value = results.get(row.id, {}).get(name)
+            if value is None:
+                cell.failure = "xdp_cost has no such figure"
+            else:
+                cell.samples.append(value)
 
 
 def run_xdp(site, rows, table):
     for row in rows:
-        table[row.id]["sluice"] = Cell()
+        table[row.id] = {"sluice": Cell(), "floor": Cell()}
     for turn in range(max((row.rounds for row in rows), default=0)):
         say(f"XDP rows: round {turn + 1}")
         try:

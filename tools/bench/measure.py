@@ -111,14 +111,16 @@ def idle_round(site, name, row, cell):
         product.stop()
 
 
-def xdp_round(site):
-    """Nanoseconds by row id, from one run of xdp_cost."""
+def xdp_round(site, rows):
+    """Results by row id, from one run of xdp_cost: nanoseconds of sluice and of the floor."""
+    argv = ["taskset", "-c", str(site.product_cpu), site.binary("xdp_cost")]
     try:
-        done = subprocess.run(["taskset", "-c", str(site.product_cpu), site.binary("xdp_cost")],
-                              capture_output=True, text=True, timeout=XDP_SECONDS, check=False)
+        done = subprocess.run(argv + [row.id for row in rows], capture_output=True, text=True,
+                              timeout=XDP_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
         raise BenchError(f"xdp_cost runs longer than {XDP_SECONDS} s") from error
     if done.returncode:
         raise BenchError(f"xdp_cost ended with status {done.returncode}: {done.stderr.strip()}")
     results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return {result["id"]: result["ns"] for result in results}
+    return {result["id"]: {"sluice": result["ns"], "floor": result["floor_ns"]}
+            for result in results}

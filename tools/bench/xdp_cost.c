@@ -1,11 +1,12 @@
 /*
  * What the XDP program costs per packet, by kind of packet: BPF_PROG_TEST_RUN with a wrapper that
- * restores the frame before every run. Prints one JSON line per row:
- *	{"id": "xdp_established", "ns": 31.4, "floor_ns": 9.8, "net_of": "..."}
- * `ns` is the median of the repetitions less that of its base, which is measured in turn with it:
- * an empty program behind the same wrapper, or for xdp_source_bucket_random the same packets
- * without the limit; `min_ns` the same of the least disturbed rounds. xdp_socket_lookup_only is the
- * floor of xdp_established: a program that makes the socket lookup and nothing else.
+ * restores the frame before every run. Prints one JSON line per row, or per row that is named:
+ *	{"id": "xdp_established", "ns": 31, "min_ns": 30, "floor_ns": 29, "floor_min_ns": 29,
+ *	 "net_of": "..."}
+ * Every figure is net of a base: an empty program behind the same wrapper, or for
+ * xdp_source_bucket_random the same packets without the limit. The floor is a program that does
+ * nothing but what cannot be avoided (bench_wrap.bpf.c), null where there is none. Program, floor
+ * and bases take short turns; ns is the median over the turns, min_ns compares the least disturbed.
  * Needs root; works in a network namespace and a pin folder of its own.
  */
 #include "dataplane/dataplane.h"
@@ -36,8 +37,8 @@
 #include <unistd.h>
 
 enum {
-	REPEAT = 200000, /* packets per measurement */
-	ROUNDS = 15,
+	REPEAT = 30000, /* packets per turn */
+	ROUNDS = 81,
 	FRAME_BYTES = 64,
 	PORT_PLAIN = 4001,   /* listener without limits */
 	PORT_LIMITED = 4002, /* with a limit per source that nobody reaches */
@@ -58,13 +59,24 @@ struct load {
 	uint16_t sport, dport;
 	unsigned int syn : 1, ack : 1;
 	bool established; /* the frame of the open connection */
-	enum { SLUICE, EMPTY, LOOKUP } program;
+	enum program {
+		SLUICE,
+		EMPTY,
+		FLOOR_ESTABLISHED,
+		FLOOR_DENY,
+		FLOOR_SOURCE_BUCKET,
+	} program;
 };
 
 struct row {
 	const char *id;
 	const char *net_of;
 	struct load load, base;
+	enum program floor, floor_base; /* EMPTY: has no floor; run on the packets of `load` */
+};
+
+struct cost {
+	double median, min;
 };
 
 static void die(const char *what, int code)
@@ -213,10 +225,18 @@ static void frame_write(uint8_t *frame, const struct load *load)
 
 static int program_fd(const struct bench *bench, const struct load *load)
 {
-	if (load->program == EMPTY)
+	switch (load->program) {
+	case EMPTY:
 		return bpf_program__fd(bench->pass->progs.xdp_pass);
-	if (load->program == LOOKUP)
-		return bpf_program__fd(bench->wrap->progs.bench_socket_lookup);
+	case FLOOR_ESTABLISHED:
+		return bpf_program__fd(bench->wrap->progs.floor_established);
+	case FLOOR_DENY:
+		return bpf_program__fd(bench->wrap->progs.floor_deny);
+	case FLOOR_SOURCE_BUCKET:
+		return bpf_program__fd(bench->wrap->progs.floor_source_bucket);
+	case SLUICE:
+		break;
+	}
 	return bpf_program__fd(bench->dp->xdp->progs.sluice_xdp);
 }
 
@@ -268,20 +288,51 @@ static double median(double *values, size_t count)
 	return values[count / 2];
 }
 
+/* Of what `whole` took beyond `base`; each round's two were measured one after the other. */
+static struct cost cost_net(const double *whole, const double *base)
+{
+	double net[ROUNDS], least_whole = whole[0], least_base = base[0];
+
+	for (int round = 0; round < ROUNDS; round++) {
+		net[round] = whole[round] - base[round];
+		least_whole = whole[round] < least_whole ? whole[round] : least_whole;
+		least_base = base[round] < least_base ? base[round] : least_base;
+	}
+	return (struct cost){median(net, ROUNDS), least_whole - least_base};
+}
+
+static struct load load_with(const struct load *load, enum program program)
+{
+	struct load other = *load;
+
+	other.program = program;
+	return other;
+}
+
 static void row_print(struct bench *bench, const struct row *row)
 {
-	double cost[ROUNDS], base[ROUNDS], cost_median, base_median;
+	struct load floor_load = load_with(&row->load, row->floor);
+	struct load floor_base_load = load_with(&row->load, row->floor_base);
+	double whole[ROUNDS], base[ROUNDS], floor[ROUNDS], floor_base[ROUNDS];
+	struct cost cost;
 
 	for (int round = 0; round < ROUNDS; round++) {
 		base[round] = load_run(bench, &row->base);
-		cost[round] = load_run(bench, &row->load);
+		whole[round] = load_run(bench, &row->load);
+		if (row->floor == EMPTY)
+			continue;
+		floor_base[round] = load_run(bench, &floor_base_load);
+		floor[round] = load_run(bench, &floor_load);
 	}
-	cost_median = median(cost, ROUNDS);
-	base_median = median(base, ROUNDS);
-	/* sorted now: the first is the least disturbed round */
-	printf("{\"id\": \"%s\", \"ns\": %.1f, \"min_ns\": %.1f, \"floor_ns\": %.1f, "
-	       "\"net_of\": \"%s\"}\n",
-		row->id, cost_median - base_median, cost[0] - base[0], base_median, row->net_of);
+	cost = cost_net(whole, base);
+	printf("{\"id\": \"%s\", \"ns\": %.0f, \"min_ns\": %.0f, ", row->id, cost.median, cost.min);
+	if (row->floor == EMPTY) {
+		printf("\"floor_ns\": null, \"floor_min_ns\": null, ");
+	} else {
+		cost = cost_net(floor, floor_base);
+		printf("\"floor_ns\": %.0f, \"floor_min_ns\": %.0f, ", cost.median, cost.min);
+	}
+	printf("\"net_of\": \"%s\"}\n", row->net_of);
 	fflush(stdout);
 }
 
@@ -291,30 +342,41 @@ static void row_print(struct bench *bench, const struct row *row)
 #define NOTHING "an empty program"
 
 static const struct row rows[] = {
-	{"xdp_parse_pass", NOTHING, {ONE, .dport = PORT_OTHER, .ack = 1}, {ONE, .program = EMPTY}},
-	{"xdp_socket_lookup_only", NOTHING, {.established = true, .ack = 1, .program = LOOKUP},
-		{ONE, .program = EMPTY}},
-	{"xdp_established", NOTHING, {.established = true, .ack = 1}, {ONE, .program = EMPTY}},
-	{"xdp_null_scan", NOTHING, {ONE, .dport = PORT_PLAIN}, {ONE, .program = EMPTY}},
+	{"xdp_parse_pass", NOTHING, {ONE, .dport = PORT_OTHER, .ack = 1}, {ONE, .program = EMPTY},
+		EMPTY, EMPTY},
+	{"xdp_established", NOTHING, {.established = true, .ack = 1}, {ONE, .program = EMPTY},
+		FLOOR_ESTABLISHED, EMPTY},
+	{"xdp_null_scan", NOTHING, {ONE, .dport = PORT_PLAIN}, {ONE, .program = EMPTY}, EMPTY,
+		EMPTY},
 	/* a whole /24 */
 	{"xdp_deny_hit", NOTHING, {.source = 0x64001005, .dport = PORT_PLAIN, .syn = 1},
-		{ONE, .program = EMPTY}},
+		{ONE, .program = EMPTY}, FLOOR_DENY, EMPTY},
 	/* one address of a /24 */
 	{"xdp_deny_hit_host", NOTHING, {.source = 0x64000000, .dport = PORT_PLAIN, .syn = 1},
-		{ONE, .program = EMPTY}},
+		{ONE, .program = EMPTY}, EMPTY, EMPTY},
 	/* dropped for its missing flags right behind the deny list */
 	{"xdp_deny_random_miss", NOTHING, {ANY, .sport = 40000, .dport = PORT_PLAIN},
-		{ANY, .program = EMPTY}},
+		{ANY, .program = EMPTY}, EMPTY, EMPTY},
 	{"xdp_syn_plain", NOTHING, {RANDOM, .sport = 40000, .dport = PORT_PLAIN, .syn = 1},
-		{RANDOM, .program = EMPTY}},
+		{RANDOM, .program = EMPTY}, EMPTY, EMPTY},
 	{"xdp_syn_limited", NOTHING, {RANDOM, .sport = 40000, .dport = PORT_LIMITED, .syn = 1},
-		{RANDOM, .program = EMPTY}},
+		{RANDOM, .program = EMPTY}, EMPTY, EMPTY},
 	{"xdp_source_bucket_random", "the same packets without the limit",
 		{RANDOM, .sport = 40000, .dport = PORT_LIMITED, .syn = 1},
-		{RANDOM, .sport = 40000, .dport = PORT_PLAIN, .syn = 1}},
+		{RANDOM, .sport = 40000, .dport = PORT_PLAIN, .syn = 1}, FLOOR_SOURCE_BUCKET,
+		FLOOR_ESTABLISHED},
 };
 
-int main(void)
+/* Without names every row is wanted. */
+static bool row_wanted(const struct row *row, char *const *names, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(names[i], row->id) == 0)
+			return true;
+	return count == 0;
+}
+
+int main(int argc, char **argv)
 {
 	struct bench bench = {};
 	char pin_dir[64];
@@ -324,7 +386,8 @@ int main(void)
 	loopback_up();
 	bench_open(&bench, pin_dir);
 	for (size_t i = 0; i < array_len(rows); i++)
-		row_print(&bench, &rows[i]);
+		if (row_wanted(&rows[i], argv + 1, argc - 1))
+			row_print(&bench, &rows[i]);
 	bench_wrap_bpf__destroy(bench.wrap);
 	xdp_pass_bpf__destroy(bench.pass);
 	dataplane_close(bench.dp, DATAPLANE_DETACH);

@@ -44,13 +44,15 @@ static int set_listeners(struct daemon *daemon, const struct build *build, struc
 		for (at = 0; at < build->built[i].n_sockets; at++) {
 			sock = build->built[i].sockets[at];
 			rows[n++] = (struct dp_listener){
-				.id = sock->id,
+				/* limits and counters are the listener's, over all its addresses */
+				.id = build->built[i].sockets[0]->id,
 				.socket_row = sock->id,
 				.name = wanted->name,
 				.address = storage_of(&sock->addr),
 				.protocol = IPPROTO_TCP,
 				.per_source = {source->packets_per_second, source->burst},
 				.packets = {wanted->limits.packets_per_second, 0},
+				.connections = {wanted->limits.connections_per_second, 0},
 			};
 		}
 	}

@@ -241,7 +241,6 @@ static void build_group(struct building *building, const struct config_target_gr
 		.tls_name = wanted->tls.server_name,
 		.connect_ms = wanted->timeouts.connect_ms,
 		.response_ms = wanted->timeouts.response_ms,
-		.idle_ms = wanted->timeouts.idle_ms,
 		.pool_per_worker = wanted->pool.idle_per_worker,
 		.pool_idle_ms = wanted->pool.idle_timeout_ms,
 		.members = members,

@@ -53,7 +53,7 @@ struct config_group_tls {
 
 struct config_group_timeouts {
 	struct config_mark mark;
-	uint32_t connect_ms, response_ms, idle_ms;
+	uint32_t connect_ms, response_ms;
 };
 
 struct config_pool {
@@ -93,7 +93,7 @@ struct config_listener_timeouts {
 
 struct config_listener_limits {
 	struct config_mark mark;
-	uint32_t connections, packets_per_second;
+	uint32_t connections, packets_per_second, connections_per_second;
 	uint32_t header_bytes;
 	uint64_t body_bytes;
 	uint32_t requests_per_connection;
@@ -119,7 +119,6 @@ struct config_source_limit {
 	struct config_mark mark;
 	uint32_t packets_per_second; /* 0: no limit */
 	uint32_t burst;              /* packets; never 0 when there is a limit */
-	enum config_source_scope scope;
 };
 
 struct config_limits {

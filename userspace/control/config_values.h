@@ -42,7 +42,5 @@ enum config_xff { CONFIG_XFF_APPEND, CONFIG_XFF_PRESERVE, CONFIG_XFF_REMOVE };
 enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
 enum config_xdp_mode { CONFIG_XDP_AUTO, CONFIG_XDP_NATIVE, CONFIG_XDP_GENERIC, CONFIG_XDP_OFF };
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
-/* What shares one token bucket: address = IPv4 /32, IPv6 /64; prefix = IPv4 /24, IPv6 /56. */
-enum config_source_scope { CONFIG_SCOPE_ADDRESS, CONFIG_SCOPE_PREFIX };
 
 #endif

@@ -1,8 +1,9 @@
-/* The `listeners` map and what hangs on it: see dp_listeners.h. Control thread. */
+/* The listeners' maps: see dp_listeners.h. Control thread. */
 #include "dataplane/dp_listeners.h"
 
 #include "bpf/sluice_xdp.skel.h"
 #include "core/mem.h"
+#include "dataplane/dp_guards.h"
 #include "dataplane/dp_internal.h"
 
 #include <arpa/inet.h>
@@ -168,6 +169,26 @@ static int ports_write(int fd, const struct listener_row *rows, size_t count, st
 	return code;
 }
 
+static int guards_write(
+	struct dataplane *dp, const struct listener_row *rows, size_t count, struct err *err)
+{
+	struct sluice_guard *guards = mem_zalloc(sizeof(*guards) * (count + 1));
+	int code;
+
+	for (size_t i = 0; i < count; i++)
+		guards[i] = (struct sluice_guard){
+			.key = rows[i].key,
+			.id = rows[i].value.id,
+			.flags = rows[i].value.flags,
+			.source = rows[i].value.source,
+			.packets = rows[i].value.packets,
+			.connections = rows[i].value.connections,
+		};
+	code = dp_guards_set(dp, guards, count, err);
+	free(guards);
+	return code;
+}
+
 int dp_listeners_set(
 	struct dataplane *dp, const struct dp_listener *listeners, size_t count, struct err *err)
 {
@@ -185,6 +206,8 @@ int dp_listeners_set(
 	code = rows_remove_stale(fd, rows, count, err);
 	if (!code)
 		code = rows_write(fd, rows, count, err);
+	if (!code)
+		code = guards_write(dp, rows, count, err);
 	if (!code)
 		code = ports_write(bpf_map__fd(dp->xdp->maps.listener_ports), rows, count, err);
 out:

@@ -72,7 +72,7 @@ static void ranges_name_limits_and_unit(void **state)
 		AT("2:96", "listeners[w].timeouts.idle: must be between 100ms and 7d, not \"8d\""));
 	case_refused(CASE_GROUPS LISTENER "limits: {header_bytes: 2m}}]\n",
 		AT("2:102",
-			"listeners[w].limits.header_bytes: must be between 1k and 1m, not \"2m\""));
+			"listeners[w].limits.header_bytes: must be between 1k and 64k, not \"2m\""));
 	case_refused("target_groups: [{name: g, protocol: tcp, health_check: {jitter: 51%}}]\n",
 		AT("1:65", "target_groups[g].health_check.jitter: must be between 0% and 50%, not "
 			   "\"51%\""));

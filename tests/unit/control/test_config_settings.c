@@ -71,7 +71,6 @@ static void words_fit_their_enums(void **state)
 		{SECTION_config_listener_tls, "min_version", CONFIG_TLS_1_3},
 		{SECTION_config_xdp, "mode", CONFIG_XDP_OFF},
 		{SECTION_config_log, "level", CONFIG_LOG_DEBUG},
-		{SECTION_config_source_limit, "scope", CONFIG_SCOPE_PREFIX},
 	};
 
 	for (size_t i = 0; i < array_len(rows); i++)

@@ -27,7 +27,6 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "  source:\n"
 				    "    packets_per_second: 0\n"
 				    "    burst: 0\n"
-				    "    scope: address\n"
 				    "certificates:\n"
 				    "  - name: www\n"
 				    "    cert: /c.pem\n"
@@ -44,7 +43,6 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "    timeouts:\n"
 				    "      connect: 3s\n"
 				    "      response: 1m\n"
-				    "      idle: 1m\n"
 				    "    pool:\n"
 				    "      idle_per_worker: 256\n"
 				    "      idle_timeout: 30s\n"
@@ -86,6 +84,7 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "    limits:\n"
 				    "      connections: 100000\n"
 				    "      packets_per_second: 0\n"
+				    "      connections_per_second: 0\n"
 				    "      header_bytes: 64k\n"
 				    "      body_bytes: 0\n"
 				    "      requests_per_connection: 0\n";
@@ -141,7 +140,7 @@ static void everything_survives_the_round_trip(void **state)
 	static const char *const kept[] = {"workers: 7",
 		"socket: \"/run/my \\\"admin\\\" \xc3\xa4\\U00000085\"", "level: debug",
 		"mode: off", "- \"wlan0@x\"", "pin_dir: /p", "- 10.0.0.0/8", "\"2001:db8::/32\"",
-		"packets_per_second: 9", "scope: prefix", "key_password_file: /pw",
+		"packets_per_second: 9", "key_password_file: /pw",
 		"algorithm: least_outstanding", "fail_open: false", "deregistration_delay: 0ms",
 		"proxy_protocol: v1", "ca: /ca.pem", "server_name: srv", "connect: 10ms",
 		"idle_per_worker: 0", "name: t1", "weight: 0", "port: 8080", "path: \"/x?a=b\"",
@@ -155,7 +154,7 @@ static void everything_survives_the_round_trip(void **state)
 		"log: {level: debug}\n"
 		"xdp: {mode: off, interfaces: [wlan0@x], pin_dir: /p}\n"
 		"deny: [10.0.0.0/8, \"2001:db8::/32\"]\n"
-		"limits: {connections: 5, source: {packets_per_second: 9, burst: 3, scope: prefix}}\n"
+		"limits: {connections: 5, source: {packets_per_second: 9, burst: 3}}\n"
 		"certificates: [{name: c, cert: /c, key: /k, key_password_file: /pw}]\n"
 		"target_groups:\n"
 		"- {name: web, protocol: https, algorithm: least_outstanding, fail_open: no,\n"

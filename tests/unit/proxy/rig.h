@@ -112,7 +112,6 @@ static inline void rig_init(struct rig *rig, uint32_t n)
 		.name = "group",
 		.connect_ms = RIG_DEADLINE_MS,
 		.response_ms = RIG_DEADLINE_MS,
-		.idle_ms = RIG_DEADLINE_MS,
 		.pool_per_worker = 8,
 		.pool_idle_ms = RIG_DEADLINE_MS,
 		.members = rig->members,

@@ -1,0 +1,483 @@
+/* Generations: what a rebuild takes over (the same objects) and what it makes anew, and that a
+ * build that fails leaves nothing behind. */
+#include "../tls/pki.h"
+#include "control/build.h"
+#include "control/config.h"
+#include "control/ids.h"
+#include "net/socket.h"
+#include "tls/tickets.h"
+
+#include <errno.h>
+
+enum { IDS = 16 };
+
+static struct pki pki;
+static struct build_env env;
+static int held[4]; /* sockets that keep the ports to ourselves, not listening */
+static unsigned int ports[4];
+
+/* The parts of the configuration that tests change. */
+struct texts {
+	const char *targets, *group, *check, *secure, *web, *raw, *raw_protocol, *ca;
+	unsigned int web_port, raw_port;
+};
+
+static struct texts texts;
+
+static void hold_port(int *ret_fd, unsigned int *ret_port)
+{
+	union addr addr;
+	int one = 1;
+
+	assert_int_equal(addr_parse("127.0.0.1:0", &addr), 0);
+	*ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(setsockopt(*ret_fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
+	assert_int_equal(setsockopt(*ret_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)), 0);
+	assert_int_equal(bind(*ret_fd, &addr.any, addr_len(&addr)), 0);
+	assert_int_equal(socket_local_addr(*ret_fd, &addr), 0);
+	*ret_port = addr_port(&addr);
+}
+
+static int group_setup(void **state)
+{
+	size_t i;
+
+	pki_init(&pki);
+	pki_issue(&pki, &(struct pki_request){.file = "www", .sans = "DNS:www.test"});
+	pki_issue(&pki, &(struct pki_request){.file = "api", .sans = "DNS:api.test"});
+	for (i = 0; i < array_len(held); i++)
+		hold_port(&held[i], &ports[i]);
+	return 0;
+}
+
+static int group_teardown(void **state)
+{
+	size_t i;
+
+	for (i = 0; i < array_len(held); i++)
+		close(held[i]);
+	pki_fini(&pki);
+	return 0;
+}
+
+static int setup(void **state)
+{
+	env = (struct build_env){.n_workers = 2,
+		.tickets = tls_tickets_new(),
+		.target_ids = ids_new(IDS),
+		.socket_ids = ids_new(IDS)};
+	texts = (struct texts){
+		.targets = "{address: 127.0.0.1:9001}, {address: 127.0.0.1:9002}",
+		.group = "",
+		.check = "{protocol: http, path: /, matcher: 200-299}",
+		.secure = "verify: true",
+		.web = "certificates: [www, api]",
+		.raw = "",
+		.raw_protocol = "tcp",
+		.ca = "ca.crt",
+		.web_port = ports[0],
+		.raw_port = ports[1],
+	};
+	return 0;
+}
+
+/* How many numbers are lent: all the lowest ones, if none got lost. */
+static uint32_t lent(struct ids *ids)
+{
+	uint32_t first;
+
+	assert_int_equal(ids_get(ids, &first), 0);
+	ids_put(ids, first);
+	return first;
+}
+
+static int teardown(void **state)
+{
+	tls_tickets_put(env.tickets);
+	ids_free(env.target_ids);
+	ids_free(env.socket_ids);
+	return 0;
+}
+
+static struct config *config(void)
+{
+	struct config_errors errors;
+	struct config *config = NULL;
+	char yaml[4096];
+
+	snprintf(yaml, sizeof(yaml),
+		"certificates:\n"
+		"  - {name: www, cert: %s/www.crt, key: %s/www.key}\n"
+		"  - {name: api, cert: %s/api.crt, key: %s/api.key}\n"
+		"target_groups:\n"
+		"  - {name: web, protocol: http, targets: [%s], health_check: %s%s}\n"
+		"  - {name: raw, protocol: %s, targets: [{address: 127.0.0.1:9003}],"
+		" health_check: {protocol: tcp}}\n"
+		"  - {name: secure, protocol: https, targets: [{address: 127.0.0.1:9004}],"
+		" tls: {%s, ca: %s/%s}, health_check: {protocol: https, path: /}}\n"
+		"listeners:\n"
+		"  - {name: web, protocol: https, address: \"127.0.0.1:%u\", target_group: web, %s}\n"
+		"  - {name: api, protocol: https, address: \"127.0.0.1:%u\", target_group: secure,"
+		" certificates: [api]}\n"
+		"  - {name: raw, protocol: %s, address: \"127.0.0.1:%u\", target_group: raw%s}\n",
+		pki.dir, pki.dir, pki.dir, pki.dir, texts.targets, texts.check, texts.group,
+		texts.raw_protocol, texts.secure, pki.dir, texts.ca, texts.web_port, texts.web,
+		ports[2], texts.raw_protocol, texts.raw_port, texts.raw);
+	config_errors_init(&errors);
+	if (config_parse(yaml, strlen(yaml), "t.yaml", &config, &errors) < 0)
+		config_errors_print(&errors, stderr);
+	assert_non_null(config);
+	config_errors_fini(&errors);
+	return config;
+}
+
+static struct build *build(const struct build *before)
+{
+	struct config_errors errors;
+	struct build *build = NULL;
+
+	config_errors_init(&errors);
+	if (build_new(&env, before, config(), &build, &errors) < 0)
+		config_errors_print(&errors, stderr);
+	assert_non_null(build);
+	config_errors_fini(&errors);
+	return build;
+}
+
+/* The build is refused for a reason that says `text`. */
+static void refused(const struct build *before, const char *text)
+{
+	struct config_errors errors;
+	struct build *build = NULL;
+	char *lines = NULL;
+	size_t len;
+	FILE *out = open_memstream(&lines, &len);
+
+	config_errors_init(&errors);
+	assert_int_equal(build_new(&env, before, config(), &build, &errors), -EINVAL);
+	assert_null(build);
+	config_errors_print(&errors, out);
+	fclose(out);
+	if (!strstr(lines, text))
+		fail_msg("\"%s\" is not in: %s", text, lines);
+	config_errors_fini(&errors);
+	free(lines);
+}
+
+enum { WEB, API, RAW };
+
+static struct listener_socket *sock(const struct build *build, int listener)
+{
+	return build->built[listener].sockets[0];
+}
+
+static struct target *target(const struct build *build, int group, int at)
+{
+	return build->groups[group].targets[at];
+}
+
+/* Frees both as a reload does: the old one's numbers first. */
+static void replaced(struct build *old, struct build *new)
+{
+	build_release_ids(old, new, &env, true);
+	build_free(old);
+}
+
+static void over(struct build *build)
+{
+	build_release_ids(build, NULL, &env, true);
+	build_free(build);
+	assert_int_equal(lent(env.target_ids), 0);
+	assert_int_equal(lent(env.socket_ids), 0);
+}
+
+static bool is_listening(int fd)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len), 0);
+	return value;
+}
+
+/* Can somebody connect? */
+static bool answers(unsigned int port)
+{
+	union addr addr;
+	char text[ADDR_TEXT_BYTES];
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
+
+	snprintf(text, sizeof(text), "127.0.0.1:%u", port);
+	assert_int_equal(addr_parse(text, &addr), 0);
+	r = connect(fd, &addr.any, addr_len(&addr));
+	close(fd);
+	return r == 0;
+}
+
+static void test_first(void **state)
+{
+	struct build *first = build(NULL);
+	const struct listener_spec *spec = &first->listeners[WEB]->spec;
+	uint32_t i;
+
+	assert_int_equal(first->generation, 1);
+	assert_int_equal(first->n_listeners, 3);
+	assert_string_equal(spec->name, "web");
+	assert_int_equal(spec->protocol, LISTEN_HTTPS);
+	assert_ptr_equal(spec->tls, first->built[WEB].tls);
+	assert_ptr_equal(spec->group, first->groups[0].group);
+	assert_null(first->listeners[RAW]->spec.tls);
+	assert_true(sock(first, WEB)->defers);
+	assert_false(sock(first, RAW)->defers); /* the server may speak first */
+	for (i = 0; i < env.n_workers; i++)
+		assert_true(is_listening(sock(first, WEB)->fds[i]));
+	assert_int_equal(first->groups[0].group->spec.n_members, 2);
+	assert_string_equal(target(first, 0, 0)->text, "127.0.0.1:9001");
+	assert_int_equal(lent(env.target_ids), 4);
+	assert_int_equal(lent(env.socket_ids), 3);
+	assert_true(answers(ports[0]));
+	over(first);
+	assert_false(answers(ports[0]));
+}
+
+static void test_nothing_changed(void **state)
+{
+	struct build *old = build(NULL), *new = build(old);
+	int i, n;
+
+	assert_int_equal(new->generation, 2);
+	for (i = 0; i < 2; i++)
+		assert_ptr_equal(new->certs[i].cert, old->certs[i].cert);
+	for (i = 0; i < 3; i++) {
+		assert_ptr_equal(sock(new, i), sock(old, i));
+		assert_ptr_equal(new->built[i].tls, old->built[i].tls);
+		assert_ptr_equal(
+			new->listeners[i]->spec.stats, old->listeners[i]->spec.stats);
+		assert_ptr_not_equal(new->listeners[i], old->listeners[i]);
+		assert_ptr_equal(new->groups[i].tls, old->groups[i].tls);
+		assert_ptr_equal(new->groups[i].check, old->groups[i].check);
+		for (n = 0; n < (int)old->groups[i].n_targets; n++)
+			assert_ptr_equal(target(new, i, n), target(old, i, n));
+	}
+	assert_int_equal(lent(env.target_ids), 4);
+	assert_int_equal(lent(env.socket_ids), 3);
+	replaced(old, new);
+	assert_true(answers(ports[0]) && answers(ports[1]) && answers(ports[2]));
+	assert_int_equal(lent(env.target_ids), 4);
+	over(new);
+}
+
+static void test_targets_change(void **state)
+{
+	struct build *old = build(NULL), *new;
+	struct target *gone = target(old, 0, 0), *kept = target(old, 0, 1);
+
+	texts.targets = "{address: 127.0.0.1:9002, weight: 7}, {address: 127.0.0.1:9005}, "
+			"{name: named, address: 127.0.0.1:9001}";
+	new = build(old);
+	assert_ptr_equal(target(new, 0, 0), kept);
+	assert_int_equal(new->groups[0].group->spec.members[0].weight, 7);
+	assert_int_equal(old->groups[0].group->spec.members[1].weight, 1);
+	assert_ptr_not_equal(target(new, 0, 2), gone); /* another name is another target */
+	assert_true(build_has_target(old, gone));
+	assert_false(build_has_target(new, gone));
+	assert_true(build_has_target(new, kept));
+	assert_int_equal(lent(env.target_ids), 6);
+	replaced(old, new);
+	assert_int_equal(lent(env.target_ids), 0); /* the number of the first one is free again */
+	over(new);
+}
+
+static void test_certificate_is_renewed(void **state)
+{
+	struct build *old = build(NULL), *new;
+
+	pki_issue(&pki, &(struct pki_request){.file = "www", .sans = "DNS:www.test,DNS:w.test"});
+	new = build(old);
+	assert_ptr_not_equal(new->certs[0].cert, old->certs[0].cert);
+	assert_ptr_equal(new->certs[1].cert, old->certs[1].cert);
+	assert_ptr_not_equal(new->built[WEB].tls, old->built[WEB].tls);
+	assert_ptr_equal(new->built[API].tls, old->built[API].tls); /* does not use it */
+	assert_ptr_equal(sock(new, WEB), sock(old, WEB));
+	replaced(old, new);
+	over(new);
+}
+
+static void test_listener_settings_change(void **state)
+{
+	struct build *old = build(NULL), *new;
+
+	old->listeners[WEB]->spec.stats->workers[0].accepted = 5;
+	texts.web = "certificates: [www, api], tls: {min_version: 1.3}, timeouts: {idle: 7s}";
+	new = build(old);
+	assert_ptr_not_equal(new->built[WEB].tls, old->built[WEB].tls);
+	assert_ptr_equal(new->built[API].tls, old->built[API].tls);
+	assert_ptr_equal(sock(new, WEB), sock(old, WEB));
+	assert_int_equal(new->listeners[WEB]->spec.idle_ms, 7000);
+	assert_int_equal(new->listeners[WEB]->spec.stats->workers[0].accepted, 5);
+	replaced(old, new);
+	/* the default certificate is the first: another order is another context */
+	texts.web = "certificates: [api, www], tls: {min_version: 1.3}, timeouts: {idle: 7s}";
+	old = new;
+	new = build(old);
+	assert_ptr_not_equal(new->built[WEB].tls, old->built[WEB].tls);
+	replaced(old, new);
+	over(new);
+}
+
+static void test_addresses_change(void **state)
+{
+	struct build *old = build(NULL), *new;
+
+	texts.web_port = ports[3];
+	new = build(old);
+	assert_ptr_not_equal(sock(new, WEB), sock(old, WEB));
+	assert_ptr_equal(sock(new, RAW), sock(old, RAW));
+	assert_ptr_equal(new->built[WEB].tls, old->built[WEB].tls);
+	assert_true(answers(ports[0]) && answers(ports[3])); /* both, until the old one goes */
+	replaced(old, new);
+	assert_false(answers(ports[0]));
+	assert_true(answers(ports[3]));
+	/* an address may go over to another listener with its socket */
+	old = new;
+	texts.web_port = ports[1];
+	texts.raw_port = ports[3];
+	texts.raw_protocol = "http";
+	new = build(old);
+	assert_ptr_equal(sock(new, RAW), sock(old, WEB));
+	/* one that waits for the client to speak is another socket than one that does not */
+	assert_ptr_not_equal(sock(new, WEB), sock(old, RAW));
+	assert_true(sock(new, WEB)->defers);
+	replaced(old, new);
+	over(new);
+}
+
+static void test_group_settings_change(void **state)
+{
+	struct build *old = build(NULL), *new;
+
+	texts.check = "{protocol: http, path: /other, matcher: 200-299}";
+	texts.secure = "verify: true, server_name: other.test";
+	texts.group = ", algorithm: least_outstanding";
+	new = build(old);
+	assert_ptr_not_equal(new->groups[0].check, old->groups[0].check);
+	assert_string_equal(new->groups[0].check->path, "/other");
+	assert_ptr_equal(new->groups[1].check, old->groups[1].check);
+	assert_ptr_not_equal(new->groups[2].tls, old->groups[2].tls);
+	assert_int_equal(new->groups[0].group->spec.algorithm, BALANCE_LEAST_OUTSTANDING);
+	assert_ptr_equal(target(new, 0, 0), target(old, 0, 0));
+	assert_ptr_equal(target(new, 2, 0), target(old, 2, 0));
+	replaced(old, new);
+	over(new);
+}
+
+/* The CA of a group is exchanged in place. */
+static void test_ca_is_renewed(void **state)
+{
+	struct build *old, *new;
+	char command[512];
+
+	snprintf(command, sizeof(command), "cp %s/ca.crt %s/own.crt", pki.dir, pki.dir);
+	assert_int_equal(system(command), 0);
+	texts.ca = "own.crt";
+	old = build(NULL);
+	snprintf(command, sizeof(command), "cp %s/ca.crt %s/new && mv %s/new %s/own.crt", pki.dir,
+		pki.dir, pki.dir, pki.dir);
+	assert_int_equal(system(command), 0);
+	new = build(old);
+	assert_ptr_not_equal(new->groups[2].tls, old->groups[2].tls);
+	assert_ptr_not_equal(new->groups[2].check, old->groups[2].check);
+	replaced(old, new);
+	over(new);
+}
+
+/* Whatever fails: the generation in force and the numbers are as before. */
+static void assert_untouched(struct build *old, const unsigned int *target_refs)
+{
+	int i;
+
+	assert_int_equal(lent(env.target_ids), 4);
+	assert_int_equal(lent(env.socket_ids), 3);
+	for (i = 0; i < 2; i++)
+		assert_int_equal(atomic_load(&target(old, 0, i)->shared.refs), target_refs[i]);
+	assert_int_equal(atomic_load(&sock(old, WEB)->shared.refs), 2);
+	assert_false(answers(ports[3]));
+	assert_true(answers(ports[0]) && answers(ports[1]) && answers(ports[2]));
+}
+
+static void test_failures_leave_nothing(void **state)
+{
+	struct build *old = build(NULL);
+	unsigned int refs[2], taken_port;
+	union addr addr;
+	int taken;
+
+	refs[0] = atomic_load(&target(old, 0, 0)->shared.refs);
+	refs[1] = atomic_load(&target(old, 0, 1)->shared.refs);
+	texts.targets = "{address: 127.0.0.1:9001}, {address: 127.0.0.1:9006}";
+
+	/* an address that belongs to somebody else, after one that is new and was bound */
+	assert_int_equal(addr_parse("127.0.0.1:0", &addr), 0);
+	taken = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(taken, &addr.any, addr_len(&addr)), 0);
+	assert_int_equal(listen(taken, 1), 0);
+	assert_int_equal(socket_local_addr(taken, &addr), 0);
+	taken_port = addr_port(&addr);
+	texts.web_port = ports[3];
+	texts.raw_port = taken_port;
+	refused(old, "already in use by another program");
+	assert_untouched(old, refs);
+	close(taken);
+	texts.raw_port = ports[1];
+
+	/* a certificate that is not there */
+	assert_int_equal(unlink(pki_path(&pki, "api.key")), 0);
+	refused(old, "certificates[api]");
+	assert_untouched(old, refs);
+	pki_issue(&pki, &(struct pki_request){.file = "api", .sans = "DNS:api.test"});
+
+	/* a CA that is none */
+	pki_write(&pki, "no-ca.crt", "nothing\n");
+	texts.ca = "no-ca.crt";
+	refused(old, "target_groups[secure].tls");
+	assert_untouched(old, refs);
+	texts.ca = "ca.crt";
+
+	texts.web_port = ports[0];
+	over(old);
+}
+
+static void test_no_numbers_left(void **state)
+{
+	ids_free(env.target_ids);
+	env.target_ids = ids_new(3);
+	refused(NULL, "too many targets on this node");
+	assert_int_equal(lent(env.target_ids), 0);
+	ids_free(env.target_ids);
+	env.target_ids = ids_new(IDS);
+	ids_free(env.socket_ids);
+	env.socket_ids = ids_new(2);
+	refused(NULL, "too many addresses on this node");
+	assert_int_equal(lent(env.target_ids), 0);
+	assert_int_equal(lent(env.socket_ids), 0);
+	assert_false(answers(ports[0]));
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(test_first),
+		CASE(test_nothing_changed),
+		CASE(test_targets_change),
+		CASE(test_certificate_is_renewed),
+		CASE(test_listener_settings_change),
+		CASE(test_addresses_change),
+		CASE(test_group_settings_change),
+		CASE(test_ca_is_renewed),
+		CASE(test_failures_leave_nothing),
+		CASE(test_no_numbers_left),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
