@@ -37,6 +37,11 @@ static __always_inline bool bucket_grants(
 	return true;
 }
 
+static __always_inline __u64 bucket_read(const struct sluice_bucket *bucket)
+{
+	return *(const volatile __u64 *)&bucket->full_at_gen;
+}
+
 static __always_inline __u64 bucket_now(void)
 {
 	return bpf_jiffies64() << SLUICE_TICK_SHIFT;
@@ -48,7 +53,7 @@ static __always_inline bool bucket_charge_shared(
 	struct sluice_bucket *bucket, const struct sluice_limit *limit, __u64 now)
 {
 	for (int i = 0; i < BUCKET_TRIES; i++) {
-		__u64 old = *(volatile __u64 *)&bucket->full_at_gen, next;
+		__u64 old = bucket_read(bucket), next;
 
 		if (!bucket_grants(old, limit, now, &next))
 			return false;
@@ -67,47 +72,63 @@ static __always_inline __u64 bucket_source_hash(const struct packet *packet,
 	return siphash_2(settings->hash_key, source, (__u64)packet->v6 << 32 | listener->id);
 }
 
-static __always_inline bool bucket_charge_source(const struct packet *packet,
-	const struct sluice_guard *listener, const struct sluice_settings *settings)
-{
-	__u64 hash = bucket_source_hash(packet, listener, settings), now = bucket_now();
-	__u32 row_a = hash & settings->source_mask, row_b = hash >> 32 & settings->source_mask;
-	struct sluice_bucket *a = bpf_map_lookup_elem(&source_buckets, &row_a);
-	struct sluice_bucket *b = bpf_map_lookup_elem(&source_buckets, &row_b);
-	__u64 old_a, old_b, next_a, next_b;
-	bool grant_a, grant_b;
+/* The two rows of a source; NULL: no limit applies. */
+struct bucket_pair {
+	struct sluice_bucket *a, *b;
+};
 
-	if (!a || !b)
-		return true;
-	old_a = *(volatile __u64 *)&a->full_at_gen;
-	old_b = *(volatile __u64 *)&b->full_at_gen;
-	grant_a = bucket_grants(old_a, &listener->source, now, &next_a);
-	grant_b = bucket_grants(old_b, &listener->source, now, &next_b);
-	if (grant_a)
-		__sync_val_compare_and_swap(&a->full_at_gen, old_a, next_a);
-	if (grant_b && row_a != row_b)
-		__sync_val_compare_and_swap(&b->full_at_gen, old_b, next_b);
-	return grant_a || grant_b;
+static __always_inline bool bucket_source_counts(
+	const struct sluice_guard *listener, enum listener_flags charged)
+{
+	return listener->source.ticks_per_token && (listener->flags & charged);
 }
 
-static __always_inline bool bucket_source_counts(const struct sluice_guard *listener, bool syn)
+/* Also reads them, so that whoever comes back to them later need not wait for the memory. */
+static __always_inline void bucket_source_find(struct bucket_pair *pair,
+	const struct packet *packet, const struct sluice_guard *listener,
+	const struct sluice_settings *settings)
 {
-	__u32 flag = syn ? LISTENER_SOURCE_CHARGES_SYN : LISTENER_SOURCE_CHARGES_OTHER;
+	__u64 hash = bucket_source_hash(packet, listener, settings);
+	__u32 row_a = hash & settings->source_mask, row_b = hash >> 32 & settings->source_mask;
 
-	return listener->source.ticks_per_token && (listener->flags & flag);
+	pair->a = bpf_map_lookup_elem(&source_buckets, &row_a);
+	pair->b = bpf_map_lookup_elem(&source_buckets, &row_b);
+	if (pair->a && pair->b) {
+		bucket_read(pair->a);
+		bucket_read(pair->b);
+	}
+}
+
+static __always_inline bool bucket_charge_source(
+	const struct bucket_pair *pair, const struct sluice_limit *limit)
+{
+	__u64 now = bucket_now(), old_a, old_b, next_a, next_b;
+	bool grant_a, grant_b;
+
+	if (!pair->a || !pair->b)
+		return true;
+	old_a = bucket_read(pair->a);
+	old_b = bucket_read(pair->b);
+	grant_a = bucket_grants(old_a, limit, now, &next_a);
+	grant_b = bucket_grants(old_b, limit, now, &next_b);
+	if (grant_a)
+		__sync_val_compare_and_swap(&pair->a->full_at_gen, old_a, next_a);
+	if (grant_b && pair->a != pair->b)
+		__sync_val_compare_and_swap(&pair->b->full_at_gen, old_b, next_b);
+	return grant_a || grant_b;
 }
 
 /* XDP_PASS when no limit is exceeded. The source first: one loud source must not spend the
  * budget of the whole listener. */
-static __always_inline int bucket_check(const struct packet *packet,
-	const struct sluice_guard *listener, const struct sluice_settings *settings, bool syn)
+static __always_inline int bucket_check(
+	const struct bucket_pair *source, const struct sluice_guard *listener, bool syn)
 {
 	__u32 row = listener->id;
-	struct sluice_listener_bucket *own = bpf_map_lookup_elem(&listener_buckets, &row);
+	struct sluice_listener_bucket *own;
 
-	if (bucket_source_counts(listener, syn) &&
-		!bucket_charge_source(packet, listener, settings))
+	if (!bucket_charge_source(source, &listener->source))
 		return DROP(source_limit);
+	own = bpf_map_lookup_elem(&listener_buckets, &row);
 	if (!own)
 		return XDP_PASS;
 	if (listener->packets.ticks_per_token &&

@@ -33,6 +33,7 @@ static __always_inline struct sluice_guard *listener_at(
 	row = table->first[sluice_guard_cell(table->factors, key_words)];
 	if (!row)
 		return NULL;
+#pragma clang loop unroll(disable)
 	for (int step = 0; step < SLUICE_GUARD_CHAIN; step++, row++) {
 		struct sluice_guard *guard = &table->guards[(row - 1) & (SLUICE_MAX_LISTENERS - 1)];
 

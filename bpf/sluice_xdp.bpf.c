@@ -2,13 +2,14 @@
 /*
  * The XDP program: what happens to a frame before the kernel's stack sees it. Reads top-down:
  *
- *	parse -> listener's port? -> deny list, TCP sound? -> connection exists? -> listener?
- *	      -> workers alive? -> source bucket -> listener buckets -> kernel
+ *	parse -> listener's port? -> deny list -> TCP sound? -> connection exists? -> source bucket
+ *	      -> workers alive? -> listener buckets -> kernel
  *
  * Frames for ports nobody serves leave at once; packets of existing connections pass after the
- * socket lookup and spend no token. The row of the listener is fetched only for the rest, so what
- * the stages before it find is acted upon (dropped, counted) after it: traffic that is not for a
- * listener is never touched. Why this order: see each stage's header.
+ * socket lookup, the only call on their way, and spend no token. The listener is looked up only
+ * where something would be done to the packet: traffic that is not for a listener is never touched.
+ * Calls are what costs here (each return is made safe against speculation), so every stage is
+ * inlined, once per branch of judge(), and reads arrays. Why this order: see each stage's header.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -25,7 +26,7 @@
 #include "bucket.h"
 #include "reply.h"
 
-static __always_inline struct sluice_settings *settings_get(void)
+static __always_inline const struct sluice_settings *settings_get(void)
 {
 	__u32 row = 0;
 
@@ -40,25 +41,70 @@ static __always_inline void note_oddities(const struct packet *packet)
 		COUNT(ip_options);
 }
 
-/* A packet to a listener that belongs to no connection the kernel knows. */
-static __always_inline int judge_stranger(struct xdp_md *ctx, const struct packet *packet,
+/* `listener` may be NULL here and below: the address is nobody's, the packet is not touched. */
+static __always_inline int judge_denied(
+	const struct packet *packet, const struct sluice_guard *listener)
+{
+	if (!listener)
+		return XDP_PASS;
+	LISTENER_COUNT(listener, dropped);
+	return deny_drop(packet);
+}
+
+static __always_inline int judge_faulty(
+	const struct packet *packet, const struct sluice_guard *listener, enum tcp_fault fault)
+{
+	if (!listener)
+		return XDP_PASS;
+	note_oddities(packet);
+	if (fault != TCP_NOT_LINEAR)
+		LISTENER_COUNT(listener, dropped);
+	return tcp_refuse(packet, fault);
+}
+
+/* The rows of its source are on their way from memory while the kernel's tables are searched. */
+static __always_inline int judge_syn(struct xdp_md *ctx, const struct packet *packet,
 	const struct sluice_guard *listener, const struct sluice_settings *config)
 {
-	bool syn = tcp_is_syn(packet->tcp);
+	struct bucket_pair source = {};
 	int verdict;
 
-	if (syn && !heartbeat_any(config)) {
+	if (!listener)
+		return XDP_PASS;
+	if (bucket_source_counts(listener, LISTENER_SOURCE_CHARGES_SYN))
+		bucket_source_find(&source, packet, listener, config);
+	if (socket_has_connection(ctx, packet))
+		return XDP_PASS;
+	note_oddities(packet);
+	if (!heartbeat_any(config)) {
 		LISTENER_COUNT(listener, refused);
 		return reply_rst(ctx, packet);
 	}
-	verdict = bucket_check(packet, listener, config, syn);
+	verdict = bucket_check(&source, listener, true);
 	if (verdict != XDP_PASS) {
 		LISTENER_COUNT(listener, dropped);
 		return verdict;
 	}
-	if (syn) {
-		LISTENER_COUNT(listener, syn);
-		return PASS(syn);
+	LISTENER_COUNT(listener, syn);
+	return PASS(syn);
+}
+
+/* Neither a SYN nor of a connection that the kernel knows. */
+static __always_inline int judge_stray(const struct packet *packet,
+	const struct sluice_guard *listener, const struct sluice_settings *config)
+{
+	struct bucket_pair source = {};
+	int verdict;
+
+	if (!listener)
+		return XDP_PASS;
+	note_oddities(packet);
+	if (bucket_source_counts(listener, LISTENER_SOURCE_CHARGES_OTHER))
+		bucket_source_find(&source, packet, listener, config);
+	verdict = bucket_check(&source, listener, false);
+	if (verdict != XDP_PASS) {
+		LISTENER_COUNT(listener, dropped);
+		return verdict;
 	}
 	LISTENER_COUNT(listener, no_connection);
 	return PASS(no_connection);
@@ -66,30 +112,21 @@ static __always_inline int judge_stranger(struct xdp_md *ctx, const struct packe
 
 static __always_inline int judge(struct xdp_md *ctx, const struct packet *packet, __u8 port_flags)
 {
-	struct sluice_settings *config = settings_get();
-	struct sluice_guard *listener;
+	const struct sluice_settings *config = settings_get();
 	enum tcp_fault fault;
-	bool denied;
 
 	if (!config)
 		return PASS(settings_missing);
-	denied = deny_has(packet, config);
+	if (deny_has(packet, config))
+		return judge_denied(packet, listener_find(packet, config, port_flags));
 	fault = tcp_fault(ctx, packet);
-	if (!denied && fault == TCP_SOUND && socket_has_connection(ctx, packet))
+	if (fault != TCP_SOUND)
+		return judge_faulty(packet, listener_find(packet, config, port_flags), fault);
+	if (tcp_is_syn(packet->tcp))
+		return judge_syn(ctx, packet, listener_find(packet, config, port_flags), config);
+	if (socket_has_connection(ctx, packet))
 		return XDP_PASS;
-	listener = listener_find(packet, config, port_flags);
-	if (!listener)
-		return XDP_PASS;
-	if (denied) {
-		LISTENER_COUNT(listener, dropped);
-		return deny_drop(packet);
-	}
-	note_oddities(packet);
-	if (fault == TCP_SOUND)
-		return judge_stranger(ctx, packet, listener, config);
-	if (fault != TCP_NOT_LINEAR)
-		LISTENER_COUNT(listener, dropped);
-	return tcp_refuse(packet, fault);
+	return judge_stray(packet, listener_find(packet, config, port_flags), config);
 }
 
 SEC("xdp.frags")

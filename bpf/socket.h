@@ -20,7 +20,7 @@ static __always_inline __u32 socket_read_state(const struct bpf_sock *sk)
 static __always_inline struct bpf_sock *socket_lookup(
 	struct xdp_md *ctx, const struct packet *packet)
 {
-	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock_tuple tuple;
 
 	if (packet->v6) {
 		__builtin_memcpy(tuple.ipv6.saddr, packet->saddr_be, sizeof(tuple.ipv6.saddr));

@@ -73,8 +73,7 @@ class Sluiced:
         try:
             until(self.is_ready, "sluiced answers on its admin socket", READY_S)
         except BaseException:
-            self.process.kill()
-            self.process.wait()
+            self.discard()
             raise
         return self
 
@@ -119,7 +118,7 @@ class Sluiced:
         assert status == 0, f"sluiced ended with {status}:\n{self.log()[-4000:]}"
 
     def discard(self):
-        """Ends the process whatever its state and removes its pins: for clean-up after a kill."""
+        """Ends the process whatever its state."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()

@@ -42,12 +42,12 @@ def groups(net):
         group("raw-tls", "tls", net.target_list(9443, 1), **tls()),
         group("raw-pp1", "tcp", net.target_list(9100, 1), proxy_protocol="v1"),
         group("raw-pp2", "tcp", net.target_list(9100, 1), proxy_protocol="v2"),
-        group("raw-idle", "tcp", net.target_list(9000, 1), timeouts={"idle": "700ms"}),
+        group("raw-idle", "tcp", net.target_list(9000, 1)),
         group("raw-refused", "tcp", net.target_list(1, 1)),
         group("raw-empty", "tcp", []),
         group("refused", "http", net.target_list(1, 1)),
         group("empty", "http", []),
-        group("impatient", "http", net.target_list(8080), timeouts={"response": "400ms", "idle": "400ms"}),
+        group("impatient", "http", net.target_list(8080), timeouts={"response": "400ms"}),
     ]
 
 
@@ -91,7 +91,7 @@ def listeners():
         listener("xff-remove", "http", XFF_REMOVE, "one", x_forwarded_for="remove"),
         listener("refused", "http", REFUSED, "refused"),
         listener("empty", "http", EMPTY, "empty"),
-        listener("impatient", "http", IMPATIENT, "impatient"),
+        listener("impatient", "http", IMPATIENT, "impatient", timeouts={"idle": "400ms"}),
         listener("tcp-idle", "tcp", TCP_IDLE, "raw-idle", timeouts={"idle": "700ms"}),
         secure("tls-idle", "tls", TLS_IDLE, "raw-idle", timeouts={"idle": "700ms"}),
         listener("tcp-greet", "tcp", TCP_GREET, "raw-greet"),

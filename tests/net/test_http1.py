@@ -393,7 +393,7 @@ def test_target_too_slow(std, net, targets):
 
 
 def test_target_stalls_in_the_body(std, net):
-    """timeouts.idle of the group; the client sees that the body is not whole."""
+    """timeouts.idle; the client sees that the body is not whole."""
     with Connection((net.v4, ports.IMPATIENT)) as connection:
         answer = connection.request("/stall")
         assert answer.status == 200 and answer.is_cut

@@ -120,17 +120,24 @@ def test_source_limit_can_be_lifted(net, launch):
     assert one.counter("source_limit") == before
 
 
-def test_listener_limit(net, launch):
-    """All sources together; the other listener is not touched."""
-    one = launch(config(net, limits={"packets_per_second": 20}))
-    sockets = [sock for source in CLIENTS[1:] for sock in knocks(net.v4, 80, source, 60)]
-    try:
-        until(lambda: one.counter("listener_packet_limit") >= 50, "the excess is dropped", 3)
-        watch = stopwatch()
-        assert status(net.v4, port=81) == 200 and watch() < 1
-    finally:
-        for sock in sockets:
-            sock.close()
+@pytest.mark.parametrize("setting,counter", [("packets_per_second", "listener_packet_limit"),
+                                             ("connections_per_second", "listener_connection_limit")])
+def test_listener_limit(net, launch, setting, counter):
+    """All sources together; the other listener is not touched; open connections spend nothing."""
+    one = launch(config(net, limits={setting: 20}))
+    with Connection((net.v4, 80)) as kept:
+        assert kept.request().status == 200
+        sockets = [sock for source in CLIENTS[1:] for sock in knocks(net.v4, 80, source, 60)]
+        try:
+            until(lambda: one.counter(counter) >= 50, "the excess is dropped", 3)
+            watch = stopwatch()
+            assert status(net.v4, port=81) == 200 and watch() < 1
+            for _ in range(100):
+                assert kept.request().status == 200
+        finally:
+            for sock in sockets:
+                sock.close()
+    assert one.drops()[counter] >= 50
     until(lambda: status(net.v4, timeout=1) == 200, "the listener serves again", 10)
 
 

@@ -9,7 +9,7 @@ PEERS = ("nginx", "haproxy")
 CPU_US = "CPU µs per operation"
 NS_BYTE = "ns per byte"
 KIB = "KiB per connection"
-NS_PACKET = "ns per packet net of the floor"
+NS_PACKET = "ns per packet net of its base"
 
 
 @dataclass(frozen=True)

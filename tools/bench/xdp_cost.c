@@ -37,8 +37,8 @@
 #include <unistd.h>
 
 enum {
-	REPEAT = 30000, /* packets per turn */
-	ROUNDS = 81,
+	REPEAT = 60000, /* packets per turn */
+	ROUNDS = 31,
 	FRAME_BYTES = 64,
 	PORT_PLAIN = 4001,   /* listener without limits */
 	PORT_LIMITED = 4002, /* with a limit per source that nobody reaches */

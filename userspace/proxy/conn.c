@@ -129,6 +129,14 @@ void conn_linger(struct conn *conn)
 		linger_read(conn);
 }
 
+bool conn_is_orphan(const struct conn *conn)
+{
+	const struct proxy_worker *worker = conn->worker;
+
+	return worker->generation &&
+	       !listener_current(conn->listener->spec.stats, worker->io.worker, worker->generation);
+}
+
 void conn_renew_listener(struct conn *conn)
 {
 	struct proxy_worker *worker = conn->worker;

@@ -57,6 +57,8 @@ void conn_set_idle(struct conn *conn);
 /* Before a request: goes over to the listener of this name that is in force now, so that a reload
  * (other targets, limits, time-outs) holds for connections that were open before it. */
 void conn_renew_listener(struct conn *conn);
+/* Its listener was removed: the request it makes is its last. */
+bool conn_is_orphan(const struct conn *conn);
 /* The time-out of the present state. */
 void conn_set_timeout(struct conn *conn, uint32_t after_ms);
 /* Brings the listener's byte counters up to date. */

@@ -92,6 +92,7 @@ static void got_head(struct exchange *exchange, uint32_t head_bytes)
 	conn_counts(conn)->requests++;
 	buf_consume(&exchange->in, head_bytes);
 	exchange->keep_client = exchange->request.keep_alive && !conn->worker->draining &&
+				!conn_is_orphan(conn) &&
 				(!spec->max_requests_per_connection ||
 					conn->requests < spec->max_requests_per_connection);
 	if (wants_body_over_limit(exchange)) {

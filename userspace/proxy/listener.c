@@ -82,10 +82,7 @@ static void listener_free(struct shared *shared)
 {
 	struct listener *listener = container_of(shared, struct listener, shared);
 	struct listener_spec *spec = &listener->spec;
-	uint32_t i;
 
-	for (i = 0; i < spec->n_sockets; i++)
-		shared_put(&spec->sockets[i]->shared);
 	if (spec->tls)
 		tls_server_put(spec->tls);
 	target_group_put(spec->group);
@@ -100,14 +97,11 @@ struct listener *listener_new(const struct listener_spec *spec)
 {
 	struct listener *listener = mem_zalloc(sizeof(*listener));
 	size_t bytes = spec->n_sockets * sizeof(*spec->sockets);
-	uint32_t i;
 
 	shared_init(&listener->shared, spec->n_workers, listener_free);
 	listener->spec = *spec;
 	listener->spec.name = mem_strdup(spec->name);
 	listener->spec.sockets = memcpy(mem_alloc(bytes), spec->sockets, bytes);
-	for (i = 0; i < spec->n_sockets; i++)
-		shared_get(&spec->sockets[i]->shared);
 	if (spec->tls)
 		tls_server_get(spec->tls);
 	shared_get(&spec->group->shared);

@@ -80,6 +80,8 @@ struct listener_spec {
 	struct tls_server *tls; /* https, tls */
 	struct target_group *group;
 	struct listener_stats *stats;
+	/* Not counted: they belong to the snapshot, so that an address that is removed refuses at
+	 * once, whatever connections the listener still has. */
 	struct listener_socket **sockets;
 	uint32_t n_sockets;
 	uint32_t handshake_ms, header_ms, request_body_ms, idle_ms, keep_alive_ms;

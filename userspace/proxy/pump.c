@@ -168,8 +168,8 @@ static enum pump_result produce(struct pump *pump, struct bufpool *bufs)
 
 	for (;;) {
 		bytes = pump->in->data ? (const char *)buf_head(pump->in) : ""; /* no block */
-		step = h1_body_next(&pump->body, bytes, buf_len(pump->in), &skip, &step_out,
-			&pump->error);
+		step = h1_body_next(
+			&pump->body, bytes, buf_len(pump->in), &skip, &step_out, &pump->error);
 		buf_consume(pump->in, (uint32_t)skip);
 		switch (step) {
 		case H1_BODY_DATA:

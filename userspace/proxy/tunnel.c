@@ -139,6 +139,8 @@ static void tunnel_run(struct tunnel *tunnel)
 
 	up = run_flow(tunnel, &tunnel->to_target);
 	/* A target that takes no more may have said something before it went. */
+	if (up == FLOW_DST_FAILED)
+		tunnel->to_client.src->can_read = true;
 	down = run_flow(tunnel, &tunnel->to_client);
 	if (flow_failed(tunnel, &tunnel->to_target, up) ||
 		flow_failed(tunnel, &tunnel->to_client, down))

@@ -247,7 +247,8 @@ static inline struct peer *peer_read(struct peer *peer)
 
 	while (!peer->ended && !peer->reset) {
 		assert_true(peer->len < PEER_BYTES - 1);
-		got = recv(peer->fd, peer->data + peer->len, PEER_BYTES - 1 - peer->len, MSG_DONTWAIT);
+		got = recv(
+			peer->fd, peer->data + peer->len, PEER_BYTES - 1 - peer->len, MSG_DONTWAIT);
 		if (got < 0 && errno == EAGAIN)
 			break;
 		if (got < 0)
@@ -294,7 +295,8 @@ static inline struct peer rig_client(struct rig *rig)
 
 	assert_int_equal(connect(fd, &rig->front_addr.any, addr_len(&rig->front_addr)), 0);
 	assert_int_equal(
-		poll(&(struct pollfd){.fd = rig->front_fd, .events = POLLIN}, 1, RIG_DEADLINE_MS), 1);
+		poll(&(struct pollfd){.fd = rig->front_fd, .events = POLLIN}, 1, RIG_DEADLINE_MS),
+		1);
 	accepted = socket_accept(rig->front_fd, &client);
 	assert_true(accepted >= 0);
 	conn_new(&rig->worker, rig->listener, accepted, &client, &rig->front_addr);

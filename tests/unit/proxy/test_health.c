@@ -11,8 +11,8 @@ static struct check_spec *spec;
 static int n_checks, n_changes;
 static struct health_state last;
 
-static void notify(void *arg, const struct target *target, const struct health_state *state,
-	bool changed)
+static void notify(
+	void *arg, const struct target *target, const struct health_state *state, bool changed)
 {
 	assert_ptr_equal(arg, &rig);
 	assert_ptr_equal(target, rig.targets[0]);
@@ -174,14 +174,16 @@ struct answer_case {
 
 static const struct answer_case answers[] = {
 	{"HTTP/1.1 200 OK\r\n\r\n", BACKEND_HEALTHY, WHY_NONE, "status 200"},
-	{"HTTP/1.1 299 Odd\r\nContent-Length: 5\r\n\r\nhello", BACKEND_HEALTHY, WHY_NONE, "status 299"},
+	{"HTTP/1.1 299 Odd\r\nContent-Length: 5\r\n\r\nhello", BACKEND_HEALTHY, WHY_NONE,
+		"status 299"},
 	{"HTTP/1.1 301 Moved\r\n\r\n", BACKEND_HEALTHY, WHY_NONE, "status 301"},
 	{"HTTP/1.1 302 Found\r\n\r\n", BACKEND_UNHEALTHY, WHY_RESPONSE_CODE_MISMATCH, "status 302"},
 	{"HTTP/1.1 503 No\r\n\r\n", BACKEND_UNHEALTHY, WHY_RESPONSE_CODE_MISMATCH, "status 503"},
 	{"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
 		BACKEND_HEALTHY, WHY_NONE, "status 204"},
 	{"SSH-2.0-OpenSSH\r\n", BACKEND_UNHEALTHY, WHY_INVALID_RESPONSE, NULL},
-	{"HTTP/1.1 200 OK\r\n", BACKEND_UNHEALTHY, WHY_CONNECTION_RESET, "closed without an answer"},
+	{"HTTP/1.1 200 OK\r\n", BACKEND_UNHEALTHY, WHY_CONNECTION_RESET,
+		"closed without an answer"},
 	{"", BACKEND_UNHEALTHY, WHY_CONNECTION_RESET, "closed without an answer"},
 };
 
@@ -316,10 +318,8 @@ static void test_changed_spec(void **state)
 	n_changes = 0;
 	while (rig_try_accept(&rig, 0) >= 0)
 		;
-	use((struct check_spec){.protocol = CHECK_HTTP,
-		.path = "/new",
-		.ranges = {{200, 200}},
-		.n_ranges = 1});
+	use((struct check_spec){
+		.protocol = CHECK_HTTP, .path = "/new", .ranges = {{200, 200}}, .n_ranges = 1});
 	target = rig_accept(&rig, 0);
 	WAIT(&rig, peer_has(&target, "GET /new "));
 	assert_int_equal(health_get(rig.targets[0])->state, BACKEND_HEALTHY);

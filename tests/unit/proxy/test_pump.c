@@ -179,8 +179,10 @@ struct shape {
 static const struct shape shapes[] = {
 	{"hello world", HTTP_BODY_LENGTH, 11, false, "hello world"},
 	{"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n", HTTP_BODY_CHUNKED, 0, true, "hello world"},
-	{"5\r\nhello\r\n6\r\n world\r\n0\r\nA: b\r\n\r\n", HTTP_BODY_CHUNKED, 0, true, "hello world"},
-	{"5\r\nhello\r\n6\r\n world\r\n0\r\nA: b\r\n\r\n", HTTP_BODY_CHUNKED, 0, false, "hello world"},
+	{"5\r\nhello\r\n6\r\n world\r\n0\r\nA: b\r\n\r\n", HTTP_BODY_CHUNKED, 0, true,
+		"hello world"},
+	{"5\r\nhello\r\n6\r\n world\r\n0\r\nA: b\r\n\r\n", HTTP_BODY_CHUNKED, 0, false,
+		"hello world"},
 	{"hello world", HTTP_BODY_UNTIL_CLOSE, 0, true, "hello world"},
 	{"hello world", HTTP_BODY_UNTIL_CLOSE, 0, false, "hello world"},
 };

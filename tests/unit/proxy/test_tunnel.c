@@ -142,9 +142,9 @@ static void test_last_words_of_the_target(void **state)
 	tunnel_open(&client, &target);
 	peer_send(&client, "more than it reads"); /* unread at close: a RST follows the FIN */
 	WAIT(&rig, poll(&(struct pollfd){.fd = target.fd, .events = POLLIN}, 1, 0) == 1);
+	peer_send(&client, "and still more"); /* its event comes first */
 	peer_send(&target, "too much");
 	peer_close(&target);
-	peer_send(&client, "and still more");
 	WAIT(&rig, peer_over(&client));
 	assert_string_equal(client.data, "too much");
 	end(&client, &target);
@@ -258,7 +258,9 @@ int main(void)
 {
 #define CASE(name)                                                                                 \
 	cmocka_unit_test_setup_teardown(name, setup_splice, teardown),                             \
-		{#name " by copy", name, setup_copy, teardown, NULL}
+	{                                                                                          \
+		#name " by copy", name, setup_copy, teardown, NULL                                 \
+	}
 	const struct CMUnitTest tests[] = {
 		CASE(test_both_ways),
 		CASE(test_client_ends_first),

@@ -51,8 +51,7 @@ static int get(bool fresh)
 
 	assert_int_equal(addr_parse("192.0.2.9:4000", &client), 0);
 	assert_int_equal(addr_parse("192.0.2.1:443", &local), 0);
-	return upstream_get(
-		&rig.worker, rig.group, NULL, &who, &ops, &rig, fresh, &mine);
+	return upstream_get(&rig.worker, rig.group, NULL, &who, &ops, &rig, fresh, &mine);
 }
 
 static struct target_worker *row(void)

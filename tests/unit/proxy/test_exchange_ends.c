@@ -1,0 +1,394 @@
+/* How HTTP exchanges and their connections end: time-outs by phase, clients that go, limits,
+ * stopping, reloading, and the PROXY header with which they may begin. */
+#include "rig.h"
+
+static struct rig rig;
+
+static int setup(void **state)
+{
+	rig_init(&rig, 2);
+	rig.group_spec.n_members = 1;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	rig_fini(&rig);
+	return 0;
+}
+
+#define HOST "Host: a.test\r\n"
+
+static void answer_ok(struct peer *target)
+{
+	peer_send(target, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+}
+
+/* A turn between any two bytes. */
+static void send_bytewise(struct peer *peer, const char *text)
+{
+	size_t i, len = strlen(text);
+
+	for (i = 0; i < len; i++) {
+		peer_send_bytes(peer, text + i, 1);
+		rig_step(&rig);
+	}
+}
+
+/* --- time-outs, by phase */
+
+static void test_timeout_header(void **state)
+{
+	struct peer client;
+
+	rig.listener_spec.header_ms = 30;
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "GET / HT");
+	WAIT(&rig, peer_over(&client));
+	assert_memory_equal(client.data, "HTTP/1.1 408 ", 13);
+	assert_int_equal(rig_reason(&rig, CLOSE_header_timeout), 1);
+	peer_fini(&client);
+}
+
+static void test_timeout_body(void **state)
+{
+	struct peer client, target;
+
+	rig.listener_spec.request_body_ms = 30;
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "POST / HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\n123");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_over(&client));
+	assert_memory_equal(client.data, "HTTP/1.1 408 ", 13);
+	assert_int_equal(rig_reason(&rig, CLOSE_request_body_timeout), 1);
+	peer_fini(&client);
+	peer_fini(&target);
+}
+
+/* What a client sends meanwhile makes the target's time no longer. */
+static void test_timeout_response(void **state)
+{
+	struct peer client, target;
+	uint64_t began_ms = clock_mono_ms();
+
+	rig.group_spec.response_ms = 60;
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n");
+	target = rig_accept(&rig, 0);
+	while (!peer_has(&client, "HTTP/1.1 504 ")) {
+		assert_true(clock_mono_ms() < began_ms + RIG_DEADLINE_MS);
+		if (client.len == 0)
+			send(client.fd, "x", 1, MSG_NOSIGNAL);
+		rig_turn(&rig);
+	}
+	assert_int_equal(rig_reason(&rig, CLOSE_target_timeout), 1);
+	assert_int_equal(rig.targets[0]->workers[0].failures, 1);
+	peer_fini(&client);
+	peer_fini(&target);
+}
+
+static void test_timeout_keep_alive(void **state)
+{
+	struct peer client, target;
+
+	rig.listener_spec.keep_alive_ms = 30;
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	answer_ok(&target);
+	WAIT(&rig, peer_over(&client));
+	assert_true(client.ended && !client.reset);
+	assert_int_equal(rig_reason(&rig, CLOSE_keep_alive_over), 1);
+	peer_fini(&client);
+	peer_fini(&target);
+}
+
+static void test_timeout_idle_in_the_answer(void **state)
+{
+	struct peer client, target;
+
+	rig.listener_spec.idle_ms = 30;
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "GET / HTTP/1.0\r\n" HOST "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	peer_send(&target, "HTTP/1.0 200 OK\r\n\r\nhalf");
+	WAIT(&rig, peer_over(&client));
+	assert_true(client.reset); /* a FIN would say that this was all */
+	assert_int_equal(rig_reason(&rig, CLOSE_idle_timeout), 1);
+	peer_fini(&client);
+	peer_fini(&target);
+}
+
+/* --- clients that go, limits, stopping, reloading */
+
+static void test_client_goes(void **state)
+{
+	struct peer client, target;
+
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "POST / HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\n123");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "123"));
+	peer_close(&client);
+	WAIT(&rig, peer_over(&target));
+	assert_true(target.reset);
+	assert_int_equal(rig_reason(&rig, CLOSE_client_gone), 1);
+	peer_fini(&client);
+	peer_fini(&target);
+}
+
+/* A plain client may end its side behind its last request and still get the answer. */
+static void test_client_half_closes(void **state)
+{
+	struct peer client, target;
+
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
+	shutdown(client.fd, SHUT_WR);
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	answer_ok(&target);
+	WAIT(&rig, peer_over(&client));
+	assert_non_null(strstr(client.data, "\r\n\r\nok"));
+	assert_int_equal(rig_reason(&rig, CLOSE_done), 1);
+	peer_fini(&client);
+	peer_fini(&target);
+}
+
+static void test_connection_limit(void **state)
+{
+	struct peer first, second, third;
+
+	rig.listener_spec.max_connections = 1;
+	rig_serve(&rig);
+	first = rig_client(&rig);
+	second = rig_client(&rig);
+	WAIT(&rig, peer_over(&second));
+	assert_int_equal(rig_reason(&rig, CLOSE_listener_limit), 1);
+	assert_false(peer_over(&first));
+	peer_close(&first);
+	WAIT(&rig, list_is_empty(&rig.worker.open));
+	third = rig_client(&rig);
+	rig_turn(&rig);
+	assert_false(peer_over(&third));
+	peer_fini(&first);
+	peer_fini(&second);
+	peer_fini(&third);
+}
+
+static void test_requests_per_connection(void **state)
+{
+	struct peer client, target;
+
+	rig.listener_spec.max_requests_per_connection = 2;
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "GET /1 HTTP/1.1\r\n" HOST "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "/1"));
+	answer_ok(&target);
+	WAIT(&rig, peer_has(&client, "\r\n\r\nok"));
+	assert_null(strstr(client.data, "close"));
+	peer_send(&client, "GET /2 HTTP/1.1\r\n" HOST "\r\n");
+	WAIT(&rig, peer_has(&target, "/2"));
+	answer_ok(&target);
+	WAIT(&rig, peer_over(&client));
+	assert_non_null(strstr(client.data, "Connection: close"));
+	peer_fini(&client);
+	peer_fini(&target);
+}
+
+/* Stopping: idle connections end, a request under way is finished, and says that it was the last. */
+static void test_drain(void **state)
+{
+	struct peer idle, busy, late, target;
+
+	rig_serve(&rig);
+	idle = rig_client(&rig);
+	busy = rig_client(&rig);
+	late = rig_client(&rig);
+	peer_send(&busy, "GET / HTTP/1.1\r\n" HOST "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	peer_send(&late, "GET /la"); /* half a head */
+	WAIT(&rig, rig.worker.exchanges.used == 2);
+	conn_drain_all(&rig.worker);
+	WAIT(&rig, peer_over(&idle));
+	assert_true(idle.ended);
+	assert_int_equal(rig_reason(&rig, CLOSE_shutdown), 1);
+	answer_ok(&target);
+	WAIT(&rig, peer_over(&busy));
+	assert_true(busy.ended);
+	assert_non_null(strstr(busy.data, "Connection: close\r\n\r\nok"));
+	peer_fini(&target);
+	peer_send(&late, "te HTTP/1.1\r\n" HOST "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "/late"));
+	answer_ok(&target);
+	WAIT(&rig, peer_over(&late));
+	assert_non_null(strstr(late.data, "Connection: close\r\n\r\nok"));
+	peer_fini(&idle);
+	peer_fini(&busy);
+	peer_fini(&late);
+	peer_fini(&target);
+}
+
+/* Draining begins when the answer's head is out already. */
+static void test_drain_in_the_answer(void **state)
+{
+	struct peer client, target;
+
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	peer_send(&target, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
+	WAIT(&rig, peer_has(&client, "ab"));
+	conn_drain_all(&rig.worker);
+	peer_send(&target, "cd");
+	WAIT(&rig, peer_over(&client));
+	assert_true(client.ended);
+	assert_non_null(strstr(client.data, "abcd"));
+	peer_fini(&client);
+	peer_fini(&target);
+}
+
+/* deregistration_delay is over in the middle of an answer: the client sees that it was cut, and
+ * the request is not sent a second time behind half an answer. */
+static void test_deregistered_in_the_answer(void **state)
+{
+	struct peer client, target;
+
+	rig.group_spec.n_members = 2;
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	peer_send(&target, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
+	WAIT(&rig, peer_has(&client, "\r\n\r\n"));
+	atomic_store(&rig.targets[0]->removed, true);
+	upstream_sweep(&rig.worker);
+	rig_turn(&rig);
+	assert_false(peer_over(&client)); /* it may finish while the delay lasts */
+	atomic_store(&rig.targets[0]->expired, true);
+	upstream_sweep(&rig.worker);
+	WAIT(&rig, peer_over(&client));
+	assert_true(client.reset);
+	assert_int_equal(rig_try_accept(&rig, 1), -1);
+	assert_int_equal(rig_reason(&rig, CLOSE_deregistered), 1);
+	assert_int_equal(rig.targets[0]->workers[0].failures, 0);
+	peer_fini(&client);
+	peer_fini(&target);
+}
+
+/* A connection that was open before a reload uses the targets of after it. */
+static void test_reload_reaches_open_connections(void **state)
+{
+	struct peer client, target;
+
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "GET /1 HTTP/1.1\r\n" HOST "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "/1"));
+	answer_ok(&target);
+	WAIT(&rig, peer_has(&client, "ok"));
+	rig.group_spec.members = &rig.members[1];
+	rig_reload(&rig);
+	atomic_store(&rig.targets[0]->removed, true);
+	upstream_sweep(&rig.worker);
+	WAIT(&rig, peer_over(&target)); /* it was in the pool */
+	peer_fini(&target);
+	peer_send(&client, "GET /2 HTTP/1.1\r\n" HOST "\r\n");
+	target = rig_accept(&rig, 1);
+	WAIT(&rig, peer_has(&target, "/2"));
+	answer_ok(&target);
+	peer_clear(&client);
+	WAIT(&rig, peer_has(&client, "ok"));
+	peer_fini(&client);
+	peer_fini(&target);
+}
+
+/* The listener is gone: what is open may make one more request. */
+static void test_listener_removed(void **state)
+{
+	struct peer client, target;
+
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	rig.worker.generation = 1; /* a snapshot without it */
+	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	answer_ok(&target);
+	WAIT(&rig, peer_over(&client));
+	assert_non_null(strstr(client.data, "Connection: close\r\n\r\nok"));
+	peer_fini(&client);
+	peer_fini(&target);
+}
+
+/* A PROXY header in pieces, then the request behind it; and one that never gets whole. */
+static void test_proxy_header(void **state)
+{
+	struct peer client, target;
+
+	rig.listener_spec.proxy_in = PROXY_IN_REQUIRE;
+	rig.listener_spec.x_forwarded_for = HTTP_FORWARDED_APPEND;
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	send_bytewise(&client, "PROXY TCP4 192.0.2.9 192.0.2.1 4000 8443\r\n");
+	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	assert_non_null(strstr(target.data, "X-Forwarded-For: 192.0.2.9\r\n"));
+	assert_non_null(strstr(target.data, "X-Forwarded-Port: 8443\r\n"));
+	peer_fini(&client);
+	peer_fini(&target);
+	client = rig_client(&rig);
+	peer_send(&client, "PROXY TCP4 192.");
+	rig_turn(&rig);
+	shutdown(client.fd, SHUT_WR);
+	WAIT(&rig, peer_over(&client));
+	assert_int_equal(rig_reason(&rig, CLOSE_client_gone), 1);
+	peer_fini(&client);
+	client = rig_client(&rig);
+	peer_send(&client, "GET / HTTP/1.1\r\n\r\n");
+	WAIT(&rig, peer_over(&client));
+	assert_int_equal(rig_reason(&rig, CLOSE_proxy_header_missing), 1);
+	peer_fini(&client);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(test_timeout_header),
+		CASE(test_timeout_body),
+		CASE(test_timeout_response),
+		CASE(test_timeout_keep_alive),
+		CASE(test_timeout_idle_in_the_answer),
+		CASE(test_client_goes),
+		CASE(test_client_half_closes),
+		CASE(test_connection_limit),
+		CASE(test_requests_per_connection),
+		CASE(test_drain),
+		CASE(test_drain_in_the_answer),
+		CASE(test_deregistered_in_the_answer),
+		CASE(test_reload_reaches_open_connections),
+		CASE(test_listener_removed),
+		CASE(test_proxy_header),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
