@@ -6,22 +6,28 @@
 #include "maps.h"
 #include "parse.h"
 
+/* Only part of the /24 is denied: this address? */
+static __always_inline bool deny_v4_row_has(__u32 slot, __u32 slash24, __u32 address)
+{
+	void *rows_map = bpf_map_lookup_elem(&deny_v4_rows, &slot);
+	struct sluice_deny_v4_row *row;
+
+	row = rows_map ? bpf_map_lookup_elem(rows_map, &slash24) : NULL;
+	return row && (row->by_last_octet[address >> 6 & 3] >> (address & 63) & 1);
+}
+
 static __always_inline bool deny_v4_has(__u32 slot, __u32 address)
 {
 	__u32 zero = 0, slash24 = address >> 8;
 	void *bits_map = bpf_map_lookup_elem(&deny_v4, &slot);
 	struct sluice_deny_v4_bits *bits;
-	struct sluice_deny_v4_row *row;
-	void *rows_map;
 
 	bits = bits_map ? bpf_map_lookup_elem(bits_map, &zero) : NULL;
 	if (!bits || !(bits->some[slash24 >> 6] >> (slash24 & 63) & 1))
 		return false;
 	if (!(bits->rows[slash24 >> 6] >> (slash24 & 63) & 1))
 		return true;
-	rows_map = bpf_map_lookup_elem(&deny_v4_rows, &slot);
-	row = rows_map ? bpf_map_lookup_elem(rows_map, &slash24) : NULL;
-	return row && (row->by_last_octet[address >> 6 & 3] >> (address & 63) & 1);
+	return deny_v4_row_has(slot, slash24, address);
 }
 
 static __always_inline __u64 deny_host64(const __u32 *words_be)

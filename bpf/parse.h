@@ -2,7 +2,7 @@
 /*
  * Reading a frame from the outside in. A cursor walks over the linear part of the buffer; each
  * header has one parser, which checks the bounds, moves the cursor behind the header and returns
- * the header or NULL. parse_frame() chains them.
+ * the header or NULL.
  */
 #ifndef SLUICE_BPF_PARSE_H
 #define SLUICE_BPF_PARSE_H
@@ -93,14 +93,16 @@ static __always_inline enum parse_result parse_short(struct xdp_md *ctx)
 	return PARSE_OTHER;
 }
 
-/* Returns the EtherType behind up to two tags in network order, 0 when the frame is too short. */
+#define PARSE_ETHERNET_SHORT 0
+
+/* Returns the EtherType behind up to two tags in network order. */
 static __always_inline __be16 parse_ethernet(struct cursor *cursor)
 {
 	struct ethhdr *eth = PARSE_HEADER(cursor, struct ethhdr);
 	__be16 proto;
 
 	if (!eth)
-		return 0;
+		return PARSE_ETHERNET_SHORT;
 	proto = eth->h_proto;
 	for (int i = 0; i < VLAN_MAX_TAGS; i++) {
 		struct vlan_tag *tag;
@@ -109,7 +111,7 @@ static __always_inline __be16 parse_ethernet(struct cursor *cursor)
 			break;
 		tag = PARSE_HEADER(cursor, struct vlan_tag);
 		if (!tag)
-			return 0;
+			return PARSE_ETHERNET_SHORT;
 		proto = tag->inner_proto;
 	}
 	return proto;
@@ -124,6 +126,9 @@ static __always_inline enum parse_result parse_tcp(
 	if (!packet->ports)
 		return parse_short(ctx);
 	packet->tcp = PARSE_HEADER(&whole, struct tcphdr);
+	/* or the compiler asks for the bounds once more where it is to ask for NULL, which tells
+	 * the verifier nothing about the pointer */
+	asm volatile("" : "+r"(packet->tcp));
 	return PARSE_TCP;
 }
 
@@ -296,18 +301,6 @@ static __always_inline enum parse_result parse_ipv6(
 	__builtin_memcpy(packet->saddr_be, &ip->saddr, sizeof(packet->saddr_be));
 	__builtin_memcpy(packet->daddr_be, &ip->daddr, sizeof(packet->daddr_be));
 	return parse_tcp(ctx, cursor, packet);
-}
-
-static __always_inline enum parse_result parse_frame(struct xdp_md *ctx, struct packet *packet)
-{
-	struct cursor cursor = {(void *)(long)ctx->data, (void *)(long)ctx->data_end};
-	__be16 proto = parse_ethernet(&cursor);
-
-	if (proto == bpf_htons(ETH_P_IP))
-		return parse_ipv4(ctx, &cursor, packet);
-	if (proto == bpf_htons(ETH_P_IPV6))
-		return parse_ipv6(ctx, &cursor, packet);
-	return proto ? PARSE_OTHER : parse_short(ctx);
 }
 
 #endif

@@ -129,24 +129,36 @@ static __always_inline int judge(struct xdp_md *ctx, const struct packet *packet
 	return judge_stray(packet, listener_find(packet, config, port_flags), config);
 }
 
+/* Inlined once per address family, which is a constant in each. */
+static __always_inline int judge_parsed(
+	struct xdp_md *ctx, const struct packet *packet, enum parse_result parsed)
+{
+	__u8 port_flags;
+
+	if (parsed != PARSE_TCP)
+		return parsed == PARSE_REFUSED ? XDP_DROP : XDP_PASS;
+	port_flags = listener_port(packet);
+	if (!port_flags)
+		return XDP_PASS;
+	return judge(ctx, packet, port_flags);
+}
+
 SEC("xdp.frags")
 int sluice_xdp(struct xdp_md *ctx)
 {
+	struct cursor cursor = {(void *)(long)ctx->data, (void *)(long)ctx->data_end};
 	struct packet packet = {};
-	__u8 port_flags;
 
-	switch (parse_frame(ctx, &packet)) {
-	case PARSE_TCP:
-		break;
-	case PARSE_REFUSED:
-		return XDP_DROP;
+	switch (parse_ethernet(&cursor)) {
+	case bpf_htons(ETH_P_IP):
+		return judge_parsed(ctx, &packet, parse_ipv4(ctx, &cursor, &packet));
+	case bpf_htons(ETH_P_IPV6):
+		return judge_parsed(ctx, &packet, parse_ipv6(ctx, &cursor, &packet));
+	case PARSE_ETHERNET_SHORT:
+		return judge_parsed(ctx, &packet, parse_short(ctx));
 	default:
 		return XDP_PASS;
 	}
-	port_flags = listener_port(&packet);
-	if (!port_flags)
-		return XDP_PASS;
-	return judge(ctx, &packet, port_flags);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -21,13 +21,13 @@ static __always_inline bool tcp_is_syn(const struct tcphdr *tcp)
 	return (tcp_flags(tcp) & (TCP_FLAG_SYN_BIT | TCP_FLAG_ACK_BIT)) == TCP_FLAG_SYN_BIT;
 }
 
+/* Bit n: n is a combination of FIN, SYN, RST, PSH and ACK that occurs. One test instead of five. */
+#define TCP_FLAGS_GOOD 0x37373434u
+
 static __always_inline bool tcp_flags_good(__u8 flags)
 {
-	if (flags & TCP_FLAG_SYN_BIT)
-		return !(flags & (TCP_FLAG_FIN_BIT | TCP_FLAG_RST_BIT));
-	return flags & (TCP_FLAG_ACK_BIT | TCP_FLAG_RST_BIT);
+	return TCP_FLAGS_GOOD >> (flags & 31) & 1;
 }
-
 enum tcp_fault {
 	TCP_SOUND,
 	TCP_NOT_LINEAR, /* no fault: the driver keeps the header elsewhere */
@@ -42,9 +42,10 @@ static __always_inline enum tcp_fault tcp_fault(struct xdp_md *ctx, const struct
 	const struct tcphdr *tcp = packet->tcp;
 	__u32 header_len;
 
-	if (!tcp && bpf_xdp_get_buff_len(ctx) > ctx->data_end - ctx->data)
-		return TCP_NOT_LINEAR;
-	if (!tcp || packet->l4_len < sizeof(*tcp))
+	if (!tcp)
+		return bpf_xdp_get_buff_len(ctx) > ctx->data_end - ctx->data ? TCP_NOT_LINEAR
+									     : TCP_TRUNCATED;
+	if (packet->l4_len < sizeof(*tcp))
 		return TCP_TRUNCATED;
 	header_len = tcp->doff * 4;
 	if (header_len < sizeof(*tcp) || header_len > packet->l4_len)

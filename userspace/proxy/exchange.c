@@ -226,6 +226,20 @@ static bool push_interim(struct exchange *exchange)
 	return false;
 }
 
+/* A client that was reset has gone, and so has a TLS client that ends its side: nobody half-closes
+ * HTTP over TLS. A plain one may have sent its last request and wait for the answer. */
+static bool has_client_gone(const struct exchange *exchange)
+{
+	const struct stream *front = exchange->conn->front;
+
+	if (exchange->state == EXCHANGE_HEAD || exchange->state == EXCHANGE_ANSWER)
+		return false;
+	if (front->broken)
+		return true;
+	return front->peer_ended && exchange->conn->is_tls && exchange->up_done &&
+	       !buf_len(&exchange->in);
+}
+
 void exchange_run(struct exchange *exchange)
 {
 	bool moves_up = exchange->state == EXCHANGE_RESPONSE || exchange->state == EXCHANGE_BODY;
@@ -239,25 +253,19 @@ void exchange_run(struct exchange *exchange)
 			return;
 		if (!exchange_read_response(exchange)) {
 			/* Still this exchange, and still waiting? */
-			if (conn->state == CONN_EXCHANGE && conn->exchange == exchange &&
-				exchange->state == EXCHANGE_RESPONSE)
+			if (conn->state != CONN_EXCHANGE || conn->exchange != exchange ||
+				exchange->state != EXCHANGE_RESPONSE)
+				return;
+			/* It may have gone before there was a target to wait for. */
+			if (has_client_gone(exchange))
+				conn_close(conn, CLOSE_client_gone);
+			else
 				wait_for_response(exchange);
 			return;
 		}
 	}
 	if (exchange->state == EXCHANGE_BODY || exchange->state == EXCHANGE_ANSWER)
 		run_down(exchange);
-}
-
-/* A TLS client that ends its side has gone: nobody half-closes HTTP over TLS. A plain one may
- * have sent its last request and wait for the answer. */
-static bool has_client_gone(const struct exchange *exchange)
-{
-	const struct stream *front = exchange->conn->front;
-
-	if (!exchange->up_done || exchange->state == EXCHANGE_ANSWER || buf_len(&exchange->in))
-		return false;
-	return front->broken || (front->peer_ended && exchange->conn->is_tls);
 }
 
 void exchange_front_event(struct exchange *exchange)

@@ -178,13 +178,14 @@ static void checker_end(struct checker *checker)
 static void begin(struct checker *checker)
 {
 	struct health *health = checker->health;
+	bool changed;
 
 	if (checker->spec->protocol != CHECK_OFF) {
 		timer_set(health->io->loop, &checker->timer, random_below(FIRST_CHECK_WITHIN_MS));
 		return;
 	}
-	set_state(checker, BACKEND_HEALTHY, WHY_HEALTH_CHECK_DISABLED);
-	health->notify(health->arg, checker->target, &checker->state, true);
+	changed = set_state(checker, BACKEND_HEALTHY, WHY_HEALTH_CHECK_DISABLED);
+	health->notify(health->arg, checker->target, &checker->state, changed);
 }
 
 static void checker_new(struct health *health, const struct health_target *item)
@@ -205,7 +206,8 @@ static void checker_new(struct health *health, const struct health_target *item)
 	checker->probe.dial.fd = -1;
 	checker->keep = true;
 	list_add_tail(&health->checkers, &checker->link);
-	health->notify(health->arg, checker->target, &checker->state, true);
+	if (item->spec->protocol != CHECK_OFF)
+		health->notify(health->arg, checker->target, &checker->state, true);
 	begin(checker);
 }
 

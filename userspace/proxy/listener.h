@@ -80,12 +80,12 @@ struct listener_spec {
 	struct tls_server *tls; /* https, tls */
 	struct target_group *group;
 	struct listener_stats *stats;
-	/* Not counted: they belong to the snapshot, so that an address that is removed refuses at
-	 * once, whatever connections the listener still has. */
+	/* Not counted: a connection that outlives its listener must not keep the port open. Valid while
+	 * the listener is in the snapshot. */
 	struct listener_socket **sockets;
 	uint32_t n_sockets;
 	uint32_t handshake_ms, header_ms, request_body_ms, idle_ms, keep_alive_ms;
-	uint32_t max_connections;             /* 0: no limit */
+	uint32_t max_connections; /* 0: no limit */
 	uint32_t max_requests_per_connection; /* 0: no limit */
 	uint32_t max_header_bytes;
 	uint64_t max_body_bytes; /* 0: no limit */

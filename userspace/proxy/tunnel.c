@@ -267,12 +267,15 @@ void tunnel_adopt(struct conn *conn, struct upstream *upstream, struct buf *from
 
 void tunnel_front_event(struct tunnel *tunnel)
 {
-	struct stream *front = tunnel->conn->front;
+	struct conn *conn = tunnel->conn;
+	struct stream *front = conn->front;
 
 	if (tunnel->is_up)
 		tunnel_run(tunnel);
-	else if (front->broken)
-		conn_close(tunnel->conn, CLOSE_client_reset);
+	/* A reset is found by reading; not while the target takes nothing, or before there is one. */
+	if (conn->state == CONN_TUNNEL && front->broken && !tunnel->to_client.ended &&
+		!list_is_linked(&tunnel->resume_task.link))
+		conn_close(conn, CLOSE_client_reset);
 }
 
 static void free_memory(struct proxy_worker *worker, struct tunnel_flow *flow)

@@ -145,6 +145,27 @@ static void test_client_goes(void **state)
 	peer_fini(&target);
 }
 
+/* Gone while the connection to the target is still being made. */
+static void test_client_goes_before_there_is_a_target(void **state)
+{
+	struct peer client;
+	int full[8], i;
+
+	assert_int_equal(listen(rig.target_fds[0], 0), 0); /* a full queue answers no SYN */
+	for (i = 0; i < (int)array_len(full); i++)
+		full[i] = socket_connect(&rig.targets[0]->addr);
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
+	WAIT(&rig, rig.worker.upstreams.used == 1);
+	peer_abort(&client);
+	WAIT(&rig, list_is_empty(&rig.worker.open));
+	assert_int_equal(rig_reason(&rig, CLOSE_client_gone), 1);
+	for (i = 0; i < (int)array_len(full); i++)
+		close(full[i]);
+	peer_fini(&client);
+}
+
 /* A plain client may end its side behind its last request and still get the answer. */
 static void test_client_half_closes(void **state)
 {
@@ -379,6 +400,7 @@ int main(void)
 		CASE(test_timeout_keep_alive),
 		CASE(test_timeout_idle_in_the_answer),
 		CASE(test_client_goes),
+		CASE(test_client_goes_before_there_is_a_target),
 		CASE(test_client_half_closes),
 		CASE(test_connection_limit),
 		CASE(test_requests_per_connection),

@@ -326,7 +326,7 @@ static void test_changed_spec(void **state)
 	use((struct check_spec){.protocol = CHECK_OFF});
 	WAIT(&rig, peer_over(&target));
 	assert_int_equal(seen_by_workers(), TARGET_HEALTHY);
-	assert_int_equal(last.reason, WHY_HEALTH_CHECK_DISABLED);
+	assert_int_equal(health_get(rig.targets[0])->reason, WHY_HEALTH_CHECK_DISABLED);
 	peer_fini(&target);
 }
 

@@ -134,6 +134,26 @@ static void test_target_resets(void **state)
 	end(&client, &target);
 }
 
+/* The target reads nothing, so that nothing is read from the client, which resets. */
+static void test_client_resets_behind_a_full_target(void **state)
+{
+	static char bytes[1 << 20];
+	struct peer client, target;
+	int blocked = 0;
+	ssize_t n;
+
+	tunnel_open(&client, &target);
+	while (blocked < 10) {
+		n = send(client.fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
+		blocked = n > 0 ? 0 : blocked + 1;
+		rig_turn(&rig);
+	}
+	peer_abort(&client);
+	WAIT(&rig, list_is_empty(&rig.worker.open));
+	assert_int_equal(rig_reason(&rig, CLOSE_client_reset), 1);
+	end(&client, &target);
+}
+
 /* The target says something and goes while the client still sends: it is heard. */
 static void test_last_words_of_the_target(void **state)
 {
@@ -267,6 +287,7 @@ int main(void)
 		CASE(test_target_ends_first),
 		CASE(test_client_resets),
 		CASE(test_target_resets),
+		CASE(test_client_resets_behind_a_full_target),
 		CASE(test_last_words_of_the_target),
 		CASE(test_bulk),
 		CASE(test_idle_timeout),
