@@ -20,13 +20,13 @@ build/gen/bpf/%.skel.h: build/gen/bpf/%.bpf.o
 # --- the version: a header that only changes when the version does
 .PHONY: version
 version: ;
-build/gen/version.h: version
+build/gen/core/version.h: version
 	@mkdir -p $(@D)
 	@echo '#define SLUICE_VERSION "$(VERSION)"' | cmp -s - $@ || \
 		echo '#define SLUICE_VERSION "$(VERSION)"' >$@
 
 # --- user space
-$(BUILD)/%.o: %.c Makefile tools/build.mk | $(SKELS) build/gen/version.h
+$(BUILD)/%.o: %.c Makefile tools/build.mk | $(SKELS) build/gen/core/version.h
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
@@ -55,7 +55,7 @@ $(BUILD)/bench/%: $(BUILD)/tools/bench/%.o $(BUILD)/libsluice.a
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
 # --- fuzzers: the rooms' sources with coverage, built once more
-build/fuzz/obj/%.o: %.c Makefile tools/build.mk | $(SKELS) build/gen/version.h
+build/fuzz/obj/%.o: %.c Makefile tools/build.mk | $(SKELS) build/gen/core/version.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -g -O1 $(WARNINGS) -fno-strict-aliasing \
 		-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -MMD -MP -c $< -o $@

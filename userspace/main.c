@@ -2,7 +2,7 @@
 #include "control/config.h"
 #include "control/daemon.h"
 #include "control/hostcheck.h"
-#include "version.h"
+#include "core/version.h"
 
 #include <getopt.h>
 #include <stdio.h>

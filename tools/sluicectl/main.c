@@ -3,7 +3,7 @@
  * This file reads the command line; commands.def lists what there is.
  */
 #include "sluicectl.h"
-#include "version.h"
+#include "core/version.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -120,7 +120,7 @@ static bool clear_host_bits(struct config_prefix *prefix)
 	return found;
 }
 
-int prefix_read(struct slice text, struct config_prefix *ret_prefix, struct err *err)
+int config_address_read_prefix(struct slice text, struct config_prefix *ret_prefix, struct err *err)
 {
 	const char *slash = text.len ? memchr(text.ptr, '/', text.len) : NULL;
 	struct slice ip = {text.ptr, slash ? (size_t)(slash - text.ptr) : text.len};
@@ -141,12 +141,13 @@ int prefix_read(struct slice text, struct config_prefix *ret_prefix, struct err 
 			scalar_quote(text, quoted), bits);
 	if (clear_host_bits(&prefix))
 		return err_set(err, -EINVAL, "%s has bits set behind the prefix (write %s)",
-			scalar_quote(text, quoted), prefix_text(&prefix, buf, sizeof(buf)));
+			scalar_quote(text, quoted),
+			config_address_prefix_text(&prefix, buf, sizeof(buf)));
 	*ret_prefix = prefix;
 	return 0;
 }
 
-const char *prefix_text(const struct config_prefix *prefix, char *buf, size_t len)
+const char *config_address_prefix_text(const struct config_prefix *prefix, char *buf, size_t len)
 {
 	char ip[INET6_ADDRSTRLEN];
 

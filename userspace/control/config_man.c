@@ -136,9 +136,9 @@ static void put_range(const struct setting *row, const char *kind, FILE *out)
 	if (row->unit)
 		fprintf(out, " of %s", row->unit);
 	fputs(", ", out);
-	scalar_print_number(row, row->min, out);
+	config_print_number(row, row->min, out);
 	fputs(" to ", out);
-	scalar_print_number(row, row->max, out);
+	config_print_number(row, row->max, out);
 	if (row->zero)
 		fprintf(out, ", or %s", row->zero);
 }

@@ -118,7 +118,7 @@ struct config_listener {
 struct config_source_limit {
 	struct config_mark mark;
 	uint32_t packets_per_second; /* 0: no limit */
-	uint32_t burst;              /* packets; never 0 when there is a limit */
+	uint32_t burst; /* packets; never 0 when there is a limit */
 };
 
 struct config_limits {

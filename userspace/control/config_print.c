@@ -18,7 +18,7 @@ static void print_in(const struct print_unit *units, uint64_t value, FILE *out)
 	fprintf(out, "%llu%s", (unsigned long long)(value / units->factor), units->name);
 }
 
-void scalar_print_number(const struct setting *row, uint64_t value, FILE *out)
+void config_print_number(const struct setting *row, uint64_t value, FILE *out)
 {
 	if (row->type == SETTING_DURATION)
 		print_in(durations, value, out);
@@ -72,7 +72,7 @@ static const char *ref_name(const struct setting *row, const void *field)
 	return object ? *(char **)config_field(name, object) : "";
 }
 
-void scalar_print(const struct setting *row, const void *field, FILE *out)
+void config_print_scalar(const struct setting *row, const void *field, FILE *out)
 {
 	char buf[ADDRESS_TEXT_BYTES];
 	uint64_t number;
@@ -89,7 +89,7 @@ void scalar_print(const struct setting *row, const void *field, FILE *out)
 		if (row->zero && number == 0)
 			fputs(row->zero, out);
 		else
-			scalar_print_number(row, number, out);
+			config_print_number(row, number, out);
 		break;
 	case SETTING_ENUM:
 		print_word(row, load_number(row, field), out);
@@ -101,7 +101,7 @@ void scalar_print(const struct setting *row, const void *field, FILE *out)
 		fputs(address_text(field, buf, sizeof(buf)), out);
 		break;
 	case SETTING_PREFIX:
-		fputs(prefix_text(field, buf, sizeof(buf)), out);
+		fputs(config_address_prefix_text(field, buf, sizeof(buf)), out);
 		break;
 	case SETTING_MATCHER:
 		print_matcher(field, out);
@@ -111,7 +111,7 @@ void scalar_print(const struct setting *row, const void *field, FILE *out)
 	}
 }
 
-bool scalar_is_unset(const struct setting *row, const void *field)
+bool config_print_is_unset(const struct setting *row, const void *field)
 {
 	switch (row->type) {
 	case SETTING_NAME:

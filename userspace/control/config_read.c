@@ -160,7 +160,7 @@ static void check_names(struct config_reader *reader, const struct setting *row,
 
 	if (!name)
 		return;
-	name_index_init(&index, row, base);
+	config_refs_index_init(&index, row, base);
 	for (uint32_t i = 1; i < index.count; i++) {
 		const struct name_entry *first = &index.entry[i - 1], *again = &index.entry[i];
 		const struct config_mark *mark = first->object;
@@ -174,7 +174,7 @@ static void check_names(struct config_reader *reader, const struct setting *row,
 			reader->path.text, "the name is already used in line %u", mark->line);
 		config_path_cut(&reader->path, before);
 	}
-	name_index_fini(&index);
+	config_refs_index_fini(&index);
 }
 
 static bool accept_length(

@@ -49,7 +49,7 @@ struct name_index {
 };
 
 /* `row` is a list of a section that has a "name". Unnamed items are left out. */
-void name_index_init(struct name_index *index, const struct setting *row, const void *base);
-void name_index_fini(struct name_index *index);
+void config_refs_index_init(struct name_index *index, const struct setting *row, const void *base);
+void config_refs_index_fini(struct name_index *index);
 
 #endif

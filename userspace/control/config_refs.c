@@ -16,7 +16,7 @@ static int compare_entries(const void *a, const void *b)
 	return x->object < y->object ? -1 : x->object > y->object;
 }
 
-void name_index_init(struct name_index *index, const struct setting *row, const void *base)
+void config_refs_index_init(struct name_index *index, const struct setting *row, const void *base)
 {
 	const struct setting *name_row = config_setting_find(row->child, SLICE("name"));
 	uint32_t count = *config_field_count(row, base);
@@ -35,7 +35,7 @@ void name_index_init(struct name_index *index, const struct setting *row, const 
 		qsort(index->entry, index->count, sizeof(index->entry[0]), compare_entries);
 }
 
-void name_index_fini(struct name_index *index)
+void config_refs_index_fini(struct name_index *index)
 {
 	free(index->entry);
 	*index = (struct name_index){0};
@@ -83,7 +83,7 @@ void config_resolve_refs(struct config_reader *reader)
 		const struct name_entry *found;
 
 		if (!index->entry)
-			name_index_init(index, home_of(ref->row->child), reader->config);
+			config_refs_index_init(index, home_of(ref->row->child), reader->config);
 		found = bsearch(ref->name, index->entry, index->count, sizeof(index->entry[0]),
 			compare_name);
 		if (found)
@@ -92,7 +92,7 @@ void config_resolve_refs(struct config_reader *reader)
 			refuse_ref(reader, ref, index);
 	}
 	for (uint32_t i = 0; i < SECTION_COUNT; i++)
-		name_index_fini(&indexes[i]);
+		config_refs_index_fini(&indexes[i]);
 	free(reader->refs);
 	reader->refs = NULL;
 	reader->refs_count = 0;

@@ -42,9 +42,9 @@ static int refuse_range(const struct setting *row, struct slice text, struct err
 	if (row->zero)
 		fprintf(out, "%s or ", row->zero);
 	fputs("between ", out);
-	scalar_print_number(row, row->min, out);
+	config_print_number(row, row->min, out);
 	fputs(" and ", out);
-	scalar_print_number(row, row->max, out);
+	config_print_number(row, row->max, out);
 	if (row->unit)
 		fprintf(out, " %s", row->unit);
 	fclose(out);
@@ -360,7 +360,7 @@ int scalar_read(const struct setting *row, struct slice text, const struct scala
 	case SETTING_ADDRESS:
 		return address_read(text, ret_field, err);
 	case SETTING_PREFIX:
-		return prefix_read(text, ret_field, err);
+		return config_address_read_prefix(text, ret_field, err);
 	case SETTING_MATCHER:
 		return read_matcher(text, ret_field, err);
 	default:

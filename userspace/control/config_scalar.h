@@ -19,11 +19,11 @@ int scalar_read(const struct setting *row, struct slice text, const struct scala
 	void *ret_field, struct err *err) must_check;
 
 /* The value as scalar_read understands it, without quotes. */
-void scalar_print(const struct setting *row, const void *field, FILE *out);
+void config_print_scalar(const struct setting *row, const void *field, FILE *out);
 /* A number in the unit of the setting: "64k", "10s", "10%". */
-void scalar_print_number(const struct setting *row, uint64_t value, FILE *out);
+void config_print_number(const struct setting *row, uint64_t value, FILE *out);
 /* An optional text without a value: there is nothing to print. */
-bool scalar_is_unset(const struct setting *row, const void *field);
+bool config_print_is_unset(const struct setting *row, const void *field);
 
 /* The text in quotes for a message: cut when long, characters a terminal would act on replaced. */
 enum { QUOTED_BYTES = 96 };
@@ -32,8 +32,9 @@ const char *scalar_quote(struct slice text, char buf[static QUOTED_BYTES]);
 /* config_address.c */
 enum { ADDRESS_TEXT_BYTES = 64 };
 int address_read(struct slice text, struct config_address *ret_address, struct err *err) must_check;
-int prefix_read(struct slice text, struct config_prefix *ret_prefix, struct err *err) must_check;
+int config_address_read_prefix(
+	struct slice text, struct config_prefix *ret_prefix, struct err *err) must_check;
 const char *address_text(const struct config_address *address, char *buf, size_t len);
-const char *prefix_text(const struct config_prefix *prefix, char *buf, size_t len);
+const char *config_address_prefix_text(const struct config_prefix *prefix, char *buf, size_t len);
 
 #endif

@@ -69,7 +69,7 @@ static void show_value(const struct setting *row, const void *field, FILE *out)
 
 	if (!memory)
 		abort();
-	scalar_print(row, field, memory);
+	config_print_scalar(row, field, memory);
 	fclose(memory);
 	if (is_plain(text) && !is_null_word(text))
 		fputs(text, out);
@@ -125,7 +125,7 @@ static void show_section(enum setting_section section, const void *base, uint32_
 	for_each_setting(row, section)
 	{
 		if (!config_setting_applies(row, protocol) ||
-			(!row->list && scalar_is_unset(row, config_field(row, base))))
+			(!row->list && config_print_is_unset(row, config_field(row, base))))
 			continue;
 		if (row->list && !*config_field_count(row, base) && section != SECTION_config)
 			continue;

@@ -12,7 +12,7 @@
 #include "proxy/upstream.h"
 #include "tls/stream.h"
 #include "tls/tickets.h"
-#include "version.h"
+#include "core/version.h"
 
 #include <errno.h>
 #include <pthread.h>

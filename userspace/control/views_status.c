@@ -4,7 +4,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "version.h"
+#include "core/version.h"
 
 #include <stdio.h>
 #include <stdlib.h>

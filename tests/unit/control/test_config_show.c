@@ -140,14 +140,13 @@ static void everything_survives_the_round_trip(void **state)
 	static const char *const kept[] = {"workers: 7",
 		"socket: \"/run/my \\\"admin\\\" \xc3\xa4\\U00000085\"", "level: debug",
 		"mode: off", "- \"wlan0@x\"", "pin_dir: /p", "- 10.0.0.0/8", "\"2001:db8::/32\"",
-		"packets_per_second: 9", "key_password_file: /pw",
-		"algorithm: least_outstanding", "fail_open: false", "deregistration_delay: 0ms",
-		"proxy_protocol: v1", "ca: /ca.pem", "server_name: srv", "connect: 10ms",
-		"idle_per_worker: 0", "name: t1", "weight: 0", "port: 8080", "path: \"/x?a=b\"",
-		"host: h", "matcher: 200,204-206", "jitter: 0%", "server_name: chk",
-		"proxy_protocol: require", "x_forwarded_for: remove", "min_version: 1.3",
-		"session_tickets: false", "header_bytes: 1025", "body_bytes: 5g", "- imap",
-		"name: \"null\""};
+		"packets_per_second: 9", "key_password_file: /pw", "algorithm: least_outstanding",
+		"fail_open: false", "deregistration_delay: 0ms", "proxy_protocol: v1",
+		"ca: /ca.pem", "server_name: srv", "connect: 10ms", "idle_per_worker: 0",
+		"name: t1", "weight: 0", "port: 8080", "path: \"/x?a=b\"", "host: h",
+		"matcher: 200,204-206", "jitter: 0%", "server_name: chk", "proxy_protocol: require",
+		"x_forwarded_for: remove", "min_version: 1.3", "session_tickets: false",
+		"header_bytes: 1025", "body_bytes: 5g", "- imap", "name: \"null\""};
 	struct config *config = case_accepted(
 		"workers: 7\n"
 		"admin: {socket: \"/run/my \\\"admin\\\" \xc3\xa4\\x85\"}\n"
