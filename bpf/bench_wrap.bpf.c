@@ -153,17 +153,17 @@ struct {
 	__type(value, struct sluice_bucket);
 } floor_buckets SEC(".maps");
 
-/* A stranger under a limit, behind the same socket lookup as floor_established, which is to be
- * taken off: the keyed hash, two rows, the clock, one exchange. */
+/* A stranger under a limit: the keyed hash, two rows, the clock, one exchange. The rows are read
+ * ahead of the socket lookup of floor_established, which is to be taken off. */
 SEC("xdp.frags")
 int floor_source_bucket(struct xdp_md *ctx)
 {
 	struct floor_headers *headers = floor_parse(ctx);
 	struct sluice_bucket *a, *b;
+	__u64 hash, old_a, old_b, now;
 	__u32 row_a, row_b;
-	__u64 hash, old, now;
 
-	if (!headers || !floor_has_socket(ctx, headers))
+	if (!headers)
 		return XDP_ABORTED;
 	hash = siphash_2(floor_key, headers->ip.saddr, headers->tcp.dest);
 	row_a = hash & (SLUICE_SOURCE_ROWS - 1);
@@ -172,11 +172,14 @@ int floor_source_bucket(struct xdp_md *ctx)
 	b = bpf_map_lookup_elem(&floor_buckets, &row_b);
 	if (!a || !b)
 		return XDP_ABORTED;
+	old_a = *(volatile __u64 *)&a->full_at_gen;
+	old_b = *(volatile __u64 *)&b->full_at_gen;
+	if (!floor_has_socket(ctx, headers))
+		return XDP_ABORTED;
 	now = bpf_jiffies64() << SLUICE_TICK_SHIFT;
-	old = *(volatile __u64 *)&a->full_at_gen;
-	if (old > now && *(volatile __u64 *)&b->full_at_gen > now)
+	if (old_a > now && old_b > now)
 		return XDP_DROP;
-	__sync_val_compare_and_swap(&a->full_at_gen, old, now);
+	__sync_val_compare_and_swap(&a->full_at_gen, old_a, now);
 	return XDP_PASS;
 }
 

@@ -92,8 +92,8 @@ SLUICE_SIZE(struct sluice_guard_table, 64 + 2 * SLUICE_GUARD_CELLS + 128 * SLUIC
 static inline __attribute__((always_inline)) __u32 sluice_guard_cell(
 	const __u64 factors[3], const __u64 key_words[3])
 {
-	__u64 sum = key_words[0] * factors[0] + key_words[1] * factors[1] +
-		    key_words[2] * factors[2];
+	__u64 sum =
+		key_words[0] * factors[0] + key_words[1] * factors[1] + key_words[2] * factors[2];
 
 	return sum >> (64 - SLUICE_GUARD_CELL_BITS);
 }

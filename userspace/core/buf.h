@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { BUF_SMALL = 16 * 1024, BUF_MEDIUM = 64 * 1024, BUF_LARGE = 256 * 1024 };
+enum { BUF_SMALL = 16 * 1024, BUF_MEDIUM = 64 * 1024, BUF_LARGE = 512 * 1024 };
 
 struct bufpool {
 	struct pool small, medium, large;

@@ -1,5 +1,6 @@
 /* Memory: see mem.h. */
 #include "core/mem.h"
+#include "core/counter.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -92,7 +93,7 @@ void *pool_get(struct pool *pool)
 		if (!item)
 			return NULL;
 	}
-	pool->used++;
+	counter_inc(&pool->used);
 	return item;
 }
 
@@ -102,7 +103,7 @@ void pool_put(struct pool *pool, void *item)
 
 	if (!freed)
 		return;
-	pool->used--;
+	counter_dec(&pool->used);
 #ifdef POOL_EVERY_ITEM_IS_A_MALLOC
 	free(freed);
 #else

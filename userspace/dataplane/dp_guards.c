@@ -90,8 +90,8 @@ static int table_build(struct sluice_guard_table *table, const struct sluice_gua
 	while (!places_try(table, guards, count, places) && ++draws < GUARD_DRAWS)
 		;
 	if (draws == GUARD_DRAWS)
-		code = err_set(err, -EAGAIN, "listener_table: no hash spreads the %zu listeners",
-			count);
+		code = err_set(
+			err, -EAGAIN, "listener_table: no hash spreads the %zu listeners", count);
 	else
 		table_fill(table, guards, count, places);
 	free(places);

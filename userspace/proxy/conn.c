@@ -1,5 +1,6 @@
 /* The life of a client's connection: see conn.h. The order of its states is in frontend.c. */
 #include "proxy/conn.h"
+#include "core/counter.h"
 #include "proxy/exchange.h"
 #include "proxy/frontend.h"
 #include "proxy/tunnel.h"
@@ -35,8 +36,8 @@ void conn_count_bytes(struct conn *conn)
 
 	if (!conn->front)
 		return;
-	counts->bytes_in += conn->front->bytes_in - conn->counted_in;
-	counts->bytes_out += conn->front->bytes_out - conn->counted_out;
+	counter_add(&counts->bytes_in, conn->front->bytes_in - conn->counted_in);
+	counter_add(&counts->bytes_out, conn->front->bytes_out - conn->counted_out);
 	conn->counted_in = conn->front->bytes_in;
 	conn->counted_out = conn->front->bytes_out;
 }
@@ -64,8 +65,8 @@ void conn_close(struct conn *conn, enum close_reason reason)
 
 	if (conn->state == CONN_CLOSED)
 		return;
-	conn_counts(conn)->closed++;
-	conn_counts(conn)->reasons[reason]++;
+	counter_inc(&conn_counts(conn)->closed);
+	counter_inc(&conn_counts(conn)->reasons[reason]);
 	abort = is_abort(conn, reason);
 	/* close_notify; elsewhere an answer may be cut, and must not look complete. */
 	if (conn->state == CONN_IDLE && !abort && !conn->front->ops->is_plain)
@@ -247,7 +248,8 @@ void conn_new(struct proxy_worker *worker, struct listener *listener, int fd,
 	enum close_reason refused;
 
 	if (!conn) {
-		listener_counts(listener, worker->io.worker)->reasons[CLOSE_out_of_memory]++;
+		counter_inc(&listener_counts(listener, worker->io.worker)
+				->reasons[CLOSE_out_of_memory]);
 		close(fd);
 		return;
 	}
@@ -264,7 +266,7 @@ void conn_new(struct proxy_worker *worker, struct listener *listener, int fd,
 	};
 	shared_hold(&listener->shared, worker->io.worker);
 	list_add_tail(&worker->open, &conn->link);
-	conn_counts(conn)->accepted++;
+	counter_inc(&conn_counts(conn)->accepted);
 	refused = over_limit(conn);
 	if (refused != CLOSE_done)
 		conn_close(conn, refused);

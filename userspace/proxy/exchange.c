@@ -1,5 +1,6 @@
 /* HTTP exchanges: see exchange.h. Life, progress in both directions, the end. */
 #include "proxy/exchange_parts.h"
+#include "core/counter.h"
 #include "proxy/tunnel.h"
 
 #include <errno.h>
@@ -104,7 +105,8 @@ static void finish(struct exchange *exchange)
 	struct conn *conn = exchange->conn;
 	struct upstream *upstream = exchange->upstream;
 
-	conn_counts(conn)->status[exchange->status < 600 ? exchange->status / 100 : 5]++;
+	counter_inc(
+		&conn_counts(conn)->status[exchange->status < 600 ? exchange->status / 100 : 5]);
 	if (exchange->state == EXCHANGE_BODY && exchange->response.upgrade.len) {
 		exchange->upstream = NULL;
 		conn->exchange = NULL;

@@ -1,5 +1,6 @@
 /* The request's half of an exchange: head, limits, headers for the target, target. */
 #include "proxy/exchange_parts.h"
+#include "core/counter.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -89,7 +90,7 @@ static void got_head(struct exchange *exchange, uint32_t head_bytes)
 
 	exchange->parsed = true;
 	conn->requests++;
-	conn_counts(conn)->requests++;
+	counter_inc(&conn_counts(conn)->requests);
 	buf_consume(&exchange->in, head_bytes);
 	exchange->keep_client = exchange->request.keep_alive && !conn->worker->draining &&
 				!conn_is_orphan(conn) &&
@@ -240,7 +241,7 @@ static void send_request(struct exchange *exchange)
 {
 	struct upstream *upstream = exchange->upstream;
 
-	upstream->target->workers[exchange->conn->worker->io.worker].requests++;
+	counter_inc(&upstream->target->workers[exchange->conn->worker->io.worker].requests);
 	exchange->up.dst = upstream->stream;
 	exchange->state = EXCHANGE_RESPONSE;
 	exchange_run(exchange);

@@ -1,5 +1,6 @@
 /* The answer's half of an exchange: head from the target, headers for the client, own answers. */
 #include "proxy/exchange_parts.h"
+#include "core/counter.h"
 
 #include <errno.h>
 
@@ -54,7 +55,7 @@ void exchange_target_failed(struct exchange *exchange, enum close_reason reason)
 	uint32_t worker = exchange->conn->worker->io.worker;
 
 	if (was_sent && reason != CLOSE_deregistered)
-		target->workers[worker].failures++;
+		counter_inc(&target->workers[worker].failures);
 	if (may_retry(exchange, reason)) {
 		shared_hold(&target->shared, worker);
 		release_upstream(exchange, UPSTREAM_END_ABORT);
@@ -85,7 +86,7 @@ void exchange_answer(struct exchange *exchange, unsigned int status, enum close_
 		conn_close(conn, reason);
 		return;
 	}
-	conn_counts(conn)->reasons[reason]++;
+	counter_inc(&conn_counts(conn)->reasons[reason]);
 	/* What is left of the request would be taken for the next one. */
 	if (!exchange->parsed || conn->worker->draining ||
 		(!exchange->up_done && exchange->request.body != HTTP_BODY_NONE))

@@ -1,5 +1,6 @@
 /* accept, PROXY header, TLS, ALPN, HTTP or tunnel: see frontend.h. */
 #include "proxy/frontend.h"
+#include "core/counter.h"
 #include "net/proxyproto.h"
 #include "net/socket.h"
 #include "proxy/exchange.h"
@@ -57,7 +58,8 @@ static void accept_some(struct acceptor *acceptor, int max)
 			conn_new(acceptor->worker, acceptor->listener, fd, &client,
 				&acceptor->socket->addr);
 		} else if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOBUFS) {
-			listener_counts(acceptor->listener, index)->reasons[CLOSE_too_many_files]++;
+			counter_inc(&listener_counts(acceptor->listener, index)
+					->reasons[CLOSE_too_many_files]);
 			pause_accepting(acceptor);
 			return;
 		} /* else: that connection ended before it was accepted */
@@ -94,10 +96,10 @@ static void count_handshake(struct conn *conn)
 
 	tls_stream_facts(conn->front, &facts);
 	if (facts.resumed)
-		counts->handshakes_resumed++;
+		counter_inc(&counts->handshakes_resumed);
 	else
-		counts->handshakes_full++;
-	counts->handshake_us += facts.handshake_us;
+		counter_inc(&counts->handshakes_full);
+	counter_add(&counts->handshake_us, facts.handshake_us);
 }
 
 void frontend_handshake(struct conn *conn)
@@ -112,7 +114,7 @@ void frontend_handshake(struct conn *conn)
 		/* The socket failed while TLS had nothing against it. */
 		if (failure == TLS_FAILURE_none)
 			failure = TLS_FAILURE_peer_reset;
-		conn_counts(conn)->tls_failures[failure]++;
+		counter_inc(&conn_counts(conn)->tls_failures[failure]);
 		conn_close(conn, CLOSE_handshake_failed);
 		return;
 	}

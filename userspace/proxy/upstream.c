@@ -1,5 +1,6 @@
 /* Connections to targets: see upstream.h. */
 #include "proxy/upstream.h"
+#include "core/counter.h"
 #include "net/proxyproto.h"
 #include "net/socket.h"
 #include "proxy/proxy_out.h"
@@ -29,12 +30,12 @@ static void upstream_close(struct upstream *upstream, bool abort)
 		return;
 	if (upstream->state == UPSTREAM_IDLE) {
 		list_del(&upstream->link);
-		row_of(upstream)->n_idle--;
+		counter_dec(&row_of(upstream)->n_idle);
 	} else {
 		atomic_fetch_sub_explicit(&upstream->target->outstanding, 1, memory_order_relaxed);
 	}
 	upstream->state = UPSTREAM_CLOSED;
-	row_of(upstream)->n_open--;
+	counter_dec(&row_of(upstream)->n_open);
 	list_del(&upstream->all);
 	timer_clear(&upstream->timer);
 	if (upstream->stream) {
@@ -54,7 +55,7 @@ static void upstream_close(struct upstream *upstream, bool abort)
 static void fail(struct upstream *upstream, enum close_reason reason)
 {
 	if (reason != CLOSE_deregistered)
-		row_of(upstream)->failures++;
+		counter_inc(&row_of(upstream)->failures);
 	upstream->ops->failed(upstream, reason);
 	upstream_close(upstream, true);
 }
@@ -200,8 +201,8 @@ static struct upstream *upstream_new(struct proxy_worker *worker, struct target_
 	shared_hold(&group->shared, worker->io.worker);
 	atomic_fetch_add_explicit(&target->outstanding, 1, memory_order_relaxed);
 	list_add_tail(&worker->upstreams_open, &upstream->all);
-	row_of(upstream)->n_open++;
-	row_of(upstream)->connections++;
+	counter_inc(&row_of(upstream)->n_open);
+	counter_inc(&row_of(upstream)->connections);
 	return upstream;
 }
 
@@ -237,7 +238,7 @@ static struct upstream *take_idle(
 		upstream = container_of(row->idle.next, struct upstream, link);
 		if (upstream->group->spec.tls == group->spec.tls && !upstream->stream->can_read) {
 			list_del(&upstream->link);
-			row->n_idle--;
+			counter_dec(&row->n_idle);
 			return upstream;
 		}
 		upstream_close(upstream, false);
@@ -284,7 +285,7 @@ int upstream_get(struct proxy_worker *worker, struct target_group *group,
 		return -ENOMEM;
 	r = dial(upstream, client);
 	if (r < 0) {
-		row_of(upstream)->failures++;
+		counter_inc(&row_of(upstream)->failures);
 		upstream_close(upstream, true);
 		return r;
 	}
@@ -310,7 +311,7 @@ void upstream_put(struct upstream *upstream, enum upstream_end end)
 	upstream->state = UPSTREAM_IDLE;
 	upstream->owner = NULL;
 	list_add_head(&row->idle, &upstream->link);
-	row->n_idle++;
+	counter_inc(&row->n_idle);
 	timer_set(upstream->worker->io.loop, &upstream->timer, spec->pool_idle_ms);
 }
 

@@ -18,7 +18,7 @@ struct cert;
 struct tls_thread;
 
 /* What one writev() takes at most; it returns how much it took. */
-enum { TLS_WRITE_BYTES_MAX = 256 * 1024 };
+enum { TLS_WRITE_BYTES_MAX = 512 * 1024 };
 
 /* Wire buffers and pools of one I/O thread; outlives its streams. NULL: out of memory. */
 struct tls_thread *tls_thread_new(struct iothread *thread) must_check;
