@@ -139,12 +139,30 @@ static void test_addresses_share_source_limit(void **state)
 	assert_int_equal(passed_of(&to_third, 50), 8); /* another source */
 }
 
+static void test_one_id_has_one_limit(void **state)
+{
+	struct dp_listener listeners[2] = {
+		{.id = 7, .socket_row = 1, .name = "web", .protocol = IPPROTO_TCP},
+		{.id = 7, .socket_row = 2, .name = "mail", .protocol = IPPROTO_TCP},
+	};
+	struct err err = {};
+
+	listeners[0].address = harness_address(addresses[0], PKT_PORT);
+	listeners[1].address = harness_address(addresses[1], PKT_PORT);
+	listeners[1].connections.rate_per_s = 5;
+	assert_int_equal(dp_listeners_set(harness.dp, listeners, 2, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "203.0.113.2"));
+	listeners[1].id = 8;
+	harness_listeners(listeners, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_listener_is_found),
 		cmocka_unit_test(test_addresses_share_budget),
 		cmocka_unit_test(test_addresses_share_source_limit),
+		cmocka_unit_test(test_one_id_has_one_limit),
 	};
 
 	return cmocka_run_group_tests_name("bpf/listeners", tests, harness_setup, harness_teardown);

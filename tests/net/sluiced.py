@@ -94,6 +94,10 @@ class Sluiced:
 
     def signal(self, number):
         self.process.send_signal(number)
+        if number == signal.SIGSTOP:  # takes effect on each thread when that thread notices
+            tasks = Path(f"/proc/{self.process.pid}/task")
+            until(lambda: all(") T " in (task / "stat").read_text() for task in tasks.iterdir()),
+                  "every thread is stopped")
 
     def kill9(self):
         self.process.kill()

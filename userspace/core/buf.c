@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-enum { KEEP_SMALL = 256, KEEP_MEDIUM = 64, KEEP_LARGE = 32 }; /* 4, 4 and 8 MiB per thread */
+enum { KEEP_SMALL = 256, KEEP_MEDIUM = 64, KEEP_LARGE = 32 }; /* 4, 4 and 16 MiB per thread */
 
 void bufpool_init(struct bufpool *pool)
 {

@@ -1,8 +1,8 @@
 /*
  * Byte buffers from per-thread pools. A buffer holds a block only while it holds bytes: an idle
  * connection owns none. Three sizes: BUF_SMALL for heads and ordinary bodies, BUF_MEDIUM for heads
- * that do not fit, BUF_LARGE for bulk: a system call and a send per 256 KiB instead of per 64 take a
- * quarter off the cost of a byte.
+ * that do not fit, BUF_LARGE for bulk: system calls and sends of that size take a quarter off
+ * the cost of a byte.
  * Owned by one thread; never shared.
  */
 #ifndef SLUICE_CORE_BUF_H

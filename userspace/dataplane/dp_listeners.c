@@ -97,6 +97,30 @@ static int row_compare(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct sluice_listener_key));
 }
 
+static bool limits_eq(const struct sluice_listener *a, const struct sluice_listener *b)
+{
+	return memcmp(&a->source, &b->source, sizeof(a->source)) == 0 &&
+	       memcmp(&a->packets, &b->packets, sizeof(a->packets)) == 0 &&
+	       memcmp(&a->connections, &b->connections, sizeof(a->connections)) == 0;
+}
+
+/* Rows with one id spend from the same buckets, which know one limit only. */
+static int rows_check_limits(const struct listener_row *rows, size_t count, struct err *err)
+{
+	const struct sluice_listener *seen[SLUICE_MAX_LISTENERS] = {};
+
+	for (size_t i = 0; i < count; i++) {
+		const struct sluice_listener *row = &rows[i].value, *other = seen[row->id];
+
+		if (other && !limits_eq(row, other))
+			return err_set(err, -EINVAL,
+				"listeners %s on %s and %s on %s have one id but not the same limits",
+				other->name, other->address_text, row->name, row->address_text);
+		seen[row->id] = row;
+	}
+	return 0;
+}
+
 static int rows_build(const struct dp_listener *listeners, size_t count, struct listener_row *rows,
 	struct err *err)
 {
@@ -113,7 +137,7 @@ static int rows_build(const struct dp_listener *listeners, size_t count, struct 
 			return err_set(err, -EINVAL, "listeners %s and %s are both on %s",
 				rows[i - 1].value.name, rows[i].value.name,
 				rows[i].value.address_text);
-	return 0;
+	return rows_check_limits(rows, count, err);
 }
 
 static int rows_remove_stale(int fd, const struct listener_row *rows, size_t count, struct err *err)

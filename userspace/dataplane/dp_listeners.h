@@ -18,7 +18,7 @@ struct dp_limit {
 
 struct dp_listener {
 	/* Row of the limits and counters, < SLUICE_MAX_LISTENERS. A listener keeps its id over reloads;
-	 * the addresses of one listener share its id. */
+	 * the addresses of one listener share its id and so its budget, and must have the same limits. */
 	uint32_t id;
 	/* Row of the listening sockets, < SLUICE_MAX_LISTENERS: one per address, never shared. */
 	uint32_t socket_row;

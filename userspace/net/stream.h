@@ -12,6 +12,7 @@
 #include "core/attr.h"
 #include "core/buf.h"
 #include "core/loop.h"
+#include "net/pace.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -58,6 +59,7 @@ struct stream {
 	bool peer_ended; /* the kernel reported EPOLLRDHUP or EPOLLHUP: read until 0 */
 	bool broken; /* both directions are gone (reset, or ended on both sides) */
 	bool truncated; /* TLS ended without close_notify */
+	struct pace pace; /* of what is written to it */
 	uint64_t bytes_in, bytes_out; /* of the stream (plaintext), for logs and counters */
 };
 

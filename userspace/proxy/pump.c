@@ -6,7 +6,7 @@
 enum {
 	SHARE_PER_TURN = 16,       /* reads and writes of up to a buffer */
 	COPY_MAX = 4096,           /* chunks up to this size are copied together into one write */
-	LARGE_FROM = 2 * BUF_SMALL /* bodies from this length on get a large buffer */
+	BULK_FROM = 2 * BUF_SMALL  /* bodies from this length on get larger blocks */
 };
 
 void pump_init(struct pump *pump, struct stream *src, struct buf *in, enum http_body kind,
@@ -19,7 +19,7 @@ void pump_init(struct pump *pump, struct stream *src, struct buf *in, enum http_
 		.in = in,
 		.out = out,
 		.chunked = chunked,
-		.wants_large = kind != HTTP_BODY_LENGTH || content_length >= LARGE_FROM,
+		.is_bulk = kind != HTTP_BODY_LENGTH || content_length >= BULK_FROM,
 	};
 	h1_body_init(&pump->body, kind, content_length);
 	pump->body.want_trailers = chunked;
@@ -69,6 +69,7 @@ static enum pump_result write_output(struct pump *pump)
 {
 	struct slice tail = H1_CHUNK_TAIL;
 	struct iovec iov[4];
+	uint64_t now_ms;
 	ssize_t sent;
 	int n;
 
@@ -85,10 +86,14 @@ static enum pump_result write_output(struct pump *pump)
 			iov[n++] = (struct iovec){
 				(char *)tail.ptr + tail.len - pump->tail, pump->tail};
 		sent = pump->dst->ops->writev(pump->dst, iov, n, false);
-		if (sent == -EAGAIN)
+		now_ms = loop_now_ms(pump->dst->thread->loop);
+		if (sent == -EAGAIN) {
+			pace_blocked(&pump->dst->pace, now_ms);
 			return PUMP_WAITS_DST;
+		}
 		if (sent < 0)
 			return PUMP_DST_FAILED;
+		pace_moved(&pump->dst->pace, (uint32_t)sent, now_ms);
 		account(pump, (size_t)sent);
 	}
 	return PUMP_DONE;
@@ -198,15 +203,22 @@ static enum pump_result read_input(struct pump *pump, struct bufpool *bufs)
 {
 	struct stream *src = pump->src;
 	struct buf *in = pump->in;
+	uint32_t size;
 	ssize_t got;
 
 	if (!src->can_read && !src->ops->has_pending(src)) {
 		buf_drop_if_empty(in, bufs);
 		return PUMP_WAITS_SRC;
 	}
-	if (pump->wants_large && in->data && in->size == BUF_SMALL && !buf_len(in))
+	if (!pump->dst->can_write) { /* what is read now would only wait here */
+		pace_blocked(&pump->dst->pace, loop_now_ms(src->thread->loop));
+		buf_drop_if_empty(in, bufs);
+		return PUMP_WAITS_DST;
+	}
+	size = pump->is_bulk ? pace_block_bytes(&pump->dst->pace) : BUF_SMALL;
+	if (in->data && in->size != size && !buf_len(in))
 		buf_drop(in, bufs);
-	if (buf_hold(in, bufs, pump->wants_large ? BUF_LARGE : BUF_SMALL) < 0)
+	if (buf_hold(in, bufs, size) < 0)
 		return PUMP_NO_MEMORY;
 	buf_compact(in);
 	got = src->ops->read(src, buf_tail(in), buf_space(in));

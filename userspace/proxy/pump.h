@@ -35,7 +35,7 @@ struct pump {
 	bool chunked;        /* framing towards dst */
 	bool in_trailers;
 	bool ended;          /* everything is in out, span and tail */
-	bool wants_large;    /* the body is worth a large buffer */
+	bool is_bulk;        /* the body is worth more than a small buffer */
 	enum h1_error error;
 	char line[H1_CHUNK_LINE_BYTES];
 };

@@ -22,15 +22,20 @@ static enum flow_result end_flow(struct tunnel_flow *flow)
 static enum flow_result write_out(struct tunnel_flow *flow)
 {
 	struct iovec iov;
+	uint64_t now_ms;
 	ssize_t sent;
 
 	while (buf_len(&flow->buf)) {
 		iov = (struct iovec){buf_head(&flow->buf), buf_len(&flow->buf)};
 		sent = flow->dst->ops->writev(flow->dst, &iov, 1, false);
-		if (sent == -EAGAIN)
+		now_ms = loop_now_ms(flow->dst->thread->loop);
+		if (sent == -EAGAIN) {
+			pace_blocked(&flow->dst->pace, now_ms);
 			return FLOW_WAITS;
+		}
 		if (sent < 0)
 			return FLOW_DST_FAILED;
+		pace_moved(&flow->dst->pace, (uint32_t)sent, now_ms);
 		buf_consume(&flow->buf, (uint32_t)sent);
 	}
 	return FLOW_ENDED;
@@ -52,11 +57,15 @@ static enum flow_result copy_flow(struct tunnel_flow *flow, struct proxy_worker 
 			buf_drop(&flow->buf, bufs);
 			return end_flow(flow);
 		}
-		if (!src->can_read && !src->ops->has_pending(src)) {
+		if (!flow->dst->can_write)
+			pace_blocked(&flow->dst->pace, loop_now_ms(src->thread->loop));
+		if (!flow->dst->can_write || (!src->can_read && !src->ops->has_pending(src))) {
 			buf_drop(&flow->buf, bufs);
 			return FLOW_WAITS;
 		}
-		if (buf_hold(&flow->buf, bufs, BUF_LARGE) < 0)
+		if (flow->buf.data && flow->buf.size != pace_block_bytes(&flow->dst->pace))
+			buf_drop(&flow->buf, bufs);
+		if (buf_hold(&flow->buf, bufs, pace_block_bytes(&flow->dst->pace)) < 0)
 			return FLOW_SRC_FAILED;
 		got = src->ops->read(src, flow->buf.data, flow->buf.size);
 		if (got == -EAGAIN) {
