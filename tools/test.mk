@@ -26,4 +26,4 @@ fuzz: $(FUZZ_BIN)
 	+$(Q)tests/fuzz/run $(SECONDS)
 
 lint:
-	$(Q)python3 tools/lint/lint.py
+	$(Q)python3 tools/lint/lint.py $(if $(CI),--all)

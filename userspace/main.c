@@ -1,4 +1,5 @@
 /* sluiced: command line, then the daemon. See sluiced(8). */
+#include "control/build.h"
 #include "control/config.h"
 #include "control/daemon.h"
 #include "control/hostcheck.h"
@@ -9,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_USAGE = 2, OPTION_CHECK = 256, OPTION_CHECK_HOST, OPTION_PRINT };
+enum { EXIT_USAGE = 2 };
+enum { OPTION_CHECK = 256, OPTION_CHECK_HOST, OPTION_PRINT }; /* beyond the letters */
 
 static const char usage_text[] =
 	"usage: sluiced --config FILE            run in the foreground, log to stderr\n"
@@ -38,12 +40,30 @@ static struct config *load(const char *path)
 	return config;
 }
 
+/* False: errors were printed. */
+static bool check_files(const struct config *config)
+{
+	struct config_errors errors;
+	bool fine;
+
+	config_errors_init(&errors);
+	fine = build_try(config, &errors) == 0;
+	if (!fine)
+		config_errors_print(&errors, stderr);
+	config_errors_fini(&errors);
+	return fine;
+}
+
 static int check(const struct options *options)
 {
 	struct config *config = load(options->config_path);
 
 	if (!config)
 		return EXIT_FAILURE;
+	if (!check_files(config)) {
+		config_free(config);
+		return EXIT_FAILURE;
+	}
 	if (options->print)
 		config_show(config, stdout);
 	else

@@ -241,6 +241,15 @@ def test_check_good(net, tmp_path):
     assert status == 0, said
 
 
+def test_check_opens_files(net, tmp_path):
+    """A certificate that is not there is found before the daemon is started with it."""
+    text = config(net)
+    text["certificates"][0]["cert"] = "/nowhere/at-all.pem"
+    status, said, path = check(text, tmp_path)
+    assert status == 1
+    assert f"{path}:" in said and "/nowhere/at-all.pem" in said and "No such file" in said
+
+
 def test_check_says_everything_at_once(net, tmp_path):
     text = """\
 workers: many

@@ -210,7 +210,7 @@ static ssize_t response_head(struct conn *conn, const uint8_t *data, size_t len)
 	if (!end)
 		return conn->head_len < HEAD_BYTES ? (ssize_t)len : -1;
 	length = strcasestr(conn->head, "\r\ncontent-length:");
-	if (strncmp(conn->head, "HTTP/1.1 200 ", 13) || !length || length > end)
+	if (strncmp(conn->head, "HTTP/1.1 200 ", 13) != 0 || !length || length > end)
 		return -1;
 	conn->body_left = strtoull(length + 17, NULL, 10);
 	conn->in_body = true;

@@ -105,7 +105,7 @@ static bool conn_readable(struct conn *conn)
 		return false;
 	conn->head_len += (size_t)n;
 	conn->head[conn->head_len] = 0;
-	if (conn->head_len < 4 || memcmp(conn->head + conn->head_len - 4, "\r\n\r\n", 4))
+	if (conn->head_len < 4 || memcmp(conn->head + conn->head_len - 4, "\r\n\r\n", 4) != 0)
 		return conn->head_len < HEAD_BYTES;
 	conn->head_len = 0;
 	return answer(conn);

@@ -44,8 +44,7 @@ static int set_listeners(struct daemon *daemon, const struct build *build, struc
 		for (at = 0; at < build->built[i].n_sockets; at++) {
 			sock = build->built[i].sockets[at];
 			rows[n++] = (struct dp_listener){
-				/* limits and counters are the listener's, over all its addresses */
-				.id = build->built[i].sockets[0]->id,
+				.id = build->listeners[i]->spec.stats->id,
 				.socket_row = sock->id,
 				.name = wanted->name,
 				.address = storage_of(&sock->addr),

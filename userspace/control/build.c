@@ -3,7 +3,9 @@
 #include "control/ids.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include <sluice/limits.h>
 #include "tls/cert.h"
+#include "tls/tickets.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -84,12 +86,11 @@ static void certs_free(struct build *build)
 	free(build->certs);
 }
 
-void build_free(struct build *build)
+/* All but the configuration and the build itself. */
+static void free_objects(struct build *build)
 {
 	uint32_t i;
 
-	if (!build)
-		return;
 	for (i = 0; build->built && i < build->config->listeners_count; i++)
 		build_listener_fini(&build->built[i]);
 	for (i = 0; build->groups && i < build->config->target_groups_count; i++)
@@ -98,6 +99,13 @@ void build_free(struct build *build)
 	free(build->built);
 	free(build->groups);
 	free(build->listeners);
+}
+
+void build_free(struct build *build)
+{
+	if (!build)
+		return;
+	free_objects(build);
 	config_free(build->config);
 	free(build);
 }
@@ -127,19 +135,36 @@ static bool has_socket(const struct build *build, const struct listener_socket *
 	return false;
 }
 
+static bool has_stats(const struct build *build, const struct listener_stats *stats)
+{
+	uint32_t i;
+
+	for (i = 0; build && i < build->n_listeners; i++)
+		if (build->listeners[i]->spec.stats == stats)
+			return true;
+	return false;
+}
+
+static void release_listener_ids(const struct built_listener *listener, const struct build *other,
+	const struct build_env *env)
+{
+	uint32_t i;
+
+	for (i = 0; i < listener->n_sockets; i++)
+		if (!has_socket(other, listener->sockets[i]))
+			ids_put(env->socket_ids, listener->sockets[i]->id);
+	if (listener->listener && !has_stats(other, listener->listener->spec.stats))
+		ids_put(env->listener_ids, listener->listener->spec.stats->id);
+}
+
 void build_release_ids(const struct build *build, const struct build *other,
 	const struct build_env *env, bool targets)
 {
-	const struct built_listener *listener;
 	const struct built_group *group;
 	uint32_t i, n;
 
-	for (n = 0; build->built && n < build->config->listeners_count; n++) {
-		listener = &build->built[n];
-		for (i = 0; i < listener->n_sockets; i++)
-			if (!has_socket(other, listener->sockets[i]))
-				ids_put(env->socket_ids, listener->sockets[i]->id);
-	}
+	for (n = 0; build->built && n < build->config->listeners_count; n++)
+		release_listener_ids(&build->built[n], other, env);
 	for (n = 0; targets && build->groups && n < build->config->target_groups_count; n++) {
 		group = &build->groups[n];
 		for (i = 0; i < group->n_targets; i++)
@@ -148,22 +173,53 @@ void build_release_ids(const struct build *build, const struct build *other,
 	}
 }
 
+/* The parts that only read files. */
+static void build_from_files(struct building *building)
+{
+	config_errors_set_file(building->errors, building->build->config->file);
+	build_certs(building);
+	build_groups(building);
+	building->build->built = mem_zalloc(
+		building->build->config->listeners_count * sizeof(struct built_listener));
+	if (!config_errors_total(building->errors))
+		build_listeners_tls(building);
+}
+
+int build_try(const struct config *config, struct config_errors *errors)
+{
+	struct build_env env = {
+		.n_workers = 1,
+		.tickets = tls_tickets_new(),
+		.target_ids = ids_new(SLUICE_MAX_BACKENDS),
+	};
+	struct build *build = mem_zalloc(sizeof(*build));
+	struct building building = {&env, NULL, build, errors};
+
+	build->config = (struct config *)config; /* only read, and taken out again */
+	build_from_files(&building);
+	free_objects(build);
+	free(build);
+	ids_free(env.target_ids);
+	tls_tickets_put(env.tickets);
+	return config_errors_total(errors) ? -EINVAL : 0;
+}
+
 int build_new(const struct build_env *env, const struct build *before, struct config *config,
 	struct build **ret_build, struct config_errors *errors)
 {
 	struct build *build = mem_zalloc(sizeof(*build));
 	struct building building = {env, before, build, errors};
-	uint32_t found_before = config_errors_total(errors), i;
+	uint32_t i;
 
 	build->config = config;
 	build->generation = before ? before->generation + 1 : 1;
 	build->loaded_unix_s = clock_unix_s();
-	build_certs(&building);
-	build_groups(&building);
-	/* Sockets are bound last: nothing else can fail then. */
-	if (config_errors_total(errors) == found_before)
+	build_from_files(&building);
+	/* A socket that is bound and closed again resets who came meanwhile: nothing but another
+	 * socket can fail from here on. */
+	if (!config_errors_total(errors))
 		build_listeners(&building);
-	if (config_errors_total(errors) != found_before) {
+	if (config_errors_total(errors)) {
 		build_release_ids(build, before, env, true);
 		build_free(build);
 		return -EINVAL;

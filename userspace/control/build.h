@@ -62,16 +62,20 @@ struct build {
 struct build_env {
 	uint32_t n_workers;
 	struct tls_tickets *tickets;
-	struct ids *target_ids, *socket_ids; /* rows of the packet plane */
+	struct ids *target_ids, *socket_ids, *listener_ids; /* rows of the packet plane */
 };
 
 /* Takes over `config` (also when it fails: then it is freed). `before` may be NULL. 0, or
  * -EINVAL with the reasons in `errors`. */
 int build_new(const struct build_env *env, const struct build *before, struct config *config,
 	struct build **ret_build, struct config_errors *errors) must_check;
+/* Opens every file that `config` (which stays the caller's) names and makes all it can without
+ * binding a socket: what `sluiced --check` promises. 0, or -EINVAL with the reasons. */
+int build_try(const struct config *config, struct config_errors *errors) must_check;
+
 /* Gives back everything it holds. NULL is ignored. */
 void build_free(struct build *build);
-/* Frees the rows of the sockets (and, with `targets`, of the targets) that are in `build` but not
+/* Frees the rows of the listeners and sockets (and, with `targets`, of the targets) that are in `build` but not
  * in `other` (NULL: none is). */
 void build_release_ids(const struct build *build, const struct build *other,
 	const struct build_env *env, bool targets);

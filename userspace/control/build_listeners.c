@@ -146,14 +146,22 @@ static void build_socket(struct building *building, const struct config_listener
 	listener->sockets[listener->n_sockets++] = sock;
 }
 
+/* Counters, and a row in the packet plane, go on under the same name. NULL: refused. */
 static struct listener_stats *stats_for(
 	struct building *building, const struct config_listener *wanted)
 {
 	const struct built_listener *old = build_before_listener(building, wanted->name);
 	struct listener_stats *stats;
+	struct err err;
+	uint32_t id;
 
-	if (!old)
-		return listener_stats_new(wanted->name, building->env->n_workers);
+	if (!old) {
+		if (ids_get(building->env->listener_ids, &id) == 0)
+			return listener_stats_new(wanted->name, id, building->env->n_workers);
+		err_set(&err, 0, "too many listeners on this node");
+		refuse(building, wanted, "name", &err);
+		return NULL;
+	}
 	stats = old->listener->spec.stats;
 	shared_get(&stats->shared);
 	return stats;
@@ -188,6 +196,8 @@ static void build_listener(struct building *building, const struct config_listen
 	};
 	uint32_t i;
 
+	if (!stats)
+		return;
 	listener->sockets = mem_zalloc((wanted->address_count + 1) * sizeof(*listener->sockets));
 	for (i = 0; i < wanted->address_count; i++)
 		build_socket(building, wanted, &wanted->address[i], listener);
@@ -198,22 +208,22 @@ static void build_listener(struct building *building, const struct config_listen
 	shared_put(&stats->shared);
 }
 
-void build_listeners(struct building *building)
+void build_listeners_tls(struct building *building)
 {
 	const struct config *config = building->build->config;
-	uint32_t found_before = config_errors_total(building->errors);
 	uint32_t i;
 
-	building->build->built =
-		mem_zalloc(config->listeners_count * sizeof(struct built_listener));
 	for (i = 0; i < config->listeners_count; i++)
 		if (config->listeners[i].protocol == CONFIG_HTTPS ||
 			config->listeners[i].protocol == CONFIG_TLS)
 			build_tls(building, &config->listeners[i], &building->build->built[i]);
-	/* A socket that is bound and closed again resets who came meanwhile: nothing but another
-	 * socket can fail from here on. */
-	if (config_errors_total(building->errors) != found_before)
-		return;
+}
+
+void build_listeners(struct building *building)
+{
+	const struct config *config = building->build->config;
+	uint32_t i;
+
 	for (i = 0; i < config->listeners_count; i++)
 		build_listener(building, &config->listeners[i], &building->build->built[i]);
 }

@@ -14,6 +14,7 @@ struct building {
 /* Each fills its part of the build as far as it can and adds an error for what it cannot. */
 void build_certs(struct building *building);
 void build_groups(struct building *building);
+void build_listeners_tls(struct building *building);
 void build_listeners(struct building *building);
 
 void build_group_fini(struct built_group *group);

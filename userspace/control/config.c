@@ -30,8 +30,7 @@ static char *folder_of(struct config_store *store, const char *name)
 
 static void set_file(struct config_errors *errors, const char *name)
 {
-	free(errors->file);
-	errors->file = mem_strdup(name);
+	config_errors_set_file(errors, name);
 }
 
 static struct config *config_new(const char *name)

@@ -31,6 +31,12 @@ uint32_t config_errors_total(const struct config_errors *errors)
 	return errors->count + errors->more;
 }
 
+void config_errors_set_file(struct config_errors *errors, const char *file)
+{
+	free(errors->file);
+	errors->file = mem_strdup(file);
+}
+
 void config_errors_add(struct config_errors *errors, struct config_mark mark, const char *path,
 	const char *format, ...)
 {

@@ -34,6 +34,9 @@ struct config_errors {
 void config_errors_init(struct config_errors *errors);
 void config_errors_fini(struct config_errors *errors);
 
+/* The file the entries speak of. */
+void config_errors_set_file(struct config_errors *errors, const char *file);
+
 /* `path` is the setting ("listeners[web].timeouts.idle"), NULL or "" for the file as a whole. */
 void config_errors_add(struct config_errors *errors, struct config_mark mark, const char *path,
 	const char *format, ...) printf_like(4, 5);

@@ -334,6 +334,7 @@ static void stop(struct daemon *daemon)
 	tls_tickets_put(daemon->env.tickets);
 	ids_free(daemon->env.target_ids);
 	ids_free(daemon->env.socket_ids);
+	ids_free(daemon->env.listener_ids);
 }
 
 int daemon_run(const char *config_path, struct config *config)
@@ -352,6 +353,7 @@ int daemon_run(const char *config_path, struct config *config)
 	daemon->env.tickets = tls_tickets_new();
 	daemon->env.target_ids = ids_new(SLUICE_MAX_BACKENDS);
 	daemon->env.socket_ids = ids_new(SLUICE_MAX_LISTENERS);
+	daemon->env.listener_ids = ids_new(SLUICE_MAX_LISTENERS);
 	list_init(&daemon->departing);
 	counts_init(&daemon->counts, daemon->env.n_workers);
 	daemon->second.fire = tick;

@@ -77,6 +77,8 @@ void departing_tick(struct daemon *daemon)
 
 void departing_free_all(struct daemon *daemon)
 {
-	while (!list_is_empty(&daemon->departing))
-		departing_end(daemon, container_of(daemon->departing.next, struct departing, link));
+	struct list *link, *after;
+
+	list_for_each_safe(link, after, &daemon->departing)
+		departing_end(daemon, container_of(link, struct departing, link));
 }

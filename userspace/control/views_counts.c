@@ -8,7 +8,7 @@
 void counts_init(struct counts *counts, uint32_t n_workers)
 {
 	*counts = (struct counts){.n_workers = n_workers};
-	counts->gone = listener_stats_new("", n_workers);
+	counts->gone = listener_stats_new("", 0, n_workers);
 }
 
 void counts_fini(struct counts *counts)

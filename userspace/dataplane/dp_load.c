@@ -187,15 +187,16 @@ int dp_maps_unpin(const char *pin_dir)
 {
 	char path[PATH_MAX];
 	struct dirent *entry;
-	int removed = 0;
+	int removed = 0, fd;
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "%s/maps", pin_dir);
 	dir = opendir(path);
 	if (!dir)
 		return 0;
-	while ((entry = readdir(dir))) {
-		if (entry->d_name[0] != '.' && unlinkat(dirfd(dir), entry->d_name, 0) == 0)
+	fd = dirfd(dir);
+	while (fd >= 0 && (entry = readdir(dir))) {
+		if (entry->d_name[0] != '.' && unlinkat(fd, entry->d_name, 0) == 0)
 			removed++;
 	}
 	closedir(dir);

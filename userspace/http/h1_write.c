@@ -166,20 +166,30 @@ int h1_write_response(
 	return (int)(at - out);
 }
 
-int h1_write_canned(unsigned int status, bool head, bool close, char *out, size_t size)
+const char *http_date(time_t unix_s, char text[static HTTP_DATE_BYTES])
+{
+	struct tm utc;
+
+	/* Never localised: the program stays in the C locale. */
+	gmtime_r(&unix_s, &utc);
+	strftime(text, HTTP_DATE_BYTES, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+	return text;
+}
+
+int h1_write_canned(unsigned int status, bool head, bool close, time_t now, char *out, size_t size)
 {
 	struct slice reason = http_status_reason(status);
 	const char *allow =
 		status == 405 ? "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n" : "";
-	char body[64];
+	char body[64], date[HTTP_DATE_BYTES];
 	int body_len =
 		snprintf(body, sizeof(body), "%u %.*s\n", status, (int)reason.len, reason.ptr);
 
 	assert(body_len > 0 && (size_t)body_len < sizeof(body));
 	int len = snprintf(out, size,
-		"HTTP/1.1 %u %.*s\r\nContent-Type: text/plain; charset=utf-8\r\n"
+		"HTTP/1.1 %u %.*s\r\nDate: %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
 		"Content-Length: %d\r\nCache-Control: no-store\r\n%s%s\r\n%s",
-		status, (int)reason.len, reason.ptr, body_len, allow,
+		status, (int)reason.len, reason.ptr, http_date(now, date), body_len, allow,
 		close ? "Connection: close\r\n" : "", head ? "" : body);
 
 	return len >= 0 && (size_t)len < size ? len : -ENOBUFS;

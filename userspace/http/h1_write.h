@@ -10,6 +10,7 @@
 #define SLUICE_HTTP_H1_WRITE_H
 
 #include "http/message.h"
+#include <time.h>
 
 enum h1_connection {
 	H1_CONNECTION_NONE,       /* says nothing: persistent for an HTTP/1.1 peer */
@@ -37,9 +38,14 @@ size_t h1_write_response_bytes(const struct http_response *response, const struc
 /* Size that always suffices for h1_write_canned. */
 enum { H1_CANNED_BYTES = 512 };
 
-/* A whole response of our own: a short text, Content-Length, and with `close` Connection: close.
+/* IMF-fixdate (RFC 9110 section 5.6.7) with its NUL. Returns `text`. */
+enum { HTTP_DATE_BYTES = 30 };
+const char *http_date(time_t unix_s, char text[static HTTP_DATE_BYTES]);
+
+/* A whole response of our own: Date, a short text, Content-Length, with `close` Connection: close.
  * `head`: it answers HEAD, so the body is left out. Bytes written, or -ENOBUFS. */
-int h1_write_canned(unsigned int status, bool head, bool close, char *out, size_t size) must_check;
+int h1_write_canned(
+	unsigned int status, bool head, bool close, time_t now, char *out, size_t size) must_check;
 
 /* "HTTP/1.1 100 Continue" and the empty line. */
 struct slice h1_continue(void);

@@ -51,6 +51,9 @@ static int write_request(struct exchange *exchange)
 	size_t bound;
 	int n, r;
 
+	/* HTTP/1.0 may leave Host out, HTTP/1.1 to the target may not (RFC 9112 section 3.2). */
+	if (!request->authority.len)
+		request->authority = slice_of(conn->listener->spec.group->spec.name);
 	if (request->upgrade.len)
 		how.connection = H1_CONNECTION_UPGRADE;
 	http_headers_drop_hop_by_hop(&request->headers);

@@ -95,8 +95,8 @@ void exchange_answer(struct exchange *exchange, unsigned int status, enum close_
 		conn_close(conn, CLOSE_out_of_memory);
 		return;
 	}
-	r = h1_write_canned(status, is_head, !exchange->keep_client, (char *)buf_tail(&down->out),
-		buf_space(&down->out));
+	r = h1_write_canned(status, is_head, !exchange->keep_client, time(NULL),
+		(char *)buf_tail(&down->out), buf_space(&down->out));
 	if (r < 0) {
 		conn_close(conn, reason);
 		return;

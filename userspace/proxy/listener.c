@@ -27,7 +27,7 @@ static void stats_free(struct shared *shared)
 	free(stats);
 }
 
-struct listener_stats *listener_stats_new(const char *name, uint32_t n_workers)
+struct listener_stats *listener_stats_new(const char *name, uint32_t id, uint32_t n_workers)
 {
 	struct listener_stats *stats = aligned_alloc(CACHE_LINE, sizeof(*stats));
 	size_t bytes = n_workers * sizeof(*stats->workers);
@@ -37,6 +37,7 @@ struct listener_stats *listener_stats_new(const char *name, uint32_t n_workers)
 	memset(stats, 0, sizeof(*stats));
 	shared_init(&stats->shared, n_workers, stats_free);
 	stats->name = mem_strdup(name);
+	stats->id = id;
 	stats->workers = aligned_alloc(CACHE_LINE, bytes);
 	if (!stats->workers)
 		abort();

@@ -57,6 +57,7 @@ struct listener_now {
 struct listener_stats {
 	struct shared shared;
 	char *name;
+	uint32_t id; /* row of the packet plane's limits and counters */
 	atomic_uint open cache_aligned; /* connections now, all workers */
 	struct listener_counts *workers;
 	struct listener_now *now; /* per worker */
@@ -98,7 +99,7 @@ struct listener {
 };
 
 struct listener *listener_new(const struct listener_spec *spec);
-struct listener_stats *listener_stats_new(const char *name, uint32_t n_workers);
+struct listener_stats *listener_stats_new(const char *name, uint32_t id, uint32_t n_workers);
 /* Binds and listens, one socket per worker. */
 int listener_socket_new(const union addr *addr, uint32_t id, bool defers, uint32_t n_workers,
 	struct listener_socket **ret_socket, struct err *err) must_check;

@@ -65,7 +65,8 @@ static int setup(void **state)
 	env = (struct build_env){.n_workers = 2,
 		.tickets = tls_tickets_new(),
 		.target_ids = ids_new(IDS),
-		.socket_ids = ids_new(IDS)};
+		.socket_ids = ids_new(IDS),
+		.listener_ids = ids_new(IDS)};
 	texts = (struct texts){
 		.targets = "{address: 127.0.0.1:9001}, {address: 127.0.0.1:9002}",
 		.group = "",
@@ -103,6 +104,7 @@ static int teardown(void **state)
 	tls_tickets_put(env.tickets);
 	ids_free(env.target_ids);
 	ids_free(env.socket_ids);
+	ids_free(env.listener_ids);
 	return 0;
 }
 
@@ -196,6 +198,7 @@ static void over(struct build *build)
 	build_free(build);
 	assert_int_equal(lent(env.target_ids), 0);
 	assert_int_equal(lent(env.socket_ids), 0);
+	assert_int_equal(lent(env.listener_ids), 0);
 }
 
 static bool is_listening(int fd)
@@ -242,6 +245,7 @@ static void test_first(void **state)
 	assert_string_equal(target(first, 0, 0)->text, "127.0.0.1:9001");
 	assert_int_equal(lent(env.target_ids), 4);
 	assert_int_equal(lent(env.socket_ids), 3);
+	assert_int_equal(lent(env.listener_ids), 3);
 	assert_true(answers(ports[0]));
 	over(first);
 	assert_false(answers(ports[0]));
@@ -267,6 +271,7 @@ static void test_nothing_changed(void **state)
 	}
 	assert_int_equal(lent(env.target_ids), 4);
 	assert_int_equal(lent(env.socket_ids), 3);
+	assert_int_equal(lent(env.listener_ids), 3);
 	replaced(old, new);
 	assert_true(answers(ports[0]) && answers(ports[1]) && answers(ports[2]));
 	assert_int_equal(lent(env.target_ids), 4);
@@ -404,6 +409,7 @@ static void assert_untouched(struct build *old, const unsigned int *target_refs)
 
 	assert_int_equal(lent(env.target_ids), 4);
 	assert_int_equal(lent(env.socket_ids), 3);
+	assert_int_equal(lent(env.listener_ids), 3);
 	for (i = 0; i < 2; i++)
 		assert_int_equal(atomic_load(&target(old, 0, i)->shared.refs), target_refs[i]);
 	assert_int_equal(atomic_load(&sock(old, WEB)->shared.refs), 1);
@@ -466,6 +472,13 @@ static void test_no_numbers_left(void **state)
 	refused(NULL, "too many addresses on this node");
 	assert_int_equal(lent(env.target_ids), 0);
 	assert_int_equal(lent_of(env.socket_ids, 2), 0);
+	ids_free(env.socket_ids);
+	env.socket_ids = ids_new(IDS);
+	ids_free(env.listener_ids);
+	env.listener_ids = ids_new(1);
+	refused(NULL, "too many listeners on this node");
+	assert_int_equal(lent(env.socket_ids), 0);
+	assert_int_equal(lent_of(env.listener_ids, 1), 0);
 	assert_false(answers(ports[0]));
 }
 

@@ -97,7 +97,8 @@ static int setup(void **state)
 	fixture->port = free_port();
 	daemon->config_path = "/etc/sluice/t.yaml";
 	daemon->started_unix_s = clock_unix_s() - 60;
-	daemon->env = (struct build_env){WORKERS, tls_tickets_new(), ids_new(64), ids_new(64)};
+	daemon->env = (struct build_env){
+		WORKERS, tls_tickets_new(), ids_new(64), ids_new(64), ids_new(64)};
 	list_init(&daemon->departing);
 	counts_init(&daemon->counts, WORKERS);
 	assert_int_equal(iothread_init(&daemon->io, WORKERS), 0);
@@ -144,6 +145,7 @@ static int teardown(void **state)
 	tls_tickets_put(daemon->env.tickets);
 	ids_free(daemon->env.target_ids);
 	ids_free(daemon->env.socket_ids);
+	ids_free(daemon->env.listener_ids);
 	free(fixture);
 	return 0;
 }

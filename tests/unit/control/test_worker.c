@@ -158,7 +158,8 @@ static void start(uint32_t n_workers)
 	env = (struct build_env){.n_workers = n_workers,
 		.tickets = tls_tickets_new(),
 		.target_ids = ids_new(IDS),
-		.socket_ids = ids_new(IDS)};
+		.socket_ids = ids_new(IDS),
+		.listener_ids = ids_new(IDS)};
 	web_start();
 	for (i = 0; i < array_len(ports); i++)
 		hold_port(&held[i], &ports[i]);
@@ -188,6 +189,7 @@ static void end(void)
 	tls_tickets_put(env.tickets);
 	ids_free(env.target_ids);
 	ids_free(env.socket_ids);
+	ids_free(env.listener_ids);
 	for (i = 0; i < array_len(held); i++)
 		close(held[i]);
 }

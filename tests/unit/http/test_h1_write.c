@@ -192,7 +192,7 @@ static void test_canned(void **state)
 	char canned[H1_CANNED_BYTES];
 
 	for (size_t i = 0; i < array_len(codes); i++) {
-		int n = h1_write_canned(codes[i], false, true, canned, sizeof(canned));
+		int n = h1_write_canned(codes[i], false, true, 784111777, canned, sizeof(canned));
 
 		assert_true(n > 0);
 		canned[n] = 0;
@@ -203,13 +203,15 @@ static void test_canned(void **state)
 		assert_true(response.reason.len > 0);
 		assert_false(response.keep_alive);
 		assert_int_equal(response.content_length, strlen(body));
-		int head_len = h1_write_canned(codes[i], true, false, canned, sizeof(canned));
+		int head_len =
+			h1_write_canned(codes[i], true, false, 784111777, canned, sizeof(canned));
 
 		canned[head_len] = 0;
 		assert_string_equal(strstr(canned, "\r\n\r\n"), "\r\n\r\n");
 		assert_null(strstr(canned, "Connection"));
 		assert_int_equal(
-			h1_write_canned(codes[i], false, true, canned, (size_t)n), -ENOBUFS);
+			h1_write_canned(codes[i], false, true, 784111777, canned, (size_t)n),
+			-ENOBUFS);
 	}
 }
 

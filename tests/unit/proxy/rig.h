@@ -107,7 +107,7 @@ static inline void rig_init(struct rig *rig, uint32_t n)
 		atomic_store(&rig->targets[i]->health, TARGET_HEALTHY);
 		rig->members[i] = (struct target_member){rig->targets[i], 1};
 	}
-	rig->stats = listener_stats_new("listener", 1);
+	rig->stats = listener_stats_new("listener", 0, 1);
 	rig->group_spec = (struct group_spec){
 		.name = "group",
 		.connect_ms = RIG_DEADLINE_MS,
