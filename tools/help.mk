@@ -12,5 +12,5 @@ help:
 	'make bench [ROWS="a b"]  side by side with nginx and haproxy; writes build/bench/latest.json' \
 	'make fuzz [SECONDS=60]   fuzz every parser that sees the network' \
 	'make lint                layers, formatting, static checks, sizes' \
-	'make install             to $$(DESTDIR)$$(prefix)' \
+	'make install [DESTDIR=/tmp/root] [prefix=/usr/local]   programs, manual, example, completion' \
 	'make clean               remove build/'

@@ -25,5 +25,5 @@ bench: all $(BENCH_BIN)
 fuzz: $(FUZZ_BIN)
 	+$(Q)tests/fuzz/run $(SECONDS)
 
-lint:
+lint: $(SKELS) build/gen/core/version.h
 	$(Q)python3 tools/lint/lint.py $(if $(CI),--all)

@@ -15,7 +15,8 @@ enum { OPTION_CHECK = 256, OPTION_CHECK_HOST, OPTION_PRINT }; /* beyond the lett
 
 static const char usage_text[] =
 	"usage: sluiced --config FILE            run in the foreground, log to stderr\n"
-	"       sluiced --check FILE [--print]   check a configuration (and print it with defaults)\n"
+	"       sluiced --check FILE             check a configuration and the files it names\n"
+	"       sluiced --print FILE             the same, and print it with every default\n"
 	"       sluiced --check-host [--config FILE]   what this kernel, NIC and CPU allow\n"
 	"       sluiced --version | --help\n"
 	"Manual: sluiced(8), sluice.yaml(5), sluicectl(1)\n";
@@ -123,7 +124,7 @@ static int parse(int argc, char **argv, struct options *ret_options)
 			ret_options->check_host = true;
 			break;
 		case OPTION_PRINT:
-			ret_options->print = true;
+			ret_options->check = ret_options->print = true;
 			break;
 		case 'V':
 			printf("sluiced %s\n", SLUICE_VERSION);
@@ -134,7 +135,7 @@ static int parse(int argc, char **argv, struct options *ret_options)
 			return usage(stderr, EXIT_USAGE);
 		}
 	}
-	/* "--check FILE" and "--check-host FILE" read naturally: the file may stand alone. */
+	/* "--check FILE", "--print FILE" and "--check-host FILE" read naturally: the file may stand alone. */
 	if (optind < argc && !ret_options->config_path)
 		ret_options->config_path = argv[optind++];
 	if (optind < argc || (!ret_options->config_path && !ret_options->check_host))

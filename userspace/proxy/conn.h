@@ -8,6 +8,7 @@
 #include "net/addr.h"
 #include "net/stream.h"
 #include "proxy/listener.h"
+#include "proxy/upstream.h"
 #include "proxy/worker.h"
 
 struct exchange;
@@ -67,6 +68,17 @@ void conn_count_bytes(struct conn *conn);
 /* For all connections of a worker: idle ones are closed, the others end after what they do. */
 void conn_drain_all(struct proxy_worker *worker);
 void conn_close_all(struct proxy_worker *worker, enum close_reason reason);
+
+/* For whom a connection to a target is made. */
+static inline struct upstream_client conn_as_client(const struct conn *conn)
+{
+	return (struct upstream_client){
+		.client = &conn->client,
+		.local = &conn->local,
+		.front = conn->front,
+		.front_is_tls = conn->is_tls,
+	};
+}
 
 static inline struct listener_counts *conn_counts(const struct conn *conn)
 {

@@ -263,12 +263,7 @@ static void target_failed(struct upstream *upstream, enum close_reason reason)
 void exchange_find_target(struct exchange *exchange, const struct target *avoid, bool fresh)
 {
 	struct conn *conn = exchange->conn;
-	struct upstream_client client = {
-		.client = &conn->client,
-		.local = &conn->local,
-		.front = conn->front,
-		.front_is_tls = conn->is_tls,
-	};
+	struct upstream_client client = conn_as_client(conn);
 	int r;
 
 	exchange->state = EXCHANGE_TARGET;

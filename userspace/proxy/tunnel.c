@@ -213,12 +213,7 @@ static const struct upstream_ops upstream_ops = {
 static void find_target(struct tunnel *tunnel, const struct target *avoid)
 {
 	struct conn *conn = tunnel->conn;
-	struct upstream_client client = {
-		.client = &conn->client,
-		.local = &conn->local,
-		.front = conn->front,
-		.front_is_tls = conn->is_tls,
-	};
+	struct upstream_client client = conn_as_client(conn);
 	int r;
 
 	do {
