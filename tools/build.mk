@@ -80,6 +80,9 @@ INSTALL_TO := $(DESTDIR)$(prefix)
 DOC_TO     := $(INSTALL_TO)/share/doc/sluice
 MAN_PAGES  := $(wildcard docs/man/*.[1-9])
 install: all
+	@case "$(SLUICE_DEVROOT):$(abspath $(INSTALL_TO))/" in /:* | *:/tmp/* | *:$(CURDIR)/*) ;; *) \
+		echo "install: $(INSTALL_TO) would be in the Debian 13 root folder, not on this host:" \
+			"give a DESTDIR below /tmp or the checkout, and take it to a Debian 13 host" >&2; exit 1 ;; esac
 	install -D -m 755 $(BUILD)/sluiced $(INSTALL_TO)/sbin/sluiced
 	install -D -m 755 $(BUILD)/sluicectl $(INSTALL_TO)/bin/sluicectl
 	$(Q)$(foreach page,$(MAN_PAGES),\

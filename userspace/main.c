@@ -135,7 +135,7 @@ static int parse(int argc, char **argv, struct options *ret_options)
 			return usage(stderr, EXIT_USAGE);
 		}
 	}
-	/* "--check FILE", "--print FILE" and "--check-host FILE" read naturally: the file may stand alone. */
+	/* "--check FILE" and the like read naturally: the file may stand alone. */
 	if (optind < argc && !ret_options->config_path)
 		ret_options->config_path = argv[optind++];
 	if (optind < argc || (!ret_options->config_path && !ret_options->check_host))

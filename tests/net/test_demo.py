@@ -25,6 +25,7 @@ SAN = BUILD.name.removeprefix("san-").replace("-", ",") if IS_SANITIZED else ""
 MAKE = outside.shell(f"exec make run NAME={NAME} SAN={SAN}", netns.TOP)
 EXPECTED = [
     # what a command contains, what it must print
+    ("curl.* drops", r"deny_v4 +[1-9]"),
     ("curl", r"hello from target (alpha|beta|gamma)\n"),
     ("openssl s_client", r"(?i)CONNECTION ESTABLISHED(.|\n)*Signature type: rsa"),
     ("kill ", r"(?m)gamma.*unhealthy|unhealthy.*gamma"),
@@ -117,7 +118,7 @@ def paste(command):
 def test_every_command_works(demo):
     one = demo(MAKE).wait_ready()
     commands = one.commands()
-    assert len(commands) >= 14
+    assert len(commands) >= 16
     for command in commands:
         done = paste(command)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"

@@ -1,5 +1,7 @@
 """Change at run time: all or nothing, and nobody who is connected notices."""
+import re
 import signal
+import ssl
 import subprocess
 
 import pytest
@@ -226,6 +228,19 @@ def test_setting_that_needs_a_restart(net, launch):
     assert status != 0 and "workers" in out + err and "restart" in out + err
 
 
+def test_debug_log_names_clients(net, launch):
+    """A reload to level debug: from then on the log says which client failed, and how."""
+    one = launch(config(net))
+    with pytest.raises(ssl.SSLError):
+        TlsConnection((net.v4, 443), WWW, client_context(alpn=["h2"]))
+    assert "no_shared_alpn" not in one.log()
+    one.reload(config(net) | {"log": {"level": "debug"}})
+    with pytest.raises(ssl.SSLError):
+        TlsConnection((net.v4, 443), WWW, client_context(alpn=["h2"]))
+    until(lambda: re.search(rf"listener web-443: client [0-9.]+:\d+: TLS handshake: "
+                            "no_shared_alpn", one.log()), "the log names client and cause")
+
+
 # --- --check
 
 def check(text, tmp_path, *options):
@@ -278,6 +293,27 @@ listeners:
 def test_check_broken_yaml(tmp_path, text):
     status, said, path = check(text, tmp_path)
     assert status != 0 and str(path) in said, said
+
+
+def test_print_starts_nothing(net, tmp_path):
+    """--print is no start: it ends, and what it prints is a configuration with the defaults."""
+    path = tmp_path / "sluice.yaml"
+    path.write_text(yaml.safe_dump(config(net)))
+    done = subprocess.run([BUILD / "sluiced", "--print", path], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    printed = yaml.safe_load(done.stdout)
+    assert printed["log"]["level"] == "info" and printed["listeners"][0]["name"] == "web-443"
+
+
+def test_second_daemon_is_refused(net, launch, tmp_path):
+    """Before it listens beside the first one or looks at a target; the first one is named."""
+    one = launch(config(net))
+    path = tmp_path / "second.yaml"
+    path.write_text(yaml.safe_dump(config(net) | {"admin": {"socket": str(one.socket)}, "xdp": {"mode": "off"}}))
+    done = subprocess.run(netns.inside(net.lb, str(BUILD / "sluiced"), "--config", str(path)),
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and f"pid {one.process.pid}" in done.stderr, done.stderr
+    assert "target" not in done.stderr, "nothing was opened"
 
 
 def test_check_missing_file(tmp_path):

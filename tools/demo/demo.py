@@ -181,6 +181,7 @@ class Demo:
 
     def _network(self):
         number = free_number()
+        self.client_v4 = f"198.18.{number}.1"
         self.v4, self.v6 = f"198.18.{number}.2", f"fd5c:1c:{number:x}::2"
         self.has_v6 = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").exists() and \
             Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").read_text().strip() == "0"
@@ -192,7 +193,7 @@ class Demo:
                  "addr add 198.19.0.1/24 dev targets0", "link set client0 up", "link set targets0 up")
         netns.ip(self.targets_ns, *[f"addr add {address}/24 dev lb0" for address in TARGETS.values()],
                  "link set lb0 up")
-        host = [f"addr add 198.18.{number}.1/24 dev {self.name}", f"link set {self.name} up"]
+        host = [f"addr add {self.client_v4}/24 dev {self.name}", f"link set {self.name} up"]
         if self.has_v6:
             host.insert(1, f"addr add fd5c:1c:{number:x}::1/64 dev {self.name} nodad")
         netns.ip(None, *host)
@@ -279,6 +280,11 @@ class Demo:
             yield what, f"{ctl} {view}"
         yield "the kernel's view of the targets", f"{dump}/backends"
         yield "what the packet plane counted", f"{dump}/counters"
+        file, again = self.folder / "sluice.yaml", resolve("www.sluice.test", 443)
+        yield ("deny this host: its packets are dropped in XDP, and counted",
+               f"sed -i '/^deny:/s/]/, {self.client_v4}]/' {file} && {ctl} reload; {curl} -m 2 {again}; {ctl} drops")
+        yield ("let it in again",
+               f"sed -i '/^deny:/s/, [0-9.]*]/]/' {file} && {ctl} reload && {curl} {again}")
         yield ("end a target and see it leave", f"kill {self.targets['gamma'].pid} && sleep 2 && {ctl} targets")
         yield "the others serve on", f"{curl} {resolve('www.sluice.test', 443)}"
 

@@ -285,6 +285,13 @@ int admin_socket_owner(const char *path, pid_t *ret_pid)
 	return rc;
 }
 
+int admin_socket_check(const char *path, struct err *err)
+{
+	pid_t pid = 0;
+
+	return admin_socket_owner(path, &pid) == 1 ? refuse_live(path, pid, err) : 0;
+}
+
 int admin_socket_purge(const char *path, struct err *err)
 {
 	char *lock_path;

@@ -25,6 +25,8 @@ void admin_socket_close(struct admin_socket *sock);
 /* 1 if somebody serves the socket (its pid in `ret_pid`, 0 if it cannot be told), 0 if nobody
  * does, or a negative errno (-EACCES: it cannot be told). */
 int admin_socket_owner(const char *path, pid_t *ret_pid) must_check;
+/* -EADDRINUSE as above if somebody serves it; 0 else: what can be told without taking it. */
+int admin_socket_check(const char *path, struct err *err) must_check;
 /* Removes what a dead daemon left: 1 if there was something, 0 if not; -EADDRINUSE as above. */
 int admin_socket_purge(const char *path, struct err *err) must_check;
 

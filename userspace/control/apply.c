@@ -212,6 +212,7 @@ void apply_health(
 	void *arg, const struct target *target, const struct health_state *state, bool changed)
 {
 	struct daemon *daemon = arg;
+	const char *reason = state->reason == WHY_NONE ? "" : dp_backend_reason_name(state->reason);
 	uint32_t group;
 
 	apply_show_target(daemon, target, state);
@@ -220,9 +221,9 @@ void apply_health(
 	group = group_index(daemon, target);
 	if (group != UINT32_MAX)
 		show_group(daemon, group);
-	log_info("target %s/%s is %s: %s%s%s", target->group_name, target->name,
-		dp_backend_state_name(state->state), dp_backend_reason_name(state->reason),
-		*state->detail ? ", " : "", state->detail);
+	log_info("target %s/%s is %s%s%s%s%s", target->group_name, target->name,
+		dp_backend_state_name(state->state), *state->detail || *reason ? ": " : "", reason,
+		*state->detail && *reason ? ": " : "", state->detail);
 }
 
 static void set_health(struct daemon *daemon)

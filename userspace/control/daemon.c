@@ -1,6 +1,7 @@
 /* The daemon's life: start in order, run, stop in order. See daemon.h. Control thread. */
 #define LOG_MODULE "daemon"
 #include "control/daemon.h"
+#include "control/admin_socket.h"
 #include "control/apply.h"
 #include "control/departing.h"
 #include "control/ids.h"
@@ -276,6 +277,9 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 	int r;
 
 	r = start_io(daemon, err);
+	/* A second daemon would take connections of the first until admin_new() refuses it. */
+	if (r == 0)
+		r = admin_socket_check(socket_path, err);
 	if (r == 0)
 		r = start_dataplane(daemon, config, err);
 	if (r == 0)

@@ -77,7 +77,7 @@ static void refuse(struct reload *reload)
 	char *lines = error_lines(&reload->errors);
 
 	if (!reload->dry_run) {
-		log_error("refused, nothing has changed: %u errors in %s",
+		log_error("refused, nothing has changed: %u error(s) in %s",
 			config_errors_total(&reload->errors), reload->daemon->config_path);
 		log_lines(lines);
 		note_result(reload->daemon, lines);

@@ -78,10 +78,20 @@ static const char *load_log_tail(void)
 	return *end == '\n' ? end + 1 : end;
 }
 
+/* A line of the log has no line ends. */
+static void load_log_join(void)
+{
+	char *end = load_log.text;
+
+	while ((end = strchr(end, '\n')))
+		*end = ' ';
+}
+
 static int load_failed(const char *object, int code, struct err *err)
 {
-	const char *hint = "";
+	const char *hint = "", *tail = load_log_tail();
 
+	load_log_join();
 	log_error("%s: loading the BPF programs failed (%s): %s", object, strerror(-code),
 		load_log.text);
 	if (code == -EPERM || code == -EACCES)
@@ -90,8 +100,7 @@ static int load_failed(const char *object, int code, struct err *err)
 		hint = " (the kernel has no BTF: CONFIG_DEBUG_INFO_BTF)";
 	else if (code == -ENOMEM)
 		hint = " (memory, or the limit RLIMIT_MEMLOCK)";
-	return err_set(
-		err, code, "%s: %s%s: %.200s", object, strerror(-code), hint, load_log_tail());
+	return err_set(err, code, "%s: %s%s: %.200s", object, strerror(-code), hint, tail);
 }
 
 static int pins_mkdir(const char *path, struct err *err)
@@ -132,8 +141,10 @@ int dp_pins_lock(const char *pin_dir, int *ret_fd, struct err *err)
 		code = errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
 		close(fd);
 		return err_set(err, code, "%s: %s", pin_dir,
-			code == -EADDRINUSE ? "another sluiced is running on this pin folder"
-					    : strerror(-code));
+			code == -EADDRINUSE
+				? "another sluiced is running on this pin folder: stop that "
+				  "one first, or set xdp.pin_dir to another folder"
+				: strerror(-code));
 	}
 	*ret_fd = fd;
 	return 0;

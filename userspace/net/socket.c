@@ -11,6 +11,20 @@ static int set(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof(value));
 }
 
+static const char *bind_failure(int code)
+{
+	switch (code) {
+	case EADDRINUSE:
+		return "address already in use by another program";
+	case EADDRNOTAVAIL:
+		return "no interface of this host has the address";
+	case EACCES:
+		return "Permission denied (a low port: root or CAP_NET_BIND_SERVICE is needed)";
+	default:
+		return strerror(code);
+	}
+}
+
 int socket_listen(const union addr *addr, int backlog, int defer_s, struct err *err)
 {
 	char text[ADDR_TEXT_BYTES];
@@ -30,8 +44,7 @@ int socket_listen(const union addr *addr, int backlog, int defer_s, struct err *
 	}
 	if (bind(fd, &addr->any, addr_len(addr)) < 0) {
 		r = err_set(err, -errno, "cannot bind %s: %s", addr_format(addr, text),
-			errno == EADDRINUSE ? "address already in use by another program"
-					    : strerror(errno));
+			bind_failure(errno));
 		goto fail;
 	}
 	if (listen(fd, backlog) < 0) {

@@ -1,6 +1,8 @@
 /* The life of a client's connection: see conn.h. The order of its states is in frontend.c. */
+#define LOG_MODULE "conn"
 #include "proxy/conn.h"
 #include "core/counter.h"
+#include "core/log.h"
 #include "proxy/exchange.h"
 #include "proxy/frontend.h"
 #include "proxy/tunnel.h"
@@ -50,6 +52,16 @@ static void release_limits(struct conn *conn)
 	atomic_fetch_sub_explicit(&conn->worker->node->open, 1, memory_order_relaxed);
 }
 
+void conn_count_reason(struct conn *conn, enum close_reason reason)
+{
+	char text[ADDR_TEXT_BYTES];
+
+	counter_inc(&conn_counts(conn)->reasons[reason]);
+	if (log_level_get() == LOG_LEVEL_DEBUG)
+		log_debug("listener %s: client %s: %s", conn->listener->spec.name,
+			addr_format(&conn->client, text), close_reason_rows[reason].name);
+}
+
 /* The client learns by a RST that a tunnel or an answer was cut. */
 static bool is_abort(const struct conn *conn, enum close_reason reason)
 {
@@ -66,7 +78,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	if (conn->state == CONN_CLOSED)
 		return;
 	counter_inc(&conn_counts(conn)->closed);
-	counter_inc(&conn_counts(conn)->reasons[reason]);
+	conn_count_reason(conn, reason);
 	abort = is_abort(conn, reason);
 	/* close_notify; elsewhere an answer may be cut, and must not look complete. */
 	if (conn->state == CONN_IDLE && !abort && !conn->front->ops->is_plain)

@@ -51,6 +51,8 @@ void conn_new(struct proxy_worker *worker, struct listener *listener, int fd,
 void conn_change_state(struct conn *conn, enum conn_state state);
 /* The one way out, from any state. Frees exchange or tunnel, closes the stream, counts. */
 void conn_close(struct conn *conn, enum close_reason reason);
+/* Counts why a request was refused or the connection ends; a line in the log at level debug. */
+void conn_count_reason(struct conn *conn, enum close_reason reason);
 /* The answer is complete: ends our direction and waits (bounded) for the client to end its own. */
 void conn_linger(struct conn *conn);
 /* An HTTP connection waits for its next request. */

@@ -86,7 +86,7 @@ void exchange_answer(struct exchange *exchange, unsigned int status, enum close_
 		conn_close(conn, reason);
 		return;
 	}
-	counter_inc(&conn_counts(conn)->reasons[reason]);
+	conn_count_reason(conn, reason);
 	/* What is left of the request would be taken for the next one. */
 	if (!exchange->parsed || conn->worker->draining ||
 		(!exchange->up_done && exchange->request.body != HTTP_BODY_NONE))

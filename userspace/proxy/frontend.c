@@ -1,6 +1,8 @@
 /* accept, PROXY header, TLS, ALPN, HTTP or tunnel: see frontend.h. */
+#define LOG_MODULE "frontend"
 #include "proxy/frontend.h"
 #include "core/counter.h"
+#include "core/log.h"
 #include "net/proxyproto.h"
 #include "net/socket.h"
 #include "proxy/exchange.h"
@@ -105,6 +107,7 @@ static void count_handshake(struct conn *conn)
 void frontend_handshake(struct conn *conn)
 {
 	int r = conn->front->ops->handshake(conn->front);
+	char text[ADDR_TEXT_BYTES];
 	enum tls_failure failure;
 
 	if (r == -EAGAIN)
@@ -115,6 +118,10 @@ void frontend_handshake(struct conn *conn)
 		if (failure == TLS_FAILURE_none)
 			failure = TLS_FAILURE_peer_reset;
 		counter_inc(&conn_counts(conn)->tls_failures[failure]);
+		if (log_level_get() == LOG_LEVEL_DEBUG)
+			log_debug("listener %s: client %s: TLS handshake: %s",
+				conn->listener->spec.name, addr_format(&conn->client, text),
+				tls_failure_name(failure));
 		conn_close(conn, CLOSE_handshake_failed);
 		return;
 	}

@@ -19,6 +19,10 @@ enum {
 	CTRL_CLEAR_KTLS_CTRL_MSG = 75,
 };
 
+/* What an attached stream may read without data coming of it (KeyUpdates, attempts to renegotiate):
+ * far more than a record with max_fragment_length. */
+enum { ATTACHED_BYTES_MAX = 32 * 1024 };
+
 /* A hello, a second one after HelloRetryRequest, Finished, with room for records' headers. The
  * messages of a server that a client reads are bounded by OpenSSL (100 KiB of certificates). */
 enum { SERVER_HANDSHAKE_BYTES_MAX = 2 * TLS_CLIENT_HELLO_BYTES_MAX + 4096 };
@@ -33,7 +37,9 @@ static bool is_over_limit(struct tls_stream *ts)
 {
 	uint32_t max = ts->hello_seen ? SERVER_HANDSHAKE_BYTES_MAX : TLS_CLIENT_HELLO_BYTES_MAX;
 
-	if (!ts->server || ts->state != TLS_STREAM_HANDSHAKE || ts->handshake_in <= max)
+	if (ts->state == TLS_STREAM_ATTACHED)
+		max = ATTACHED_BYTES_MAX;
+	if (!ts->server || ts->handshake_in <= max)
 		return false;
 	tls_fail(ts, ts->hello_seen ? TLS_FAILURE_bad_message : TLS_FAILURE_bad_client_hello,
 		-EPROTO);
@@ -45,17 +51,13 @@ static int bio_wait_bytes(BIO *bio, struct tls_stream *ts)
 {
 	ssize_t got;
 
-	if (wire_claim(ts) < 0) {
-		ts->socket_error = -ENOMEM;
-		return -1;
-	}
 	if (ts->tls->in_end > ts->tls->in_start)
 		return 1;
 	if (ts->eof)
 		return 0;
 	if (!ts->base.can_read)
 		return retry_read(bio);
-	got = wire_fill(ts);
+	got = wire_fill(ts, BUF_SMALL);
 	if (got == -EAGAIN)
 		return retry_read(bio);
 	if (got < 0)
@@ -89,7 +91,7 @@ static int bio_read_opened(BIO *bio, struct tls_stream *ts, char *bytes, int len
 			return 0;
 		if (!ts->base.can_read)
 			return retry_read(bio);
-		r = (int)wire_fill(ts);
+		r = (int)wire_fill(ts, BUF_SMALL);
 		if (r == -EAGAIN)
 			return retry_read(bio);
 		if (r < 0) {
@@ -114,7 +116,11 @@ static int bio_read(BIO *bio, char *bytes, int len)
 	BIO_clear_retry_flags(bio);
 	if (ts->rx.id && ts->state == TLS_STREAM_DETACHED && !ts->plain_left)
 		return retry_read(bio); /* gets what records.c gives it only */
-	if (ts->rx.id && wire_claim(ts) == 0)
+	if (wire_claim(ts) < 0) {
+		ts->socket_error = -ENOMEM;
+		return -1;
+	}
+	if (ts->rx.id)
 		return bio_read_opened(bio, ts, bytes, len);
 	r = bio_wait_bytes(bio, ts);
 	if (r <= 0)
@@ -140,15 +146,17 @@ static bool bio_make_room(BIO *bio, struct tls_stream *ts, int len)
 /* The session ticket waits for the first data: it saves a send and wakes no client up. */
 static int hold_ticket(struct tls_stream *ts, const uint8_t *record, uint32_t len)
 {
-	uint8_t *more = realloc(ts->held, ts->held ? ts->held_len + len : len);
+	uint32_t have = ts->held ? ts->held_len : 0;
+	uint8_t *more;
 
+	if (have + len > WIRE_HELD_MAX)
+		return -ENOBUFS;
+	more = realloc(ts->held, have + len);
 	if (!more)
 		return -ENOMEM;
-	if (!ts->held)
-		ts->held_len = 0;
-	memcpy(more + ts->held_len, record, len);
+	memcpy(more + have, record, len);
 	ts->held = more;
-	ts->held_len += len;
+	ts->held_len = have + len;
 	return 0;
 }
 

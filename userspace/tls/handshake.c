@@ -15,8 +15,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* How long a session ticket waits for data to travel with. */
-enum { TICKET_WAIT_MS = 20 };
+enum {
+	TICKET_WAIT_MS = 20, /* how long a session ticket waits for data to travel with */
+	LOG_PAUSE_US = 1000000,
+};
 
 int tls_fail(struct tls_stream *ts, enum tls_failure failure, int code)
 {
@@ -135,6 +137,18 @@ static enum tls_failure failure_of(struct tls_stream *ts, unsigned long error)
 	return TLS_FAILURE_bad_message;
 }
 
+/* A stranger may be able to bring it about (a key share of zeros): one line a second. */
+static bool may_log(void)
+{
+	static _Thread_local uint64_t next_us;
+	uint64_t now_us = clock_mono_us();
+
+	if (now_us < next_us)
+		return false;
+	next_us = now_us + LOG_PAUSE_US;
+	return true;
+}
+
 /* What the table cannot say in full is kept for the log. */
 static void note_detail(struct tls_stream *ts, unsigned long error)
 {
@@ -145,14 +159,23 @@ static void note_detail(struct tls_stream *ts, unsigned long error)
 			ts->failure == TLS_FAILURE_bad_client_hello ||
 			ts->failure == TLS_FAILURE_internal))
 		snprintf(ts->detail, sizeof(ts->detail), "%s", text);
-	if (ts->failure == TLS_FAILURE_internal)
+	if (ts->failure == TLS_FAILURE_internal && may_log())
 		log_error("inside OpenSSL: %s", text ? text : "no reason given");
+}
+
+/* The first error of the queue says what was wrong, later ones are consequences; but what a
+ * peer's bytes make libcrypto say ("point is not on curve") is put in terms of TLS by the last. */
+static unsigned long telling_error(void)
+{
+	unsigned long first = ERR_peek_error(), last = ERR_peek_last_error();
+	bool is_ours = ERR_GET_LIB(last) == ERR_LIB_SSL && !ERR_COMMON_ERROR(last);
+
+	return ERR_GET_LIB(first) != ERR_LIB_SSL && is_ours ? last : first;
 }
 
 int tls_fail_ssl(struct tls_stream *ts, int ssl_result)
 {
-	/* Later errors of the queue are consequences; the first one says what was wrong. */
-	unsigned long error = ERR_peek_error();
+	unsigned long error = telling_error();
 
 	if (ts->failure != TLS_FAILURE_none)
 		return tls_fail(ts, ts->failure, -EPROTO);
@@ -191,6 +214,7 @@ static int detach(struct tls_stream *ts)
 	}
 	if (!ts->rx.id) {
 		ts->state = TLS_STREAM_ATTACHED;
+		ts->handshake_in = 0;
 		return 0;
 	}
 	ts->state = TLS_STREAM_DETACHED;

@@ -62,21 +62,21 @@ static int key_update_send(struct tls_stream *ts)
 
 	if (r < 0)
 		return r;
+	ts->update_owed = false;
 	r = record_key_update(&ts->tls->ciphers, &ts->tx);
 	return r < 0 ? tls_fail(ts, TLS_FAILURE_internal, r) : 0;
 }
 
-/* RFC 8446 4.6.3. */
+/* RFC 8446 4.6.3: an answer is due before our next data and one may answer many; sent at once, a
+ * peer that asks and does not read would have us keep any number of them. */
 static int key_update_received(struct tls_stream *ts, uint8_t request)
 {
 	int r = record_key_update(&ts->tls->ciphers, &ts->rx);
 
 	if (r < 0 || request > 1)
 		return refuse(ts, ALERT_UNEXPECTED_MESSAGE, TLS_FAILURE_bad_message);
-	if (!request)
-		return 0;
-	r = key_update_send(ts);
-	return r < 0 ? r : wire_out_send(ts, false);
+	ts->update_owed |= request;
+	return 0;
 }
 
 /* Lets OpenSSL have a handshake record that is opened at `content` (a ticket, client side). */
@@ -140,6 +140,24 @@ static int alert_received(struct tls_stream *ts, const uint8_t *alert, uint32_t 
 	return tls_fail(ts, TLS_FAILURE_peer_alert, -EPROTO);
 }
 
+/* Whole session tickets and nothing else: what OpenSSL may have. A KeyUpdate behind one would make
+ * it answer and change keys on its own; the pieces of a split one are skipped. */
+static bool is_tickets(const uint8_t *bytes, uint32_t len)
+{
+	uint32_t message_len;
+
+	while (len >= MESSAGE_HEADER_BYTES && bytes[0] == MESSAGE_NEW_SESSION_TICKET) {
+		message_len = (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+		if (message_len > len - MESSAGE_HEADER_BYTES)
+			return false;
+		bytes += MESSAGE_HEADER_BYTES + message_len;
+		len -= MESSAGE_HEADER_BYTES + message_len;
+		if (!len)
+			return true;
+	}
+	return false;
+}
+
 /* A record without data; its content is at `content`, which may be the reader's buffer. */
 static int control_record(struct tls_stream *ts, uint8_t type, const uint8_t *content, uint32_t len,
 	uint32_t record_len)
@@ -150,7 +168,7 @@ static int control_record(struct tls_stream *ts, uint8_t type, const uint8_t *co
 
 	if (++ts->empty_records > EMPTY_RECORDS_MAX)
 		return refuse(ts, ALERT_UNEXPECTED_MESSAGE, TLS_FAILURE_bad_record);
-	if (type == RECORD_HANDSHAKE && ts->ssl && len && content[0] != MESSAGE_KEY_UPDATE) {
+	if (type == RECORD_HANDSHAKE && ts->ssl && !ts->message_left && is_tickets(content, len)) {
 		if (content != place)
 			memcpy(place, content, len);
 		ts->plain_gap = 0;
@@ -260,6 +278,8 @@ ssize_t records_read(struct tls_stream *ts, void *bytes, size_t len)
 {
 	ssize_t r;
 
+	if (!len)
+		return -EINVAL; /* 0 means the end */
 	r = wire_claim(ts);
 	if (r < 0)
 		return r;
@@ -279,7 +299,7 @@ ssize_t records_read(struct tls_stream *ts, void *bytes, size_t len)
 			return read_end(ts);
 		if (!ts->base.can_read)
 			return -EAGAIN;
-		r = wire_fill(ts);
+		r = wire_fill(ts, len);
 		if (r < 0)
 			return r;
 	}
@@ -323,6 +343,18 @@ static size_t iov_bytes(const struct iovec *iov, int n_iov)
 	return bytes;
 }
 
+/* TLS 1.2 knows no other keys, and no limit (RFC 5288). */
+static bool must_update(const struct tls_stream *ts)
+{
+	return ts->update_owed || (ts->tx.is_tls13 && record_key_is_used_up(&ts->tx));
+}
+
+/* The most that records_writev() puts together fits the wire buffer. */
+_Static_assert(WIRE_HELD_MAX + (1 + TLS_WRITE_BYTES_MAX / RECORD_PLAIN_MAX) * RECORD_OVERHEAD_MAX +
+			       KEY_UPDATE_BYTES + TLS_WRITE_BYTES_MAX <=
+		       WIRE_OUT_BYTES,
+	"flight");
+
 ssize_t records_writev(struct tls_stream *ts, const struct iovec *iov, int n_iov, bool more)
 {
 	struct tls_thread *tls = ts->tls;
@@ -335,7 +367,7 @@ ssize_t records_writev(struct tls_stream *ts, const struct iovec *iov, int n_iov
 	if (!ts->base.can_write)
 		return -EAGAIN;
 	wire_out_take_held(ts);
-	if (unlikely(ts->tx.is_tls13 && record_key_is_used_up(&ts->tx)) && key_update_send(ts) < 0)
+	if (unlikely(must_update(ts)) && key_update_send(ts) < 0)
 		return -EPROTO;
 	more |= want > TLS_WRITE_BYTES_MAX;
 	want = want < TLS_WRITE_BYTES_MAX ? want : TLS_WRITE_BYTES_MAX;

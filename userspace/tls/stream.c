@@ -10,7 +10,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { KEEP_STREAMS = 4096, ATTACHED_WRITE_BYTES = RECORD_PLAIN_MAX, ALERT_WARNING_LEVEL = 1 };
+enum {
+	KEEP_STREAMS = 4096,
+	ATTACHED_WRITE_BYTES = RECORD_PLAIN_MAX,
+	/* Far more than one write leaves: answers to a peer that asks for new keys again and again
+	 * and does not read. */
+	ATTACHED_STASH_MAX = 64 * 1024,
+	ALERT_WARNING_LEVEL = 1,
+};
 
 struct tls_thread *tls_thread_new(struct iothread *thread)
 {
@@ -69,8 +76,11 @@ static ssize_t attached_read(struct tls_stream *ts, void *bytes, size_t len)
 	ERR_clear_error();
 	r = SSL_read(ts->ssl, bytes, len > INT32_MAX ? INT32_MAX : (int)len);
 	sent = wire_out_send(ts, false);
+	if (ts->out_stash_len > ATTACHED_STASH_MAX)
+		return tls_fail(ts, TLS_FAILURE_bad_message, -EPROTO);
 	if (r <= 0)
 		return attached_result(ts, r);
+	ts->handshake_in = 0;
 	if (sent < 0)
 		return sent;
 	ts->base.bytes_in += (uint64_t)r;

@@ -14,9 +14,9 @@
 #include <openssl/ssl.h>
 
 enum {
-	/* One recv() fills at most this; what a stream leaves in it fits a BUF_LARGE. */
-	WIRE_IN_BYTES = BUF_LARGE,
-	/* A flight: what one writev() takes as records, and a ticket or alert before it. */
+	WIRE_IN_BYTES = BUF_LARGE, /* one recv() at most; what a stream leaves fits a BUF_LARGE */
+	WIRE_HELD_MAX = 2048, /* a ticket: some 300 bytes, and the name that the client sent */
+	/* A flight: the ticket, a KeyUpdate, and what one writev() takes as records. */
 	WIRE_OUT_BYTES = TLS_WRITE_BYTES_MAX + 4096,
 	TLS_DETAIL_BYTES = 48,
 };
@@ -55,10 +55,11 @@ struct tls_stream {
 	bool notify_queued; /* our close_notify is sealed */
 	bool fin_sent;
 	bool peer_notified; /* the peer's close_notify came */
+	bool update_owed;   /* the peer asked for new keys of ours (KeyUpdate) */
 	uint8_t bio_type;   /* of the next record OpenSSL writes once keys are ours */
 	uint8_t empty_records;
 	int socket_error;           /* negative errno of the socket, while OpenSSL hides it */
-	uint32_t handshake_in;      /* bytes read so far, bounded */
+	uint32_t handshake_in;      /* bytes OpenSSL read so far, or since data came; bounded */
 	uint32_t message_left;      /* of a post-handshake message that is being skipped */
 	uint32_t plain_left;        /* bytes at in_start that are already opened ... */
 	uint32_t plain_gap;         /* ... and what follows them up to the next record */
@@ -89,8 +90,8 @@ static inline struct tls_stream *tls_stream_of(const struct stream *stream)
 /* --- wire.c: bytes of the socket */
 /* Makes the wire buffer ours: the bytes of its last user go to that stream's stash. 0/-ENOMEM. */
 int wire_claim(struct tls_stream *ts) must_check;
-/* One recv() behind what is there. Bytes, 0 at the end of the socket, -errno. */
-ssize_t wire_fill(struct tls_stream *ts) must_check;
+/* One recv() behind what is there, for a reader of `want` bytes. Bytes, 0 at the end, -errno. */
+ssize_t wire_fill(struct tls_stream *ts, size_t want) must_check;
 /* Ours in the wire buffer or the stash. */
 uint32_t wire_peek(const struct tls_stream *ts, const uint8_t **ret_bytes);
 /* Takes `len` bytes off the front (claimed). */
@@ -125,8 +126,7 @@ ssize_t records_writev(
 /* Seals an alert into the flight. */
 int records_alert(struct tls_stream *ts, uint8_t level, uint8_t description) must_check;
 bool records_has_pending(const struct tls_stream *ts);
-/* Opens the next whole record in place, leaving it as header and content at in_start for OpenSSL.
- * 0, -EAGAIN if none is whole, -EBADMSG. */
+/* Makes the next whole record header and content at in_start, for OpenSSL. 0, -EAGAIN, -EBADMSG. */
 int records_open_for_ssl(struct tls_stream *ts) must_check;
 
 /* --- server.c, client.c */

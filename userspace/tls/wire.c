@@ -10,6 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a fill reads beyond what the reader wants: records are larger than their content, and a
+ * reader of a head comes back for the rest. More than one record, but not much: what the reader
+ * leaves is kept, and copied whenever another stream comes in between. */
+enum { WIRE_IN_EXTRA = BUF_MEDIUM - 2 * BUF_SMALL };
+
 static int stash_in(struct tls_stream *ts, const uint8_t *bytes, uint32_t len)
 {
 	uint32_t size = len <= BUF_SMALL ? BUF_SMALL : len <= BUF_MEDIUM ? BUF_MEDIUM : BUF_LARGE;
@@ -80,13 +85,16 @@ static void make_room(struct tls_thread *tls)
 	tls->in_start = 0;
 }
 
-ssize_t wire_fill(struct tls_stream *ts)
+ssize_t wire_fill(struct tls_stream *ts, size_t want)
 {
 	struct tls_thread *tls = ts->tls;
+	size_t room;
 	ssize_t got;
 
 	make_room(tls);
-	got = stream_recv(&ts->base, tls->in + tls->in_end, WIRE_IN_BYTES - tls->in_end);
+	room = WIRE_IN_BYTES - tls->in_end;
+	want += WIRE_IN_EXTRA;
+	got = stream_recv(&ts->base, tls->in + tls->in_end, want < room ? want : room);
 	if (got > 0)
 		tls->in_end += (uint32_t)got;
 	else if (got == 0)

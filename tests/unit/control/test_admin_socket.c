@@ -101,8 +101,12 @@ static void test_live_socket_is_refused(void **state)
 	assert_int_equal(admin_socket_owner(path, &pid), 1);
 	assert_int_equal(pid, getpid());
 	assert_int_equal(admin_socket_purge(path, &err), -EADDRINUSE);
+	err = (struct err){""};
+	assert_int_equal(admin_socket_check(path, &err), -EADDRINUSE);
+	assert_has(err.text, pid_text);
 	assert_can_be_dialled(); /* it is still there */
 	admin_socket_close(&mine);
+	assert_int_equal(admin_socket_check(path, &err), 0);
 	assert_int_equal(admin_socket_owner(path, &pid), 0);
 }
 

@@ -189,6 +189,33 @@ static void test_strangers(void **state)
 	expect_refusal(long_hello, sizeof(long_hello), "bad_client_hello");
 }
 
+/* What a stranger does wrong inside of a well-formed hello is not an error of ours. */
+static void test_bad_key_share(void **state)
+{
+	static const uint8_t start[] = {0x00, 0x17, 0x00, 0x41, 0x04}; /* P-256, uncompressed */
+	uint8_t bytes[2048], *point;
+	struct peer peer;
+	ssize_t len;
+	int fds[2];
+
+	server = new_server(&(struct tls_server_spec){0});
+	serve_fd(fds);
+	peer_open(&peer, fds[1]);
+	assert_true(SSL_CTX_set1_groups_list(peer.ctx, "P-256"));
+	peer_start(&peer);
+	assert_int_equal(SSL_do_handshake(peer.ssl), -1);
+	len = recv(fds[0], bytes, sizeof(bytes), 0);
+	assert_true(len > 0);
+	point = memmem(bytes, (size_t)len, start, sizeof(start));
+	assert_non_null(point);
+	point[sizeof(start)] ^= 1;
+	assert_int_equal(send(fds[1], bytes, (size_t)len, 0), len);
+	kick(s);
+	assert_int_equal(s->ops->handshake(s), -EPROTO);
+	assert_string_equal(tls_failure_name(tls_stream_failure(s)), "bad_message");
+	peer_close(&peer);
+}
+
 static void test_peer_leaves(void **state)
 {
 	int fds[2];
@@ -320,6 +347,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_certificate_for_rsa_clients, close_all),
 		cmocka_unit_test_teardown(test_groups_without_second_hello, close_all),
 		cmocka_unit_test_teardown(test_strangers, close_all),
+		cmocka_unit_test_teardown(test_bad_key_share, close_all),
 		cmocka_unit_test_teardown(test_peer_leaves, close_all),
 		cmocka_unit_test_teardown(test_no_agreement, close_all),
 		cmocka_unit_test_teardown(test_verification, close_all),

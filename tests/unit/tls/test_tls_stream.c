@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/hash.h"
+#include "tls/stream_state.h"
 
 enum { TURNS_MAX = 200000 };
 
@@ -174,6 +175,253 @@ static void test_key_update(void **state)
 	peer_close(&peer);
 }
 
+static void ask_for_new_keys(struct peer *peer, int updatetype)
+{
+	assert_true(SSL_key_update(peer->ssl, updatetype));
+	assert_int_equal(SSL_do_handshake(peer->ssl), 1);
+}
+
+static size_t bytes_waiting(int fd)
+{
+	static char bytes[1 << 20];
+	ssize_t got = recv(fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+
+	return got < 0 ? 0 : (size_t)got;
+}
+
+static void test_key_updates_answered_once(void **state)
+{
+	struct peer peer;
+	int fds[2], i;
+
+	server = new_server(&(struct tls_server_spec){.tickets = tickets});
+	serve_fd(fds);
+	peer_open(&peer, fds[1]);
+	peer_start(&peer);
+	assert_int_equal(peer_shake_hands(&peer), 0);
+	exchange(&peer);
+	for (i = 0; i < 20; i++) {
+		ask_for_new_keys(&peer, SSL_KEY_UPDATE_REQUESTED);
+		assert_int_equal(SSL_write(peer.ssl, "x", 1), 1);
+		expect_text(s, "x");
+	}
+	/* While we have nothing to say nothing is sent, so nothing can pile up. */
+	assert_int_equal(bytes_waiting(fds[1]), 0);
+	send_text(s, "pong");
+	assert_int_equal(bytes_waiting(fds[1]), (5 + 5 + 17) + (5 + 4 + 17));
+	expect_peer_text(&peer, "pong");
+	exchange(&peer);
+	/* Also after our end, when no answer is possible any more. */
+	assert_int_equal(s->ops->shutdown(s), 0);
+	ask_for_new_keys(&peer, SSL_KEY_UPDATE_REQUESTED);
+	assert_int_equal(SSL_write(peer.ssl, "rest", 4), 4);
+	expect_text(s, "rest");
+	peer_close(&peer);
+}
+
+/* A flood on a connection whose records stay with OpenSSL; true if it was ended for that. */
+static bool flood_is_ended(int updatetype, bool with_data)
+{
+	struct peer peer;
+	ssize_t r = -EAGAIN;
+	int fds[2], i, small = 4608;
+
+	serve_fd(fds);
+	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	peer_open(&peer, fds[1]);
+	SSL_CTX_set_tlsext_max_fragment_length(peer.ctx, TLSEXT_max_fragment_length_512);
+	peer_start(&peer);
+	assert_int_equal(peer_shake_hands(&peer), 0);
+	exchange(&peer);
+	for (i = 0; i < 8000 && (r == -EAGAIN || r == 1); i++) {
+		ask_for_new_keys(&peer, updatetype);
+		if (with_data && i % 50 == 0)
+			assert_int_equal(SSL_write(peer.ssl, "x", 1), 1);
+		if (i % 50 == 0)
+			r = read_result(s);
+	}
+	peer_close(&peer);
+	s->ops->close(s, true);
+	s = NULL;
+	turn();
+	return r == -EPROTO;
+}
+
+static void test_floods_with_max_fragment_length(void **state)
+{
+	server = new_server(&(struct tls_server_spec){.tickets = tickets});
+	assert_true(flood_is_ended(SSL_KEY_UPDATE_NOT_REQUESTED, false));
+	assert_true(flood_is_ended(SSL_KEY_UPDATE_REQUESTED, true));
+	assert_false(flood_is_ended(SSL_KEY_UPDATE_NOT_REQUESTED, true)); /* keeps nothing */
+}
+
+/* --- a hostile end: records made with the keys of one of our streams */
+static void send_record(struct stream *from, enum record_type type, const void *bytes, size_t len)
+{
+	struct tls_stream *ts = tls_stream_of(from);
+	struct iovec iov = {(void *)bytes, len};
+	struct iov_cursor cursor = {&iov, 0};
+	static uint8_t record[RECORD_PLAIN_MAX + RECORD_OVERHEAD_MAX];
+	int sealed = record_seal(&tls->ciphers, &ts->tx, type, &cursor, len, record);
+
+	assert_true(sealed > 0);
+	assert_int_equal(send(from->watch.fd, record, (size_t)sealed, 0), sealed);
+}
+
+static const uint8_t ticket_message[] = {4, 0, 0, 22, 0, 0, 1, 0, 1, 2, 3, 4, 1, 0, 0, 8, 't', 'i',
+	'c', 'k', 'e', 't', '!', '!', 0, 0};
+static const uint8_t update_message[] = {24, 0, 0, 1, 1};
+
+static void update_own_keys(struct stream *stream)
+{
+	assert_int_equal(record_key_update(&tls->ciphers, &tls_stream_of(stream)->tx), 0);
+}
+
+static void test_target_mixes_ticket_and_key_update(void **state)
+{
+	uint8_t both[sizeof(ticket_message) + sizeof(update_message)];
+	struct stream *s1, *c1;
+
+	server = new_server(&(struct tls_server_spec){0}); /* gives no tickets of its own */
+	client = new_client(&(struct tls_client_spec){0});
+	connect_pair("www.test", 0);
+	expect_up();
+	s1 = s;
+	c1 = c;
+	memcpy(both, ticket_message, sizeof(ticket_message));
+	memcpy(both + sizeof(ticket_message), update_message, sizeof(update_message));
+	send_record(s1, RECORD_HANDSHAKE, ticket_message, sizeof(ticket_message));
+	send_record(s1, RECORD_HANDSHAKE, both, sizeof(both));
+	update_own_keys(s1);
+	assert_int_equal(read_result(c1), -EAGAIN);
+	/* What the one connection has to answer is not sent on another one. */
+	connect_pair("www.test", 0);
+	expect_up();
+	send_text(s, "other connection");
+	expect_text(c, "other connection");
+	close_pair();
+	s = s1;
+	c = c1;
+	send_record(s, RECORD_HANDSHAKE, update_message, sizeof(update_message));
+	update_own_keys(s);
+	send_text(s, "new keys");
+	expect_text(c, "new keys");
+	send_text(c, "also here");
+	expect_text(s, "also here");
+}
+
+static void test_target_splits_ticket(void **state)
+{
+	uint8_t message[sizeof(ticket_message)];
+	size_t cut = 12;
+
+	server = new_server(&(struct tls_server_spec){0});
+	client = new_client(&(struct tls_client_spec){0});
+	connect_pair("www.test", 0);
+	expect_up();
+	memcpy(message, ticket_message, sizeof(message));
+	message[cut] = 24; /* the second piece looks like a KeyUpdate, but is the nonce's length */
+	send_record(s, RECORD_HANDSHAKE, message, cut);
+	send_record(s, RECORD_HANDSHAKE, message + cut, sizeof(message) - cut);
+	send_text(s, "data");
+	expect_text(c, "data");
+}
+
+static void hostile_case(enum record_type type, const void *bytes, size_t len, int n, int result)
+{
+	struct stream *s1 = s, *c1 = c;
+	int i;
+
+	connect_pair("www.test", 0);
+	expect_up();
+	for (i = 0; i < n; i++)
+		send_record(c, type, bytes, len);
+	assert_int_equal(read_result(s), result);
+	if (result == -EPROTO) /* and the peer is told */
+		assert_int_equal(read_result(c), -EPROTO);
+	close_pair();
+	s = s1;
+	c = c1;
+}
+
+static void hostile_cases(void)
+{
+	static const uint8_t two_updates[] = {24, 0, 0, 1, 0, 24, 0, 0, 1, 0};
+
+	hostile_case(RECORD_DATA, "", 0, 32, -EAGAIN);
+	hostile_case(RECORD_DATA, "", 0, 33, -EPROTO);
+	hostile_case(RECORD_HANDSHAKE, "", 0, 1, -EPROTO);
+	hostile_case(RECORD_HANDSHAKE, "\1\0\0\0", 4, 1, -EPROTO); /* ClientHello */
+	hostile_case(RECORD_HANDSHAKE, "\0\0\0\0", 4, 1, -EPROTO); /* HelloRequest */
+	hostile_case(RECORD_HANDSHAKE, ticket_message, sizeof(ticket_message), 1, -EPROTO);
+	hostile_case(RECORD_HANDSHAKE, two_updates, sizeof(two_updates), 1, -EPROTO);
+	hostile_case(RECORD_ALERT, "\1", 1, 1, -EPROTO);
+	hostile_case(RECORD_ALERT, "\1\0\0", 3, 1, -EPROTO);
+	hostile_case(RECORD_ALERT, "\1\0", 2, 1, 0);
+	hostile_case(RECORD_CHANGE_CIPHER_SPEC, "\1", 1, 1, -EPROTO);
+	hostile_case(99, "x", 1, 1, -EPROTO);
+	hostile_case(0, "\0\0\0", 3, 1, -EPROTO); /* TLS 1.3: padding alone */
+}
+
+static void test_hostile_records(void **state)
+{
+	server = new_server(&(struct tls_server_spec){0});
+	client = new_client(&(struct tls_client_spec){0});
+	hostile_cases();
+	tls_server_put(server);
+	server = new_server(&(struct tls_server_spec){.version_max = TLS_VERSION_1_2});
+	hostile_cases();
+}
+
+/* The largest flight there is: ticket, KeyUpdate and all of a writev(). */
+static void test_largest_flight(void **state)
+{
+	static uint8_t bytes[TLS_WRITE_BYTES_MAX + 1], back[TLS_WRITE_BYTES_MAX];
+	struct iovec iov = {bytes, sizeof(bytes)};
+	struct peer peer;
+	size_t have = 0;
+	int fds[2], i, got;
+
+	memset(bytes, 'b', sizeof(bytes));
+	server = new_server(&(struct tls_server_spec){.tickets = tickets});
+	serve_fd(fds);
+	peer_open(&peer, fds[1]);
+	peer_start(&peer);
+	assert_int_equal(peer_shake_hands(&peer), 0);
+	ask_for_new_keys(&peer, SSL_KEY_UPDATE_REQUESTED);
+	assert_int_equal(read_result(s), -EAGAIN);
+	kick(s);
+	assert_int_equal(s->ops->writev(s, &iov, 1, false), TLS_WRITE_BYTES_MAX);
+	for (i = 0; i < TURNS_MAX && have < sizeof(back); i++) {
+		kick(s);
+		assert_in_range(-s->ops->flush(s), 0, EAGAIN);
+		got = SSL_read(peer.ssl, back + have, (int)(sizeof(back) - have));
+		have += got > 0 ? (size_t)got : 0;
+	}
+	assert_int_equal(have, sizeof(back));
+	assert_memory_equal(back, bytes, sizeof(back));
+	exchange(&peer);
+	peer_close(&peer);
+}
+
+/* A reader of little things leaves little: the rest stays with the kernel. */
+static void test_small_reader_keeps_little(void **state)
+{
+	static uint8_t bytes[TLS_WRITE_BYTES_MAX];
+	const uint8_t *kept;
+	struct iovec iov = {bytes, sizeof(bytes)};
+
+	use_default_ends();
+	connect_pair("www.test", 4 << 20);
+	expect_up();
+	kick(c);
+	assert_int_equal(c->ops->writev(c, &iov, 1, false), sizeof(bytes));
+	assert_int_equal(read_result(s), 256);
+	assert_in_range(wire_peek(tls_stream_of(s), &kept), 1, BUF_MEDIUM);
+	assert_true(s->can_read);
+	assert_int_equal(s->ops->read(s, bytes, 0), -EINVAL);
+}
+
 static void test_max_fragment_length(void **state)
 {
 	struct peer peer;
@@ -307,6 +555,13 @@ int main(void)
 		cmocka_unit_test_teardown(test_bulk_tls12, close_all),
 		cmocka_unit_test_teardown(test_every_suite, close_all),
 		cmocka_unit_test_teardown(test_key_update, close_all),
+		cmocka_unit_test_teardown(test_key_updates_answered_once, close_all),
+		cmocka_unit_test_teardown(test_floods_with_max_fragment_length, close_all),
+		cmocka_unit_test_teardown(test_target_mixes_ticket_and_key_update, close_all),
+		cmocka_unit_test_teardown(test_target_splits_ticket, close_all),
+		cmocka_unit_test_teardown(test_hostile_records, close_all),
+		cmocka_unit_test_teardown(test_largest_flight, close_all),
+		cmocka_unit_test_teardown(test_small_reader_keeps_little, close_all),
 		cmocka_unit_test_teardown(test_max_fragment_length, close_all),
 		cmocka_unit_test_teardown(test_ticket_waits_for_data, close_all),
 		cmocka_unit_test_teardown(test_half_close, close_all),
