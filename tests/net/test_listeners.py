@@ -143,7 +143,7 @@ def test_resumed_with_another_name(std, net):
 
 
 @pytest.mark.parametrize("offered,expected", [
-    (["http/1.1"], "http/1.1"), (["h2", "http/1.1"], "http/1.1"), (None, None)])
+    (["http/1.1"], "http/1.1"), (["h2", "http/1.1"], "http/1.1"), (["http/1.0"], "http/1.0"), (None, None)])
 def test_alpn_https(std, net, offered, expected):
     with TlsConnection((net.v4, 443), WWW, client_context(alpn=offered)) as client:
         assert client.tls.selected_alpn_protocol() == expected

@@ -316,6 +316,17 @@ def test_second_daemon_is_refused(net, launch, tmp_path):
     assert "target" not in done.stderr, "nothing was opened"
 
 
+def test_port_of_another_daemon(net, launch, tmp_path):
+    """SO_REUSEPORT would let it share the port, and clients would be dealt out between the two."""
+    launch(config(net))
+    path = tmp_path / "second.yaml"
+    path.write_text(yaml.safe_dump(config(net) | {"admin": {"socket": str(tmp_path / "second.sock")},
+                                                  "xdp": {"mode": "off"}}))
+    done = subprocess.run(netns.inside(net.lb, str(BUILD / "sluiced"), "--config", str(path)),
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and "already in use by another program" in done.stderr, done.stderr
+
+
 def test_check_missing_file(tmp_path):
     done = subprocess.run([BUILD / "sluiced", "--check", tmp_path / "none.yaml"], capture_output=True,
                           text=True, timeout=30)

@@ -90,11 +90,16 @@ class Connection:
         return bool(data)
 
     def take(self, length):
-        while len(self.held) < length:
-            if not self.more():
-                raise EOFError(f"{len(self.held)} of {length} bytes: {self.held[:200]!r}")
-        data, self.held = self.held[:length], self.held[length:]
-        return data
+        pieces, have = [self.held], len(self.held)  # appending to one bytes object is quadratic
+        while have < length:
+            if not (data := self.recv()):
+                self.held = b"".join(pieces)
+                raise EOFError(f"{have} of {length} bytes: {self.held[:200]!r}")
+            pieces.append(data)
+            have += len(data)
+        data = b"".join(pieces)
+        self.held = data[length:]
+        return data[:length]
 
     def take_until(self, mark):
         while mark not in self.held:
@@ -155,9 +160,13 @@ class Connection:
     def _body(self, answer):
         if "chunked" in (answer.get("transfer-encoding") or "").lower():
             assert answer.get("content-length") is None, answer
-            while size := int(self.line().split(";")[0], 16):
-                answer.body += self.take(size)
-                assert self.take(2) == b"\r\n"
+            body = bytearray()
+            try:
+                while size := int(self.line().split(";")[0], 16):
+                    body += self.take(size)
+                    assert self.take(2) == b"\r\n"
+            finally:
+                answer.body = bytes(body)
             while line := self.line():
                 answer.trailers.append(line)
         elif answer.get("content-length") is not None:

@@ -2,6 +2,7 @@
 #include "control/build_parts.h"
 #include "control/ids.h"
 #include "core/mem.h"
+#include "net/socket.h"
 #include "tls/server.h"
 
 #include <stdio.h>
@@ -77,7 +78,7 @@ static enum tls_version version_of(enum config_tls_version version)
 static void build_tls(struct building *building, const struct config_listener *wanted,
 	struct built_listener *listener)
 {
-	static const char *const http1[] = {"http/1.1"};
+	static const char *const http1[] = {"http/1.1", "http/1.0"};
 	const struct built_listener *old = build_before_listener(building, wanted->name);
 	struct cert **certs = certs_of(building->build, wanted);
 	bool is_https = wanted->protocol == CONFIG_HTTPS;
@@ -88,7 +89,7 @@ static void build_tls(struct building *building, const struct config_listener *w
 		.version_min = version_of(wanted->tls.min_version),
 		.version_max = version_of(wanted->tls.max_version),
 		.alpn = is_https ? http1 : (const char *const *)wanted->tls.alpn,
-		.n_alpn = is_https ? 1 : wanted->tls.alpn_count,
+		.n_alpn = is_https ? array_len(http1) : wanted->tls.alpn_count,
 		.tickets = wanted->tls.session_tickets ? building->env->tickets : NULL,
 		.n_workers = building->env->n_workers,
 	};
@@ -119,6 +120,22 @@ static struct listener_socket *same_socket(
 	return NULL;
 }
 
+/* Our own sockets of the generation before are in each other's way on purpose. */
+static bool is_port_ours(const struct building *building, const union addr *addr)
+{
+	const struct build *before = building->before;
+	const struct built_listener *old;
+	uint32_t n, i;
+
+	for (n = 0; before && n < before->config->listeners_count; n++) {
+		old = &before->built[n];
+		for (i = 0; i < old->n_sockets; i++)
+			if (addr_port(&old->sockets[i]->addr) == addr_port(addr))
+				return true;
+	}
+	return false;
+}
+
 static void build_socket(struct building *building, const struct config_listener *wanted,
 	const struct config_address *address, struct built_listener *listener)
 {
@@ -131,6 +148,10 @@ static void build_socket(struct building *building, const struct config_listener
 	if (sock) {
 		shared_get(&sock->shared);
 		listener->sockets[listener->n_sockets++] = sock;
+		return;
+	}
+	if (!is_port_ours(building, &addr) && socket_probe(&addr, &err) < 0) {
+		refuse(building, wanted, "address", &err);
 		return;
 	}
 	if (ids_get(building->env->socket_ids, &id) < 0) {

@@ -25,6 +25,23 @@ static const char *bind_failure(int code)
 	}
 }
 
+int socket_probe(const union addr *addr, struct err *err)
+{
+	int fd = socket(addr->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), r = 0;
+	char text[ADDR_TEXT_BYTES];
+
+	if (fd < 0)
+		return err_set(err, -errno, "cannot make a socket for %s: %s",
+			addr_format(addr, text), strerror(errno));
+	if (set(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 ||
+		(addr->any.sa_family == AF_INET6 && set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0) ||
+		bind(fd, &addr->any, addr_len(addr)) < 0)
+		r = err_set(err, -errno, "cannot bind %s: %s", addr_format(addr, text),
+			bind_failure(errno));
+	close(fd);
+	return r;
+}
+
 int socket_listen(const union addr *addr, int backlog, int defer_s, struct err *err)
 {
 	char text[ADDR_TEXT_BYTES];

@@ -13,6 +13,12 @@
  */
 int socket_listen(const union addr *addr, int backlog, int defer_s, struct err *err) must_check;
 
+/*
+ * Is the address free? Without SO_REUSEPORT, so that another program which shares its port with
+ * whoever asks (a second daemon of this kind) is found too. 0, or -errno with the reason.
+ */
+int socket_probe(const union addr *addr, struct err *err) must_check;
+
 /* Accepts without blocking; TCP_NODELAY comes from the listening socket. The descriptor, -EAGAIN, or -errno. */
 int socket_accept(int listen_fd, union addr *ret_peer) must_check;
 
