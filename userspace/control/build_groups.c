@@ -232,9 +232,6 @@ static void build_group(struct building *building, const struct config_target_gr
 	struct target_member *members = mem_zalloc((wanted->targets_count + 1) * sizeof(*members));
 	struct group_spec spec = {
 		.name = wanted->name,
-		.forwarding = wanted->protocol == CONFIG_HTTP || wanted->protocol == CONFIG_HTTPS
-				      ? FORWARD_HTTP
-				      : FORWARD_TUNNEL,
 		.algorithm = (enum balance_algorithm)wanted->algorithm,
 		.fail_open = wanted->fail_open,
 		.proxy_out = (enum proxy_out)wanted->proxy_protocol,

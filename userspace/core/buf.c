@@ -55,6 +55,19 @@ int buf_grow(struct buf *buf, struct bufpool *pool)
 	return 0;
 }
 
+int buf_make_room(struct buf *buf, struct bufpool *pool)
+{
+	if (!buf->data)
+		return buf_hold(buf, pool, BUF_SMALL);
+	if (buf_space(buf))
+		return 0;
+	if (buf->start) {
+		buf_compact(buf);
+		return 0;
+	}
+	return buf_grow(buf, pool);
+}
+
 void buf_drop(struct buf *buf, struct bufpool *pool)
 {
 	if (buf->data)

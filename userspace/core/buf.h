@@ -32,6 +32,9 @@ int buf_hold(struct buf *buf, struct bufpool *pool, uint32_t size) must_check;
 /* Exchanges a small block for a medium one, keeping the bytes. 0, -ENOMEM, or -ENOBUFS: it is not
  * small. */
 int buf_grow(struct buf *buf, struct bufpool *pool) must_check;
+/* Makes room behind the bytes, if there is none: a first small block, then the front of the block,
+ * then a medium one. 0, -ENOMEM, or -ENOBUFS: it is full and will not grow. */
+int buf_make_room(struct buf *buf, struct bufpool *pool) must_check;
 /* Gives the block back, with whatever it holds. */
 void buf_drop(struct buf *buf, struct bufpool *pool);
 /* Gives the block back if it holds no bytes. */

@@ -23,12 +23,6 @@ static const char *const reason_names[] = {
 #undef REASON
 };
 
-static const char *const reason_helps[] = {
-#define REASON(id, name, help) [WHY_##id] = help,
-#include <sluice/backend.def>
-#undef REASON
-};
-
 const char *dp_backend_state_name(enum backend_state state)
 {
 	return (unsigned int)state < BACKEND_STATE_COUNT ? state_names[state] : "unknown";
@@ -37,11 +31,6 @@ const char *dp_backend_state_name(enum backend_state state)
 const char *dp_backend_reason_name(enum backend_reason reason)
 {
 	return (unsigned int)reason < WHY_COUNT ? reason_names[reason] : "unknown";
-}
-
-const char *dp_backend_reason_help(enum backend_reason reason)
-{
-	return (unsigned int)reason < WHY_COUNT ? reason_helps[reason] : "unknown";
 }
 
 static int row_set(const struct bpf_map *map, uint32_t id, const void *value, struct err *err)
@@ -141,11 +130,6 @@ int dp_group_set(struct dataplane *dp, const struct dp_group *group, struct err 
 		value.targets += group->state_counts[state];
 	snprintf(value.name, sizeof(value.name), "%s", group->name);
 	return row_set(dp->xdp->maps.target_groups, group->id, &value, err);
-}
-
-int dp_group_del(struct dataplane *dp, uint32_t id, struct err *err)
-{
-	return dp->active ? row_del(dp->xdp->maps.target_groups, id, err) : 0;
 }
 
 int dp_backends_retain(struct dataplane *dp, const uint32_t *ids, size_t count, struct err *err)

@@ -39,7 +39,6 @@ int dp_backend_set(
 	struct dataplane *dp, const struct dp_backend *backend, struct err *err) must_check;
 int dp_backend_del(struct dataplane *dp, uint32_t id, struct err *err) must_check;
 int dp_group_set(struct dataplane *dp, const struct dp_group *group, struct err *err) must_check;
-int dp_group_del(struct dataplane *dp, uint32_t id, struct err *err) must_check;
 
 /* Remove every row whose id is not in `ids` (after a start with adopted maps, or a reload). */
 int dp_backends_retain(
@@ -50,6 +49,5 @@ int dp_groups_retain(
 /* "healthy", "target_timeout"; any thread. "unknown" for a value that is none. */
 const char *dp_backend_state_name(enum backend_state state);
 const char *dp_backend_reason_name(enum backend_reason reason);
-const char *dp_backend_reason_help(enum backend_reason reason);
 
 #endif

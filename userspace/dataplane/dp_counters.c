@@ -54,13 +54,3 @@ int dp_counters_read(const struct dataplane *dp, struct dp_counters *ret_counter
 	free(rows);
 	return code;
 }
-
-uint64_t dp_counters_dropped(const struct dp_counters *counters)
-{
-	uint64_t sum = 0;
-
-	for (int id = 0; id < COUNTER_COUNT; id++)
-		if (table[id].verdict == COUNTER_DROP)
-			sum += counters->value[id];
-	return sum;
-}

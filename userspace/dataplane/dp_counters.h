@@ -25,6 +25,5 @@ struct dp_counters {
 
 int dp_counters_read(
 	const struct dataplane *dp, struct dp_counters *ret_counters, struct err *err) must_check;
-uint64_t dp_counters_dropped(const struct dp_counters *counters); /* sum of the DROP rows */
 
 #endif

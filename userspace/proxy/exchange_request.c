@@ -116,23 +116,6 @@ static void got_head(struct exchange *exchange, uint32_t head_bytes)
 	exchange_find_target(exchange, NULL, false);
 }
 
-/* Makes room for more of the head. */
-static int make_room(struct exchange *exchange)
-{
-	struct bufpool *bufs = &exchange->conn->worker->io.bufs;
-	struct buf *in = &exchange->in;
-
-	if (!in->data)
-		return buf_hold(in, bufs, BUF_SMALL);
-	if (buf_space(in))
-		return 0;
-	if (in->start) {
-		buf_compact(in);
-		return 0;
-	}
-	return buf_grow(in, bufs);
-}
-
 /* Nothing came after all (a spurious event, a TLS record without data). The time-out of the idle
  * connection has not been touched. */
 static void back_to_idle(struct exchange *exchange)
@@ -169,7 +152,7 @@ static bool read_more(struct exchange *exchange)
 	int r;
 
 	if (front->can_read || front->ops->has_pending(front)) {
-		r = make_room(exchange);
+		r = buf_make_room(in, &conn->worker->io.bufs);
 		if (r < 0) {
 			exchange_answer(exchange, r == -ENOMEM ? 503 : 431,
 				r == -ENOMEM ? CLOSE_out_of_memory : CLOSE_header_too_large);

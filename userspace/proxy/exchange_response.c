@@ -197,22 +197,6 @@ static int begin_response(struct exchange *exchange)
 	return 0;
 }
 
-static int make_room(struct exchange *exchange)
-{
-	struct bufpool *bufs = &exchange->conn->worker->io.bufs;
-	struct buf *from = &exchange->from;
-
-	if (!from->data)
-		return buf_hold(from, bufs, BUF_SMALL);
-	if (buf_space(from))
-		return 0;
-	if (from->start) {
-		buf_compact(from);
-		return 0;
-	}
-	return buf_grow(from, bufs);
-}
-
 /* Reads once. False: nothing there, or the target has failed (and was dealt with). */
 static bool read_more(struct exchange *exchange)
 {
@@ -222,7 +206,7 @@ static bool read_more(struct exchange *exchange)
 
 	if (!back->can_read && !back->ops->has_pending(back))
 		return false;
-	if (make_room(exchange) < 0) {
+	if (buf_make_room(from, &exchange->conn->worker->io.bufs) < 0) {
 		exchange_answer(exchange, 502, CLOSE_target_bad_response);
 		return false;
 	}

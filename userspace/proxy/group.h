@@ -17,7 +17,6 @@
 struct checker;
 struct tls_client;
 
-enum group_forwarding { FORWARD_HTTP, FORWARD_TUNNEL };
 enum balance_algorithm { BALANCE_ROUND_ROBIN, BALANCE_LEAST_OUTSTANDING };
 enum proxy_out { PROXY_OUT_OFF, PROXY_OUT_V1, PROXY_OUT_V2 };
 
@@ -59,7 +58,6 @@ struct group_worker {
 
 struct group_spec {
 	const char *name;
-	enum group_forwarding forwarding;
 	enum balance_algorithm algorithm;
 	bool fail_open;
 	enum proxy_out proxy_out;

@@ -8,7 +8,6 @@ static int setup_splice(void **state)
 {
 	rig_init(&rig, 2);
 	rig.listener_spec.protocol = LISTEN_TCP;
-	rig.group_spec.forwarding = FORWARD_TUNNEL;
 	rig.group_spec.n_members = 1;
 	copies = false;
 	return 0;
