@@ -10,7 +10,7 @@
 
 #include <sluice/abi.h>
 
-#include "siphash.h"
+#include <sluice/siphash.h>
 
 #define ETH_P_IP          0x0800
 #define IP4_FRAGMENT_MASK 0x1fff

@@ -1,74 +1,112 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Stage: is the source on a deny list? Structure of the lists: <sluice/deny.h>. */
+/* Stage: is the source on the deny list, and not on the allow list? Structure: <sluice/deny.h>. */
 #ifndef SLUICE_BPF_DENY_H
 #define SLUICE_BPF_DENY_H
 
-#include "maps.h"
+#include "count.h"
+#include "maps_lists.h"
 #include "parse.h"
 
-/* Only part of the /24 is denied: this address? */
-static __always_inline bool deny_v4_row_has(__u32 slot, __u32 slash24, __u32 address)
+/* More than one octet of part number `part`: this one? */
+static __always_inline bool list_v4_row_has(void *lines, const struct sluice_list_v4 *list,
+	__u32 part, __u32 code, __u32 octet)
 {
-	void *rows_map = bpf_map_lookup_elem(&deny_v4_rows, &slot);
-	struct sluice_deny_v4_row *row;
+	__u32 block = part / SLUICE_LIST_V4_CODES, place = list->first_base + block / 16, row;
+	union sluice_list_v4_line *line = bpf_map_lookup_elem(lines, &place);
 
-	row = rows_map ? bpf_map_lookup_elem(rows_map, &slash24) : NULL;
-	return row && (row->by_last_octet[address >> 6 & 3] >> (address & 63) & 1);
-}
-
-static __always_inline bool deny_v4_has(__u32 slot, __u32 address)
-{
-	__u32 zero = 0, slash24 = address >> 8;
-	void *bits_map = bpf_map_lookup_elem(&deny_v4, &slot);
-	struct sluice_deny_v4_bits *bits;
-
-	bits = bits_map ? bpf_map_lookup_elem(bits_map, &zero) : NULL;
-	if (!bits || !(bits->some[slash24 >> 6] >> (slash24 & 63) & 1))
+	if (!line)
 		return false;
-	if (!(bits->rows[slash24 >> 6] >> (slash24 & 63) & 1))
-		return true;
-	return deny_v4_row_has(slot, slash24, address);
+	row = line->bases[block & 15] + code - SLUICE_LIST_V4_MORE;
+	place = list->first_row + row / 2;
+	line = bpf_map_lookup_elem(lines, &place);
+	return line && (line->rows[row & 1][octet >> 6] >> (octet & 63) & 1);
 }
 
-static __always_inline __u64 deny_host64(const __u32 *words_be)
+/* Only part of the /24 is listed: this octet? */
+static __always_inline bool list_v4_part_has(
+	__u32 which, const struct sluice_list_v4 *list, __u32 part, __u8 octet)
+{
+	void *lines = bpf_map_lookup_elem(&deny_v4_rows, &which);
+	__u32 place = part / SLUICE_LIST_V4_CODES, code;
+	union sluice_list_v4_line *line;
+
+	line = lines ? bpf_map_lookup_elem(lines, &place) : NULL;
+	if (!line)
+		return false;
+	code = line->codes[part & (SLUICE_LIST_V4_CODES - 1)];
+	if (code < SLUICE_LIST_V4_MORE)
+		return code == octet;
+	return list_v4_row_has(lines, list, part, code, octet);
+}
+
+static __always_inline bool list_v4_has(__u32 which, __u32 address)
+{
+	void *map = bpf_map_lookup_elem(&deny_v4, &which);
+	struct sluice_list_v4 *list;
+	__s64 found, part;
+	__u32 zero = 0;
+
+	list = map ? bpf_map_lookup_elem(map, &zero) : NULL;
+	if (!list || !(list->slash22[address >> 16] >> (address >> 10 & 63) & 1))
+		return false;
+	found = sluice_rank(&list->some, address >> 8);
+	if (found < 0)
+		return false;
+	part = sluice_rank(&list->part, found);
+	return part < 0 || list_v4_part_has(which, list, part, address);
+}
+
+static __always_inline __u64 list_host64(const __u32 *words_be)
 {
 	return (__u64)bpf_ntohl(words_be[0]) << 32 | bpf_ntohl(words_be[1]);
 }
 
-static __always_inline __u64 deny_v6_mask(__u32 bits)
+/* The tag of (prefix, length), 0: not in the table. */
+static __always_inline __u32 list_v6_tag(
+	void *buckets, const struct sluice_list_v6 *list, __u64 high, __u64 low, __u32 length)
 {
-	return bits == 0 ? 0 : ~0ull << (64 - bits);
-}
+	__u32 place;
 
-static __always_inline void deny_v6_key(
-	struct sluice_deny_v6_key *key, __u64 high, __u64 low, __u32 length)
-{
-	key->prefix_host[0] = high & (length >= 64 ? ~0ull : deny_v6_mask(length));
-	key->prefix_host[1] = length > 64 ? low & deny_v6_mask(length - 64) : 0;
-	key->length_bits = length;
+	high &= length >= 64 ? ~0ull : sluice_list_v6_mask(length);
+	low = length > 64 ? low & sluice_list_v6_mask(length - 64) : 0;
+	place = sluice_list_v6_home(list, high, low, length);
+#pragma clang loop unroll(disable)
+	for (int step = 0; step < SLUICE_LIST_V6_CHAIN; step++, place++) {
+		struct sluice_list_v6_bucket *bucket = bpf_map_lookup_elem(buckets, &place);
+
+		if (!bucket)
+			return 0;
+#pragma clang loop unroll(full)
+		for (int i = 0; i < SLUICE_LIST_V6_ENTRIES; i++)
+			if (bucket->prefix_host[i][0] == high && bucket->prefix_host[i][1] == low &&
+				(bucket->tags[i] & ~LIST_V6_PREFIX) == (length | LIST_V6_USED))
+				return bucket->tags[i];
+		if (!bucket->overflowed)
+			return 0;
+	}
+	return 0;
 }
 
 /* Halves the sorted list of lengths: a marker says "longer", nothing says "shorter". A function of
  * its own, so that the verifier walks through the loop once and not once per packet layout. */
-__noinline int deny_v6_has(__u32 slot, __u64 high, __u64 low)
+__noinline int list_v6_search(__u32 which, __u64 high, __u64 low)
 {
-	struct sluice_deny_index *index = bpf_map_lookup_elem(&deny_index, &slot);
-	void *map = bpf_map_lookup_elem(&deny_v6, &slot);
-	__u32 first = 0, behind;
+	void *map = bpf_map_lookup_elem(&deny_v6, &which);
+	void *buckets = bpf_map_lookup_elem(&deny_v6_rows, &which);
+	__u32 zero = 0, first = 0, behind;
+	struct sluice_list_v6 *list;
 
-	if (!index || !map)
+	list = map ? bpf_map_lookup_elem(map, &zero) : NULL;
+	if (!list || !buckets)
 		return false;
-	behind = index->v6_length_count;
-	for (int step = 0; step < SLUICE_DENY_V6_STEPS && first < behind; step++) {
-		__u32 middle = (first + behind) / 2;
-		struct sluice_deny_v6_value *value;
-		struct sluice_deny_v6_key key;
+	behind = list->length_count;
+	for (int step = 0; step < SLUICE_LIST_V6_STEPS && first < behind; step++) {
+		__u32 middle = (first + behind) / 2, tag;
 
-		deny_v6_key(&key, high, low, index->v6_lengths[middle & 255]);
-		value = bpf_map_lookup_elem(map, &key);
-		if (value && value->mark == DENY_V6_PREFIX)
+		tag = list_v6_tag(buckets, list, high, low, list->lengths[middle & 255]);
+		if (tag & LIST_V6_PREFIX)
 			return true;
-		if (value)
+		if (tag)
 			first = middle + 1;
 		else
 			behind = middle;
@@ -76,19 +114,120 @@ __noinline int deny_v6_has(__u32 slot, __u64 high, __u64 low)
 	return false;
 }
 
+static __always_inline bool list_v6_has(__u32 which, const __u32 address_be[4])
+{
+	void *map = bpf_map_lookup_elem(&deny_v6, &which);
+	__u64 high = list_host64(address_be);
+	struct sluice_list_v6 *list;
+	__u32 zero = 0, bit;
+
+	list = map ? bpf_map_lookup_elem(map, &zero) : NULL;
+	if (!list)
+		return false;
+	bit = sluice_list_v6_filter_bit(list, high);
+	if (!(list->filter[bit >> 6] >> (bit & 63) & 1))
+		return false;
+	return list_v6_search(which, high, list_host64(address_be + 2));
+}
+
+static __always_inline bool list_has(
+	const struct packet *packet, __u32 which, bool has_v4, bool has_v6)
+{
+	if (packet->v6)
+		return has_v6 && list_v6_has(which, packet->saddr_be);
+	return has_v4 && list_v4_has(which, bpf_ntohl(packet->saddr_be[3]));
+}
+
+/* A source as functions of their own take it: an IPv4 address alone, in host order, in `low`. */
+static __always_inline __u64 list_source_high(const struct packet *packet)
+{
+	return packet->v6 ? list_host64(packet->saddr_be) : 0;
+}
+
+static __always_inline __u64 list_source_low(const struct packet *packet)
+{
+	return packet->v6 ? list_host64(packet->saddr_be + 2) : bpf_ntohl(packet->saddr_be[3]);
+}
+
+static __always_inline void list_words(__u64 high, __u64 low, __u32 ret_address_be[4])
+{
+	ret_address_be[0] = bpf_htonl(high >> 32);
+	ret_address_be[1] = bpf_htonl(high);
+	ret_address_be[2] = bpf_htonl(low >> 32);
+	ret_address_be[3] = bpf_htonl(low);
+}
+
+/* A function of its own: it is asked rarely, and what it needs of registers and stack the others
+ * shall not pay for. */
+__noinline int allow_search(__u32 state, __u64 high, __u64 low, __u32 v6)
+{
+	__u32 which = LIST_ALLOW * SLUICE_LIST_SLOTS + (state & DENY_SLOT), address_be[4];
+
+	if (!v6)
+		return list_v4_has(which, low);
+	list_words(high, low, address_be);
+	return list_v6_has(which, address_be);
+}
+
+static __always_inline bool allow_has_in(const struct packet *packet, __u32 state)
+{
+	return (state & (packet->v6 ? ALLOW_HAS_V6 : ALLOW_HAS_V4)) &&
+	       allow_search(state, list_source_high(packet), list_source_low(packet), packet->v6);
+}
+
+/* Is the source on the allow list? */
+static __always_inline bool allow_has(
+	const struct packet *packet, const struct sluice_settings *settings)
+{
+	return allow_has_in(packet, settings->deny_state);
+}
+
+/* Is the source denied? Allowing beats denying, and costs nothing where nothing is denied. Both
+ * lists are of the state that is read here, once: never one of before a change with one of after. */
 static __always_inline bool deny_has(
 	const struct packet *packet, const struct sluice_settings *settings)
 {
-	__u32 state = settings->deny_state, slot = state & DENY_SLOT;
+	__u32 state = *(const volatile __u32 *)&settings->deny_state;
 
-	if (packet->v6)
-		return (state & DENY_HAS_V6) && deny_v6_has(slot, deny_host64(packet->saddr_be),
-							deny_host64(packet->saddr_be + 2));
-	return (state & DENY_HAS_V4) && deny_v4_has(slot, bpf_ntohl(packet->saddr_be[3]));
+	if (!list_has(packet, LIST_DENY * SLUICE_LIST_SLOTS + (state & DENY_SLOT),
+		    state & DENY_HAS_V4, state & DENY_HAS_V6))
+		return false;
+	if (!allow_has_in(packet, state))
+		return true;
+	COUNT(allow_list);
+	return false;
 }
 
-static __always_inline int deny_drop(const struct packet *packet)
+/* Counted per longest prefix: dear, and only where somebody asked for it. */
+__noinline int deny_hit(__u32 state, __u64 high, __u64 low, __u32 is_v6)
 {
+	struct sluice_hits_v6_key v6 = {.length_bits = 128};
+	struct sluice_hits_v4_key v4 = {.length_bits = 32, .addr_be = bpf_htonl(low)};
+	__u32 slot = state & DENY_SLOT;
+	__u64 *hits = NULL;
+	void *trie;
+
+	if (is_v6) {
+		list_words(high, low, v6.addr_be);
+		trie = bpf_map_lookup_elem(&deny_hits_v6, &slot);
+		hits = trie ? bpf_map_lookup_elem(trie, &v6) : NULL;
+	} else {
+		trie = bpf_map_lookup_elem(&deny_hits_v4, &slot);
+		hits = trie ? bpf_map_lookup_elem(trie, &v4) : NULL;
+	}
+	if (hits)
+		__sync_fetch_and_add(hits, 1);
+	return 0;
+}
+
+/* For a packet that deny_has() named. */
+static __always_inline int deny_drop(
+	const struct packet *packet, const struct sluice_settings *settings)
+{
+	__u32 state = settings->deny_state;
+
+	if (state & DENY_HITS)
+		deny_hit(state, list_source_high(packet), list_source_low(packet), packet->v6);
 	return packet->v6 ? DROP(deny_v6) : DROP(deny_v4);
 }
 

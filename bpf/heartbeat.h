@@ -5,6 +5,21 @@
 
 #include "maps_shared.h"
 
+/* The coarse clock moves once per jiffy, so that it need be asked once per jiffy, too: a call is
+ * dear, jiffies are a load. CPUs share the two words; a torn pair is a jiffy off at worst. */
+static volatile __u64 heartbeat_clock_ns, heartbeat_clock_jiffies;
+
+static __always_inline __u64 heartbeat_now_ns(void)
+{
+	__u64 jiffies = bpf_jiffies64();
+
+	if (heartbeat_clock_jiffies != jiffies) {
+		heartbeat_clock_ns = bpf_ktime_get_coarse_ns();
+		heartbeat_clock_jiffies = jiffies;
+	}
+	return heartbeat_clock_ns;
+}
+
 static __always_inline bool heartbeat_fresh(
 	__u32 worker, const struct sluice_settings *settings, __u64 now_ns)
 {
@@ -32,7 +47,7 @@ static __always_inline bool heartbeat_any(const struct sluice_settings *settings
 {
 	struct heartbeat_walk walk = {
 		.settings = settings,
-		.now_ns = bpf_ktime_get_coarse_ns(),
+		.now_ns = heartbeat_now_ns(),
 	};
 
 	if (heartbeat_fresh(0, settings, walk.now_ns))

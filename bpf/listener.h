@@ -3,7 +3,8 @@
 #ifndef SLUICE_BPF_LISTENER_H
 #define SLUICE_BPF_LISTENER_H
 
-#include "maps.h"
+#include "count.h"
+#include "maps_listeners.h"
 #include "parse.h"
 
 /* What listeners there are on the packet's port: enum listener_port_flags, 0 for most packets. */
@@ -11,8 +12,11 @@ static __always_inline __u8 listener_port(const struct packet *packet)
 {
 	__u32 row = LISTENER_PORTS_TCP;
 	struct sluice_listener_ports *ports = bpf_map_lookup_elem(&listener_ports, &row);
+	__u32 port = bpf_ntohs(packet->ports.dest);
 
-	return ports ? ports->flags[bpf_ntohs(packet->ports->dest)] : 0;
+	/* Before 6.13 the verifier knows no bounds of a swapped value, and clang drops a mask in C. */
+	asm volatile("%0 &= 0xffff" : "+r"(port));
+	return ports ? ports->flags[port] : 0;
 }
 
 static __always_inline bool listener_is(const struct sluice_guard *guard, const __u64 key_words[3])
@@ -51,7 +55,7 @@ static __always_inline struct sluice_guard *listener_find(
 	__u32 slot = settings->guard_slot;
 	struct sluice_guard_table *table = bpf_map_lookup_elem(&listener_table, &slot);
 	struct sluice_listener_key key = {
-		.port_be = packet->ports->dest,
+		.port_be = packet->ports.dest,
 		.protocol = IPPROTO_TCP,
 	};
 	struct sluice_guard *guard;
@@ -77,6 +81,23 @@ static __always_inline struct sluice_listener_counters *listener_row(
 	__u32 row = guard->id;
 
 	return bpf_map_lookup_elem(&listener_counters, &row);
+}
+
+static __always_inline bool listener_is_gated(const struct sluice_guard *guard)
+{
+	return guard->flags & LISTENER_GATED;
+}
+
+/* Whose address a packet without ports is for: the row that stands for every gated listener of it.
+ * NULL: none. */
+static __always_inline struct sluice_guard *listener_of_address(
+	const struct packet *packet, const struct sluice_settings *settings)
+{
+	__u32 row = LISTENER_PORTS_TCP;
+	struct sluice_listener_ports *ports = bpf_map_lookup_elem(&listener_ports, &row);
+	__u8 port_flags = ports ? ports->flags[0] : 0;
+
+	return port_flags ? listener_find(packet, settings, port_flags) : NULL;
 }
 
 #define LISTENER_COUNT(guard, field)                                                               \

@@ -3,92 +3,31 @@
 #ifndef SLUICE_BPF_MAPS_H
 #define SLUICE_BPF_MAPS_H
 
+#include "maps_lists.h"
+#include "maps_listeners.h"
 #include "maps_shared.h"
 
+/* The gate: see <sluice/gate.h>. */
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, LISTENER_PORTS_ROWS);
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, SLUICE_GATE_SLOTS);
 	__type(key, __u32);
-	__type(value, struct sluice_listener_ports);
-} listener_ports SEC(".maps");
+	__type(value, __u32);
+} xsks SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SLUICE_GUARD_SLOTS);
+	__uint(max_entries, SLUICE_INTERFACE_ROWS);
 	__type(key, __u32);
-	__type(value, struct sluice_guard_table);
-} listener_table SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SLUICE_MAX_LISTENERS);
-	__type(key, __u32);
-	__type(value, struct sluice_listener_counters);
-} listener_counters SEC(".maps");
+	__type(value, struct sluice_interface_slots);
+} interface_slots SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SLUICE_MAX_LISTENERS);
+	__uint(max_entries, SLUICE_GATE_SLOTS);
 	__type(key, __u32);
-	__type(value, struct sluice_listener_bucket);
-} listener_buckets SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SLUICE_SOURCE_ROWS); /* the daemon may choose another power of two */
-	__type(key, __u32);
-	__type(value, struct sluice_bucket);
-} source_buckets SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SLUICE_DENY_SLOTS);
-	__type(key, __u32);
-	__type(value, struct sluice_deny_index);
-} deny_index SEC(".maps");
-
-/* clang describes a named structure that it meets only behind a pointer as a mere declaration,
- * which is what the value types of inner maps would be: an unnamed one around it is kept whole. */
-#define INNER(type)                                                                                \
-	struct {                                                                                   \
-		type inner;                                                                        \
-	}
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, SLUICE_DENY_SLOTS);
-	__type(key, __u32);
-	__array(values, struct {
-		__uint(type, BPF_MAP_TYPE_ARRAY);
-		__uint(max_entries, 1);
-		__type(key, __u32);
-		__type(value, INNER(struct sluice_deny_v4_bits));
-	});
-} deny_v4 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, SLUICE_DENY_SLOTS);
-	__type(key, __u32);
-	__array(values, struct {
-		__uint(type, BPF_MAP_TYPE_HASH);
-		__uint(max_entries, 1);
-		__type(key, __u32);
-		__type(value, INNER(struct sluice_deny_v4_row));
-	});
-} deny_v4_rows SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, SLUICE_DENY_SLOTS);
-	__type(key, __u32);
-	__array(values, struct {
-		__uint(type, BPF_MAP_TYPE_HASH);
-		__uint(max_entries, 1);
-		__type(key, INNER(struct sluice_deny_v6_key));
-		__type(value, INNER(struct sluice_deny_v6_value));
-	});
-} deny_v6 SEC(".maps");
+	__type(value, struct sluice_gate_slot);
+} gate_slots SEC(".maps");
 
 /* Written by the daemon's health checks, for people and for the forwarding stage. */
 struct {

@@ -35,4 +35,11 @@ struct {
 	__type(value, struct sluice_counters);
 } counters SEC(".maps");
 
+static __always_inline struct sluice_settings *settings_get(void)
+{
+	__u32 row = 0;
+
+	return bpf_map_lookup_elem(&settings, &row);
+}
+
 #endif

@@ -7,7 +7,7 @@
 #ifndef SLUICE_BPF_PARSE_H
 #define SLUICE_BPF_PARSE_H
 
-#include "count.h"
+#include <sluice/types.h>
 
 /* Macros of the kernel's headers, which BTF does not carry. */
 #define ETH_ALEN         6
@@ -52,23 +52,75 @@ struct extension {
 	__u32 rest;
 };
 
+struct tcp_options {
+	__u32 tsval; /* host order, as all of these */
+	__u32 tsecr;
+	__u16 mss; /* 0: none */
+	__u8 scale;
+	bool has_scale;
+	bool has_timestamp;
+	bool sack;
+	__u16 pad;
+};
+
+/* What is known of a packet: values only, so that it can be handed on. */
 struct packet {
 	__u32 saddr_be[4]; /* IPv4 mapped */
 	__u32 daddr_be[4];
-	struct tcphdr *tcp; /* NULL: the buffer ends inside the header */
-	struct ports *ports;
-	void *l3;
-	__u32 l4_len; /* by the IP header */
+	struct ports ports; /* zero where the packet has none */
+	__u32 l4_len;       /* by the IP header */
+	__u32 seq;          /* host order; this and what follows: by packet_complete() */
+	__u32 ack_seq;
+	__u16 l3; /* offset of the IP header from the start of the frame */
+	__u16 l4; /* of the TCP header */
+	__u8 header_len; /* of TCP, bytes */
+	__u8 flags;      /* of TCP */
 	bool v6;
 	bool first_fragment;
 	bool options; /* IPv4 options or IPv6 extension headers */
+	bool spared;  /* the source is on the allow list: limits per source do not apply */
+	__u8 pad[4];
+	struct tcp_options tcp_options; /* by options_of_*() */
+	__u32 offer; /* by cookie_offer() */
+};
+
+/* Where it lies; good until something changes the frame. */
+struct headers {
+	void *l3;
+	struct tcphdr *tcp; /* NULL: the buffer ends inside the header */
 };
 
 enum parse_result {
-	PARSE_TCP,   /* addresses and ports are known */
-	PARSE_OTHER, /* not for us; counted where it was odd */
-	PARSE_REFUSED,
+	PARSE_TCP, /* headers and ports are known; see parse_addresses() */
+	PARSE_OTHER,
+	PARSE_CUT, /* the buffer ends before the headers do */
+	PARSE_ICMP,
+	PARSE_FRAGMENT, /* a later one */
+	PARSE_IP_MALFORMED,
+	PARSE_CHAIN_TOO_LONG, /* of IPv6 extension headers */
 };
+
+/* Where the frame begins and ends now. In assembler, since the compiler would merge two such loads
+ * by way of a pointer into the context, which the verifier refuses. */
+static __always_inline void *frame_begin(const struct xdp_md *ctx)
+{
+	void *begin;
+
+	asm volatile("%0 = *(u32 *)(%1 + %2)"
+		: "=r"(begin)
+		: "r"(ctx), "i"(offsetof(struct xdp_md, data)));
+	return begin;
+}
+
+static __always_inline void *frame_end(const struct xdp_md *ctx)
+{
+	void *end;
+
+	asm volatile("%0 = *(u32 *)(%1 + %2)"
+		: "=r"(end)
+		: "r"(ctx), "i"(offsetof(struct xdp_md, data_end)));
+	return end;
+}
 
 #define PARSE_HEADER(cursor, type) ((type *)cursor_take(cursor, sizeof(type)))
 
@@ -80,17 +132,6 @@ static __always_inline void *cursor_take(struct cursor *cursor, __u32 len)
 		return NULL;
 	cursor->pos = header + len;
 	return header;
-}
-
-/* The buffer ended before the headers did: because the frame does, or because the driver keeps
- * the rest elsewhere. */
-static __always_inline enum parse_result parse_short(struct xdp_md *ctx)
-{
-	if (bpf_xdp_get_buff_len(ctx) > ctx->data_end - ctx->data)
-		COUNT(headers_not_linear);
-	else
-		COUNT(frame_truncated);
-	return PARSE_OTHER;
 }
 
 #define PARSE_ETHERNET_SHORT 0
@@ -118,66 +159,72 @@ static __always_inline __be16 parse_ethernet(struct cursor *cursor)
 }
 
 static __always_inline enum parse_result parse_tcp(
-	struct xdp_md *ctx, struct cursor *cursor, struct packet *packet)
+	struct cursor *cursor, struct packet *packet, struct headers *headers)
 {
 	struct cursor whole = *cursor;
+	struct ports *ports = PARSE_HEADER(cursor, struct ports);
 
-	packet->ports = PARSE_HEADER(cursor, struct ports);
-	if (!packet->ports)
-		return parse_short(ctx);
-	packet->tcp = PARSE_HEADER(&whole, struct tcphdr);
+	if (!ports)
+		return PARSE_CUT;
+	packet->ports = *ports;
+	headers->tcp = PARSE_HEADER(&whole, struct tcphdr);
 	/* or the compiler asks for the bounds once more where it is to ask for NULL, which tells
 	 * the verifier nothing about the pointer */
-	asm volatile("" : "+r"(packet->tcp));
+	asm volatile("" : "+r"(headers->tcp));
 	return PARSE_TCP;
 }
 
-static __always_inline enum parse_result parse_icmp(void)
+static __always_inline void parse_addresses_v4(const struct iphdr *ip, struct packet *packet)
 {
-	COUNT(icmp);
-	return PARSE_OTHER;
+	packet->saddr_be[0] = packet->daddr_be[0] = 0;
+	packet->saddr_be[1] = packet->daddr_be[1] = 0;
+	packet->saddr_be[2] = packet->daddr_be[2] = bpf_htonl(0xffff);
+	packet->saddr_be[3] = ip->saddr;
+	packet->daddr_be[3] = ip->daddr;
 }
 
-static __always_inline enum parse_result parse_fragment(void)
+static __always_inline void parse_addresses_v6(const struct ipv6hdr *ip, struct packet *packet)
 {
-	COUNT(fragment);
-	return PARSE_OTHER;
+	__builtin_memcpy(packet->saddr_be, &ip->saddr, sizeof(packet->saddr_be));
+	__builtin_memcpy(packet->daddr_be, &ip->daddr, sizeof(packet->daddr_be));
 }
 
-static __always_inline enum parse_result parse_ip_malformed(void)
+/* Reads them (again): where a call lies between two uses that is cheaper than to keep them. */
+static __always_inline void parse_addresses(struct packet *packet, const struct headers *headers)
 {
-	COUNT(ip_malformed);
-	return PARSE_OTHER;
+	if (packet->v6)
+		parse_addresses_v6(headers->l3, packet);
+	else
+		parse_addresses_v4(headers->l3, packet);
 }
 
 static __always_inline enum parse_result parse_ipv4(
-	struct xdp_md *ctx, struct cursor *cursor, struct packet *packet)
+	struct cursor *cursor, struct packet *packet, struct headers *headers)
 {
 	struct iphdr *ip = PARSE_HEADER(cursor, struct iphdr);
 	__u32 header_len, total_len;
 
 	if (!ip)
-		return parse_short(ctx);
+		return PARSE_CUT;
 	if (ip->protocol != IPPROTO_TCP)
-		return ip->protocol == IPPROTO_ICMP ? parse_icmp() : PARSE_OTHER;
+		return ip->protocol == IPPROTO_ICMP ? PARSE_ICMP : PARSE_OTHER;
 	header_len = ip->ihl * 4;
 	total_len = bpf_ntohs(ip->tot_len);
 	if (header_len < sizeof(*ip) || total_len < header_len)
-		return parse_ip_malformed();
-	if (ip->frag_off & bpf_htons(IP4_FRAGMENT_MASK))
-		return parse_fragment();
+		return PARSE_IP_MALFORMED;
+	if (ip->frag_off & bpf_htons(IP4_FRAGMENT_MASK | IP4_MORE_FRAGMENTS)) {
+		if (ip->frag_off & bpf_htons(IP4_FRAGMENT_MASK))
+			return PARSE_FRAGMENT;
+		packet->first_fragment = true;
+	}
 	if (header_len > sizeof(*ip)) {
 		packet->options = true;
 		if (!cursor_take(cursor, header_len - sizeof(*ip)))
-			return parse_short(ctx);
+			return PARSE_CUT;
 	}
-	packet->first_fragment = ip->frag_off & bpf_htons(IP4_MORE_FRAGMENTS);
-	packet->l3 = ip;
+	headers->l3 = ip;
 	packet->l4_len = total_len - header_len;
-	packet->saddr_be[2] = packet->daddr_be[2] = bpf_htonl(0xffff);
-	packet->saddr_be[3] = ip->saddr;
-	packet->daddr_be[3] = ip->daddr;
-	return parse_tcp(ctx, cursor, packet);
+	return parse_tcp(cursor, packet, headers);
 }
 
 /* Length in bytes of the extension header, 0 when `type` is not one to step over. */
@@ -220,7 +267,7 @@ struct extension_walk {
 /* Returns 1 to end the walk. Positions are offsets here: the verifier follows one step only. */
 static long parse_extension(__u64 step, struct extension_walk *walk)
 {
-	void *data = (void *)(long)walk->ctx->data, *end = (void *)(long)walk->ctx->data_end;
+	void *data = frame_begin(walk->ctx), *end = frame_end(walk->ctx);
 	struct extension *extension;
 	__u32 offset = walk->offset;
 
@@ -234,6 +281,7 @@ static long parse_extension(__u64 step, struct extension_walk *walk)
 	if (walk->next == IPPROTO_FRAGMENT) {
 		if (extension->fragment & bpf_htons(IP6_FRAGMENT_MASK)) {
 			walk->result = WALK_FRAGMENT;
+			walk->next = extension->next;
 			return 1;
 		}
 		if (extension->fragment & bpf_htons(IP6_MORE_FRAGMENTS))
@@ -244,63 +292,74 @@ static long parse_extension(__u64 step, struct extension_walk *walk)
 	return 0;
 }
 
-/* Steps over the extension headers behind *cursor, which begin `start` bytes into the frame. */
-static __always_inline void parse_extensions(struct xdp_md *ctx, struct cursor *cursor,
-	struct packet *packet, struct extension_walk *walk)
-{
-	void *data = (void *)(long)ctx->data;
-	__u32 start = cursor->pos - data, len;
+/* What parse_chain() returns. */
+#define CHAIN_NEXT_SHIFT     16 /* the upper protocol; below it: offset of what follows the chain */
+#define CHAIN_FIRST_FRAGMENT (1 << 24)
+#define CHAIN_RESULT_SHIFT   25 /* enum walk_result */
 
-	walk->offset = start;
-	bpf_loop(IP6_MAX_EXTENSIONS, parse_extension, walk, 0);
-	len = walk->offset - start;
-	packet->options = len != 0;
-	packet->first_fragment = walk->first_fragment;
-	packet->l4_len = packet->l4_len > len ? packet->l4_len - len : 0;
-	cursor->pos = data + (walk->offset & PARSE_OFFSET_MASK);
-	if (cursor->pos > cursor->end)
-		walk->result = WALK_CUT;
+/* Steps over the extension headers that begin `offset` bytes into the frame. A function of its own:
+ * few packets have any, and what it needs of registers and stack the others shall not pay for. */
+__noinline int parse_chain(struct xdp_md *ctx, __u32 offset, __u32 next)
+{
+	struct extension_walk walk = {.ctx = ctx, .offset = offset, .next = next};
+
+	bpf_loop(IP6_MAX_EXTENSIONS, parse_extension, &walk, 0);
+	return (walk.offset & PARSE_OFFSET_MASK) | walk.next << CHAIN_NEXT_SHIFT |
+	       (walk.first_fragment ? CHAIN_FIRST_FRAGMENT : 0) | walk.result << CHAIN_RESULT_SHIFT;
+}
+
+/* What a later fragment carries is named by the header before it; where that is one more extension
+ * header it may be TCP. */
+static __always_inline enum parse_result parse_ipv6_fragment(__u8 next)
+{
+	return next == IPPROTO_TCP || parse_is_extension(next) ? PARSE_FRAGMENT : PARSE_OTHER;
 }
 
 /* The frame has an upper protocol other than TCP, or extension headers: PARSE_TCP to go on. */
 static __always_inline enum parse_result parse_ipv6_chain(
 	struct xdp_md *ctx, struct cursor *cursor, struct packet *packet, __u8 next)
 {
-	struct extension_walk walk = {.ctx = ctx, .next = next};
+	void *data = (void *)(long)ctx->data;
+	__u32 start = cursor->pos - data, end, len;
+	int chain;
 
-	parse_extensions(ctx, cursor, packet, &walk);
-	if (walk.result == WALK_CUT)
-		return parse_short(ctx);
-	if (walk.result == WALK_FRAGMENT)
-		return parse_fragment();
-	if (parse_is_extension(walk.next)) {
-		COUNT(ipv6_chain_too_long);
-		return PARSE_REFUSED;
-	}
-	if (walk.next == IPPROTO_ICMPV6)
-		return parse_icmp();
-	return walk.next == IPPROTO_TCP ? PARSE_TCP : PARSE_OTHER;
+	if (!parse_is_extension(next))
+		return next == IPPROTO_ICMPV6 ? PARSE_ICMP : PARSE_OTHER;
+	chain = parse_chain(ctx, start, next);
+	next = chain >> CHAIN_NEXT_SHIFT;
+	if (chain >> CHAIN_RESULT_SHIFT)
+		return chain >> CHAIN_RESULT_SHIFT == WALK_CUT ? PARSE_CUT
+							       : parse_ipv6_fragment(next);
+	if (parse_is_extension(next))
+		return PARSE_CHAIN_TOO_LONG;
+	if (next != IPPROTO_TCP)
+		return next == IPPROTO_ICMPV6 ? PARSE_ICMP : PARSE_OTHER;
+	end = chain & PARSE_OFFSET_MASK;
+	len = end - start;
+	packet->options = true;
+	packet->first_fragment = chain & CHAIN_FIRST_FRAGMENT;
+	packet->l4_len = packet->l4_len > len ? packet->l4_len - len : 0;
+	cursor->pos = data + end;
+	return PARSE_TCP;
 }
 
-static __always_inline enum parse_result parse_ipv6(
-	struct xdp_md *ctx, struct cursor *cursor, struct packet *packet)
+static __always_inline enum parse_result parse_ipv6(struct xdp_md *ctx, struct cursor *cursor,
+	struct packet *packet, struct headers *headers)
 {
 	struct ipv6hdr *ip = PARSE_HEADER(cursor, struct ipv6hdr);
 
 	if (!ip)
-		return parse_short(ctx);
+		return PARSE_CUT;
+	packet->v6 = true;
 	packet->l4_len = bpf_ntohs(ip->payload_len);
+	headers->l3 = ip;
 	if (ip->nexthdr != IPPROTO_TCP) {
 		enum parse_result result = parse_ipv6_chain(ctx, cursor, packet, ip->nexthdr);
 
 		if (result != PARSE_TCP)
 			return result;
 	}
-	packet->v6 = true;
-	packet->l3 = ip;
-	__builtin_memcpy(packet->saddr_be, &ip->saddr, sizeof(packet->saddr_be));
-	__builtin_memcpy(packet->daddr_be, &ip->daddr, sizeof(packet->daddr_be));
-	return parse_tcp(ctx, cursor, packet);
+	return parse_tcp(cursor, packet, headers);
 }
 
 #endif

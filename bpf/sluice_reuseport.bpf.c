@@ -119,7 +119,7 @@ int sluice_reuseport(struct sk_reuseport_md *ctx)
 	}
 	if (ctx->migrating_sk)
 		COUNT(reuseport_migrated);
-	now_ns = bpf_ktime_get_coarse_ns();
+	now_ns = heartbeat_now_ns();
 	worker = reuseport_scale(ctx->hash, config->worker_count);
 	if (heartbeat_fresh(worker, config, now_ns) &&
 		reuseport_select(ctx, listener->socket_base + worker))

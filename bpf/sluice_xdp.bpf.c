@@ -2,14 +2,16 @@
 /*
  * The XDP program: what happens to a frame before the kernel's stack sees it. Reads top-down:
  *
- *	parse -> listener's port? -> deny list -> TCP sound? -> connection exists? -> source bucket
- *	      -> workers alive? -> listener buckets -> kernel
+ *	parse -> listener's port? -> deny list -> TCP sound? -> connection exists? -> kernel
+ *	   SYN (syn.h):       workers alive? -> limits -> cookie sent back, or kernel
+ *	   others (stray.h):  cookie valid? -> limits -> gate, tc program, RST or nothing
  *
  * Frames for ports nobody serves leave at once; packets of existing connections pass after the
  * socket lookup, the only call on their way, and spend no token. The listener is looked up only
  * where something would be done to the packet: traffic that is not for a listener is never touched.
- * Calls are what costs here (each return is made safe against speculation), so every stage is
- * inlined, once per branch of judge(), and reads arrays. Why this order: see each stage's header.
+ * Calls are what costs here (each return is made safe against speculation), so what every packet
+ * passes through is inlined, once per address family, and reads arrays; what comes after the socket
+ * lookup are functions of their own, which the verifier walks through once.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -22,143 +24,164 @@
 #include "deny.h"
 #include "tcp.h"
 #include "socket.h"
-#include "heartbeat.h"
-#include "bucket.h"
-#include "reply.h"
+#include "syn.h"
+#include "stray.h"
+#include "gated.h"
+#include "leave.h"
 
-static __always_inline const struct sluice_settings *settings_get(void)
+/* What the common path leaves to the rest of the program, both address families alike. */
+struct unknown {
+	struct packet packet;
+	__u32 state; /* JUDGE_UNKNOWN: of the socket that the packet would get */
+	int verdict; /* JUDGE_REFUSED: which, if the address is a listener's; no more is known then */
+};
+
+/* Returned by the common path beside verdicts. */
+#define JUDGE_UNKNOWN 0 /* of no connection that the kernel alone deals with */
+#define JUDGE_REFUSED (-1)
+
+/* On a deny list, or with a header that is at fault: XDP_PASS when neither. */
+static __always_inline int judge_header(struct xdp_md *ctx, const struct packet *packet,
+	const struct tcphdr *tcp, const struct sluice_settings *config)
 {
-	__u32 row = 0;
+	enum tcp_fault fault;
 
-	return bpf_map_lookup_elem(&settings, &row);
-}
-
-static __always_inline void note_oddities(const struct packet *packet)
-{
-	if (packet->first_fragment)
-		COUNT(first_fragment);
-	if (packet->options)
-		COUNT(ip_options);
-}
-
-/* `listener` may be NULL here and below: the address is nobody's, the packet is not touched. */
-static __always_inline int judge_denied(
-	const struct packet *packet, const struct sluice_guard *listener)
-{
-	if (!listener)
+	if (deny_has(packet, config))
+		return packet->v6 ? DROP(deny_v6) : DROP(deny_v4);
+	fault = tcp_fault(ctx, packet, tcp);
+	if (fault == TCP_SOUND)
 		return XDP_PASS;
-	LISTENER_COUNT(listener, dropped);
-	return deny_drop(packet);
+	return fault == TCP_NOT_LINEAR ? DROP(gated_not_linear) : tcp_refuse(tcp, fault);
 }
 
-static __always_inline int judge_faulty(
-	const struct packet *packet, const struct sluice_guard *listener, enum tcp_fault fault)
-{
-	if (!listener)
-		return XDP_PASS;
-	note_oddities(packet);
-	if (fault != TCP_NOT_LINEAR)
-		LISTENER_COUNT(listener, dropped);
-	return tcp_refuse(packet, fault);
-}
-
-/* The rows of its source are on their way from memory while the kernel's tables are searched. */
-static __always_inline int judge_syn(struct xdp_md *ctx, const struct packet *packet,
-	const struct sluice_guard *listener, const struct sluice_settings *config)
-{
-	struct bucket_pair source = {};
-	int verdict;
-
-	if (!listener)
-		return XDP_PASS;
-	if (bucket_source_counts(listener, LISTENER_SOURCE_CHARGES_SYN))
-		bucket_source_find(&source, packet, listener, config);
-	if (socket_has_connection(ctx, packet))
-		return XDP_PASS;
-	note_oddities(packet);
-	if (!heartbeat_any(config)) {
-		LISTENER_COUNT(listener, refused);
-		return reply_rst(ctx, packet);
-	}
-	verdict = bucket_check(&source, listener, true);
-	if (verdict != XDP_PASS) {
-		LISTENER_COUNT(listener, dropped);
-		return verdict;
-	}
-	LISTENER_COUNT(listener, syn);
-	return PASS(syn);
-}
-
-/* Neither a SYN nor of a connection that the kernel knows. */
-static __always_inline int judge_stray(const struct packet *packet,
-	const struct sluice_guard *listener, const struct sluice_settings *config)
-{
-	struct bucket_pair source = {};
-	int verdict;
-
-	if (!listener)
-		return XDP_PASS;
-	note_oddities(packet);
-	if (bucket_source_counts(listener, LISTENER_SOURCE_CHARGES_OTHER))
-		bucket_source_find(&source, packet, listener, config);
-	verdict = bucket_check(&source, listener, false);
-	if (verdict != XDP_PASS) {
-		LISTENER_COUNT(listener, dropped);
-		return verdict;
-	}
-	LISTENER_COUNT(listener, no_connection);
-	return PASS(no_connection);
-}
-
-static __always_inline int judge(struct xdp_md *ctx, const struct packet *packet, __u8 port_flags)
+/* Judged by judge_header(), where the address is a listener's. */
+static __always_inline int judge_refused(
+	struct xdp_md *ctx, const struct packet *packet, int verdict)
 {
 	const struct sluice_settings *config = settings_get();
-	enum tcp_fault fault;
+	struct sluice_guard *guard;
+
+	if (!config)
+		return XDP_PASS;
+	if (verdict == DROP(gated_not_linear))
+		return gated_judge_not_linear(ctx);
+	guard = listener_find(packet, config, listener_port(packet));
+	if (!guard)
+		return XDP_PASS;
+	if (verdict == DROP(deny_v4) || verdict == DROP(deny_v6))
+		deny_drop(packet, config);
+	LISTENER_COUNT(guard, dropped);
+	return verdict;
+}
+
+static __always_inline int judge_unknown_once(struct xdp_md *ctx, struct unknown *unknown)
+{
+	if (!tcp_is_syn(unknown->packet.flags))
+		return stray_judge(ctx, &unknown->packet, unknown->state);
+	return socket_is_among(unknown->state, SOCKET_NEW_STATES) ? syn_judge(ctx, &unknown->packet)
+								  : XDP_PASS;
+}
+
+static __always_inline int judge_unknown(struct xdp_md *ctx, struct unknown *unknown)
+{
+	int verdict = judge_unknown_once(ctx, unknown);
+	const struct sluice_settings *config;
+
+	if (!verdict_is_drop(verdict))
+		return verdict;
+	config = settings_get();
+	if (!config || !bucket_spares(verdict, &unknown->packet, config))
+		return verdict;
+	unknown->packet.spared = true;
+	return judge_unknown_once(ctx, unknown);
+}
+
+static __always_inline int judge(struct xdp_md *ctx, struct packet *packet,
+	const struct headers *headers, struct unknown *unknown)
+{
+	const struct sluice_settings *config = settings_get();
 
 	if (!config)
 		return PASS(settings_missing);
-	if (deny_has(packet, config))
-		return judge_denied(packet, listener_find(packet, config, port_flags));
-	fault = tcp_fault(ctx, packet);
-	if (fault != TCP_SOUND)
-		return judge_faulty(packet, listener_find(packet, config, port_flags), fault);
-	if (tcp_is_syn(packet->tcp))
-		return judge_syn(ctx, packet, listener_find(packet, config, port_flags), config);
-	if (socket_has_connection(ctx, packet))
+	parse_addresses(packet, headers);
+	unknown->verdict = judge_header(ctx, packet, headers->tcp, config);
+	if (unknown->verdict != XDP_PASS) {
+		unknown->packet.v6 = packet->v6;
+		unknown->packet.ports = packet->ports;
+		parse_addresses(&unknown->packet, headers);
+		return JUDGE_REFUSED;
+	}
+	parse_addresses(packet, headers);
+	unknown->state = socket_state_of(ctx, packet);
+	if (!socket_is_among(unknown->state, SOCKET_STRAY_STATES))
 		return XDP_PASS;
-	return judge_stray(packet, listener_find(packet, config, port_flags), config);
+	packet_complete((void *)(long)ctx->data, packet, headers, &unknown->packet);
+	return JUDGE_UNKNOWN;
+}
+
+static __always_inline int judge_unparsed(struct xdp_md *ctx, enum parse_result parsed)
+{
+	switch (parsed) {
+	case PARSE_CUT:
+		return gated_judge_cut(ctx);
+	case PARSE_ICMP:
+		return PASS(icmp);
+	case PARSE_FRAGMENT:
+		return gated_judge_fragment(ctx);
+	case PARSE_IP_MALFORMED:
+		return PASS(ip_malformed);
+	case PARSE_CHAIN_TOO_LONG:
+		return DROP(ipv6_chain_too_long);
+	default:
+		return XDP_PASS;
+	}
 }
 
 /* Inlined once per address family, which is a constant in each. */
-static __always_inline int judge_parsed(
-	struct xdp_md *ctx, const struct packet *packet, enum parse_result parsed)
+static __always_inline int judge_parsed(struct xdp_md *ctx, struct packet *packet,
+	const struct headers *headers, enum parse_result parsed, struct unknown *unknown)
 {
-	__u8 port_flags;
-
 	if (parsed != PARSE_TCP)
-		return parsed == PARSE_REFUSED ? XDP_DROP : XDP_PASS;
-	port_flags = listener_port(packet);
-	if (!port_flags)
+		return judge_unparsed(ctx, parsed);
+	return listener_port(packet) ? judge(ctx, packet, headers, unknown) : XDP_PASS;
+}
+
+static __always_inline int judge_frame(struct xdp_md *ctx, struct unknown *unknown)
+{
+	struct cursor cursor = {(void *)(long)ctx->data, (void *)(long)ctx->data_end};
+	struct headers headers = {};
+	struct packet packet = {};
+
+	switch (parse_ethernet(&cursor)) {
+	case bpf_htons(ETH_P_IP):
+		return judge_parsed(
+			ctx, &packet, &headers, parse_ipv4(&cursor, &packet, &headers), unknown);
+	case bpf_htons(ETH_P_IPV6):
+		return judge_parsed(ctx, &packet, &headers,
+			parse_ipv6(ctx, &cursor, &packet, &headers), unknown);
+	case PARSE_ETHERNET_SHORT:
+		return gated_judge_cut(ctx);
+	case bpf_htons(ETH_P_8021Q):
+	case bpf_htons(ETH_P_8021AD):
+		return gated_judge_deep_vlan();
+	default:
 		return XDP_PASS;
-	return judge(ctx, packet, port_flags);
+	}
 }
 
 SEC("xdp.frags")
 int sluice_xdp(struct xdp_md *ctx)
 {
-	struct cursor cursor = {(void *)(long)ctx->data, (void *)(long)ctx->data_end};
-	struct packet packet = {};
+	struct unknown unknown;
+	int verdict = judge_frame(ctx, &unknown);
 
-	switch (parse_ethernet(&cursor)) {
-	case bpf_htons(ETH_P_IP):
-		return judge_parsed(ctx, &packet, parse_ipv4(ctx, &cursor, &packet));
-	case bpf_htons(ETH_P_IPV6):
-		return judge_parsed(ctx, &packet, parse_ipv6(ctx, &cursor, &packet));
-	case PARSE_ETHERNET_SHORT:
-		return judge_parsed(ctx, &packet, parse_short(ctx));
-	default:
+	if (verdict == XDP_PASS)
 		return XDP_PASS;
-	}
+	if (verdict == JUDGE_REFUSED)
+		verdict = judge_refused(ctx, &unknown.packet, unknown.verdict);
+	else if (verdict == JUDGE_UNKNOWN)
+		verdict = judge_unknown(ctx, &unknown);
+	return leave(ctx, &unknown.packet, verdict);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -3,12 +3,15 @@
 #ifndef SLUICE_BPF_TCP_H
 #define SLUICE_BPF_TCP_H
 
+#include "count.h"
 #include "parse.h"
 
 #define TCP_FLAG_FIN_BIT 0x01
 #define TCP_FLAG_SYN_BIT 0x02
 #define TCP_FLAG_RST_BIT 0x04
 #define TCP_FLAG_ACK_BIT 0x10
+#define TCP_FLAG_ECE_BIT 0x40
+#define TCP_FLAG_CWR_BIT 0x80
 
 static __always_inline __u8 tcp_flags(const struct tcphdr *tcp)
 {
@@ -16,9 +19,9 @@ static __always_inline __u8 tcp_flags(const struct tcphdr *tcp)
 }
 
 /* A new connection; SYN+ACK belongs to a connection somebody opened from here. */
-static __always_inline bool tcp_is_syn(const struct tcphdr *tcp)
+static __always_inline bool tcp_is_syn(__u8 flags)
 {
-	return (tcp_flags(tcp) & (TCP_FLAG_SYN_BIT | TCP_FLAG_ACK_BIT)) == TCP_FLAG_SYN_BIT;
+	return (flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_ACK_BIT)) == TCP_FLAG_SYN_BIT;
 }
 
 /* Bit n: n is a combination of FIN, SYN, RST, PSH and ACK that occurs. One test instead of five. */
@@ -28,6 +31,7 @@ static __always_inline bool tcp_flags_good(__u8 flags)
 {
 	return TCP_FLAGS_GOOD >> (flags & 31) & 1;
 }
+
 enum tcp_fault {
 	TCP_SOUND,
 	TCP_NOT_LINEAR, /* no fault: the driver keeps the header elsewhere */
@@ -37,9 +41,9 @@ enum tcp_fault {
 	TCP_PORT_ZERO,
 };
 
-static __always_inline enum tcp_fault tcp_fault(struct xdp_md *ctx, const struct packet *packet)
+static __always_inline enum tcp_fault tcp_fault(
+	struct xdp_md *ctx, const struct packet *packet, const struct tcphdr *tcp)
 {
-	const struct tcphdr *tcp = packet->tcp;
 	__u32 header_len;
 
 	if (!tcp)
@@ -62,17 +66,59 @@ static __always_inline int tcp_refuse_flags(__u8 flags)
 	return flags & TCP_FLAG_FIN_BIT ? DROP(tcp_syn_fin) : DROP(tcp_syn_rst);
 }
 
-static __always_inline int tcp_refuse(const struct packet *packet, enum tcp_fault fault)
+/* Everything but TCP_SOUND and TCP_NOT_LINEAR. */
+static __always_inline int tcp_refuse(const struct tcphdr *tcp, enum tcp_fault fault)
 {
-	if (fault == TCP_NOT_LINEAR)
-		return PASS(headers_not_linear);
-	if (fault == TCP_TRUNCATED || !packet->tcp)
+	if (fault == TCP_TRUNCATED || !tcp)
 		return DROP(tcp_truncated);
 	if (fault == TCP_HEADER_LENGTH)
 		return DROP(tcp_header_length);
 	if (fault == TCP_FLAGS)
-		return tcp_refuse_flags(tcp_flags(packet->tcp));
+		return tcp_refuse_flags(tcp_flags(tcp));
 	return DROP(tcp_port_zero);
+}
+
+/* Takes down what is needed once nobody looks into the frame any more: off the common path, where
+ * it would have to be kept through calls. */
+static __always_inline void packet_complete(const void *frame, const struct packet *packet,
+	const struct headers *headers, struct packet *ret_whole)
+{
+	*ret_whole = (struct packet){
+		.l4_len = packet->l4_len,
+		.first_fragment = packet->first_fragment,
+		.options = packet->options,
+		.v6 = packet->v6,
+		.l3 = headers->l3 - frame,
+		.l4 = (void *)headers->tcp - frame,
+		.ports = {.source = headers->tcp->source, .dest = headers->tcp->dest},
+		.seq = bpf_ntohl(headers->tcp->seq),
+		.ack_seq = bpf_ntohl(headers->tcp->ack_seq),
+		.header_len = headers->tcp->doff * 4,
+		.flags = tcp_flags(headers->tcp),
+	};
+	parse_addresses(ret_whole, headers);
+}
+
+/* The header once more, in a function that was given the packet's values. NULL: not there. */
+static __always_inline struct tcphdr *packet_tcp(struct xdp_md *ctx, const struct packet *packet)
+{
+	void *end = frame_end(ctx);
+	__u64 offset = packet->l4;
+	struct tcphdr *tcp;
+
+	asm volatile("%0 &= %1" : "+r"(offset) : "i"(PARSE_OFFSET_MASK));
+	tcp = frame_begin(ctx) + offset;
+	return (void *)(tcp + 1) > end ? NULL : tcp;
+}
+
+static __always_inline __u32 packet_payload_len(const struct packet *packet)
+{
+	return packet->l4_len - packet->header_len;
+}
+
+static __always_inline bool packet_is_odd(const struct packet *packet)
+{
+	return packet->options || packet->first_fragment;
 }
 
 #endif

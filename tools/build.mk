@@ -54,6 +54,12 @@ $(BUILD)/bench/%: $(BUILD)/tools/bench/%.o $(BUILD)/libsluice.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
+# --- the first process of the test VM: static, it runs before anything else is there
+build/vm/init: tools/vm/init.c tools/build.mk
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 -O2 $(WARNINGS) -static $< -o $@
+
 # --- fuzzers: the rooms' sources with coverage, built once more
 build/fuzz/obj/%.o: %.c Makefile tools/build.mk | $(SKELS) build/gen/core/version.h
 	@mkdir -p $(@D)

@@ -6,8 +6,9 @@ help:
 	'make SAN=address,undefined   the same with sanitizers (also SAN=thread)' \
 	'make run                 demo: namespaces, CA, targets, sluiced with XDP; prints what to try' \
 	'make run CONFIG=my.yaml  run on this host with your own configuration' \
-	'make test                everything CI runs (unit, BPF, network; sanitizers)' \
-	'make test ONLY=unit|bpf|net  one layer;  make test K=expr  tests whose name matches' \
+	'make test                everything CI runs (unit, BPF, VM, network; sanitizers)' \
+	'make test ONLY=unit|bpf|vm|net  one layer;  make test K=expr  tests whose name matches' \
+	'make vm CMD="uname -a"   any command on the kernel of the tests (Debian in a virtual machine)' \
 	'make soak                the same bodies with full counts and durations' \
 	'make bench [ROWS="a b"]  side by side with nginx and haproxy; writes build/bench/latest.json' \
 	'make fuzz [SECONDS=60]   fuzz every parser that sees the network' \

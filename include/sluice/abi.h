@@ -10,5 +10,8 @@
 #include <sluice/settings.h>
 #include <sluice/deny.h>
 #include <sluice/backend.h>
+#include <sluice/cookie.h>
+#include <sluice/gate.h>
+#include <sluice/sample.h>
 
 #endif

@@ -31,11 +31,15 @@ SLUICE_SIZE(struct sluice_counters, 8 * COUNTER_COUNT);
 
 /* Row of `listener_counters`, per CPU, index = listener id. */
 struct sluice_listener_counters {
-	__u64 syn;           /* SYNs let through */
+	__u64 syn;           /* SYNs let through to the kernel */
+	__u64 cookies;       /* SYNs answered with a cookie */
+	__u64 gate_frames;   /* frames given to the gate */
+	__u64 released;      /* sockets made by the tc program */
 	__u64 no_connection; /* other packets of no connection, let through */
 	__u64 dropped;
 	__u64 refused; /* SYNs answered with RST because no worker was alive */
+	__u64 pad;
 };
-SLUICE_SIZE(struct sluice_listener_counters, 32);
+SLUICE_SIZE(struct sluice_listener_counters, 64);
 
 #endif

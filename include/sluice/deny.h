@@ -1,64 +1,178 @@
 /*
- * Deny lists. Each list is built aside and swapped whole: the maps-of-maps `deny_v4`,
- * `deny_v4_rows` and `deny_v6` and the array `deny_index` have two slots each, and
- * settings.deny_state says which one is in force.
- * IPv4: one bit per /24 (2 MiB) is all that is read for a source that is not denied. Where it is
- * set, a second bit says whether the whole /24 is denied or a row of deny_v4_rows, with a bit for
- * each last octet, decides.
- * IPv6: a hash of (prefix, length), searched by halving the sorted list of lengths in use
- * (Waldvogel et al., SIGCOMM 1997); no prefix of a list covers another one.
+ * Deny and allow lists. Both are built aside and swapped whole: the maps of maps `deny_v4`,
+ * `deny_v4_rows`, `deny_v6`, `deny_v6_rows` have two slots for each list, and one store to
+ * settings.deny_state says which slot is in force. What is behind the slots is never changed.
+ *
+ * IPv4: a bit for each /22, then one for each /24 of which something is listed; a third bit, stored
+ * for those only, says that it is a part; a part is a code, and a code is the one octet that is
+ * listed or names a row of 256 bits. Where the next thing is stored is found by counting bits. So a
+ * flood from random sources mostly touches 512 KiB, and a hit on a list of a million prefixes 4 MiB
+ * at most: the caches decide what this costs.
+ * IPv6: a filter, one bit for each hash of the first bits of all prefixes, turns away most of what
+ * is not listed; then a hash table of (prefix, length), searched by halving the sorted list of
+ * lengths in use (Waldvogel et al., SIGCOMM 1997). No prefix in the table covers another one.
+ * Nothing here is a hash map of the kernel's: a look-up is plain loads, and one call for each row
+ * or bucket.
  */
 #ifndef SLUICE_DENY_H
 #define SLUICE_DENY_H
 
 #include <sluice/types.h>
 
-#define SLUICE_DENY_SLOTS      2
-#define SLUICE_DENY_V6_LENGTHS 129 /* 0 to 128 */
-#define SLUICE_DENY_V6_STEPS   8   /* halvings that exhaust 129 lengths */
+enum list_kind {
+	LIST_DENY,
+	LIST_ALLOW,
+	LIST_KINDS,
+};
 
-/* Bits of settings.deny_state. Without HAS_* the maps are not even looked at. */
+#define SLUICE_LIST_SLOTS 2
+/* Rows of the maps of maps: kind * 2 + slot. The last one is no list: writing it makes user space
+ * wait until no packet is judged any more that was on its way before. */
+#define SLUICE_LIST_ROWS  (LIST_KINDS * SLUICE_LIST_SLOTS + 1)
+#define SLUICE_LIST_FENCE (SLUICE_LIST_ROWS - 1)
+
+/* Bits of settings.deny_state, read once per packet. Without HAS_* no map is looked at. */
 enum deny_state {
-	DENY_SLOT = 1, /* number of the slot in force */
+	DENY_SLOT = 1, /* slot in force, of both lists */
 	DENY_HAS_V4 = 2,
 	DENY_HAS_V6 = 4,
+	DENY_HITS = 8, /* deny_hits_v4 and deny_hits_v6 count per prefix */
+	ALLOW_HAS_V4 = 16,
+	ALLOW_HAS_V6 = 32,
 };
 
-struct sluice_deny_v4_bits {
-	__u64 some[(1u << 24) / 64]; /* something of this /24 is denied */
-	__u64 rows[(1u << 24) / 64]; /* only part of it: which part is in deny_v4_rows */
-};
-SLUICE_SIZE(struct sluice_deny_v4_bits, 4194304);
+/* 2^24 bits that know how many are set before each: words of 48 bits, above them the number of
+ * bits set in the words before it in its block, and for every block the number before that. */
+#define SLUICE_RANK_BITS        48
+#define SLUICE_RANK_WORDS       349526 /* 2^24 / 48, rounded up */
+#define SLUICE_RANK_BLOCK_SHIFT 10     /* words of a block; what is set in them fits 16 bits */
+#define SLUICE_RANK_BLOCKS      342
 
-/* Key of deny_v4_rows: address >> 8 in host order. */
-struct sluice_deny_v4_row {
-	__u64 by_last_octet[4];
+struct sluice_ranked {
+	__u64 words[SLUICE_RANK_WORDS];
+	__u32 before[SLUICE_RANK_BLOCKS];
 };
-SLUICE_SIZE(struct sluice_deny_v4_row, 32);
+SLUICE_SIZE(struct sluice_ranked, 8 * SLUICE_RANK_WORDS + 4 * SLUICE_RANK_BLOCKS);
 
-struct sluice_deny_v6_key {
-	__u64 prefix_host[2]; /* host order, most significant first, bits beyond length_bits zero */
-	__u64 length_bits;
+struct sluice_list_v4 {
+	__u64 slash22[(1u << 22) / 64]; /* a bit for each /22 of which something is listed */
+	struct sluice_ranked some; /* of all /24s: something of it is listed */
+	struct sluice_ranked part; /* of those in `some`: not all of it */
+	__u32 first_base; /* lines of deny_v4_rows where the regions below begin */
+	__u32 first_row;
+	__u32 prefix_count; /* for people */
+	__u32 part_count;
 };
-SLUICE_SIZE(struct sluice_deny_v6_key, 24);
+SLUICE_SIZE(struct sluice_list_v4, (1u << 19) + 2 * sizeof(struct sluice_ranked) + 16);
 
-enum deny_v6_mark {
-	DENY_V6_MARKER, /* only longer prefixes begin like this: search on among longer lengths */
-	DENY_V6_PREFIX, /* denied */
+#define SLUICE_LIST_V4_CODES 32  /* of a line */
+#define SLUICE_LIST_V4_MORE  256 /* codes from here on: row `base` of the line + code - this */
+
+/* deny_v4_rows: first the codes of all parts, then the bases of their lines, then the rows. */
+union sluice_list_v4_line {
+	__u16 codes[SLUICE_LIST_V4_CODES];
+	__u32 bases[16];
+	__u64 rows[2][4]; /* a bit for each last octet */
+};
+SLUICE_SIZE(union sluice_list_v4_line, 64);
+
+#define SLUICE_LIST_V6_LENGTHS     129 /* 0 to 128 */
+#define SLUICE_LIST_V6_STEPS       8   /* halvings that exhaust 129 lengths */
+#define SLUICE_LIST_V6_FILTER_BITS 24
+#define SLUICE_LIST_V6_ENTRIES     3 /* of a bucket */
+#define SLUICE_LIST_V6_CHAIN       8 /* buckets that an entry may be away from its own */
+
+enum list_v6_tag {
+	LIST_V6_LENGTH = 0xff,
+	LIST_V6_USED = 0x100,
+	LIST_V6_PREFIX = 0x200, /* listed; else only longer prefixes begin like this */
 };
 
-struct sluice_deny_v6_value {
-	enum deny_v6_mark mark;
+struct sluice_list_v6_bucket {
+	__u64 prefix_host[SLUICE_LIST_V6_ENTRIES][2]; /* host order, bits beyond the length zero */
+	__u16 tags[SLUICE_LIST_V6_ENTRIES];           /* enum list_v6_tag */
+	__u16 overflowed; /* entries that belong here or before may be in the next bucket */
+	__u64 pad;
 };
-SLUICE_SIZE(struct sluice_deny_v6_value, 4);
+SLUICE_SIZE(struct sluice_list_v6_bucket, 64);
 
-struct sluice_deny_index {
-	__u32 v4_count; /* prefixes */
-	__u32 v6_count;
-	__u32 v6_length_count;
-	__u8 v6_lengths[256]; /* ascending; power of two so that an index can be masked */
-	__u32 pad;
+struct sluice_list_v6 {
+	__u64 factors[4]; /* odd, of the hashes */
+	__u64 filter_mask; /* the first bits that all prefixes have */
+	__u32 bucket_count;
+	__u32 length_count;
+	__u8 lengths[256]; /* ascending; power of two so that an index can be masked */
+	__u32 prefix_count; /* for people */
+	__u32 entry_count;
+	__u64 pad;
+	__u64 filter[(1u << SLUICE_LIST_V6_FILTER_BITS) / 64];
 };
-SLUICE_SIZE(struct sluice_deny_index, 272);
+SLUICE_SIZE(struct sluice_list_v6, 320 + (1u << SLUICE_LIST_V6_FILTER_BITS) / 8);
+
+/* Keys of the longest-prefix tries in deny_hits_v4 and deny_hits_v6; the value is the number of
+ * hits, as __u64. They are only there while hits are counted. */
+struct sluice_hits_v4_key {
+	__u32 length_bits;
+	__u32 addr_be;
+};
+SLUICE_SIZE(struct sluice_hits_v4_key, 8);
+
+struct sluice_hits_v6_key {
+	__u32 length_bits;
+	__u32 addr_be[4];
+};
+SLUICE_SIZE(struct sluice_hits_v6_key, 20);
+
+/* x / 48 and x % 48 for x < 2^24: the programs never divide. */
+SLUICE_INLINE __u32 sluice_rank_word(__u32 x)
+{
+	return x * 89478486ull >> 32;
+}
+
+SLUICE_INLINE __u32 sluice_rank_bit(__u32 x)
+{
+	return x - sluice_rank_word(x) * SLUICE_RANK_BITS;
+}
+
+/* How many bits are set before bit x; -1: it is not set itself. */
+SLUICE_INLINE __s64 sluice_rank(const struct sluice_ranked *ranked, __u32 x)
+{
+	__u32 place = sluice_rank_word(x), bit = sluice_rank_bit(x);
+	__u64 word;
+
+	if (place >= SLUICE_RANK_WORDS) /* never: for the verifier */
+		return -1;
+	word = ranked->words[place];
+	if (!(word >> bit & 1))
+		return -1;
+	return ranked->before[place >> SLUICE_RANK_BLOCK_SHIFT] + (word >> SLUICE_RANK_BITS) +
+	       __builtin_popcountll(word & ((1ull << bit) - 1));
+}
+
+/* Top bits of the sum are as good as random for random odd factors; all of them are used. */
+SLUICE_INLINE __u64 sluice_list_v6_hash(
+	const __u64 factors[4], __u64 high, __u64 low, __u32 length_bits)
+{
+	return high * factors[0] + low * factors[1] + length_bits * factors[2];
+}
+
+SLUICE_INLINE __u32 sluice_list_v6_home(
+	const struct sluice_list_v6 *list, __u64 high, __u64 low, __u32 length_bits)
+{
+	__u64 hash = sluice_list_v6_hash(list->factors, high, low, length_bits);
+
+	return (hash >> 32) * list->bucket_count >> 32;
+}
+
+SLUICE_INLINE __u32 sluice_list_v6_filter_bit(
+	const struct sluice_list_v6 *list, __u64 high)
+{
+	return (high & list->filter_mask) * list->factors[3] >> (64 - SLUICE_LIST_V6_FILTER_BITS);
+}
+
+SLUICE_INLINE __u64 sluice_list_v6_mask(__u32 bits)
+{
+	return bits == 0 ? 0 : ~0ull << (64 - bits);
+}
 
 #endif

@@ -24,7 +24,9 @@ SLUICE_SIZE(struct sluice_bucket, 8);
 struct sluice_listener_bucket {
 	struct sluice_bucket packets;
 	struct sluice_bucket connections;
-	__u64 pad[6];
+	struct sluice_bucket syns;
+	__u64 attack_until; /* in jiffies: cookies until then (SYN_UNDER_ATTACK) */
+	__u64 pad[4];
 };
 SLUICE_SIZE(struct sluice_listener_bucket, 64);
 
@@ -37,5 +39,12 @@ struct sluice_limit {
 	__u32 pad;
 };
 SLUICE_SIZE(struct sluice_limit, 32);
+
+/* Of the node: RSTs for segments that belong to nothing (settings.resets). */
+struct sluice_reset_bucket {
+	struct sluice_bucket resets;
+	__u64 pad[7];
+};
+SLUICE_SIZE(struct sluice_reset_bucket, 64);
 
 #endif

@@ -25,10 +25,34 @@ enum listener_state {
 	LISTENER_DRAINING, /* no new connections are accepted, the old ones live on */
 };
 
+/* How SYNs are answered: bits 0-1 of listener_flags are one of these. */
+enum listener_syn_mode {
+	SYN_ALWAYS,       /* a cookie from XDP, no state anywhere */
+	SYN_UNDER_ATTACK, /* the kernel, until limits.syns is exceeded; then cookies */
+	SYN_KERNEL,       /* the kernel */
+};
+
 enum listener_flags {
-	LISTENER_SOURCE_CHARGES_SYN = 1, /* SYNs spend a token of their source */
-	LISTENER_SOURCE_CHARGES_OTHER = 2, /* so do other packets that belong to no connection */
-	LISTENER_LAST_OF_CELL = 4, /* sluice_guard: the next one belongs to another cell */
+	LISTENER_SYN_MODE = 3,
+	LISTENER_GATED = 4, /* first flights go to the gate; nothing reaches the kernel around it */
+	LISTENER_DRY_RUN = 8, /* limits only count */
+	LISTENER_LAST_OF_CELL = 16, /* sluice_guard: the next one belongs to another cell */
+};
+
+/*
+ * Which limit; the order of sluice_listener.limits. Sources are charged only where their address is
+ * proven: by a cookie, or, in SYN_KERNEL, by a socket (connections are then charged at the SYN).
+ * `connections` are charged when a socket is about to be made, once each.
+ */
+enum listener_limit {
+	LIMIT_SOURCE_PACKETS, /* per /32 or /64: packets that belong to no connection */
+	LIMIT_SOURCE_CONNECTIONS,
+	LIMIT_PREFIX_PACKETS, /* per /24 or /56 */
+	LIMIT_PREFIX_CONNECTIONS,
+	LIMIT_PACKETS, /* the whole listener, proven or not */
+	LIMIT_CONNECTIONS,
+	LIMIT_SYNS, /* what counts as an attack (SYN_UNDER_ATTACK); never drops */
+	LISTENER_LIMITS,
 };
 
 struct sluice_listener {
@@ -38,12 +62,9 @@ struct sluice_listener {
 	enum listener_state state;
 	__u32 flags;            /* enum listener_flags */
 	__u32 socket_base; /* worker_sockets slot of worker 0: socket row * SLUICE_MAX_WORKERS */
-	struct sluice_limit
-		source; /* per source address (/32, /64), packets without a connection */
-	struct sluice_limit packets; /* whole listener, packets without a connection */
-	struct sluice_limit connections; /* whole listener, SYNs */
+	struct sluice_limit limits[LISTENER_LIMITS];
 };
-SLUICE_SIZE(struct sluice_listener, 240);
+SLUICE_SIZE(struct sluice_listener, 368);
 
 /* The `listener_ports` array: one byte per destination port, so that packets for ports nobody
  * serves leave after one load. Index: protocol row * 65536 + port in host order. */
@@ -60,16 +81,15 @@ struct sluice_listener_ports {
 };
 SLUICE_SIZE(struct sluice_listener_ports, 65536);
 
-/* What the XDP program needs of one address of a listener. */
+/* What the XDP program needs of one address of a listener. A row with port 0 stands for every gated
+ * listener of that address: fragments, which have no ports, are judged by it. */
 struct sluice_guard {
 	struct sluice_listener_key key;
 	__u32 id;
 	__u32 flags; /* enum listener_flags */
-	struct sluice_limit source;
-	struct sluice_limit packets;
-	struct sluice_limit connections;
+	struct sluice_limit limits[LISTENER_LIMITS];
 };
-SLUICE_SIZE(struct sluice_guard, 128);
+SLUICE_SIZE(struct sluice_guard, 256);
 
 #define SLUICE_GUARD_CELL_BITS 12
 #define SLUICE_GUARD_CELLS     (1u << SLUICE_GUARD_CELL_BITS)
@@ -84,7 +104,7 @@ struct sluice_guard_table {
 	__u16 first[SLUICE_GUARD_CELLS]; /* row + 1, 0: none */
 	struct sluice_guard guards[SLUICE_MAX_LISTENERS];
 };
-SLUICE_SIZE(struct sluice_guard_table, 64 + 2 * SLUICE_GUARD_CELLS + 128 * SLUICE_MAX_LISTENERS);
+SLUICE_SIZE(struct sluice_guard_table, 64 + 2 * SLUICE_GUARD_CELLS + 256 * SLUICE_MAX_LISTENERS);
 
 #define SLUICE_GUARD_SLOTS 2
 

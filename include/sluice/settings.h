@@ -4,6 +4,20 @@
 
 #include <sluice/types.h>
 #include <sluice/limits.h>
+#include <sluice/limit.h>
+#include <sluice/cookie.h>
+#include <sluice/gate.h>
+
+enum settings_flags {
+	/* What the kernel allows a socket to be made with (net.ipv4.tcp_*): a SYN-ACK offers no more. */
+	SETTINGS_WINDOW_SCALING = 1,
+	SETTINGS_SACK = 2,
+	SETTINGS_TIMESTAMPS = 4,
+	SETTINGS_ECN = 8,
+	SETTINGS_ALLOW_V4 = 16, /* there is an allow list: deny_state's slots have it */
+	SETTINGS_ALLOW_V6 = 32,
+	SETTINGS_DENY_HITS = 64, /* count hits per prefix (deny_hits) */
+};
 
 struct sluice_settings {
 	__u32 layout_version; /* SLUICE_LAYOUT_VERSION of the daemon that wrote the pinned maps */
@@ -14,9 +28,19 @@ struct sluice_settings {
 	__u32 deny_state;     /* enum deny_state: changed in one store */
 	__u64 started_unix_s;
 	__u32 guard_slot; /* row of listener_table in force: changed in one store */
-	__u32 pad[3];
+	__u32 flags;      /* enum settings_flags */
+	enum handover handover;
+	__u32 epoch;             /* CLOCK_REALTIME / SLUICE_EPOCH_S, kept by the daemon */
+	__u64 cookie_keys[SLUICE_COOKIE_KEYS][2];
+	__u64 meta_magic;        /* random, sluice_meta.magic */
+	__u32 meta_missing; /* set by the XDP program: a driver has no room for metadata */
+	__u32 gate_frame_bytes;  /* longest frame an AF_XDP socket takes; 0: no gate */
+	__u32 sample_every_jiffies; /* between two samples of a CPU; 0: none */
+	__u32 pad0;
+	struct sluice_limit resets; /* RSTs for segments that belong to nothing, of the node */
+	__u64 pad[5];
 };
-SLUICE_SIZE(struct sluice_settings, 64);
+SLUICE_SIZE(struct sluice_settings, 192);
 
 enum worker_state {
 	WORKER_UNUSED,

@@ -8,7 +8,11 @@
 
 #ifndef __VMLINUX_H__
 #include <linux/types.h>
+#include <stdbool.h>
 #endif
+
+/* Functions of shared headers: no symbol, no call. */
+#define SLUICE_INLINE static inline __attribute__((always_inline))
 
 /* Every shared structure states its size: both sides are compiled against the same number. */
 #define SLUICE_SIZE(type, bytes)                                                                   \

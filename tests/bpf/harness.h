@@ -123,14 +123,31 @@ static inline void harness_listen(
 	listeners[0].address = harness_address(PKT_V4_LISTENER, PKT_PORT);
 	listeners[1].address = harness_address(PKT_V6_LISTENER, PKT_PORT);
 	for (int i = 0; i < 2; i++) {
-		listeners[i].per_source = source;
-		listeners[i].packets = packets;
-		listeners[i].connections = connections;
+		listeners[i].limits[LIMIT_SOURCE_PACKETS] = source;
+		listeners[i].limits[LIMIT_PACKETS] = packets;
+		listeners[i].limits[LIMIT_CONNECTIONS] = connections;
 	}
 	harness_listeners(listeners, 2);
 }
 
 #define NO_LIMIT ((struct dp_limit){})
+
+/* The usual two listeners, without limits. */
+static inline void harness_listen_as(enum listener_syn_mode mode, bool gated)
+{
+	struct dp_listener listeners[] = {
+		{.id = 1, .socket_row = 1, .name = "web", .protocol = IPPROTO_TCP},
+		{.id = 1, .socket_row = 2, .name = "web6", .protocol = IPPROTO_TCP},
+	};
+
+	listeners[0].address = harness_address(PKT_V4_LISTENER, PKT_PORT);
+	listeners[1].address = harness_address(PKT_V6_LISTENER, PKT_PORT);
+	for (int i = 0; i < 2; i++) {
+		listeners[i].syn_mode = mode;
+		listeners[i].gated = gated;
+	}
+	harness_listeners(listeners, 2);
+}
 
 static inline void harness_alive(bool alive)
 {

@@ -25,6 +25,13 @@ struct frame {
 	size_t len;
 };
 
+enum pkt_checksum {
+	PKT_SUM_NONE, /* zero */
+	PKT_SUM_GOOD,
+	PKT_SUM_PSEUDO, /* of the pseudo-header alone, as virtual devices hand it over */
+	PKT_SUM_BAD,
+};
+
 /* What is zero takes the usual value: TCP, 198.51.100.7 or 2001:db8::7 to the listener. */
 struct packet_spec {
 	int vlans;
@@ -44,6 +51,9 @@ struct packet_spec {
 	uint16_t payload;
 	int ip_len_delta;      /* the IP length lies by this */
 	bool sport_zero;
+	uint32_t seq, ack_seq;
+	const uint8_t *options; /* tcp_options bytes instead of NOPs */
+	enum pkt_checksum checksum;
 };
 
 #define PKT_V4_LISTENER "203.0.113.1"
@@ -185,26 +195,55 @@ static inline void pkt_tcp(struct frame *frame, const struct packet_spec *spec)
 {
 	pkt_u16(frame, spec->sport_zero ? 0 : spec->sport ? spec->sport : 40000);
 	pkt_u16(frame, spec->dport ? spec->dport : PKT_PORT);
-	pkt_u32(frame, PKT_SEQ);
-	pkt_u32(frame, 0);
+	pkt_u32(frame, spec->seq ? spec->seq : PKT_SEQ);
+	pkt_u32(frame, spec->ack_seq);
 	pkt_u8(frame, (spec->doff ? spec->doff : 5u + spec->tcp_options / 4u) << 4);
 	pkt_u8(frame, spec->flags);
 	pkt_u16(frame, 64240);
 	pkt_u32(frame, 0);
-	pkt_fill(frame, 1, spec->tcp_options);
+	if (spec->options)
+		pkt_bytes(frame, spec->options, spec->tcp_options);
+	else
+		pkt_fill(frame, 1, spec->tcp_options);
 	pkt_fill(frame, 'x', spec->payload);
+}
+
+/* Of the TCP checksum's pseudo-header. */
+static inline uint32_t pkt_pseudo_sum(const struct packet_spec *spec, const uint8_t *ip, size_t len)
+{
+	return pkt_sum(ip + (spec->v6 ? 8 : 12), spec->v6 ? 32 : 8) + 6 + (uint32_t)len;
+}
+
+static inline void pkt_checksum(
+	struct frame *frame, const struct packet_spec *spec, size_t l3, size_t tcp)
+{
+	uint32_t sum = pkt_pseudo_sum(spec, frame->data + l3, frame->len - tcp);
+	uint16_t check = 0;
+
+	if (spec->checksum == PKT_SUM_PSEUDO)
+		check = (uint16_t)~pkt_fold(sum);
+	else if (spec->checksum != PKT_SUM_NONE)
+		check = pkt_fold(sum + pkt_sum(frame->data + tcp, frame->len - tcp));
+	if (spec->checksum == PKT_SUM_BAD)
+		check ^= 0x0100;
+	frame->data[tcp + 16] = (uint8_t)(check >> 8);
+	frame->data[tcp + 17] = (uint8_t)check;
 }
 
 static inline struct frame packet_build(const struct packet_spec *spec)
 {
 	struct frame frame = {};
+	size_t l3, tcp;
 
 	pkt_ethernet(&frame, spec);
+	l3 = frame.len;
 	if (spec->v6)
 		pkt_ipv6(&frame, spec);
 	else
 		pkt_ipv4(&frame, spec);
+	tcp = frame.len;
 	pkt_tcp(&frame, spec);
+	pkt_checksum(&frame, spec, l3, tcp);
 	return frame;
 }
 

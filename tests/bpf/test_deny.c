@@ -1,7 +1,10 @@
-/* Deny lists: every prefix length, swapping, big random lists against a plain comparison. */
+/* Deny and allow lists: every prefix length, big random lists against a plain comparison, allowing
+ * within denying, swapping under traffic, hits per prefix. */
 #include "harness.h"
 
 #include "dataplane/dp_deny.h"
+
+#include <pthread.h>
 
 static struct dp_prefix prefix_of(const char *text)
 {
@@ -14,9 +17,37 @@ static struct dp_prefix prefix_of(const char *text)
 
 static void deny(const struct dp_prefix *prefixes, size_t count)
 {
+	struct dp_lists_spec spec = {.deny = prefixes, .deny_count = count};
 	struct err err = {};
 
-	harness_ok(dp_deny_set(harness.dp, prefixes, count, &err), &err);
+	harness_ok(dp_lists_set(harness.dp, &spec, &err), &err);
+}
+
+enum { TEXTS_MAX = 8 };
+
+struct texts {
+	const char *deny[TEXTS_MAX], *allow[TEXTS_MAX]; /* NULL ends */
+	bool hits;
+};
+
+static size_t prefixes_of(const char *const texts[TEXTS_MAX], struct dp_prefix *prefixes)
+{
+	size_t count = 0;
+
+	for (; count < TEXTS_MAX && texts[count]; count++)
+		prefixes[count] = prefix_of(texts[count]);
+	return count;
+}
+
+static void lists(const struct texts *texts)
+{
+	struct dp_prefix denied[TEXTS_MAX], allowed[TEXTS_MAX];
+	struct dp_lists_spec spec = {.deny = denied, .allow = allowed, .hits = texts->hits};
+	struct err err = {};
+
+	spec.deny_count = prefixes_of(texts->deny, denied);
+	spec.allow_count = prefixes_of(texts->allow, allowed);
+	harness_ok(dp_lists_set(harness.dp, &spec, &err), &err);
 }
 
 /* Sends a SYN+FIN (dropped by a later stage, without state), true when the deny list took it. */
@@ -200,6 +231,282 @@ static void test_other_traffic_is_not_judged(void **state)
 	deny(NULL, 0);
 }
 
+/* Both ends of the address space, the whole of it, and neighbours across words of the bitmaps. */
+static void test_boundaries(void **state)
+{
+	lists(&(struct texts){
+		.deny = {"0.0.0.0/32", "255.255.255.255", "1.0.63.0/24", "1.0.0.255", "::/127",
+			"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"}});
+	assert_true(denied_text("0.0.0.0"));
+	assert_false(denied_text("0.0.0.1"));
+	assert_true(denied_text("255.255.255.255"));
+	assert_false(denied_text("255.255.255.254"));
+	assert_true(denied_text("1.0.63.0"));
+	assert_true(denied_text("1.0.63.255"));
+	assert_false(denied_text("1.0.62.255"));
+	assert_false(denied_text("1.0.64.0"));
+	assert_true(denied_text("1.0.0.255"));
+	assert_false(denied_text("1.0.1.255"));
+	assert_true(denied_text("::1"));
+	assert_false(denied_text("::2"));
+	assert_true(denied_text("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"));
+	assert_false(denied_text("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe"));
+	lists(&(struct texts){.deny = {"0.0.0.0/0", "::/0", "192.0.2.1", "2001:db8::1"}});
+	assert_true(denied_text("0.0.0.0"));
+	assert_true(denied_text("192.0.2.1"));
+	assert_true(denied_text("255.255.255.255"));
+	assert_true(denied_text("::"));
+	assert_true(denied_text("ffff::"));
+}
+
+/* A packet with an IPv4-mapped source is IPv6, but a mapped prefix was meant for IPv4. */
+static void test_mapped_prefixes(void **state)
+{
+	lists(&(struct texts){.deny = {"::ffff:198.51.100.0/120"}});
+	assert_true(denied_text("198.51.100.77"));
+	assert_false(denied_text("198.51.101.77"));
+	assert_false(denied_text("::ffff:198.51.100.77"));
+	lists(&(struct texts){.deny = {"::fffe:0:0/95"}}); /* not IPv4's alone: taken by its word */
+	assert_false(denied_text("198.51.100.77"));
+	assert_true(denied_text("::ffff:198.51.100.77"));
+}
+
+static void test_allow_beats_deny(void **state)
+{
+	struct dp_counters counted;
+
+	lists(&(struct texts){
+		.deny = {"198.51.100.0/24", "192.0.2.1", "2001:db8::/32"},
+		.allow = {"198.51.100.64/26", "192.0.2.0/24", "203.0.113.0/24", "2001:db8:7::/48"}});
+	assert_true(denied_text("198.51.100.63"));
+	assert_false(denied_text("198.51.100.64"));
+	assert_false(denied_text("198.51.100.127"));
+	counted = harness_counted();
+	assert_int_equal(counted.value[COUNTER_allow_list], 1);
+	assert_true(denied_text("198.51.100.128"));
+	assert_false(denied_text("192.0.2.1"));
+	assert_false(denied_text("203.0.113.1"));
+	counted = harness_counted();
+	assert_int_equal(counted.value[COUNTER_allow_list], 0); /* it was not denied */
+	assert_true(denied_text("2001:db8:6::1"));
+	assert_false(denied_text("2001:db8:7::1"));
+	lists(&(struct texts){.deny = {"198.51.100.0/24", "::/0"}, .allow = {"0.0.0.0/0"}});
+	assert_false(denied_text("198.51.100.63"));
+	assert_true(denied_text("2001:db8:7::1"));
+}
+
+/* --- swapping under traffic */
+
+struct traffic {
+	struct frame frame;
+	pthread_t thread;
+	bool stop;
+	uint64_t sent;
+};
+
+static void *traffic_run(void *arg)
+{
+	struct traffic *traffic = arg;
+
+	while (!__atomic_load_n(&traffic->stop, __ATOMIC_RELAXED)) {
+		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = traffic->frame.data,
+			.data_size_in = (uint32_t)traffic->frame.len, .repeat = 5000);
+
+		if (bpf_prog_test_run_opts(harness_program(), &opts))
+			break;
+		traffic->sent += 5000;
+	}
+	return NULL;
+}
+
+static void traffic_begin(struct traffic *traffic, const char *src)
+{
+	struct packet_spec spec = {
+		.v6 = strchr(src, ':') != NULL, .flags = PKT_SYN | PKT_FIN, .src = src};
+
+	*traffic = (struct traffic){.frame = packet_build(&spec)};
+	harness_count_from_here();
+	assert_int_equal(pthread_create(&traffic->thread, NULL, traffic_run, traffic), 0);
+}
+
+static void traffic_end(struct traffic *traffic)
+{
+	__atomic_store_n(&traffic->stop, true, __ATOMIC_RELAXED);
+	pthread_join(traffic->thread, NULL);
+	assert_true(traffic->sent > 0);
+}
+
+enum { SWAPS = 24 };
+
+static struct dp_counters swap_under_traffic(
+	const struct texts *states, size_t count, const char *src, uint64_t *ret_sent)
+{
+	struct traffic traffic;
+
+	lists(&states[0]);
+	traffic_begin(&traffic, src);
+	for (size_t i = 1; i <= SWAPS; i++)
+		lists(&states[i % count]);
+	traffic_end(&traffic);
+	*ret_sent = traffic.sent;
+	return harness_counted();
+}
+
+/* Every list denies the source, each in another way. A packet judged by the rows of one and the bits
+ * of another, or by an allow list of another, would get through. */
+static void test_swap_never_lets_through(void **state)
+{
+	static const struct texts v4[] = {
+		{.deny = {"198.51.100.0/24"}},
+		{.deny = {"198.51.100.7", "198.51.100.9", "10.0.0.1"}, .allow = {"198.51.100.8"}},
+		{.deny = {"0.0.0.0/0", "::/0"}, .allow = {"203.0.113.0/24"}},
+		{.deny = {"10.0.0.1", "198.0.0.0/8", "198.51.100.128/25"}},
+	};
+	static const struct texts v6[] = {
+		{.deny = {"2001:db8:2::/48"}},
+		{.deny = {"2001:db8:2::7", "2001:db8:2::9"}, .allow = {"2001:db8:2::8"}},
+		{.deny = {"::/0", "10.0.0.0/8"}},
+		{.deny = {"2001:db8:2::/64", "2001:db8:2:1::/64", "fd00::/8"}},
+	};
+	struct dp_counters counted;
+	uint64_t sent;
+
+	counted = swap_under_traffic(v4, array_len(v4), "198.51.100.7", &sent);
+	assert_int_equal(counted.value[COUNTER_tcp_syn_fin], 0);
+	assert_int_equal(counted.value[COUNTER_deny_v4], sent);
+	counted = swap_under_traffic(v6, array_len(v6), "2001:db8:2::7", &sent);
+	assert_int_equal(counted.value[COUNTER_tcp_syn_fin], 0);
+	assert_int_equal(counted.value[COUNTER_deny_v6], sent);
+}
+
+static void test_swap_never_drops(void **state)
+{
+	static const struct texts states[] = {
+		{.deny = {"198.51.100.0/24"}, .allow = {"198.51.100.7"}},
+		{.deny = {"198.51.100.8", "198.51.100.6"}},
+		{.deny = {"0.0.0.0/0"}, .allow = {"198.51.0.0/16"}},
+		{.deny = {"198.51.100.7", "198.51.100.9"}, .allow = {"198.51.100.0/29"}},
+	};
+	struct dp_counters counted;
+	uint64_t sent;
+
+	counted = swap_under_traffic(states, array_len(states), "198.51.100.7", &sent);
+	assert_int_equal(counted.value[COUNTER_deny_v4], 0);
+	assert_int_equal(counted.value[COUNTER_tcp_syn_fin], sent);
+}
+
+static void test_one_change_at_a_time(void **state)
+{
+	struct dp_lists_spec none = {};
+	struct dp_lists *first, *second;
+	struct err err = {};
+
+	lists(&(struct texts){.deny = {"198.51.100.7"}});
+	harness_ok(dp_lists_build(harness.dp, &none, &first, &err), &err);
+	assert_int_equal(dp_lists_build(harness.dp, &none, &second, &err), -EBUSY);
+	assert_true(denied_text("198.51.100.7")); /* built is not installed */
+	dp_lists_free(harness.dp, first);
+	assert_true(denied_text("198.51.100.7"));
+	harness_ok(dp_lists_build(harness.dp, &none, &first, &err), &err);
+	dp_lists_install(harness.dp, first);
+	assert_false(denied_text("198.51.100.7"));
+	dp_lists_free(harness.dp, first);
+	assert_false(denied_text("198.51.100.7"));
+}
+
+/* --- hits */
+
+static char hits_text[256];
+
+static void hits_take(void *arg, const struct dp_deny_hits *row)
+{
+	char prefix[DP_PREFIX_TEXT_BYTES];
+	size_t len = strlen(hits_text);
+
+	dp_prefix_print(&row->prefix, prefix);
+	snprintf(hits_text + len, sizeof(hits_text) - len, "%s=%lu ", prefix, row->hits);
+}
+
+static const char *hits(void)
+{
+	struct err err = {};
+
+	hits_text[0] = '\0';
+	harness_ok(dp_deny_hits_read(harness.dp, hits_take, NULL, &err), &err);
+	return hits_text;
+}
+
+static void hit(const char *src, int count)
+{
+	struct packet_spec spec = {
+		.v6 = strchr(src, ':') != NULL, .flags = PKT_SYN | PKT_FIN, .src = src};
+	struct frame frame = packet_build(&spec);
+
+	harness_run_repeat(frame.data, frame.len, count);
+}
+
+/* Exact, to the longest prefix, and kept while the prefix stays on the list. */
+static void test_hits(void **state)
+{
+	struct texts texts = {
+		.deny = {"198.51.0.0/16", "198.51.100.0/24", "198.51.100.7", "2001:db8::/32",
+			"198.51.100.7"},
+		.allow = {"198.51.100.9"},
+	};
+
+	lists(&texts);
+	hit("198.51.100.7", 10);
+	assert_string_equal(hits(), "");
+	texts.hits = true;
+	lists(&texts);
+	assert_string_equal(hits(), "");
+	hit("198.51.100.7", 1000);
+	hit("198.51.100.8", 100);
+	hit("198.51.100.9", 77);
+	hit("198.51.3.1", 10);
+	hit("2001:db8:5::1", 5);
+	assert_string_equal(hits(),
+		"198.51.0.0/16=10 198.51.100.0/24=100 198.51.100.7=1000 2001:db8::/32=5 ");
+	texts.deny[1] = "10.0.0.0/8";
+	lists(&texts);
+	hit("198.51.100.8", 1);
+	hit("198.51.100.7", 1);
+	hit("10.1.2.3", 2);
+	assert_string_equal(
+		hits(), "10.0.0.0/8=2 198.51.0.0/16=11 198.51.100.7=1001 2001:db8::/32=5 ");
+	texts.hits = false;
+	lists(&texts);
+	assert_string_equal(hits(), "");
+}
+
+/* What two CPUs and a swap in their midst do to a number: nothing. */
+static void test_hits_are_exact_across_swaps(void **state)
+{
+	static const struct texts texts = {.deny = {"198.51.100.0/24"}, .hits = true};
+	char expected[64];
+	uint64_t sent;
+
+	lists(&(struct texts){});
+	swap_under_traffic(&texts, 1, "198.51.100.7", &sent);
+	snprintf(expected, sizeof(expected), "198.51.100.0/24=%lu ", sent);
+	assert_string_equal(hits(), expected);
+	lists(&(struct texts){});
+}
+
+static void test_prefix_print(void **state)
+{
+	static const char *const texts[] = {
+		"192.0.2.0/24", "192.0.2.1", "0.0.0.0/0", "2001:db8::/32", "::", "::/0"};
+
+	for (size_t i = 0; i < array_len(texts); i++) {
+		struct dp_prefix prefix = prefix_of(texts[i]);
+		char text[DP_PREFIX_TEXT_BYTES];
+
+		dp_prefix_print(&prefix, text);
+		assert_string_equal(text, texts[i]);
+	}
+}
+
 static void test_prefix_parse(void **state)
 {
 	static const char *const bad[] = {"", "1.2.3", "1.2.3.4/33", "1.2.3.4/", "1.2.3.4/-1",
@@ -226,6 +533,15 @@ int main(void)
 		cmocka_unit_test(test_random_lists),
 		cmocka_unit_test(test_lists_are_swapped_whole),
 		cmocka_unit_test(test_other_traffic_is_not_judged),
+		cmocka_unit_test(test_boundaries),
+		cmocka_unit_test(test_mapped_prefixes),
+		cmocka_unit_test(test_allow_beats_deny),
+		cmocka_unit_test(test_swap_never_lets_through),
+		cmocka_unit_test(test_swap_never_drops),
+		cmocka_unit_test(test_one_change_at_a_time),
+		cmocka_unit_test(test_hits),
+		cmocka_unit_test(test_hits_are_exact_across_swaps),
+		cmocka_unit_test(test_prefix_print),
 		cmocka_unit_test(test_prefix_parse),
 	};
 

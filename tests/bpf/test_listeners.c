@@ -2,6 +2,8 @@
  * addresses of one listener share its limits and counters. */
 #include "harness.h"
 
+#include "dataplane/dp_gate.h"
+
 enum { ONE_PORT = SLUICE_MAX_LISTENERS / 2 };
 
 static char text[SLUICE_MAX_LISTENERS][INET6_ADDRSTRLEN];
@@ -104,9 +106,9 @@ static void listen_on_all(struct dp_limit source, struct dp_limit packets, struc
 			.name = "web",
 			.protocol = IPPROTO_TCP,
 			.address = harness_address(addresses[i], PKT_PORT),
-			.per_source = source,
-			.packets = packets,
-			.connections = syns,
+			.limits = {[LIMIT_SOURCE_CONNECTIONS] = source,
+				[LIMIT_PACKETS] = packets,
+				[LIMIT_CONNECTIONS] = syns},
 		};
 	harness_listeners(listeners, array_len(addresses));
 }
@@ -149,11 +151,160 @@ static void test_one_id_has_one_limit(void **state)
 
 	listeners[0].address = harness_address(addresses[0], PKT_PORT);
 	listeners[1].address = harness_address(addresses[1], PKT_PORT);
-	listeners[1].connections.rate_per_s = 5;
+	listeners[1].limits[LIMIT_CONNECTIONS].rate_per_s = 5;
 	assert_int_equal(dp_listeners_set(harness.dp, listeners, 2, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "203.0.113.2"));
 	listeners[1].id = 8;
 	harness_listeners(listeners, 2);
+}
+
+/* The table in force. */
+static const struct sluice_guard_table *table_now(void)
+{
+	static struct sluice_guard_table table;
+	uint32_t slot = dp_settings(harness.dp)->guard_slot;
+
+	assert_int_equal(bpf_map_lookup_elem(
+				 bpf_map__fd(harness.dp->xdp->maps.listener_table), &slot, &table),
+		0);
+	return &table;
+}
+
+/* NULL: there is none. */
+static const struct sluice_guard *guard_of(const char *host, uint16_t port, int protocol)
+{
+	const struct sluice_guard_table *table = table_now();
+	struct sockaddr_storage address = harness_address(host, port);
+	struct sluice_listener_key key = {.protocol = (uint8_t)protocol};
+	__u64 words[3];
+	uint32_t row;
+
+	assert_int_equal(dp_address_split(&address, key.addr_be, &key.port_be), 0);
+	memcpy(words, &key, sizeof(words));
+	for (row = table->first[sluice_guard_cell(table->factors, words)]; row; row++) {
+		const struct sluice_guard *guard = &table->guards[row - 1];
+
+		if (memcmp(&guard->key, &key, sizeof(key)) == 0)
+			return guard;
+		if (guard->flags & LISTENER_LAST_OF_CELL)
+			break;
+	}
+	return NULL;
+}
+
+static uint8_t flags_of_port(uint32_t row, uint16_t port)
+{
+	static struct sluice_listener_ports ports;
+
+	assert_int_equal(bpf_map_lookup_elem(
+				 bpf_map__fd(harness.dp->xdp->maps.listener_ports), &row, &ports),
+		0);
+	return ports.flags[port];
+}
+
+struct listener_case {
+	const char *host;
+	uint16_t port;
+	int protocol;
+	bool gated;
+};
+
+static void listen_cases(const struct listener_case *cases, uint32_t count)
+{
+	struct dp_listener listeners[8];
+
+	for (uint32_t i = 0; i < count; i++)
+		listeners[i] = (struct dp_listener){
+			.id = 30 + i,
+			.socket_row = 30 + i,
+			.name = cases[i].host,
+			.protocol = cases[i].protocol,
+			.address = harness_address(cases[i].host, cases[i].port),
+			.gated = cases[i].gated,
+		};
+	harness_listeners(listeners, count);
+}
+
+static uint32_t fragment_guards(void)
+{
+	const struct sluice_guard_table *table = table_now();
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < SLUICE_MAX_LISTENERS; i++)
+		count += table->guards[i].key.protocol && !table->guards[i].key.port_be;
+	return count;
+}
+
+/* One row per address that has a gated listener, whatever else there is on it. */
+static void test_fragments_have_a_guard(void **state)
+{
+	static const struct listener_case some[] = {
+		{PKT_V4_LISTENER, 80, IPPROTO_TCP, false},
+		{PKT_V4_LISTENER, 443, IPPROTO_TCP, true},
+		{PKT_V4_LISTENER, 8443, IPPROTO_TCP, true},
+		{PKT_V4_LISTENER, 443, IPPROTO_UDP, true},
+		{"203.0.113.2", 443, IPPROTO_TCP, false},
+		{PKT_V6_LISTENER, 443, IPPROTO_TCP, true},
+		{"::", 444, IPPROTO_TCP, true},
+	};
+
+	listen_cases(some, array_len(some));
+	assert_int_equal(fragment_guards(), 3);
+	assert_non_null(guard_of(PKT_V4_LISTENER, 0, IPPROTO_TCP));
+	assert_true(guard_of(PKT_V4_LISTENER, 0, IPPROTO_TCP)->flags & LISTENER_GATED);
+	assert_int_equal(guard_of(PKT_V4_LISTENER, 0, IPPROTO_TCP)->id, 31);
+	assert_non_null(guard_of(PKT_V6_LISTENER, 0, IPPROTO_TCP));
+	assert_non_null(guard_of("::", 0, IPPROTO_TCP));
+	assert_null(guard_of("203.0.113.2", 0, IPPROTO_TCP));
+	assert_int_equal(
+		flags_of_port(LISTENER_PORTS_TCP, 0), LISTENER_PORT_EXACT | LISTENER_PORT_ANY_V6);
+	assert_int_equal(flags_of_port(LISTENER_PORTS_UDP, 0), 0);
+	listen_cases(some, 1);
+	assert_int_equal(flags_of_port(LISTENER_PORTS_TCP, 0), 0);
+	assert_null(guard_of(PKT_V4_LISTENER, 0, IPPROTO_TCP));
+}
+
+static void test_flags_and_limits_arrive(void **state)
+{
+	struct dp_listener listener = {
+		.id = 9,
+		.socket_row = 9,
+		.name = "web",
+		.protocol = IPPROTO_TCP,
+		.address = harness_address(PKT_V4_LISTENER, 443),
+		.syn_mode = SYN_UNDER_ATTACK,
+		.gated = true,
+		.dry_run = true,
+	};
+	const struct sluice_guard *guard;
+
+	for (uint32_t i = 0; i < LISTENER_LIMITS; i++)
+		listener.limits[i] = (struct dp_limit){.rate_per_s = 100 + i, .burst = 1000 + i};
+	harness_listeners(&listener, 1);
+	guard = guard_of(PKT_V4_LISTENER, 443, IPPROTO_TCP);
+	assert_non_null(guard);
+	assert_int_equal(guard->flags & ~LISTENER_LAST_OF_CELL,
+		SYN_UNDER_ATTACK | LISTENER_GATED | LISTENER_DRY_RUN);
+	for (uint32_t i = 0; i < LISTENER_LIMITS; i++) {
+		assert_int_equal(guard->limits[i].rate_per_s, 100 + i);
+		assert_int_equal(guard->limits[i].burst, 1000 + i);
+		assert_true(guard->limits[i].ticks_per_token > 0);
+	}
+}
+
+/* Each address of a gated listener takes a row more. */
+static void test_too_many_gated(void **state)
+{
+	struct err err = {};
+
+	for (uint32_t id = 0; id < SLUICE_MAX_LISTENERS; id++) {
+		listener_of(id);
+		all[id].gated = id < ONE_PORT;
+	}
+	assert_int_equal(dp_listeners_set(harness.dp, all, SLUICE_MAX_LISTENERS, &err), -E2BIG);
+	assert_non_null(strstr(err.text, "512"));
+	harness_listeners(all, ONE_PORT);
+	assert_int_equal(fragment_guards(), ONE_PORT);
 }
 
 int main(void)
@@ -163,6 +314,9 @@ int main(void)
 		cmocka_unit_test(test_addresses_share_budget),
 		cmocka_unit_test(test_addresses_share_source_limit),
 		cmocka_unit_test(test_one_id_has_one_limit),
+		cmocka_unit_test(test_fragments_have_a_guard),
+		cmocka_unit_test(test_flags_and_limits_arrive),
+		cmocka_unit_test(test_too_many_gated),
 	};
 
 	return cmocka_run_group_tests_name("bpf/listeners", tests, harness_setup, harness_teardown);

@@ -10,9 +10,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools" / "demo"))
 
-import net as network  # noqa: E402 (needs the path above)
+import gated  # noqa: E402 (needs the path above)
+import net as network  # noqa: E402
 import standard  # noqa: E402
 from counts import COLUMN  # noqa: E402
+from rawtcp import Link  # noqa: E402
 
 TEST_SECONDS = (150, 1800)[COLUMN]
 
@@ -74,14 +76,13 @@ def targets(net):
     return net.targets
 
 
-@pytest.fixture
-def std(net, targets):
-    """The shared sluiced; a test that ends it fails."""
-    if net.current is None or not net.current.is_standard:
-        instance = net.launch(standard.config(net), "standard")
-        instance.is_standard = True
-        for name in ("web", "web-tls"):
-            instance.wait_states(name, ["healthy"] * 3)
+def shared(net, role, make, groups):
+    """One sluiced for all tests of a role: a test that ends it fails."""
+    if net.current is None or net.current.role != role:
+        instance = net.launch(make(net), role)
+        instance.role = role
+        for name, states in groups.items():
+            instance.wait_states(name, states)
     net.current.log_mark = len(net.current.log())
     yield net.current
     instance = net.current
@@ -91,6 +92,26 @@ def std(net, targets):
         net.current = None
         net.unpin()
         pytest.fail(f"sluiced died with {status} during the test:\n{log[-8000:]}")
+
+
+@pytest.fixture
+def std(net, targets):
+    """The shared sluiced."""
+    yield from shared(net, "standard", standard.config, {name: ["healthy"] * 3 for name in ("web", "web-tls")})
+
+
+@pytest.fixture
+def gate(net, targets):
+    """A shared sluiced whose listeners are gated, each in a way of its own (gated.py)."""
+    yield from shared(net, "gated", gated.config, {})
+
+
+@pytest.fixture
+def link(net):
+    """For TCP clients made by hand: link.client(address, port, ...)."""
+    one = Link(net)
+    yield one
+    one.close()
 
 
 @pytest.fixture

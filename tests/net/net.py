@@ -117,6 +117,9 @@ class Net:
                  *[f"addr add fd51:2::1{i}/64 dev lb0 nodad" for i in (1, 2, 3)],
                  "link set lb0 up", "route add 198.18.1.0/24 via 198.18.2.1",
                  "route add fd51:1::/48 via fd51:2::1")
+        # Clients made by hand (rawtcp.py, flood.c): the addresses are nobody's in the clients' namespace.
+        netns.ip(self.lb, f"route add 198.19.0.0/16 via {CLIENTS[0]}",
+                 f"route add fd51:9::/32 via {CLIENTS_V6[0]}")
         netns.sysctl(self.lb, ipv4__ip_forward=1, ipv6__conf__all__forwarding=1,
                      core__somaxconn=4096, ipv4__tcp_max_syn_backlog=8192)
         netns.sysctl(self.client, ipv4__ip_local_port_range="'1024 65535'", ipv4__tcp_tw_reuse=1)

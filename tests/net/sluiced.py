@@ -41,7 +41,7 @@ class Sluiced:
     def __init__(self, net, config, name="sluiced"):
         self.net = net
         self.process = None
-        self.is_standard = False
+        self.role = ""  # of an instance that tests share
         self.log_mark = 0  # where the log was when the test began
         self.file = net.folder / f"{name}.yaml"
         self.log_file = net.folder / f"{name}.log"

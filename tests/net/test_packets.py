@@ -92,7 +92,7 @@ def test_source_limit(net, launch, family):
     nothing: the excess is counted."""
     address = getattr(net, family)
     noisy, quiet = (CLIENTS[1:3] if family == "v4" else (CLIENTS_V6[1], CLIENTS_V6[0]))
-    one = launch(config(net, source={"packets_per_second": 20, "burst": 20}))
+    one = launch(config(net, source={"packets_per_second": 20, "packets_burst": 20}))
     with Connection((address, 80), source=noisy) as kept:
         assert kept.request().status == 200
         sockets = knocks(address, 80, noisy, 150)
@@ -110,7 +110,7 @@ def test_source_limit(net, launch, family):
 
 
 def test_source_limit_can_be_lifted(net, launch):
-    one = launch(config(net, source={"packets_per_second": 5, "burst": 5}))
+    one = launch(config(net, source={"packets_per_second": 5, "packets_burst": 5}))
     for sock in knocks(net.v4, 80, DENIED, 60):
         sock.close()
     until(lambda: one.counter("source_limit") > 0, "the limit holds", 3)

@@ -9,9 +9,11 @@
  *   3. end of file on stdin ends the program; connections stay open until then
  * Modes: handshake (connect, handshake, close), request (keep-alive GETs), idle (nothing happens
  * between steps 1 and 3; a connection that did not survive is an error).
+ * handshake also tells how long after connect() the server's first byte came.
  * Every failed operation is an error; what hangs is one after GRACE_MS.
  */
 #include "wire.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
@@ -33,6 +35,7 @@ enum {
 	ERRORS_MAX = 100, /* a server that fails more often is not worth the time */
 	ADDRESSES = 200,  /* 127.0.0.1 and up are called in turn: more ports than one has */
 	OPENING_MAX = 32, /* handshakes in flight while opening */
+	WAITS_MAX = 65536, /* first bytes that are remembered */
 };
 
 #define REQUEST_FORMAT                                                                             \
@@ -52,6 +55,7 @@ struct conn {
 	int fd;
 	enum state state;
 	bool in_body;
+	double begin; /* of connect(); 0 once the first byte has come */
 	SSL *ssl;
 	size_t head_len;
 	uint64_t body_left;
@@ -62,6 +66,7 @@ static struct load {
 	/* options */
 	enum mode mode;
 	bool resume;
+	struct in_addr address;
 	int port;
 	int conns_len;
 	double seconds;
@@ -84,6 +89,8 @@ static struct load {
 	/* result */
 	uint64_t ops, bytes, errors;
 	char error[256]; /* the first one */
+	double *waits;  /* for the first byte, in µs */
+	size_t waits_len;
 } load;
 
 static double now(clockid_t clock)
@@ -111,7 +118,10 @@ static void conn_open(struct conn *conn)
 		.sin_family = AF_INET, .sin_port = htons((uint16_t)load.port)};
 	int on = 1;
 
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + load.next_address++ % ADDRESSES);
+	address.sin_addr = load.address;
+	if (!address.sin_addr.s_addr)
+		address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + load.next_address++ % ADDRESSES);
+	conn->begin = now(CLOCK_MONOTONIC);
 	conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	conn->ssl = SSL_new(load.ctx);
 	if (conn->fd < 0 || setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
@@ -290,6 +300,13 @@ static void conn_consume(struct conn *conn)
 	wire.out_len = 0;
 }
 
+static void note_first_byte(struct conn *conn)
+{
+	if (conn->begin > 0 && load.waits_len < WAITS_MAX)
+		load.waits[load.waits_len++] = (now(CLOCK_MONOTONIC) - conn->begin) * 1e6;
+	conn->begin = 0;
+}
+
 static void conn_event(struct conn *conn, uint32_t events)
 {
 	ssize_t n;
@@ -316,6 +333,7 @@ static void conn_event(struct conn *conn, uint32_t events)
 		}
 		if (conn->state == STATE_CLOSING)
 			continue;
+		note_first_byte(conn);
 		wire.in = load.in;
 		wire.in_len = (size_t)n;
 		conn_consume(conn);
@@ -368,11 +386,26 @@ static void print_negotiated(SSL *ssl)
 		EVP_PKEY_get0_type_name(key), EVP_PKEY_get_bits(key), load.tickets);
 }
 
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* A share of the waits for the first byte was shorter. */
+static double wait_at(double share)
+{
+	return load.waits_len ? load.waits[(size_t)((double)load.waits_len * share)] : 0;
+}
+
 static void print_result(double elapsed, double cpu)
 {
+	qsort(load.waits, load.waits_len, sizeof(*load.waits), compare);
 	printf("\"ops\": %lu, \"bytes\": %lu, \"errors\": %lu, \"error\": \"%s\", \"elapsed\": %.6f, "
-	       "\"cpu\": %.6f}\n",
-		load.ops, load.bytes, load.errors, load.error, elapsed, cpu);
+	       "\"cpu\": %.6f, \"first_byte_us\": %.1f, \"first_byte_p99_us\": %.1f}\n",
+		load.ops, load.bytes, load.errors, load.error, elapsed, cpu, wait_at(0.5),
+		wait_at(0.99));
 	fflush(stdout);
 }
 
@@ -422,7 +455,7 @@ static void run(void)
 	double start = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID);
 	int i;
 
-	load.ops = load.bytes = 0;
+	load.ops = load.bytes = load.waits_len = 0;
 	load.end = start + load.seconds;
 	load.more = true;
 	for (i = 0; i < load.conns_len; i++) {
@@ -460,8 +493,9 @@ static void ctx_init(const char *group, const char *cipher)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: load --mode handshake|request|idle --port N [--conns N] "
-			"[--seconds S] [--path /small] [--resume] [--group G] [--cipher C]\n");
+	fprintf(stderr,
+		"usage: load --mode handshake|request|idle --port N [--address IPV4] "
+		"[--conns N] [--seconds S] [--path /small] [--resume] [--group G] [--cipher C]\n");
 	return 2;
 }
 
@@ -476,6 +510,7 @@ static int options_read(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"mode", required_argument, NULL, 'm'},
+		{"address", required_argument, NULL, 'a'},
 		{"port", required_argument, NULL, 'p'},
 		{"conns", required_argument, NULL, 'c'},
 		{"seconds", required_argument, NULL, 's'},
@@ -492,6 +527,10 @@ static int options_read(int argc, char **argv)
 		switch (option) {
 		case 'm':
 			load.mode = mode_of(optarg);
+			break;
+		case 'a':
+			if (inet_pton(AF_INET, optarg, &load.address) != 1)
+				return -1;
 			break;
 		case 'p':
 			load.port = atoi(optarg);
@@ -537,9 +576,11 @@ int main(int argc, char **argv)
 	load.wire_method = wire_init(READ_BYTES);
 	load.in = malloc(READ_BYTES);
 	load.plain = malloc(READ_BYTES);
+	load.waits = calloc(WAITS_MAX, sizeof(*load.waits));
 	load.conns = calloc((size_t)load.conns_len, sizeof(*load.conns));
 	load.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (!load.wire_method || !load.in || !load.plain || !load.conns || load.epoll_fd < 0)
+	if (!load.wire_method || !load.in || !load.plain || !load.waits || !load.conns ||
+		load.epoll_fd < 0)
 		die("out of memory");
 	set_up();
 	if (!fgets(line, sizeof(line), stdin))

@@ -20,14 +20,19 @@ class Load:
     """The load generator, driven step by step (load.c)."""
 
     def __init__(self, site, product, row, conns, defaults=False):
-        argv = [site.binary("load"), "--mode", row.mode, "--port", str(product.ports[row.key]),
-                "--conns", str(conns), "--seconds", str(row.seconds), "--path", row.path]
+        argv = [site.binary("load"), *self.options(product.ports[row.key], row, conns, defaults)]
+        self.process = Process("load", site.generator_cpu, argv, pipes=True)
+        self.opened = self.reply()
+
+    @staticmethod
+    def options(port, row, conns=None, defaults=False):
+        argv = ["--mode", row.mode, "--port", str(port), "--conns", str(conns or row.conns),
+                "--seconds", str(row.seconds), "--path", row.path]
         if not defaults:
             argv += ["--group", row.group, "--cipher", CIPHER]
         if row.resume:
             argv.append("--resume")
-        self.process = Process("load", site.generator_cpu, argv, pipes=True)
-        self.opened = self.reply()
+        return argv
 
     def reply(self):
         """The next JSON line. Raises for errors that the generator counted."""

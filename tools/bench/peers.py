@@ -18,7 +18,7 @@ PINS = f"/sys/fs/bpf/sluice-bench-{os.getpid()}"
 FIRST_PORT = 20001  # the namespace is the bench's own: below the ports of outgoing connections
 
 TEMPLATES = {
-    "sluice": {"tuned": "sluice.yaml", "default": "sluice-default.yaml"},
+    "sluice": {"tuned": "sluice.yaml", "default": "sluice-default.yaml", "gate": "sluice-gate.yaml"},
     "nginx": {"tuned": "nginx.conf", "default": "nginx-default.conf"},
     "haproxy": {"tuned": "haproxy.cfg", "default": "haproxy-default.cfg"},
 }

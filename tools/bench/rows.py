@@ -10,12 +10,16 @@ CPU_US = "CPU µs per operation"
 NS_BYTE = "ns per byte"
 KIB = "KiB per connection"
 NS_PACKET = "ns per packet net of its base"
+NS_SYN = "CPU ns per flood SYN net of XDP_DROP"
+FIRST_BYTE = "µs from connect to the first byte"
+CPS = "connections per second"
 
 
 @dataclass(frozen=True)
 class Row:
     """One row. `goal`: the ratio to the better peer to reach, or the figure itself for rows that
-    no peer has. `defaults`: also measured in the second table."""
+    no peer has. `defaults`: also measured in the second table. `is_gate`: sluice through the gate
+    against sluice without it ("off")."""
     id: str
     unit: str
     mode: str = ""
@@ -28,6 +32,27 @@ class Row:
     path: str = "/small"
     resume: bool = False
     defaults: bool = False
+    is_gate: bool = False
+
+    @property
+    def aim(self):
+        return f"{'≥' if self.unit == CPS else '≤'} {self.goal:g}"
+
+    @property
+    def is_flood(self):
+        return self.unit == NS_SYN
+
+    @property
+    def is_outside(self):
+        return self.is_flood or self.is_gate
+
+    @property
+    def is_load(self):
+        return bool(self.mode) and not self.is_idle and not self.is_outside
+
+    def is_reached(self, value):
+        """Of rates more is better, of all else less."""
+        return value >= self.goal if self.unit == CPS else value <= self.goal
 
     @property
     def is_xdp(self):
@@ -53,6 +78,10 @@ ROWS = (
     Row("bulk_1m", NS_BYTE, "request", 8, 0.3, 16, 0.8, path="/bytes/1000000", defaults=True),
     Row("bulk_100m", NS_BYTE, "request", 2, 0.3, 16, 0.8, path="/bytes/100000000"),
     Row("idle_conn", KIB, "idle", 2000, 0.0, 2, 1.0),
+    Row("flood_syn_cpu", NS_SYN, seconds=0.7, rounds=5, goal=0.25),
+    Row("gate_ttfb", FIRST_BYTE, "handshake", 1, 0.15, 12, 1.05, is_gate=True),
+    Row("gate_cps", CPS, "handshake", 32, 0.4, 8, 0.8, is_gate=True),
+    Row("gate_bulk", NS_BYTE, "request", 2, 0.3, 8, 1.05, path="/bytes/100000000", is_gate=True),
     Row("xdp_established", NS_PACKET, rounds=3, goal=40),
     Row("xdp_deny_hit", NS_PACKET, rounds=3, goal=35),
     Row("xdp_source_bucket_random", NS_PACKET, rounds=3, goal=120),
@@ -91,8 +120,9 @@ def level(cells):
 
 
 def ratio_best(cells):
-    """sluice against the better peer; None where one of them is missing."""
-    peers = [cells[name].value for name in PEERS if name in cells and cells[name].value]
+    """sluice against the better peer, or against itself without the gate; None where one of them is
+    missing."""
+    peers = [cells[name].value for name in (*PEERS, "off") if name in cells and cells[name].value]
     own = cells["sluice"].value if "sluice" in cells else None
     return own / min(peers) if own and peers else None
 
@@ -102,6 +132,8 @@ def as_json(row, cells):
     def rounded(value):
         return None if value is None else round(value, 4)
     values = {name: rounded(cells[name].value if name in cells else None) for name in PRODUCTS}
+    if row.is_gate:
+        values["off"] = rounded(cells["off"].value)
     return {"id": row.id, "unit": row.unit, **values, "ratio_best": rounded(ratio_best(cells))}
 
 
@@ -112,7 +144,7 @@ def verdict(row, cells):
     compared = own if row.is_xdp else ratio_best(cells)
     if own is None or compared is None:
         return ""
-    if compared <= row.goal:
+    if row.is_reached(compared):
         return "reached"
     if floor and own <= 1.1 * floor:
         return "at the floor"
@@ -154,8 +186,19 @@ def print_results(title, rows, table, goals=True):
         if goals:
             own, floor = (cells[n].value if n in cells else None for n in ("sluice", "floor"))
             line += [number(own / floor if own and floor else None),
-                     f"≤ {row.goal:g}", verdict(row, cells)]
+                     row.aim, verdict(row, cells)]
         lines.append(line)
+    layout(lines)
+
+
+def print_gate(rows, table):
+    """sluice against itself: through the gate, and with the kernel's own SYN handling."""
+    print("The gate, on and off in one sluice, clients behind a veth: median (minimum)")
+    lines = [["row", "unit", "gate on", "gate off", "on to off", "goal", ""]]
+    for row in rows:
+        cells = table[row.id]
+        lines.append([row.id, row.unit, shown(cells["sluice"]), shown(cells["off"]),
+                      number(ratio_best(cells)), row.aim, verdict(row, cells)])
     layout(lines)
 
 

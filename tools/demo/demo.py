@@ -50,7 +50,7 @@ xdp:
   pin_dir: {pins}
 deny: [192.0.2.0/24]
 limits:
-  source: {{packets_per_second: 5000, burst: 10000}}
+  source: {{packets_per_second: 5000, packets_burst: 10000}}
 certificates:
 {certificates}
 target_groups:

@@ -1,4 +1,4 @@
-/* Commands that change something: reload, purge. */
+/* Commands that change something: reload, cookies, purge. */
 #include "answer.h"
 #include "client.h"
 #include "sluicectl.h"
@@ -9,23 +9,52 @@
 #include <errno.h>
 #include <string.h>
 
-enum { RELOAD_TIMEOUT_S = 300 }; /* 100,000 certificates on a slow disk */
+enum {
+	RELOAD_TIMEOUT_S = 300, /* 100,000 certificates on a slow disk */
+	ROTATE_TIMEOUT_S = 10,
+};
 
-int run_reload(const struct invocation *invocation)
+int run_request(const struct invocation *invocation, const struct client_request *request,
+	render_function *render)
 {
-	const char *target = invocation->dry_run ? "/v1/reload?dry_run=1" : "/v1/reload";
-	struct render_look look = {0};
+	struct render_look look = look_now(invocation);
 	struct answer answer;
 	struct err err;
 	int code;
 
-	if (client_ask(invocation->socket_path, "POST", target, RELOAD_TIMEOUT_S, &answer, &err)) {
+	if (client_ask(request, &answer, &err)) {
 		fprintf(stderr, "sluicectl: %s\n", err.text);
 		return EXIT_UNREACHABLE;
 	}
-	code = answer_print(&answer, invocation, render_reload, &look, stdout);
+	code = answer_print(&answer, invocation, render, &look, stdout);
 	client_answer_free(&answer);
 	return code;
+}
+
+int run_reload(const struct invocation *invocation)
+{
+	struct client_request request = {
+		.socket_path = invocation->socket_path,
+		.method = "POST",
+		.target = invocation->dry_run ? "/v1/reload?dry_run=1" : "/v1/reload",
+		.timeout_s = RELOAD_TIMEOUT_S,
+	};
+
+	return run_request(invocation, &request, render_reload);
+}
+
+int run_cookies(const struct invocation *invocation)
+{
+	struct client_request request = {
+		.socket_path = invocation->socket_path,
+		.method = "POST",
+		.target = "/v1/cookies/rotate",
+		.timeout_s = ROTATE_TIMEOUT_S,
+	};
+
+	if (invocation->n_arguments == 0 || strcmp(invocation->arguments[0], "rotate") != 0)
+		return usage("cookies: there is one thing to do:", "cookies rotate");
+	return run_request(invocation, &request, render_rotated);
 }
 
 /* A daemon that is alive keeps what it has: also one that is stopped or hangs. */

@@ -4,8 +4,18 @@
 
 #include "core/attr.h"
 #include "core/err.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <yyjson.h>
+
+struct client_request {
+	const char *socket_path;
+	const char *method, *target; /* for the request line */
+	const char *body;            /* of a POST; may be NULL */
+	size_t body_len;
+	unsigned int timeout_s; /* without a byte from the daemon */
+	bool is_endless;        /* once the answer has begun it may pause as long as it likes */
+};
 
 struct answer {
 	unsigned int status;
@@ -14,10 +24,15 @@ struct answer {
 	yyjson_doc *doc; /* never NULL after a success; its root is an object */
 };
 
-/* 0; a negative errno if no daemon answers (the text says what to do). `method` and `target` go
- * into the request line. */
-int client_ask(const char *socket_path, const char *method, const char *target,
-	unsigned int timeout_s, struct answer *ret_answer, struct err *err) must_check;
+/* 0; a negative errno if no daemon answers (the text says what to do). */
+int client_ask(const struct client_request *request, struct answer *ret_answer,
+	struct err *err) must_check;
 void client_answer_free(struct answer *answer);
+
+/* As above for an answer of any kind: `take` gets it piece by piece as it comes; one that begins
+ * with an error is in `ret_answer` instead (status, and the document). */
+int client_stream(const struct client_request *request,
+	void (*take)(void *arg, const char *bytes, size_t len), void *arg,
+	struct answer *ret_answer, struct err *err) must_check;
 
 #endif

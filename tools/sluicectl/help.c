@@ -17,7 +17,7 @@ void print_help(FILE *out)
 		const char *argument = row->argument ? row->argument : "";
 		char left[64], letter[8] = "    ";
 
-		if (row->key < KEY_PIN_DIR)
+		if (row->key < KEY_REASON)
 			snprintf(letter, sizeof(letter), "-%c, ", row->key);
 		snprintf(left, sizeof(left), "%s--%s%s%s", letter, row->name,
 			*argument && *argument != '[' ? " " : "", argument);
@@ -48,7 +48,7 @@ static void put_cases(void)
 		if (!row->argument || row->argument[0] == '[')
 			continue;
 		printf("\t--%s", row->name);
-		if (row->key < KEY_PIN_DIR)
+		if (row->key < KEY_REASON)
 			printf("|-%c", row->key);
 		if (*row->words)
 			printf(") COMPREPLY=($(compgen -W \"%s\" -- \"$cur\")); return ;;\n",
@@ -56,12 +56,17 @@ static void put_cases(void)
 		else
 			puts(") COMPREPLY=($(compgen -f -- \"$cur\")); return ;;");
 	}
-	puts("\tcompletion) COMPREPLY=($(compgen -W bash -- \"$cur\")); return ;;");
+	for (const struct command *command = commands; command->name; command++)
+		if (*command->words)
+			printf("\t%s) COMPREPLY=($(compgen -W \"%s\" -- \"$cur\")); return ;;\n",
+				command->name, command->words);
+	puts("\timport) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;");
+	puts("\thits) COMPREPLY=($(compgen -W \"on off\" -- \"$cur\")); return ;;");
 }
 
 int run_completion(const struct invocation *invocation)
 {
-	if (!invocation->argument || strcmp(invocation->argument, "bash") != 0) {
+	if (invocation->n_arguments == 0 || strcmp(invocation->arguments[0], "bash") != 0) {
 		fputs("sluicectl: completion: which shell? There is: sluicectl completion bash\n",
 			stderr);
 		return EXIT_USAGE;

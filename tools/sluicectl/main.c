@@ -13,6 +13,7 @@
 enum { OPTIONS_MAX = 32 };
 
 static const double watch_default_s = 2, watch_min_s = 0.1, watch_max_s = 86400;
+static const double expires_max_s = 10.0 * 365 * 86400;
 
 /* What getopt wants, from the table. */
 struct getopt_tables {
@@ -32,7 +33,7 @@ static void make_getopt_tables(struct getopt_tables *ret_tables)
 		option->has_arg = !row->argument            ? no_argument
 				  : row->argument[0] == '[' ? optional_argument
 							    : required_argument;
-		if (row->key >= KEY_PIN_DIR)
+		if (row->key >= KEY_REASON)
 			continue;
 		*letter++ = (char)row->key;
 		for (int colons = option->has_arg; colons > 0; colons--)
@@ -40,13 +41,13 @@ static void make_getopt_tables(struct getopt_tables *ret_tables)
 	}
 }
 
-static int usage(const char *what, const char *which)
+int usage(const char *what, const char *which)
 {
 	fprintf(stderr,
 		*which ? "sluicectl: %s \"%s\": see sluicectl help\n"
 		       : "sluicectl: %s%s: see sluicectl help\n",
 		what, which);
-	return -EINVAL;
+	return EXIT_USAGE;
 }
 
 static int read_output(const char *word, enum output *ret_output)
@@ -76,7 +77,29 @@ static int read_watch(const char *word, double *ret_seconds)
 	return 0;
 }
 
-/* 0, 1 (done: help or version was printed), or -EINVAL. */
+/* "90", "90s", "15m", "12h", "7d". */
+static int read_expires(const char *word, uint32_t *ret_seconds)
+{
+	static const struct {
+		const char *unit;
+		double seconds;
+	} units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+	char *end;
+	double number = strtod(word, &end);
+
+	for (size_t i = 0; end > word && i < array_len(units); i++) {
+		double seconds = number * units[i].seconds;
+
+		if (strcmp(end, units[i].unit) == 0 && seconds >= 1 && seconds <= expires_max_s) {
+			*ret_seconds = (uint32_t)seconds;
+			return 0;
+		}
+	}
+	return usage("--expires takes a time such as 90s, 15m, 12h, 7d (ten years at most), not",
+		word);
+}
+
+/* 0, EXIT_USAGE, or -1 (done: help or version was printed). */
 static int read_option(int key, struct invocation *invocation)
 {
 	switch (key) {
@@ -93,49 +116,93 @@ static int read_option(int key, struct invocation *invocation)
 	case 'n':
 		invocation->dry_run = true;
 		return 0;
+	case 'e':
+		return read_expires(optarg, &invocation->expires_s);
+	case KEY_REASON:
+		invocation->reason = optarg;
+		return 0;
+	case KEY_SOURCE:
+		invocation->source = optarg;
+		return 0;
 	case KEY_PIN_DIR:
 		invocation->pin_dir = optarg;
 		return 0;
 	case 'h':
 		print_help(stdout);
-		return 1;
+		return -1;
 	case 'V':
 		puts("sluicectl " SLUICE_VERSION);
-		return 1;
+		return -1;
 	default:
 		fputs("see sluicectl help\n", stderr); /* getopt has said what is wrong */
-		return -EINVAL;
+		return EXIT_USAGE;
 	}
 }
 
-/* Options that mean nothing to a command are mistakes: they are refused, not ignored. */
-static int check(const struct invocation *invocation)
+static bool is_among(const char *name, const char *words)
 {
-	const struct command *command = invocation->command;
+	size_t len;
 
-	if (invocation->watch_s > 0 && !command->path)
-		return usage("--watch is for views, not for", command->name);
-	if (invocation->dry_run && command->run != run_reload)
-		return usage("--dry-run is for reload, not for", command->name);
-	if (invocation->pin_dir && command->run != run_purge)
-		return usage("--pin-dir is for purge, not for", command->name);
-	if (invocation->argument && command->run != run_completion)
-		return usage("what is meant by", invocation->argument);
-	return 0;
+	for (; *words; words += len + (words[len] == ' ')) {
+		len = strcspn(words, " ");
+		if (strlen(name) == len && strncmp(name, words, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Options that mean nothing to a command are mistakes: they are refused, not ignored. */
+static int check_option(const struct option_row *row, const struct command *command)
+{
+	char what[128];
+
+	if (!row->commands || is_among(command->name, row->commands) ||
+		(command->path && is_among("VIEWS", row->commands)))
+		return 0;
+	snprintf(what, sizeof(what), "--%s is not for", row->name);
+	return usage(what, command->name);
+}
+
+static bool is_given(int key, const struct invocation *invocation)
+{
+	switch (key) {
+	case 'w':
+		return invocation->watch_s > 0;
+	case 'a':
+		return invocation->all;
+	case 'n':
+		return invocation->dry_run;
+	case 'e':
+		return invocation->expires_s > 0;
+	case KEY_REASON:
+		return invocation->reason;
+	case KEY_SOURCE:
+		return invocation->source;
+	case KEY_PIN_DIR:
+		return invocation->pin_dir;
+	default:
+		return false;
+	}
 }
 
 static int read_command(int argc, char **argv, struct invocation *invocation)
 {
+	int rc = 0;
+
 	if (optind == argc)
 		return usage("no command is given", "");
 	invocation->command = command_find(argv[optind]);
 	if (!invocation->command)
 		return usage("there is no such command", argv[optind]);
-	if (optind + 1 < argc)
-		invocation->argument = argv[optind + 1];
-	if (optind + 2 < argc)
-		return usage("what is meant by", argv[optind + 2]);
-	return check(invocation);
+	invocation->arguments = argv + optind + 1;
+	invocation->n_arguments = argc - optind - 1;
+	if (invocation->n_arguments > invocation->command->max_arguments)
+		return usage("what is meant by",
+			invocation->arguments[invocation->command->max_arguments]);
+	for (const struct option_row *row = option_rows; row->name && !rc; row++)
+		if (is_given(row->key, invocation))
+			rc = check_option(row, invocation->command);
+	return rc;
 }
 
 int main(int argc, char **argv)
@@ -151,10 +218,11 @@ int main(int argc, char **argv)
 	while ((key = getopt_long(argc, argv, tables.letters, tables.options, NULL)) != -1) {
 		rc = read_option(key, &invocation);
 		if (rc)
-			return rc > 0 ? EXIT_OK : EXIT_USAGE;
+			return rc > 0 ? rc : EXIT_OK;
 	}
-	if (read_command(argc, argv, &invocation) < 0)
-		return EXIT_USAGE;
+	rc = read_command(argc, argv, &invocation);
+	if (rc)
+		return rc;
 	rc = invocation.command->run(&invocation);
 	if (fflush(stdout) == EOF || ferror(stdout)) {
 		fprintf(stderr, "sluicectl: standard output: %s\n", strerror(errno));

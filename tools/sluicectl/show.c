@@ -25,7 +25,7 @@ static struct winsize terminal_size(void)
 	return size;
 }
 
-static struct render_look look_now(const struct invocation *invocation)
+struct render_look look_now(const struct invocation *invocation)
 {
 	return (struct render_look){
 		.width = terminal_size().ws_col,
@@ -34,24 +34,37 @@ static struct render_look look_now(const struct invocation *invocation)
 	};
 }
 
-static int ask(const struct invocation *invocation, struct answer *ret_answer, struct err *err)
+/* What is shown: a command's view, or one with parameters. */
+struct shown {
+	const struct invocation *invocation;
+	const char *target;
+	render_function *render;
+};
+
+static int ask(const struct shown *shown, struct answer *ret_answer, struct err *err)
 {
-	return client_ask(invocation->socket_path, "GET", invocation->command->path, VIEW_TIMEOUT_S,
-		ret_answer, err);
+	struct client_request request = {
+		.socket_path = shown->invocation->socket_path,
+		.method = "GET",
+		.target = shown->target,
+		.timeout_s = VIEW_TIMEOUT_S,
+	};
+
+	return client_ask(&request, ret_answer, err);
 }
 
-static int show_once(const struct invocation *invocation)
+static int show_once(const struct shown *shown)
 {
-	struct render_look look = look_now(invocation);
+	struct render_look look = look_now(shown->invocation);
 	struct answer answer;
 	struct err err;
 	int code;
 
-	if (ask(invocation, &answer, &err)) {
+	if (ask(shown, &answer, &err)) {
 		fprintf(stderr, "sluicectl: %s\n", err.text);
 		return EXIT_UNREACHABLE;
 	}
-	code = answer_print(&answer, invocation, invocation->command->render, &look, stdout);
+	code = answer_print(&answer, shown->invocation, shown->render, &look, stdout);
 	client_answer_free(&answer);
 	return code;
 }
@@ -100,9 +113,9 @@ struct watching {
 
 /* The text of one look. A daemon that is away for a moment (a restart) is what one may be watching
  * for: its absence is shown, and the next look tries again. */
-static char *look_once(const struct invocation *invocation, struct watching *watching)
+static char *look_once(const struct shown *shown, struct watching *watching)
 {
-	struct render_look look = look_now(invocation);
+	struct render_look look = look_now(shown->invocation);
 	uint64_t now_ms = clock_mono_ms();
 	struct answer answer;
 	struct err err;
@@ -110,7 +123,7 @@ static char *look_once(const struct invocation *invocation, struct watching *wat
 	size_t len;
 	FILE *out;
 
-	if (ask(invocation, &answer, &err))
+	if (ask(shown, &answer, &err))
 		return mem_printf("%s\n", err.text);
 	out = open_memstream(&text, &len);
 	if (!out) {
@@ -121,7 +134,7 @@ static char *look_once(const struct invocation *invocation, struct watching *wat
 		look.previous = yyjson_doc_get_root(watching->previous.doc);
 		look.elapsed_s = (double)(now_ms - watching->previous_mono_ms) / 1000;
 	}
-	answer_print(&answer, invocation, invocation->command->render, &look, out);
+	answer_print(&answer, shown->invocation, shown->render, &look, out);
 	fclose(out);
 	client_answer_free(&watching->previous);
 	watching->previous = answer;
@@ -139,13 +152,13 @@ static void pause_for(double seconds)
 }
 
 /* Until a signal ends it, or nobody reads what it prints. */
-static int show_repeatedly(const struct invocation *invocation)
+static int show_repeatedly(const struct shown *shown)
 {
 	struct watching watching = {0};
 	struct answer answer;
 	struct err err;
 
-	if (ask(invocation, &answer, &err)) {
+	if (ask(shown, &answer, &err)) {
 		fprintf(stderr, "sluicectl: %s\n", err.text);
 		return EXIT_UNREACHABLE;
 	}
@@ -153,19 +166,49 @@ static int show_repeatedly(const struct invocation *invocation)
 	if (terminal_size().ws_row > 0)
 		fputs("\033[2J", stdout);
 	do {
-		char *text = look_once(invocation, &watching);
+		char *text = look_once(shown, &watching);
 
-		put_block(invocation, text);
+		put_block(shown->invocation, text);
 		free(text);
 		if (fflush(stdout) == EOF)
 			break;
-		pause_for(invocation->watch_s);
+		pause_for(shown->invocation->watch_s);
 	} while (true);
 	client_answer_free(&watching.previous);
 	return EXIT_OK;
 }
 
+static int show(const struct shown *shown)
+{
+	return shown->invocation->watch_s > 0 ? show_repeatedly(shown) : show_once(shown);
+}
+
 int run_view(const struct invocation *invocation)
 {
-	return invocation->watch_s > 0 ? show_repeatedly(invocation) : show_once(invocation);
+	struct shown shown = {invocation, invocation->command->path, invocation->command->render};
+
+	return show(&shown);
+}
+
+int run_top(const struct invocation *invocation)
+{
+	static const char *const kinds[][2] = {
+		{"sources", "sources"}, {"sni", "names"}, {"ja4", "ja4"}};
+	const char *kind = invocation->n_arguments > 0 ? invocation->arguments[0] : "";
+	const char *rows = invocation->n_arguments > 1 ? invocation->arguments[1] : "20";
+	struct shown shown = {.invocation = invocation, .render = render_top};
+	char target[128];
+	size_t i;
+
+	for (i = 0; i < array_len(kinds) && strcmp(kind, kinds[i][0]) != 0; i++)
+		;
+	if (i == array_len(kinds))
+		return usage(*kind ? "there is top sources, top sni and top ja4, not top"
+				   : "top of what? sources, sni or ja4",
+			kind);
+	if (strlen(rows) > 4 || strspn(rows, "0123456789") != strlen(rows) || atoi(rows) < 1)
+		return usage("the number of rows is 1 to 1000, not", rows);
+	snprintf(target, sizeof(target), "/v1/top?kind=%s&n=%s", kinds[i][1], rows);
+	shown.target = target;
+	return show(&shown);
 }

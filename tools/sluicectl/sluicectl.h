@@ -2,6 +2,7 @@
 #ifndef SLUICECTL_H
 #define SLUICECTL_H
 
+#include "client.h"
 #include "control/render.h"
 #include "core/attr.h"
 #include <stdbool.h>
@@ -23,14 +24,21 @@ typedef void render_function(yyjson_val *root, const struct render_look *look, F
 
 struct invocation;
 
+enum { ARGUMENTS_MAX = 4096 }; /* as many changes of a list as there may be in one request */
+
 struct command {
 	const char *name;
 	const char *path;        /* of a view, else NULL */
 	render_function *render; /* of a view, else NULL */
 	int (*run)(const struct invocation *invocation);
+	int max_arguments;
 	const char *arguments;
+	const char *words; /* for the completion of the first one */
 	const char *help;
 };
+
+#define LIST_WORDS "list add del import export"
+#define LIST_USAGE "list [ADDRESS]|add PREFIX...|del PREFIX...|import FILE|export"
 
 struct invocation {
 	const struct command *command;
@@ -38,18 +46,22 @@ struct invocation {
 	enum output output;
 	double watch_s; /* 0: once */
 	bool all, dry_run;
+	uint32_t expires_s;  /* 0: never */
+	const char *reason, *source; /* NULL: any */
 	const char *pin_dir; /* NULL: the default */
-	const char *argument; /* of the command; NULL: none */
+	char **arguments; /* of the command */
+	int n_arguments;
 };
 
 /* Options without a letter. */
-enum { KEY_PIN_DIR = 256 };
+enum { KEY_REASON = 256, KEY_SOURCE, KEY_PIN_DIR };
 
 struct option_row {
 	int key; /* its letter, or above them: it has none */
 	const char *name;
 	const char *argument; /* NULL: none; in brackets: may be left out */
 	const char *words;    /* for the completion */
+	const char *commands; /* it is for, separated by spaces; VIEWS: all views; NULL: all */
 	const char *help;
 };
 
@@ -59,13 +71,25 @@ extern const struct option_row option_rows[];
 const struct command *command_find(const char *name);
 
 /* show.c */
+struct render_look look_now(const struct invocation *invocation);
 int run_view(const struct invocation *invocation);
+int run_top(const struct invocation *invocation);
 /* actions.c */
 int run_reload(const struct invocation *invocation);
 int run_purge(const struct invocation *invocation);
+int run_cookies(const struct invocation *invocation);
+/* Asks, prints the answer; returns the exit code. */
+int run_request(const struct invocation *invocation, const struct client_request *request,
+	render_function *render);
+/* lists.c */
+int run_list(const struct invocation *invocation);
+/* watch.c */
+int run_watch(const struct invocation *invocation);
 /* help.c */
 int run_completion(const struct invocation *invocation);
 int run_help(const struct invocation *invocation);
 void print_help(FILE *out);
+/* main.c: says what is wrong with the command line. EXIT_USAGE. */
+int usage(const char *what, const char *which);
 
 #endif

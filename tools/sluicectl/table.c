@@ -4,14 +4,16 @@
 #include <string.h>
 
 const struct command commands[] = {
-#define VIEW(name, path, renderer, help)         {#name, path, renderer, run_view, "", help},
-#define COMMAND(name, function, arguments, help) {#name, NULL, NULL, function, arguments, help},
+#define VIEW(name, path, renderer, help) {#name, path, renderer, run_view, 0, "", "", help},
+#define COMMAND(name, function, max, arguments, words, help)                                       \
+	{#name, NULL, NULL, function, max, arguments, words, help},
 #include "commands.def"
 	{0},
 };
 
 const struct option_row option_rows[] = {
-#define OPTION(key, name, argument, words, help) {key, name, argument, words, help},
+#define OPTION(key, name, argument, words, commands, help)                                         \
+	{key, name, argument, words, commands, help},
 #include "commands.def"
 	{0},
 };

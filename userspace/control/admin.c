@@ -17,21 +17,32 @@
 
 enum { MESSAGE_BYTES = 1024, ACCEPT_PAUSE_MS = 1000 };
 
+static const char json_type[] = "application/json";
+
 struct command {
 	const char *path;
-	const char *allow;
+	enum admin_method method;
+	const char *parameters; /* separated by spaces */
 	/* One of the two. */
-	int (*const *view)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
-	void (*const *action)(void *arg, struct admin_reply *reply, bool dry_run);
+	int (*view)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+	void (*call)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 };
 
 enum command_id {
-#define VIEW(path, name, help)   COMMAND_##name,
-#define ACTION(path, name, help) COMMAND_##name,
+#define VIEW(path, name, help)                               COMMAND_##name,
+#define CALL(method, path, name, parameters, body_max, help) COMMAND_##name,
 #include "control/api.def"
 #undef VIEW
-#undef ACTION
+#undef CALL
 	N_COMMANDS
+};
+
+static const char *const command_paths[] = {
+#define VIEW(path, name, help)                               path,
+#define CALL(method, path, name, parameters, body_max, help) path,
+#include "control/api.def"
+#undef VIEW
+#undef CALL
 };
 
 static struct command command_get(const struct admin_source *source, enum command_id id)
@@ -39,13 +50,13 @@ static struct command command_get(const struct admin_source *source, enum comman
 	switch (id) {
 #define VIEW(path, name, help)                                                                     \
 	case COMMAND_##name:                                                                       \
-		return (struct command){path, "GET, HEAD", &source->name, NULL};
-#define ACTION(path, name, help)                                                                   \
+		return (struct command){path, ADMIN_GET, "", source->name, NULL};
+#define CALL(method, path, name, parameters, body_max, help)                                       \
 	case COMMAND_##name:                                                                       \
-		return (struct command){path, "POST", NULL, &source->name};
+		return (struct command){path, ADMIN_##method, parameters, NULL, source->name};
 #include "control/api.def"
 #undef VIEW
-#undef ACTION
+#undef CALL
 	case N_COMMANDS:
 		break;
 	}
@@ -55,7 +66,7 @@ static struct command command_get(const struct admin_source *source, enum comman
 static void run_view(struct admin *admin, const struct command *command, struct admin_reply *reply)
 {
 	yyjson_mut_doc *doc = admin_doc_new();
-	int rc = (*command->view)(admin->arg, doc, yyjson_mut_doc_get_root(doc));
+	int rc = command->view(admin->arg, doc, yyjson_mut_doc_get_root(doc));
 
 	if (rc == 0) {
 		admin_reply_finish(reply, 200, doc);
@@ -67,54 +78,87 @@ static void run_view(struct admin *admin, const struct command *command, struct 
 		reply, 500, "internal", "%s cannot be answered: %s", command->path, strerror(-rc));
 }
 
-static void run_action(struct admin *admin, const struct command *command,
-	const struct admin_request *request, struct admin_reply *reply)
+static void refuse_parameter(
+	const struct command *command, struct slice name, struct admin_reply *reply)
 {
-	bool dry_run = false;
+	int len = (int)(name.len < 64 ? name.len : 64);
 
-	if (admin_request_flag(request->query, "dry_run", &dry_run) < 0)
+	if (*command->parameters)
 		admin_reply_error(reply, 400, "bad_request",
-			"the only parameter of %s is dry_run, with the value 0 or 1",
-			command->path);
+			"%s has no parameter \"%.*s\"; there is: %s", command->path, len, name.ptr,
+			command->parameters);
 	else
-		(*command->action)(admin->arg, reply, dry_run);
+		admin_reply_error(reply, 400, "bad_request",
+			"%s takes no parameters, and \"%.*s\" was given", command->path, len,
+			name.ptr);
 }
 
 static void run_command(struct admin *admin, const struct command *command,
 	const struct admin_request *request, struct admin_reply *reply)
 {
-	bool is_read = request->method == ADMIN_GET || request->method == ADMIN_HEAD;
+	struct admin_call call = {request->query, request->body};
+	struct slice stranger = admin_query_stranger(request->query, command->parameters);
 
-	if (command->view ? !is_read : request->method != ADMIN_POST) {
-		reply->allow = command->allow;
-		admin_reply_error(reply, 405, "method_not_allowed", "%s: the method is %s",
-			command->path, command->allow);
-	} else if (command->view ? !*command->view : !*command->action) {
+	if (!command->view && !command->call)
 		admin_reply_error(reply, 501, "not_implemented", "this daemon does not offer %s",
 			command->path);
-	} else if (command->action) {
-		run_action(admin, command, request, reply);
-	} else if (request->query.len > 0) {
-		admin_reply_error(
-			reply, 400, "bad_request", "%s takes no parameters", command->path);
-	} else {
+	else if (stranger.len > 0)
+		refuse_parameter(command, stranger, reply);
+	else if (command->call)
+		command->call(admin->arg, &call, reply);
+	else
 		run_view(admin, command, reply);
-	}
+}
+
+static void refuse_method(const struct admin_request *request, bool has_get, bool has_post,
+	struct admin_reply *reply)
+{
+	reply->allow = has_get && has_post ? "GET, HEAD, POST" : has_get ? "GET, HEAD" : "POST";
+	admin_reply_error(reply, 405, "method_not_allowed", "%.*s: the method is %s",
+		(int)request->path.len, request->path.ptr, reply->allow);
 }
 
 void admin_dispatch(
 	struct admin *admin, const struct admin_request *request, struct admin_reply *reply)
 {
+	enum admin_method method = request->method == ADMIN_HEAD ? ADMIN_GET : request->method;
+	bool has_get = false, has_post = false;
+
 	for (int id = 0; id < N_COMMANDS; id++) {
 		struct command command = command_get(admin->source, (enum command_id)id);
 
-		if (slice_eq(request->path, slice_of(command.path))) {
+		if (!slice_eq(request->path, slice_of(command.path)))
+			continue;
+		if (command.method == method) {
 			run_command(admin, &command, request, reply);
 			return;
 		}
+		has_get |= command.method == ADMIN_GET;
+		has_post |= command.method == ADMIN_POST;
 	}
-	admin_reply_error(reply, 404, "not_found", "no such path: %.*s (docs/api.md lists them)",
-		(int)(request->path.len < 256 ? request->path.len : 256), request->path.ptr);
+	if (has_get || has_post)
+		refuse_method(request, has_get, has_post, reply);
+	else
+		admin_reply_error(reply, 404, "not_found",
+			"no such path: %.*s (docs/api.md lists them)",
+			(int)(request->path.len < 256 ? request->path.len : 256),
+			request->path.ptr);
+}
+
+size_t admin_command_body_limit(struct slice path)
+{
+	static const size_t limits[] = {
+#define VIEW(path, name, help)                               0,
+#define CALL(method, path, name, parameters, body_max, help) body_max,
+#include "control/api.def"
+#undef VIEW
+#undef CALL
+	};
+
+	for (int id = 0; id < N_COMMANDS; id++)
+		if (limits[id] > 0 && slice_eq(path, slice_of(command_paths[id])))
+			return limits[id];
+	return 0;
 }
 
 yyjson_mut_doc *admin_doc_new(void)
@@ -155,13 +199,26 @@ void admin_reply_finish(struct admin_reply *reply, unsigned int http_status, yyj
 	if (conn) {
 		text = doc_write(doc, &len);
 		if (text)
-			admin_conn_answer(conn, reply, http_status, text, len);
+			admin_conn_answer(conn, reply, http_status, json_type, text, len);
 		else
-			admin_conn_answer(conn, reply, 500, unwritable, sizeof(unwritable) - 1);
+			admin_conn_answer(conn, reply, 500, json_type, unwritable,
+				sizeof(unwritable) - 1);
 		free(text);
 		admin_conn_run(conn);
 	}
 	yyjson_mut_doc_free(doc);
+	free(reply);
+}
+
+void admin_reply_text(
+	struct admin_reply *reply, const char *content_type, const char *text, size_t len)
+{
+	struct admin_conn *conn = reply->conn;
+
+	if (conn) {
+		admin_conn_answer(conn, reply, 200, content_type, text, len);
+		admin_conn_run(conn);
+	}
 	free(reply);
 }
 
@@ -304,10 +361,15 @@ static void free_admin(struct task *task)
 
 void admin_free(struct admin *admin)
 {
+	struct admin_conn *conn;
+
 	if (!admin)
 		return;
-	while (!list_is_empty(&admin->conns))
-		admin_conn_close(container_of(admin->conns.next, struct admin_conn, link));
+	while (!list_is_empty(&admin->conns)) {
+		conn = container_of(admin->conns.next, struct admin_conn, link);
+		admin_stream_finish_now(conn);
+		admin_conn_close(conn);
+	}
 	loop_del(admin->loop, &admin->listener);
 	timer_clear(&admin->accept_again);
 	admin_socket_close(&admin->socket);

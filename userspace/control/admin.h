@@ -3,6 +3,7 @@
  * per command in api.def; docs/api.md has the shapes. Everything here belongs to the control
  * thread and runs in its loop, non-blocking: at most ADMIN_CONNECTIONS_MAX clients, bounded
  * requests, idle ones are closed. The daemon supplies the contents through struct admin_source.
+ * An answer is a document, a text, or a stream that stays open until one side ends it.
  */
 #ifndef SLUICE_CONTROL_ADMIN_H
 #define SLUICE_CONTROL_ADMIN_H
@@ -10,6 +11,7 @@
 #include "core/attr.h"
 #include "core/err.h"
 #include "core/loop.h"
+#include "core/slice.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <yyjson.h>
@@ -17,6 +19,8 @@
 enum {
 	ADMIN_CONNECTIONS_MAX = 16,
 	ADMIN_REQUEST_BYTES_MAX = 64 * 1024, /* head and body */
+	ADMIN_BIG_BODY_BYTES_MAX = 128 * 1024 * 1024, /* where api.def says so; one at a time */
+	ADMIN_STREAM_BYTES_MAX = 256 * 1024,         /* waiting for a client to take them */
 	ADMIN_IDLE_MS = 30 * 1000,           /* a client that neither sends nor takes a byte */
 };
 
@@ -25,6 +29,12 @@ struct admin;
 /* A request that waits for its answer. Whoever got it must finish it exactly once, on the control
  * thread, now or later; the client may be gone by then, or the server freed: that is no error. */
 struct admin_reply;
+
+/* What a command is asked with; points into the request. */
+struct admin_call {
+	struct slice query; /* its parameters are those that api.def lists: admin_query_*() */
+	struct slice body;
+};
 
 /*
  * Where answers come from. A view adds its members to `root` (an object of `doc`) and returns 0,
@@ -38,9 +48,18 @@ struct admin_source {
 	int (*target_groups)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 	int (*certificates)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 	int (*drops)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+	int (*counters)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 	int (*config)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
-	/* Starts a reload (with `dry_run` only the checks) and finishes `reply` when it is done. */
-	void (*reload)(void *arg, struct admin_reply *reply, bool dry_run);
+	/* These finish `reply`, at once or when they are done. `call` is gone when they return. */
+	void (*top)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*watch_drops)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*lists_show)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*lists_export)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*lists_change)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*lists_import)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*lists_hits)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*rotate_cookies)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*reload)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 };
 
 struct admin_spec {
@@ -65,10 +84,38 @@ void admin_reply_finish(struct admin_reply *reply, unsigned int http_status, yyj
 /* Answers {"error": {"code", "message"}}; `code` is a word for programs, the rest for people. */
 void admin_reply_error(struct admin_reply *reply, unsigned int http_status, const char *code,
 	const char *format, ...) printf_like(4, 5);
+/* Answers with a text of `content_type`. */
+void admin_reply_text(
+	struct admin_reply *reply, const char *content_type, const char *text, size_t len);
+/* Takes the memory that holds the request (NULL: the client is gone), so that a body need not be
+ * copied to be used later: the slices of the call stay valid until the caller frees it. */
+char *admin_reply_take_request(struct admin_reply *reply);
 /* The end of a reload that was done (or, dry, would be): 200. */
 void admin_reply_reloaded(struct admin_reply *reply, bool dry_run, uint64_t generation);
 /* The end of a reload that was refused: 422, code "config_invalid", and `lines`, the text of
  * config_errors_print() ("file:line:column: setting: what", a line each), as a list. */
 void admin_reply_refused(struct admin_reply *reply, const char *lines);
+
+/*
+ * An answer without an end that is known: 200 and chunks. It stays open, whatever the idle time,
+ * until the client closes, does not take for the idle time what is waiting for it, or
+ * admin_stream_end(). Owned by the connection.
+ */
+struct admin_stream;
+
+struct admin_stream_ops {
+	/* Everything has been taken: there is room. May be NULL. Never called from within a put. */
+	void (*drained)(void *arg);
+	/* The client has gone, or the server is freed; the stream goes. Not after an end. */
+	void (*closed)(void *arg);
+};
+
+/* Finishes `reply`. NULL: the client is gone, or asked for the head alone. */
+struct admin_stream *admin_reply_stream(struct admin_reply *reply, const char *content_type,
+	const struct admin_stream_ops *ops, void *arg) must_check;
+/* All of it or nothing: false when there is no room for it. */
+bool admin_stream_put(struct admin_stream *stream, const char *bytes, size_t len) must_check;
+/* What was put is still sent. The stream must not be used any more. */
+void admin_stream_end(struct admin_stream *stream);
 
 #endif

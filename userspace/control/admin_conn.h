@@ -17,6 +17,7 @@ enum admin_conn_state {
 	ADMIN_CONN_READING,   /* until there is a whole request */
 	ADMIN_CONN_ANSWERING, /* somebody has the reply; nothing is read */
 	ADMIN_CONN_WRITING,   /* the answer goes out; nothing is read */
+	ADMIN_CONN_STREAMING, /* as above, and there may be more of it; nothing is read */
 	ADMIN_CONN_LINGERING, /* refused: what the client still sends is thrown away for a while,
 				 so that it gets to read why instead of a reset */
 	ADMIN_CONN_CLOSED,    /* out of the server's list, freed at the end of the turn */
@@ -26,6 +27,7 @@ struct admin_conn {
 	struct watch watch;
 	struct timer timer;
 	struct task free_task;
+	struct task again; /* posted: go on in the next turn */
 	struct admin *admin;
 	struct list link; /* in the server's list, unless CLOSED */
 	enum admin_conn_state state;
@@ -36,16 +38,27 @@ struct admin_conn {
 	size_t in_len, in_size;
 	struct admin_parser parser;
 	size_t request_bytes; /* of the request being answered, at the front of `in` */
-	char *out;            /* the whole answer */
-	size_t out_len, out_sent;
+	bool is_big;          /* it, or the one being read, has more than ADMIN_REQUEST_BYTES_MAX */
+	char *out;            /* the whole answer, or what there is of a stream */
+	size_t out_len, out_sent, out_size;
+	struct admin_stream *stream; /* STREAMING only; NULL: its end has been put */
 	size_t thrown_away;        /* bytes, LINGERING only */
+	size_t turn_bytes;         /* read in this run */
 	struct admin_reply *reply; /* ANSWERING only */
 };
 
 struct admin_reply {
 	struct admin_conn *conn; /* NULL: it is gone */
 	bool is_head;
+	bool http_1_0;
 	const char *allow; /* of a 405, else NULL */
+};
+
+struct admin_stream {
+	struct admin_conn *conn;
+	const struct admin_stream_ops *ops;
+	void *arg;
+	bool is_chunked;
 };
 
 struct admin {
@@ -60,8 +73,10 @@ struct admin {
 	struct list conns;
 	uint32_t n_conns;     /* in the list */
 	uint32_t n_lingering; /* of these */
+	uint32_t n_big;       /* with a big request: one at most */
 };
 
+void admin_conn_state_set(struct admin_conn *conn, enum admin_conn_state state);
 /* Takes `fd`, also when it fails. */
 int admin_conn_new(struct admin *admin, int fd, struct admin_conn **ret_conn) must_check;
 void admin_conn_close(struct admin_conn *conn);
@@ -71,9 +86,17 @@ void admin_conn_run(struct admin_conn *conn);
 void admin_conn_refuse(struct admin_conn *conn, const struct admin_refusal *refusal);
 /* Sets the answer; admin_conn_run() then sends it. `body` is copied. */
 void admin_conn_answer(struct admin_conn *conn, const struct admin_reply *reply,
-	unsigned int http_status, const char *body, size_t body_bytes);
+	unsigned int http_status, const char *content_type, const char *body, size_t body_bytes);
 
-/* admin.c: finds the command and starts it. */
+/* admin_stream.c */
+/* The client has gone. */
+void admin_stream_closed(struct admin_conn *conn);
+/* One try, without waiting, to bring a stream to its proper end. */
+void admin_stream_finish_now(struct admin_conn *conn);
+
+/* admin.c */
+admin_body_limit admin_command_body_limit;
+/* Finds the command and starts it. */
 void admin_dispatch(
 	struct admin *admin, const struct admin_request *request, struct admin_reply *reply);
 

@@ -3,6 +3,7 @@
 #include "control/admin.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { HEADERS_MAX = 64, LINE_BYTES = 16 * 1024 };
@@ -28,10 +29,13 @@ static enum admin_method method_of(enum http_method method)
 	}
 }
 
-/* The bytes of the body, or -EPROTO. No command has a use for one, but it has to be skipped. */
-static int body_bytes(
-	const struct http_request *http, size_t head_bytes, struct admin_refusal *ret_refusal)
+/* 0 or -EPROTO. What a command has no use for is skipped. */
+static int body_bytes(const struct http_request *http, size_t head_bytes,
+	admin_body_limit *body_limit, size_t *ret_bytes, struct admin_refusal *ret_refusal)
 {
+	size_t limit = body_limit(http->path);
+
+	*ret_bytes = 0;
 	if (http->body == HTTP_BODY_NONE)
 		return 0;
 	if (http->body != HTTP_BODY_LENGTH) {
@@ -39,12 +43,15 @@ static int body_bytes(
 			411, "length_required", "a body needs a Content-Length here"};
 		return -EPROTO;
 	}
-	if (http->content_length > ADMIN_REQUEST_BYTES_MAX - head_bytes) {
-		*ret_refusal = (struct admin_refusal){
-			413, "too_large", "a request may have 64 KiB, head and body together"};
+	if (http->content_length > (limit ? limit : ADMIN_REQUEST_BYTES_MAX - head_bytes)) {
+		*ret_refusal = limit ? (struct admin_refusal){413, "too_large",
+					       "the body may have 128 MiB"}
+				     : (struct admin_refusal){413, "too_large",
+					       "a request may have 64 KiB, head and body together"};
 		return -EPROTO;
 	}
-	return (int)http->content_length;
+	*ret_bytes = (size_t)http->content_length;
+	return 0;
 }
 
 /* Length of the head, 0 if it is not whole, or -EPROTO. */
@@ -63,12 +70,14 @@ static int parse_head(struct admin_parser *parser, const char *bytes, size_t len
 	return -EPROTO;
 }
 
-int admin_request_parse(struct admin_parser *parser, const char *bytes, size_t len,
-	struct admin_request *ret_request, struct admin_refusal *ret_refusal)
+int admin_request_parse(struct admin_parser *parser, admin_body_limit *body_limit,
+	const char *bytes, size_t len, struct admin_request *ret_request,
+	struct admin_refusal *ret_refusal)
 {
 	struct http_header items[HEADERS_MAX];
 	struct http_request http = {0};
-	int head, body;
+	size_t body;
+	int head, rc;
 
 	if (len < parser->whole_bytes)
 		return 0;
@@ -76,39 +85,139 @@ int admin_request_parse(struct admin_parser *parser, const char *bytes, size_t l
 	head = parse_head(parser, bytes, len, &http, ret_refusal);
 	if (head <= 0)
 		return head;
-	body = body_bytes(&http, (size_t)head, ret_refusal);
-	if (body < 0)
-		return body;
-	parser->whole_bytes = (size_t)head + (size_t)body;
+	rc = body_bytes(&http, (size_t)head, body_limit, &body, ret_refusal);
+	if (rc)
+		return rc;
+	parser->whole_bytes = (size_t)head + body;
 	if (len < parser->whole_bytes)
 		return 0;
 	*ret_request = (struct admin_request){
 		.method = method_of(http.method),
 		.path = http.path,
 		.query = http.query,
+		.body = {bytes + head, body},
 		/* A client of HTTP/1.0 would have to be told that the connection stays. */
 		.keep_alive = http.keep_alive && http.version != HTTP_VERSION_1_0,
+		.http_1_0 = http.version == HTTP_VERSION_1_0,
 		.bytes = parser->whole_bytes,
 	};
 	*parser = (struct admin_parser){0};
 	return 1;
 }
 
-int admin_request_flag(struct slice query, const char *name, bool *ret_value)
-{
-	size_t name_len = strlen(name);
-	struct slice value;
+/* --- parameters */
 
-	if (query.len == 0)
-		return 0;
-	if (query.len < name_len || memcmp(query.ptr, name, name_len) != 0)
-		return -EINVAL;
-	value = (struct slice){query.ptr + name_len, query.len - name_len};
-	if (value.len == 0 || slice_eq(value, SLICE("=1")) || slice_eq(value, SLICE("=true")))
+/* The next "name=value" of a query; false at its end. */
+static bool next_pair(struct slice *rest, struct slice *ret_name, struct slice *ret_value)
+{
+	const char *end, *equals;
+	size_t len;
+
+	if (rest->len == 0)
+		return false;
+	end = memchr(rest->ptr, '&', rest->len);
+	len = end ? (size_t)(end - rest->ptr) : rest->len;
+	equals = memchr(rest->ptr, '=', len);
+	*ret_name = (struct slice){rest->ptr, equals ? (size_t)(equals - rest->ptr) : len};
+	*ret_value = (struct slice){ret_name->ptr + ret_name->len, len - ret_name->len};
+	if (equals)
+		*ret_value = (struct slice){equals + 1, ret_value->len - 1};
+	*rest = (struct slice){rest->ptr + len + !!end, rest->len - len - !!end};
+	return true;
+}
+
+bool admin_word_is_listed(struct slice name, const char *names)
+{
+	while (*names) {
+		size_t len = strcspn(names, " ");
+
+		if (slice_eq(name, (struct slice){names, len}))
+			return true;
+		names += len + (names[len] == ' ');
+	}
+	return false;
+}
+
+struct slice admin_query_stranger(struct slice query, const char *names)
+{
+	struct slice name, value;
+
+	while (next_pair(&query, &name, &value))
+		if (name.len > 0 && !admin_word_is_listed(name, names))
+			return name;
+	return SLICE("");
+}
+
+static int hex_value(char digit)
+{
+	if (digit >= '0' && digit <= '9')
+		return digit - '0';
+	digit |= 0x20;
+	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+static int decode(struct slice value, char *ret_text, size_t size)
+{
+	size_t used = 0, i;
+
+	for (i = 0; i < value.len; i++) {
+		int byte = (unsigned char)value.ptr[i];
+
+		if (byte == '%') {
+			int high = i + 2 < value.len ? hex_value(value.ptr[i + 1]) : -1;
+			int low = high < 0 ? -1 : hex_value(value.ptr[i + 2]);
+
+			if (low < 0)
+				return -EINVAL;
+			byte = high << 4 | low;
+			i += 2;
+		}
+		if (byte == 0 || used + 1 >= size)
+			return -EINVAL;
+		ret_text[used++] = (char)byte;
+	}
+	ret_text[used] = '\0';
+	return 1;
+}
+
+int admin_query_text(struct slice query, const char *name, char *ret_text, size_t size)
+{
+	struct slice found, value;
+
+	*ret_text = '\0';
+	while (next_pair(&query, &found, &value))
+		if (slice_eq(found, slice_of(name)))
+			return decode(value, ret_text, size);
+	return 0;
+}
+
+int admin_query_flag(struct slice query, const char *name, bool *ret_value)
+{
+	char text[8];
+	int rc = admin_query_text(query, name, text, sizeof(text));
+
+	if (rc <= 0)
+		return rc;
+	if (!*text || strcmp(text, "1") == 0 || strcmp(text, "true") == 0)
 		*ret_value = true;
-	else if (slice_eq(value, SLICE("=0")) || slice_eq(value, SLICE("=false")))
+	else if (strcmp(text, "0") == 0 || strcmp(text, "false") == 0)
 		*ret_value = false;
 	else
 		return -EINVAL;
-	return 0;
+	return 1;
+}
+
+int admin_query_number(struct slice query, const char *name, uint32_t max, uint32_t *ret_value)
+{
+	char text[12], *end;
+	int rc = admin_query_text(query, name, text, sizeof(text));
+	unsigned long number;
+
+	if (rc <= 0)
+		return rc;
+	number = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end || number < 1 || number > max)
+		return -EINVAL;
+	*ret_value = (uint32_t)number;
+	return 1;
 }

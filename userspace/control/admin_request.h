@@ -10,6 +10,7 @@
 #include "http/h1_head.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum admin_method { ADMIN_GET, ADMIN_HEAD, ADMIN_POST, ADMIN_OTHER_METHOD };
 
@@ -17,7 +18,9 @@ struct admin_request {
 	enum admin_method method;
 	struct slice path;
 	struct slice query; /* without '?'; empty if there is none */
+	struct slice body;
 	bool keep_alive;
+	bool http_1_0; /* knows no chunks */
 	size_t bytes; /* head and body */
 };
 
@@ -33,13 +36,28 @@ struct admin_refusal {
 	const char *code, *message; /* static */
 };
 
+/* The longest body that a command takes; 0: it takes as much as fits with the head. */
+typedef size_t admin_body_limit(struct slice path);
+
 /* `bytes` is all there is of the request so far. 1: whole (the parser starts anew), 0: more bytes
  * are needed, -EPROTO: `ret_refusal` says why it cannot be taken. */
-int admin_request_parse(struct admin_parser *parser, const char *bytes, size_t len,
-	struct admin_request *ret_request, struct admin_refusal *ret_refusal) must_check;
+int admin_request_parse(struct admin_parser *parser, admin_body_limit *body_limit,
+	const char *bytes, size_t len, struct admin_request *ret_request,
+	struct admin_refusal *ret_refusal) must_check;
 
-/* A yes/no parameter of the query: "name", "name=1", "name=true". -EINVAL for another value or
- * another parameter. Absent: false. */
-int admin_request_flag(struct slice query, const char *name, bool *ret_value) must_check;
+/* `names` are separated by spaces. */
+bool admin_word_is_listed(struct slice name, const char *names);
+/* The first parameter of a query that `names` does not list; empty: none. */
+struct slice admin_query_stranger(struct slice query, const char *names);
+/* The value of a parameter, %XX decoded, ended by a NUL. 1, 0: absent ("" then), -EINVAL: it is
+ * longer than `size`, holds a NUL, or a % is not followed by two digits. "name" alone: "". */
+int admin_query_text(
+	struct slice query, const char *name, char *ret_text, size_t size) must_check;
+/* A yes/no parameter: "name", "name=1", "name=true". 1, 0: absent, -EINVAL for another value.
+ * `ret_value` is only set when it is there. */
+int admin_query_flag(struct slice query, const char *name, bool *ret_value) must_check;
+/* A number from 1 to `max`. As above. */
+int admin_query_number(
+	struct slice query, const char *name, uint32_t max, uint32_t *ret_value) must_check;
 
 #endif

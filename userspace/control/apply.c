@@ -5,7 +5,6 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "dataplane/dp_backends.h"
-#include "dataplane/dp_deny.h"
 #include "dataplane/dp_listeners.h"
 #include "dataplane/dp_reuseport.h"
 
@@ -30,51 +29,89 @@ static uint32_t count_sockets(const struct build *build)
 	return n;
 }
 
+static void set_limits(const struct config_limits *node, const struct config_listener_limits *own,
+	struct dp_limit ret_limits[LISTENER_LIMITS])
+{
+	const struct config_rates *source = &node->source, *prefix = &node->prefix;
+
+	ret_limits[LIMIT_SOURCE_PACKETS] =
+		(struct dp_limit){source->packets_per_second, source->packets_burst};
+	ret_limits[LIMIT_SOURCE_CONNECTIONS] =
+		(struct dp_limit){source->connections_per_second, source->connections_burst};
+	ret_limits[LIMIT_PREFIX_PACKETS] =
+		(struct dp_limit){prefix->packets_per_second, prefix->packets_burst};
+	ret_limits[LIMIT_PREFIX_CONNECTIONS] =
+		(struct dp_limit){prefix->connections_per_second, prefix->connections_burst};
+	ret_limits[LIMIT_PACKETS] = (struct dp_limit){own->packets_per_second, own->packets_burst};
+	ret_limits[LIMIT_CONNECTIONS] =
+		(struct dp_limit){own->connections_per_second, own->connections_burst};
+	ret_limits[LIMIT_SYNS] = (struct dp_limit){own->syns_per_second, own->syns_burst};
+}
+
+static void set_row(const struct build *build, uint32_t listener, const struct listener_socket *sock,
+	struct dp_listener *ret_row)
+{
+	static const enum listener_syn_mode modes[] = {
+		[CONFIG_SYN_ALWAYS] = SYN_ALWAYS,
+		[CONFIG_SYN_UNDER_ATTACK] = SYN_UNDER_ATTACK,
+		[CONFIG_SYN_OFF] = SYN_KERNEL,
+	};
+	const struct config_listener *wanted = &build->config->listeners[listener];
+
+	*ret_row = (struct dp_listener){
+		.id = build->listeners[listener]->spec.stats->id,
+		.socket_row = sock->id,
+		.name = wanted->name,
+		.address = storage_of(&sock->addr),
+		.protocol = IPPROTO_TCP,
+		.syn_mode = modes[wanted->syn_cookies],
+		.gated = build_is_gated(wanted),
+		.dry_run = build->config->limits.dry_run,
+	};
+	set_limits(&build->config->limits, &wanted->limits, ret_row->limits);
+}
+
 static int set_listeners(struct daemon *daemon, const struct build *build, struct err *err)
 {
-	const struct config_source_limit *source = &build->config->limits.source;
 	struct dp_listener *rows = mem_zalloc((count_sockets(build) + 1) * sizeof(*rows));
-	const struct config_listener *wanted;
-	const struct listener_socket *sock;
 	uint32_t i, at, n = 0;
 	int r;
 
-	for (i = 0; i < build->n_listeners; i++) {
-		wanted = &build->config->listeners[i];
-		for (at = 0; at < build->built[i].n_sockets; at++) {
-			sock = build->built[i].sockets[at];
-			rows[n++] = (struct dp_listener){
-				.id = build->listeners[i]->spec.stats->id,
-				.socket_row = sock->id,
-				.name = wanted->name,
-				.address = storage_of(&sock->addr),
-				.protocol = IPPROTO_TCP,
-				.per_source = {source->packets_per_second, source->burst},
-				.packets = {wanted->limits.packets_per_second, 0},
-				.connections = {wanted->limits.connections_per_second, 0},
-			};
-		}
-	}
+	for (i = 0; i < build->n_listeners; i++)
+		for (at = 0; at < build->built[i].n_sockets; at++)
+			set_row(build, i, build->built[i].sockets[at], &rows[n++]);
 	r = dp_listeners_set(daemon->dataplane, rows, n, err);
 	free(rows);
 	return r;
 }
 
-static int set_deny(struct daemon *daemon, const struct build *build, struct err *err)
+/* At start: nobody is served before these are in force. */
+static int set_first(struct daemon *daemon, struct build *build, struct err *err)
 {
-	const struct config *config = build->config;
-	struct dp_prefix *prefixes = mem_zalloc((config->deny_count + 1) * sizeof(*prefixes));
-	uint32_t i;
+	struct lists_config *config = build->lists;
+	struct lists_spec spec = {
+		.loop = daemon->io.loop,
+		.loader = daemon->loader,
+		.dp = daemon->dataplane,
+	};
+	char *state_path = mem_printf("%s.lists", build->config->admin.socket_path);
 	int r;
 
-	for (i = 0; i < config->deny_count; i++) {
-		memcpy(prefixes[i].addr, config->deny[i].ip, 16);
-		prefixes[i].length_bits = (uint8_t)config->deny[i].len_bits;
-		prefixes[i].v6 = config->deny[i].family == AF_INET6;
-	}
-	r = dp_deny_set(daemon->dataplane, prefixes, config->deny_count, err);
-	free(prefixes);
+	build->lists = NULL;
+	spec.state_path = state_path;
+	r = lists_new(&spec, config, &daemon->lists, err);
+	free(state_path);
+	if (build->has_cookie_secret)
+		dp_cookies_set(daemon->dataplane, &build->cookie_secret);
 	return r;
+}
+
+static void set_again(struct daemon *daemon, struct build *build)
+{
+	lists_config_set(daemon->lists, build->lists);
+	build->lists = NULL;
+	if (build->has_cookie_secret)
+		dp_cookies_set(daemon->dataplane, &build->cookie_secret);
 }
 
 static int set_sockets(struct daemon *daemon, const struct build *build, struct err *err)
@@ -113,12 +150,22 @@ size_t apply_interfaces(const struct config_xdp *xdp,
 	return i;
 }
 
+enum handover apply_handover(const struct config_xdp *xdp)
+{
+	static const enum handover modes[] = {
+		[CONFIG_HANDOVER_AUTO] = HANDOVER_OWN_COOKIES, /* the most there is */
+		[CONFIG_HANDOVER_OWN_COOKIES] = HANDOVER_OWN_COOKIES,
+		[CONFIG_HANDOVER_KERNEL_COOKIES] = HANDOVER_KERNEL_COOKIES,
+		[CONFIG_HANDOVER_NONE] = HANDOVER_NONE,
+	};
+
+	return modes[xdp->handover];
+}
+
 static int set_dataplane(struct daemon *daemon, const struct build *build, struct err *err)
 {
 	int r = set_listeners(daemon, build, err);
 
-	if (r == 0)
-		r = set_deny(daemon, build, err);
 	if (r == 0)
 		r = set_sockets(daemon, build, err);
 	return r;
@@ -318,12 +365,16 @@ int apply_build(struct daemon *daemon, struct build *build, struct err *err)
 	uint32_t i;
 	int r;
 
-	r = set_dataplane(daemon, build, err);
+	r = old ? 0 : set_first(daemon, build, err);
+	if (r == 0)
+		r = set_dataplane(daemon, build, err);
 	if (r < 0) {
 		if (old && set_dataplane(daemon, old, &undo) < 0)
 			log_error("the packet plane could not be put back: %s", undo.text);
 		return r;
 	}
+	if (old)
+		set_again(daemon, build);
 	atomic_store(&daemon->node.max_connections, build->config->limits.connections);
 	log_level_set((enum log_level)build->config->log.level);
 	daemon->build = build;

@@ -15,6 +15,8 @@ int apply_build(struct daemon *daemon, struct build *build, struct err *err) mus
 size_t apply_interfaces(const struct config_xdp *xdp,
 	struct dataplane_interface_spec ret_specs[DATAPLANE_MAX_INTERFACES]);
 
+enum handover apply_handover(const struct config_xdp *xdp);
+
 /* Reads the configuration again. `reply` (may be NULL) is finished when it is done. */
 void reload_start(struct daemon *daemon, struct admin_reply *reply, bool dry_run);
 

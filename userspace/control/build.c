@@ -99,6 +99,9 @@ static void free_objects(struct build *build)
 	free(build->built);
 	free(build->groups);
 	free(build->listeners);
+	free(build->gate_listeners);
+	lists_config_free(build->lists);
+	explicit_bzero(&build->cookie_secret, sizeof(build->cookie_secret));
 }
 
 void build_free(struct build *build)
@@ -177,12 +180,16 @@ void build_release_ids(const struct build *build, const struct build *other,
 static void build_from_files(struct building *building)
 {
 	config_errors_set_file(building->errors, building->build->config->file);
+	build_cookie_secret(building);
+	build_lists(building);
 	build_certs(building);
 	build_groups(building);
 	building->build->built = mem_zalloc(
 		building->build->config->listeners_count * sizeof(struct built_listener));
 	if (!config_errors_total(building->errors))
 		build_listeners_tls(building);
+	if (!config_errors_total(building->errors))
+		build_gates(building);
 }
 
 int build_try(const struct config *config, struct config_errors *errors)
@@ -228,6 +235,7 @@ int build_new(const struct build_env *env, const struct build *before, struct co
 	build->listeners = mem_zalloc(build->n_listeners * sizeof(*build->listeners));
 	for (i = 0; i < build->n_listeners; i++)
 		build->listeners[i] = build->built[i].listener;
+	build_gate_listeners(build);
 	*ret_build = build;
 	return 0;
 }

@@ -9,6 +9,9 @@
 #define SLUICE_CONTROL_BUILD_H
 
 #include "control/config.h"
+#include "control/lists.h"
+#include "dataplane/dp_gate.h"
+#include "gate/gate.h"
 #include "proxy/health.h"
 #include "proxy/listener.h"
 #include <sys/stat.h>
@@ -45,12 +48,19 @@ struct built_listener {
 	struct tls_server *tls;
 	struct listener_socket **sockets; /* counted */
 	uint32_t n_sockets;
+	struct gate_policy *policy; /* counted; NULL: nothing is asked of its clients' first bytes */
+	uint8_t limits_generation;
 };
 
 struct build {
 	struct listener **listeners; /* what workers read: begins the structure they see */
 	uint32_t n_listeners;
 	uint64_t generation;
+	struct gate_listener *gate_listeners; /* for workers' gates */
+	uint32_t n_gate_listeners;
+	struct lists_config *lists; /* taken over when the build is put in force */
+	bool has_cookie_secret;
+	struct dp_cookie_secret cookie_secret;
 	int64_t loaded_unix_s;
 	struct config *config;
 	struct built_cert *certs;        /* as config->certificates */
@@ -79,6 +89,8 @@ void build_free(struct build *build);
  * in `other` (NULL: none is). */
 void build_release_ids(const struct build *build, const struct build *other,
 	const struct build_env *env, bool targets);
+/* First flights of its connections go to the gate. */
+bool build_is_gated(const struct config_listener *wanted);
 bool build_has_target(const struct build *build, const struct target *target);
 
 #endif

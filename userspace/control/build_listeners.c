@@ -140,7 +140,7 @@ static void build_socket(struct building *building, const struct config_listener
 	const struct config_address *address, struct built_listener *listener)
 {
 	union addr addr = build_addr(address);
-	bool defers = wanted->protocol != CONFIG_TCP;
+	bool defers = wanted->protocol != CONFIG_TCP || listener->policy;
 	struct listener_socket *sock = same_socket(building, &addr, defers);
 	struct err err;
 	uint32_t id;
@@ -219,13 +219,19 @@ static void build_listener(struct building *building, const struct config_listen
 
 	if (!stats)
 		return;
+	if (listener->policy) /* nobody else has it yet */
+		listener->policy->spec.listener_id = stats->id;
 	listener->sockets = mem_zalloc((wanted->address_count + 1) * sizeof(*listener->sockets));
 	for (i = 0; i < wanted->address_count; i++)
 		build_socket(building, wanted, &wanted->address[i], listener);
 	spec.tls = listener->tls;
 	spec.sockets = listener->sockets;
 	spec.n_sockets = listener->n_sockets;
+	spec.policy = listener->policy;
+	spec.route_groups = build_route_groups(building->build, wanted);
+	spec.n_route_groups = wanted->routes_count;
 	listener->listener = listener_new(&spec);
+	free(spec.route_groups);
 	shared_put(&stats->shared);
 }
 
@@ -255,6 +261,8 @@ void build_listener_fini(struct built_listener *listener)
 
 	if (listener->listener)
 		shared_put(&listener->listener->shared);
+	if (listener->policy)
+		shared_put(&listener->policy->shared);
 	if (listener->tls)
 		tls_server_put(listener->tls);
 	for (i = 0; i < listener->n_sockets; i++)

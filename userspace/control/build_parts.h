@@ -16,6 +16,14 @@ void build_certs(struct building *building);
 void build_groups(struct building *building);
 void build_listeners_tls(struct building *building);
 void build_listeners(struct building *building);
+void build_cookie_secret(struct building *building);
+void build_lists(struct building *building);
+/* The policies of listeners that have one, after their TLS contexts. */
+void build_gates(struct building *building);
+/* The target group of each route; the caller's to free(), the groups are not counted. */
+struct target_group **build_route_groups(
+	const struct build *build, const struct config_listener *wanted);
+void build_gate_listeners(struct build *build);
 
 void build_group_fini(struct built_group *group);
 void build_listener_fini(struct built_listener *listener);

@@ -24,6 +24,10 @@ struct config {
 	struct config_xdp xdp;
 	struct config_prefix *deny;
 	uint32_t deny_count;
+	char *deny_path; /* NULL: none */
+	struct config_prefix *allow;
+	uint32_t allow_count;
+	char *allow_path;
 	struct config_limits limits;
 	struct config_certificate *certificates;
 	uint32_t certificates_count;

@@ -58,10 +58,36 @@ static const char *protocol_word(enum config_protocol protocol)
 	return words[protocol];
 }
 
+/* A group that a listener or a route of it names. */
+static void check_group_fits(struct checker *checker, const struct config_listener *l,
+	const struct config_target_group *const *field, struct config_mark mark)
+{
+	const struct config_target_group *group = *field;
+
+	if (!group || group->protocol > CONFIG_TCP || is_web(group->protocol) == is_web(l->protocol))
+		return;
+	refuse(checker, field, mark, "target_group",
+		"a listener of protocol %s cannot use \"%s\", whose protocol is %s (it needs %s)",
+		protocol_word(l->protocol), group->name ?: "", protocol_word(group->protocol),
+		is_web(l->protocol) ? "http or https" : "tls or tcp");
+}
+
+static void check_routes(struct checker *checker, const struct config_listener *l)
+{
+	size_t before = config_path_enter(&checker->path, "routes");
+
+	for (uint32_t i = 0; i < l->routes_count; i++) {
+		size_t list = config_path_item(&checker->path, NULL, i);
+
+		check_group_fits(checker, l, &l->routes[i].target_group, l->routes[i].mark);
+		config_path_cut(&checker->path, list);
+	}
+	config_path_cut(&checker->path, before);
+}
+
 static void check_listener(struct checker *checker, const void *base)
 {
 	const struct config_listener *l = base;
-	const struct config_target_group *group = l->target_group;
 
 	if (l->protocol > CONFIG_TCP)
 		return;
@@ -69,14 +95,8 @@ static void check_listener(struct checker *checker, const void *base)
 		refuse(checker, &l->certificates, l->mark, "certificates",
 			"a listener of protocol %s needs at least one certificate",
 			protocol_word(l->protocol));
-	if (group && group->protocol <= CONFIG_TCP &&
-		is_web(group->protocol) != is_web(l->protocol))
-		refuse(checker, &l->target_group, l->mark, "target_group",
-			"a listener of protocol %s cannot use \"%s\", whose protocol is %s (it needs "
-			"%s)",
-			protocol_word(l->protocol), group->name ?: "",
-			protocol_word(group->protocol),
-			is_web(l->protocol) ? "http or https" : "tls or tcp");
+	check_group_fits(checker, l, &l->target_group, l->mark);
+	check_routes(checker, l);
 	if (l->tls.min_version <= CONFIG_TLS_1_3 && l->tls.min_version > l->tls.max_version)
 		refuse(checker, &l->tls.min_version, l->mark, "tls.min_version",
 			"is newer than max_version");
@@ -378,11 +398,8 @@ static void check_section(
 
 void config_check(struct config *config, struct config_errors *errors)
 {
-	struct config_source_limit *source = &config->limits.source;
 	struct checker checker = {.config = config, .errors = errors};
 
-	if (!source->burst)
-		source->burst = 2 * source->packets_per_second;
 	check_section(&checker, SECTION_config, config, PROTOCOL_UNKNOWN);
 	config_check_overlaps(config, errors);
 }

@@ -154,6 +154,7 @@ static void put_type(const struct setting *row, FILE *out)
 		[SETTING_NAME] = "name",
 		[SETTING_TEXT] = "text",
 		[SETTING_HOSTNAME] = "host name",
+		[SETTING_SERVER_NAME] = "server name",
 		[SETTING_URL_PATH] = "path of a URL",
 		[SETTING_PATH] = "path",
 		[SETTING_INTERFACE] = "interface",

@@ -93,10 +93,32 @@ struct config_listener_timeouts {
 
 struct config_listener_limits {
 	struct config_mark mark;
-	uint32_t connections, packets_per_second, connections_per_second;
+	uint32_t connections;
+	uint32_t packets_per_second, packets_burst;
+	uint32_t connections_per_second, connections_burst;
+	uint32_t handshakes_per_second, handshakes_burst;
+	uint32_t syns_per_second, syns_burst;
 	uint32_t header_bytes;
 	uint64_t body_bytes;
 	uint32_t requests_per_connection;
+};
+
+struct config_route {
+	struct config_mark mark;
+	char **server_names;
+	uint32_t server_names_count;
+	const struct config_target_group *target_group;
+};
+
+struct config_gate {
+	struct config_mark mark;
+	enum config_gate_mode mode;
+	enum config_name_action unknown_name, missing_name;
+	enum config_refusal refusal;
+	char **ja4_deny;
+	uint32_t ja4_deny_count;
+	char **ja4_allow;
+	uint32_t ja4_allow_count;
 };
 
 struct config_listener {
@@ -107,24 +129,37 @@ struct config_listener {
 	uint32_t address_count;
 	const struct config_certificate **certificates; /* [0] is the default */
 	uint32_t certificates_count;
-	const struct config_target_group *target_group;
+	struct config_route *routes;
+	uint32_t routes_count;
+	const struct config_target_group *target_group; /* of what no route is for */
 	enum config_proxy_in proxy_protocol;
 	enum config_xff x_forwarded_for;
 	struct config_listener_tls tls;
+	enum config_syn_cookies syn_cookies;
+	struct config_gate gate;
 	struct config_listener_timeouts timeouts;
 	struct config_listener_limits limits;
 };
 
-struct config_source_limit {
+/* 0 per second: no limit; burst 0: one second's worth. */
+struct config_rates {
 	struct config_mark mark;
-	uint32_t packets_per_second; /* 0: no limit */
-	uint32_t burst; /* packets; never 0 when there is a limit */
+	uint32_t packets_per_second, packets_burst;
+	uint32_t connections_per_second, connections_burst;
+	uint32_t handshakes_per_second, handshakes_burst;
+};
+
+struct config_handshake_rate {
+	struct config_mark mark;
+	uint32_t handshakes_per_second, handshakes_burst;
 };
 
 struct config_limits {
 	struct config_mark mark;
 	uint32_t connections;
-	struct config_source_limit source;
+	bool dry_run;
+	struct config_rates source, prefix;
+	struct config_handshake_rate per_name, per_ja4;
 };
 
 struct config_admin {
@@ -140,6 +175,8 @@ struct config_log {
 struct config_xdp {
 	struct config_mark mark;
 	enum config_xdp_mode mode;
+	enum config_handover handover;
+	char *cookie_secret_path; /* NULL: a random one */
 	char **interfaces;
 	uint32_t interfaces_count;
 	char *pin_dir_path;

@@ -204,6 +204,20 @@ static int check_hostname(struct slice text, struct err *err)
 		    : err_set(err, -EINVAL, "%s is not a host name", scalar_quote(text, quoted));
 }
 
+/* Of TLS: a host name, or a wildcard for one label. */
+static int check_server_name(struct slice text, struct err *err)
+{
+	char quoted[QUOTED_BYTES];
+	struct slice name = text;
+
+	if (text.len > 2 && text.ptr[0] == '*' && text.ptr[1] == '.')
+		name = (struct slice){text.ptr + 2, text.len - 2};
+	if (name.len <= 253 && !memchr(name.ptr, '*', name.len) && check_hostname(name, NULL) == 0)
+		return 0;
+	return err_set(err, -EINVAL, "%s is not a server name (www.example.com, *.example.com)",
+		scalar_quote(text, quoted));
+}
+
 static int check_url_path(struct slice text, struct err *err)
 {
 	char quoted[QUOTED_BYTES];
@@ -281,6 +295,8 @@ static int check_text(const struct setting *row, struct slice text, struct err *
 		return check_name(text, err);
 	case SETTING_HOSTNAME:
 		return check_hostname(text, err);
+	case SETTING_SERVER_NAME:
+		return check_server_name(text, err);
 	case SETTING_URL_PATH:
 		return check_url_path(text, err);
 	case SETTING_INTERFACE:

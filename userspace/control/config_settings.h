@@ -20,6 +20,7 @@ enum setting_type {
 	SETTING_REF,  /* pointer to an object of section `child` */
 	SETTING_TEXT, /* printable, `min` to `max` bytes */
 	SETTING_HOSTNAME,
+	SETTING_SERVER_NAME, /* a host name, or *. and one */
 	SETTING_URL_PATH,
 	SETTING_PATH,
 	SETTING_INTERFACE,

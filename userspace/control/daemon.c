@@ -28,6 +28,8 @@
 
 enum {
 	TICK_MS = 1000,
+	COOKIE_ROTATION_MS = 24 * 60 * 60 * 1000,
+	COOKIE_OLD_MS = 6 * SLUICE_EPOCH_S * 1000, /* then no cookie of the old secret is of use */
 	TICKET_ROTATION_MS = 60 * 60 * 1000, /* a ticket is good for one to two of these */
 	STOP_DRAIN_MS =
 		5000, /* SIGTERM: what is under way may take this long; a second one ends it */
@@ -73,12 +75,33 @@ static void shut_sockets(struct daemon *daemon)
 	}
 }
 
+/* A secret of this node alone changes once a day. One from a file is the operator's. */
+static void keep_cookies(struct daemon *daemon, uint64_t now_ms)
+{
+	uint64_t age_ms = now_ms - daemon->cookies_rotated_ms;
+
+	if (daemon->build->has_cookie_secret)
+		return;
+	if (age_ms >= COOKIE_ROTATION_MS)
+		daemon_rotate_cookies(daemon);
+	else if (age_ms >= COOKIE_OLD_MS)
+		dp_cookies_forget(daemon->dataplane);
+}
+
+void daemon_rotate_cookies(struct daemon *daemon)
+{
+	dp_cookies_rotate(daemon->dataplane);
+	daemon->cookies_rotated_ms = loop_now_ms(daemon->io.loop);
+}
+
 static void tick(struct timer *timer)
 {
 	struct daemon *daemon = container_of(timer, struct daemon, second);
 	uint64_t now_ms = loop_now_ms(daemon->io.loop);
 
 	dataplane_maintain(daemon->dataplane);
+	gates_maintain(daemon->gates);
+	keep_cookies(daemon, now_ms);
 	departing_tick(daemon);
 	views_tick(daemon);
 	if (now_ms - daemon->tickets_rotated_ms >= TICKET_ROTATION_MS) {
@@ -162,6 +185,7 @@ static int start_dataplane(struct daemon *daemon, const struct config *config, s
 		.enabled = config->xdp.mode != CONFIG_XDP_OFF,
 		.pin_dir = config->xdp.pin_dir_path,
 		.workers = daemon->env.n_workers,
+		.handover = apply_handover(&config->xdp),
 		.interfaces = interfaces,
 	};
 	struct dataplane_report *report;
@@ -192,7 +216,8 @@ static int init_workers(struct daemon *daemon, struct err *err)
 
 	daemon->workers = mem_zalloc(daemon->env.n_workers * sizeof(*daemon->workers));
 	for (i = 0; i < daemon->env.n_workers; i++) {
-		r = worker_init(&daemon->workers[i], i, &daemon->root, &daemon->node);
+		r = worker_init(&daemon->workers[i], i, &daemon->root, &daemon->node,
+			&daemon->gate_node);
 		if (r == 0)
 			r = dp_heartbeat_open(
 				daemon->dataplane, i, &daemon->workers[i].heartbeat, err);
@@ -250,6 +275,12 @@ static int start_admin(struct daemon *daemon, const char *socket_path, struct er
 		.arg = daemon,
 	};
 
+	struct watch_hub_spec watch = {daemon->io.loop, daemon->dataplane, daemon->workers,
+		daemon->env.n_workers, view_listener_name, daemon};
+	int r = watch_hub_new(&watch, &daemon->watch, err);
+
+	if (r < 0)
+		return r;
 	views_start(daemon);
 	return admin_new(daemon->io.loop, &spec, &daemon->admin, err);
 }
@@ -284,12 +315,17 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 		r = start_dataplane(daemon, config, err);
 	if (r == 0)
 		r = init_workers(daemon, err);
+	if (r == 0)
+		daemon->gate_node.settings = dp_settings(daemon->dataplane);
 	if (r < 0) {
 		config_free(config);
 		return r;
 	}
 	daemon->health = health_new(&daemon->io, daemon->tls, apply_health, daemon);
 	r = build_first(daemon, config, err);
+	if (r == 0)
+		daemon->gates = gates_new(
+			daemon->dataplane, daemon->workers, daemon->env.n_workers);
 	if (r == 0)
 		r = start_workers(daemon, err);
 	if (r == 0)
@@ -314,14 +350,17 @@ static void stop(struct daemon *daemon)
 
 	daemon->stopping = true; /* a reload that comes back from now on is thrown away */
 	admin_free(daemon->admin);
+	watch_hub_free(daemon->watch);
 	stop_workers(daemon);
 	loader_free(daemon->loader);
+	lists_free(daemon->lists);
 	if (daemon->health)
 		health_free(daemon->health);
 	departing_free_all(daemon);
 	for (i = 0; daemon->workers && i < daemon->env.n_workers; i++)
 		if (daemon->workers[i].proxy.io.loop)
 			worker_fini(&daemon->workers[i]);
+	gates_free(daemon->gates);
 	build_free(daemon->build);
 	counts_fini(&daemon->counts);
 	if (daemon->dataplane)
@@ -335,6 +374,8 @@ static void stop(struct daemon *daemon)
 	if (daemon->tls)
 		tls_thread_free(daemon->tls);
 	free(daemon->workers);
+	gate_limits_free(daemon->gate_node.limits);
+	gate_released_free(daemon->gate_node.released);
 	tls_tickets_put(daemon->env.tickets);
 	ids_free(daemon->env.target_ids);
 	ids_free(daemon->env.socket_ids);
@@ -358,6 +399,8 @@ int daemon_run(const char *config_path, struct config *config)
 	daemon->env.target_ids = ids_new(SLUICE_MAX_BACKENDS);
 	daemon->env.socket_ids = ids_new(SLUICE_MAX_LISTENERS);
 	daemon->env.listener_ids = ids_new(SLUICE_MAX_LISTENERS);
+	daemon->gate_node.limits = gate_limits_new();
+	daemon->gate_node.released = gate_released_new();
 	list_init(&daemon->departing);
 	counts_init(&daemon->counts, daemon->env.n_workers);
 	daemon->second.fire = tick;
@@ -367,6 +410,7 @@ int daemon_run(const char *config_path, struct config *config)
 	r = start(daemon, config, &err);
 	if (r == 0) {
 		daemon->tickets_rotated_ms = loop_now_ms(daemon->io.loop);
+		daemon->cookies_rotated_ms = loop_now_ms(daemon->io.loop);
 		timer_set(daemon->io.loop, &daemon->second, TICK_MS);
 		log_info("ready: %u listeners, %u workers, %s", daemon->build->n_listeners,
 			daemon->env.n_workers, SLUICE_VERSION);

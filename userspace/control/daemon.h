@@ -7,8 +7,11 @@
 
 #include "control/admin.h"
 #include "control/build.h"
+#include "control/gates.h"
 #include "control/loader.h"
+#include "control/tallies.h"
 #include "control/views_counts.h"
+#include "control/watch.h"
 #include "control/worker.h"
 #include "core/snapshot.h"
 #include "dataplane/dataplane.h"
@@ -42,22 +45,30 @@ struct daemon {
 	struct build *build; /* in force */
 	struct snapshot_root root;
 	struct proxy_node node;
+	struct gate_node gate_node;
+	struct gates *gates;
+	struct lists *lists;
 	struct worker *workers; /* env.n_workers */
 	struct list departing;  /* struct departing */
 	struct reload *reload;  /* under way, NULL: none */
 	struct last_reload last_reload;
 	struct counts counts; /* of listeners that are no more, for totals */
+	struct watch_hub *watch; /* who watches drops */
+	struct tallies tallies; /* what is counted, over the last seconds */
 	uint64_t listen_overflows_before; /* this start: the kernel counts on and on */
 	struct watch signals;
 	struct timer second; /* what happens about once a second */
 	struct timer stop_timer;
 	int64_t started_unix_s;
-	uint64_t tickets_rotated_ms;
+	uint64_t tickets_rotated_ms, cookies_rotated_ms;
 	bool stopping;
 	int exit_status;
 };
 
 /* Runs until a signal ends it. Returns the exit status. `config` is taken over. */
+/* A new secret for SYN cookies signs from now on; the one before is believed for some minutes. */
+void daemon_rotate_cookies(struct daemon *daemon);
+
 int daemon_run(const char *config_path, struct config *config);
 
 #endif

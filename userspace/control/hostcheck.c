@@ -1,4 +1,5 @@
-/* What this host allows: see hostcheck.h. Sockets and their settings are in hostcheck_sockets.c. */
+/* What this host allows: see hostcheck.h. Sockets and their settings are in hostcheck_sockets.c, the
+ * gate is in hostcheck_gate.c. */
 #include "control/hostcheck_parts.h"
 
 #include "core/slice.h"
@@ -50,7 +51,8 @@ void hostcheck_required(struct hostcheck *check, const char *name, bool ok, cons
 
 static bool is_about_interface(const struct dp_hostcheck_row *row)
 {
-	return strcmp(row->name, "xdp_native") == 0 || strcmp(row->name, "xdp_generic") == 0;
+	return strcmp(row->name, "xdp_native") == 0 || strcmp(row->name, "xdp_generic") == 0 ||
+	       strcmp(row->name, "af_xdp") == 0;
 }
 
 /* Everything with the first interface; for the others what is theirs alone. */
@@ -177,6 +179,7 @@ int hostcheck_print(FILE *out, const struct config *config)
 
 	render_table_init(&check.table, columns, array_len(columns));
 	check_dataplane(&check);
+	hostcheck_gate(&check);
 	hostcheck_sockets(&check);
 	check_cpus(&check);
 	check_files(&check);

@@ -17,6 +17,9 @@ void hostcheck_row(struct hostcheck *check, const char *name, bool ok, const cha
 void hostcheck_required(struct hostcheck *check, const char *name, bool ok, const char *format, ...)
 	printf_like(4, 5);
 
+/* hostcheck_gate.c: SYN cookies, the TUN device, and what lies between it and accept(). */
+void hostcheck_gate(struct hostcheck *check);
+
 /* hostcheck_sockets.c: what is tried on the loopback interface, and its settings in /proc/sys. */
 void hostcheck_sockets(struct hostcheck *check);
 

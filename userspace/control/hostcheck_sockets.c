@@ -184,7 +184,8 @@ static void check_syncookies(struct hostcheck *check)
 			"not in this kernel (or not visible here): a SYN flood fills the queue");
 	else if (numbers[0] == 0)
 		hostcheck_row(check, "tcp_syncookies", false,
-			"0: a SYN flood fills the queue (net.ipv4.tcp_syncookies=1)");
+			"0: no sockets from cookies, and a SYN flood fills the queue "
+			"(net.ipv4.tcp_syncookies=1)");
 	else
 		hostcheck_row(check, "tcp_syncookies", true, "%u", numbers[0]);
 }

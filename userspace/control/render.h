@@ -14,7 +14,7 @@
 
 struct render_look {
 	uint32_t width;       /* columns of the terminal; 0: as wide as needed */
-	bool all;             /* rows that count zero too (drops) */
+	bool all;             /* rows that count zero too (drops, counters); packets (listeners) */
 	int64_t now_unix_s;   /* for "since" */
 	yyjson_val *previous; /* the answer before this one, for rates; NULL: there is none */
 	double elapsed_s;     /* since `previous` */
@@ -27,8 +27,18 @@ void render_targets(yyjson_val *root, const struct render_look *look, FILE *out)
 void render_groups(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_certs(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_drops(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_counters(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_top(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_list(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_list_change(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_hits(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_rotated(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_config(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_reload(yyjson_val *root, const struct render_look *look, FILE *out);
+
+/* A line of /v1/watch/drops as a line of text; and the titles above them. */
+void render_watch_titles(FILE *out);
+void render_watch_line(yyjson_val *root, FILE *out);
 
 /* Any JSON as YAML 1.2; every reader, also one of YAML 1.1, gets the same values back. */
 void render_yaml(yyjson_val *value, FILE *out);

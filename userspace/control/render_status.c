@@ -32,6 +32,17 @@ static void put_config(yyjson_val *config, const struct render_look *look, FILE 
 	putc('\n', out);
 }
 
+static void put_reason(yyjson_val *object, FILE *out)
+{
+	struct render_value text;
+
+	if (*render_get_or_empty(object, "reason", &text)) {
+		fputs(": ", out);
+		render_text(text.text, out);
+	}
+	putc('\n', out);
+}
+
 static void put_totals(yyjson_val *root, FILE *out)
 {
 	yyjson_val *handshakes = yyjson_obj_get(root, "handshakes");
@@ -148,6 +159,33 @@ static void put_capabilities(yyjson_val *capabilities, const struct render_look 
 	render_table_fini(&table);
 }
 
+/* How connections come in: who answers SYNs, and what judges first flights. */
+static void put_packets(yyjson_val *root, FILE *out)
+{
+	yyjson_val *handover = yyjson_obj_get(root, "handover");
+	yyjson_val *gate = yyjson_obj_get(root, "gate");
+	struct render_value text;
+
+	if (yyjson_is_obj(handover)) {
+		line(out, "handover");
+		fputs(render_get(handover, "mode", &text), out);
+		put_reason(handover, out);
+	}
+	if (!yyjson_is_obj(gate))
+		return;
+	line(out, "gate");
+	if (yyjson_is_true(yyjson_obj_get(gate, "active"))) {
+		fprintf(out, "on %s", render_get(gate, "device", &text));
+		fprintf(out, ", %s AF_XDP sockets", render_get(gate, "sockets", &text));
+		fprintf(out, " (%s without copying)", render_get(gate, "zero_copy", &text));
+		fprintf(out, ", %s frames", render_get(gate, "frames", &text));
+		fprintf(out, ", %s flights incomplete", render_get(gate, "flights_open", &text));
+	} else {
+		fputs("off", out);
+	}
+	put_reason(gate, out);
+}
+
 void render_status(yyjson_val *root, const struct render_look *look, FILE *out)
 {
 	struct render_value text;
@@ -159,6 +197,7 @@ void render_status(yyjson_val *root, const struct render_look *look, FILE *out)
 		render_duration((int64_t)yyjson_get_num(yyjson_obj_get(root, "uptime_s")), &text));
 	put_config(yyjson_obj_get(root, "config"), look, out);
 	put_totals(root, out);
+	put_packets(root, out);
 	put_workers(yyjson_obj_get(root, "workers"), look, out);
 	put_interfaces(yyjson_obj_get(yyjson_obj_get(root, "xdp"), "interfaces"), look, out);
 	put_capabilities(yyjson_obj_get(root, "capabilities"), look, out);

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { RENDER_COLUMNS_MAX = 16 };
+enum { RENDER_COLUMNS_MAX = 24 };
 
 enum render_kind {
 	RENDER_TEXT,     /* left */

@@ -22,6 +22,32 @@ static void print_or_say(
 	render_table_fini(table);
 }
 
+/* What the packet plane does for listeners, with --all: in one table it would not fit a terminal. */
+static void put_listener_packets(yyjson_val *rows, const struct render_look *look, FILE *out)
+{
+	static const struct render_column columns[] = {{"LISTENER", RENDER_TEXT},
+		{"GATED", RENDER_TEXT}, {"SYN COOKIES", RENDER_TEXT}, {"COOKIES", RENDER_NUMBER},
+		{"SYNS PASSED", RENDER_NUMBER}, {"SYNS REFUSED", RENDER_NUMBER},
+		{"GATE FRAMES", RENDER_NUMBER}, {"RELEASED", RENDER_NUMBER},
+		{"DROPPED", RENDER_NUMBER}};
+	static const char *const members[] = {"name", "gated", "syn_cookies", "cookies", "syns",
+		"syns_refused", "gate_frames", "released", "dropped"};
+	struct render_table table;
+	struct render_value text;
+	yyjson_val *row;
+	size_t i, n;
+
+	render_table_init(&table, columns, array_len(columns));
+	yyjson_arr_foreach(rows, i, n, row)
+	{
+		for (size_t at = 0; at < array_len(members); at++)
+			render_table_cell(&table, "%s", render_get(row, members[at], &text));
+	}
+	putc('\n', out);
+	render_table_print(&table, look->width, out);
+	render_table_fini(&table);
+}
+
 void render_listeners(yyjson_val *root, const struct render_look *look, FILE *out)
 {
 	static const struct render_column columns[] = {{"LISTENER", RENDER_TEXT},
@@ -51,6 +77,8 @@ void render_listeners(yyjson_val *root, const struct render_look *look, FILE *ou
 		render_table_cell(&table, "%s", render_get(row, "target_group", &text));
 	}
 	print_or_say(&table, "no listeners", look, out);
+	if (look->all)
+		put_listener_packets(yyjson_obj_get(root, "listeners"), look, out);
 }
 
 /* Why it is in its state, and what the last check found if that says more. */
@@ -175,65 +203,6 @@ void render_certs(yyjson_val *root, const struct render_look *look, FILE *out)
 		cert_row(&table, row);
 	}
 	print_or_say(&table, "no certificates", look, out);
-}
-
-static bool is_same_member(yyjson_val *a, yyjson_val *b, const char *member)
-{
-	yyjson_val *text = yyjson_obj_get(a, member);
-
-	return yyjson_is_str(text) &&
-	       yyjson_equals_str(yyjson_obj_get(b, member), yyjson_get_str(text));
-}
-
-/* The count of the same row in the answer before. 0 if it had none. */
-static uint64_t previous_count(yyjson_val *row, const struct render_look *look)
-{
-	yyjson_val *old;
-	size_t i, n;
-
-	yyjson_arr_foreach(yyjson_obj_get(look->previous, "drops"), i, n, old)
-	{
-		if (is_same_member(row, old, "where") && is_same_member(row, old, "reason"))
-			return yyjson_get_uint(yyjson_obj_get(old, "count"));
-	}
-	return 0;
-}
-
-/* A count below the one before is another daemon's: its rate counts from zero. */
-static void drop_rate(struct render_table *table, yyjson_val *row, const struct render_look *look)
-{
-	uint64_t count = yyjson_get_uint(yyjson_obj_get(row, "count"));
-	uint64_t before = previous_count(row, look);
-
-	if (!look->previous || look->elapsed_s <= 0)
-		render_table_cell(table, "%s", "");
-	else
-		render_table_cell(table, "%.1f",
-			(double)(count < before ? count : count - before) / look->elapsed_s);
-}
-
-void render_drops(yyjson_val *root, const struct render_look *look, FILE *out)
-{
-	static const struct render_column columns[] = {{"WHERE", RENDER_TEXT},
-		{"REASON", RENDER_TEXT}, {"COUNT", RENDER_NUMBER}, {"PER SECOND", RENDER_NUMBER},
-		{"WHAT IT MEANS", RENDER_FLEXIBLE}};
-	struct render_table table;
-	struct render_value text;
-	yyjson_val *row;
-	size_t i, n;
-
-	render_table_init(&table, columns, array_len(columns));
-	yyjson_arr_foreach(yyjson_obj_get(root, "drops"), i, n, row)
-	{
-		if (!look->all && yyjson_get_uint(yyjson_obj_get(row, "count")) == 0)
-			continue;
-		render_table_cell(&table, "%s", render_get(row, "where", &text));
-		render_table_cell(&table, "%s", render_get(row, "reason", &text));
-		render_table_cell(&table, "%s", render_get(row, "count", &text));
-		drop_rate(&table, row, look);
-		render_table_cell(&table, "%s", render_get_or_empty(row, "help", &text));
-	}
-	print_or_say(&table, look->all ? "no reasons" : "nothing was dropped", look, out);
 }
 
 void render_config(yyjson_val *root, const struct render_look *look, FILE *out)

@@ -1,4 +1,5 @@
 /* The source of the admin API: see views.h. The views themselves are in views_*.c. */
+#include "control/admin_request.h"
 #include "control/apply.h"
 #include "control/views_parts.h"
 
@@ -35,6 +36,14 @@ void view_number(const struct view *view, const char *name, uint64_t number)
 void view_signed(const struct view *view, const char *name, int64_t number)
 {
 	must(yyjson_mut_obj_add_sint(view->doc, view->object, name, number));
+}
+
+/* As many digits as a person reads. */
+void view_real(const struct view *view, const char *name, double number)
+{
+	double tenths = (double)(int64_t)(number * 10 + (number < 0 ? -0.5 : 0.5));
+
+	must(yyjson_mut_obj_add_real(view->doc, view->object, name, tenths / 10));
 }
 
 void view_time(const struct view *view, const char *name, int64_t unix_s)
@@ -117,9 +126,40 @@ static int view_config(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root)
 	return 0;
 }
 
-static void reload(void *arg, struct admin_reply *reply, bool dry_run)
+static void reload(void *arg, const struct admin_call *call, struct admin_reply *reply)
 {
-	reload_start(arg, reply, dry_run);
+	bool dry_run = false;
+
+	if (admin_query_flag(call->query, "dry_run", &dry_run) < 0)
+		admin_reply_error(reply, 400, "bad_request", "dry_run is 0 or 1");
+	else
+		reload_start(arg, reply, dry_run);
+}
+
+/* A secret from a file is the operator's, and other nodes have it too. */
+static void rotate_cookies(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	struct daemon *daemon = arg;
+	struct dp_handover_report report;
+	yyjson_mut_doc *doc;
+	struct view view;
+
+	dp_handover_report(daemon->dataplane, &report);
+	if (daemon->build->has_cookie_secret) {
+		admin_reply_error(reply, 409, "secret_from_file",
+			"the secret is from %s: change that file on every node that shares it, and "
+			"reload",
+			daemon->build->config->xdp.cookie_secret_path);
+	} else if (report.reached != HANDOVER_OWN_COOKIES) {
+		admin_reply_error(reply, 409, "no_cookies", "the packet plane answers no SYNs: %s",
+			report.why);
+	} else {
+		daemon_rotate_cookies(daemon);
+		doc = admin_doc_new();
+		view = (struct view){doc, yyjson_mut_doc_get_root(doc)};
+		view_text(&view, "result", "rotated");
+		admin_reply_finish(reply, 200, doc);
+	}
 }
 
 const struct admin_source views_source = {
@@ -129,6 +169,15 @@ const struct admin_source views_source = {
 	.target_groups = view_target_groups,
 	.certificates = view_certificates,
 	.drops = view_drops,
+	.counters = view_counters,
 	.config = view_config,
+	.top = view_top,
+	.watch_drops = view_watch_drops,
+	.lists_show = view_lists_show,
+	.lists_export = view_lists_export,
+	.lists_change = view_lists_change,
+	.lists_import = view_lists_import,
+	.lists_hits = view_lists_hits,
+	.rotate_cookies = rotate_cookies,
 	.reload = reload,
 };

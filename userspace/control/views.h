@@ -6,6 +6,7 @@
 #define SLUICE_CONTROL_VIEWS_H
 
 #include "control/admin.h"
+#include "net/addr.h"
 
 struct daemon;
 
@@ -16,5 +17,9 @@ extern const struct admin_source views_source;
 void views_start(struct daemon *daemon);
 /* About once a second: samples how busy the workers are. */
 void views_tick(struct daemon *daemon);
+
+/* The listener that has this id, or (UINT32_MAX) serves this address; NULL: none. Valid until the
+ * next generation. */
+const char *view_listener_name(void *daemon, uint32_t id, const union addr *local);
 
 #endif

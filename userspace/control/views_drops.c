@@ -1,78 +1,14 @@
-/* The view "drops": one row per reason, from the packet plane to TLS. See views.h. */
+/* The views "drops" and "counters": one row per reason, from the packet plane to TLS. See views.h. */
 #include "control/views_parts.h"
 
+#include "core/clock.h"
 #include "dataplane/dp_counters.h"
 #define LOG_MODULE "views"
 #include "core/log.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void put(const struct view_list *list, const char *where, const char *reason, uint64_t count,
-	const char *help)
-{
-	struct view row = view_list_object(list);
-
-	view_text(&row, "where", where);
-	view_text(&row, "reason", reason);
-	view_number(&row, "count", count);
-	view_text(&row, "help", help);
-}
-
-/* Packets that never reached a socket: dropped, or answered by the program itself. */
-static int put_packets(const struct daemon *daemon, const struct view_list *list)
-{
-	const struct dp_counter *about;
-	struct dp_counters counters;
-	struct err err;
-	uint32_t id;
-	int r;
-
-	if (!dataplane_active(daemon->dataplane))
-		return 0;
-	r = dp_counters_read(daemon->dataplane, &counters, &err);
-	if (r < 0) {
-		log_warn("drops: %s", err.text);
-		return r;
-	}
-	for (id = 0; id < COUNTER_COUNT; id++) {
-		about = dp_counter_describe((enum sluice_counter)id);
-		if (about->verdict == COUNTER_DROP || about->verdict == COUNTER_TX)
-			put(list, "xdp", about->name, counters.value[id], about->help);
-	}
-	return 0;
-}
-
-/* Listeners count the handshakes of clients; those with targets are one reason, target_tls_failed,
- * and a target's certificate is no matter of a client's. */
-static bool is_of_client(uint32_t failure, const char *name)
-{
-	return failure != TLS_FAILURE_none && strncmp(name, "target_", 7) != 0;
-}
-
-static void put_refusals(const struct daemon *daemon, const struct view_list *list)
-{
-	struct listener_counts sum;
-	const char *name;
-	char reason[64];
-	uint32_t i;
-
-	counts_of_all(&daemon->counts, daemon->build, &sum);
-	for (i = 0; i < CLOSE_REASONS; i++)
-		if (close_reason_rows[i].refused)
-			put(list, "user", close_reason_rows[i].name, sum.reasons[i],
-				close_reason_rows[i].help);
-	for (i = 0; i < TLS_FAILURES; i++) {
-		name = tls_failure_name((enum tls_failure)i);
-		if (!is_of_client(i, name))
-			continue;
-		snprintf(reason, sizeof(reason), "tls_%s", name);
-		put(list, "user", reason, sum.tls_failures[i],
-			tls_failure_help((enum tls_failure)i));
-	}
-}
 
 /* Two lines, the names and the values: the column of `name`. */
 static uint64_t netstat_column(char *names, char *values, const char *name)
@@ -111,19 +47,122 @@ uint64_t view_listen_overflows(void)
 	return count;
 }
 
+/* --- counting everything */
+
+static int read_packets(const struct daemon *daemon, uint64_t *ret_counts)
+{
+	struct dp_counters counters;
+	struct err err;
+	int r;
+
+	if (!dataplane_active(daemon->dataplane))
+		return 0;
+	r = dp_counters_read(daemon->dataplane, &counters, &err);
+	if (r < 0)
+		log_warn("drops: %s", err.text);
+	else
+		memcpy(ret_counts, counters.value, sizeof(counters.value));
+	return r;
+}
+
+static void read_gates(const struct daemon *daemon, uint64_t counts[static TALLIES])
+{
+	const struct gate_counts *gate;
+	struct gates_report report;
+	uint32_t worker, i;
+
+	if (daemon->gates) {
+		gates_report(daemon->gates, &report);
+		counts[TALLY_XSK_DROPPED] = report.counts.dropped;
+		counts[TALLY_XSK_RING_FULL] = report.counts.ring_full;
+		counts[TALLY_XSK_FILL_EMPTY] = report.counts.fill_empty;
+	}
+	for (worker = 0; worker < daemon->env.n_workers; worker++) {
+		gate = &daemon->workers[worker].gate_worker.counts;
+		for (i = 0; i < GATE_REASONS; i++) {
+			counts[TALLY_GATE + i] +=
+				__atomic_load_n(&gate->reasons[i], __ATOMIC_RELAXED);
+			counts[TALLY_GATE_DRY + i] +=
+				__atomic_load_n(&gate->would_refuse[i], __ATOMIC_RELAXED);
+		}
+	}
+}
+
+/* 0, or -errno: the packet plane's are missing then. */
+static int read_all(const struct daemon *daemon, uint64_t counts[static TALLIES])
+{
+	struct listener_counts sum;
+	int r;
+
+	memset(counts, 0, TALLIES * sizeof(*counts));
+	r = read_packets(daemon, counts + TALLY_XDP);
+	read_gates(daemon, counts);
+	counts[TALLY_ACCEPT_QUEUE_FULL] = view_listen_overflows() - daemon->listen_overflows_before;
+	counts_of_all(&daemon->counts, daemon->build, &sum);
+	memcpy(counts + TALLY_CLOSE, sum.reasons, sizeof(sum.reasons));
+	memcpy(counts + TALLY_TLS, sum.tls_failures, sizeof(sum.tls_failures));
+	return r;
+}
+
+void view_drops_tick(struct daemon *daemon)
+{
+	uint64_t now_us = clock_mono_us(), counts[TALLIES];
+
+	if (tallies_is_due(&daemon->tallies, now_us) && read_all(daemon, counts) == 0)
+		tallies_add(&daemon->tallies, counts, now_us, clock_unix_s());
+}
+
+/* --- showing it */
+
+static void put(const struct daemon *daemon, uint32_t tally, const struct tally_row *about,
+	uint64_t count, const struct view_list *list)
+{
+	struct view row = view_list_object(list);
+	double rate = tallies_rate(&daemon->tallies, tally, count, clock_mono_us());
+
+	view_text(&row, "where", about->where);
+	view_text(&row, "reason", about->reason);
+	view_text(&row, "verdict", about->verdict);
+	view_number(&row, "count", count);
+	if (rate >= 0)
+		view_real(&row, "rate_per_s", rate);
+	else
+		view_null(&row, "rate_per_s");
+	view_time(&row, "last_seen_at",
+		tallies_last_seen(&daemon->tallies, tally, count, clock_unix_s()));
+	view_text(&row, "help", about->help);
+}
+
+static int put_all(const struct daemon *daemon, bool drops_only, const struct view_list *list)
+{
+	bool has_packets = dataplane_active(daemon->dataplane);
+	uint64_t counts[TALLIES];
+	struct tally_row about;
+	uint32_t i;
+	int r = read_all(daemon, counts);
+
+	for (i = 0; r == 0 && i < TALLIES; i++) {
+		about = tally_describe(i);
+		if (!about.where || (drops_only && !about.is_drop) ||
+			(!has_packets && i < TALLY_GATE))
+			continue;
+		put(daemon, i, &about, counts[i], list);
+	}
+	return r;
+}
+
 int view_drops(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 {
-	const struct daemon *daemon = arg;
 	struct view root = {doc, root_value};
 	struct view_list list = view_list(&root, "drops");
-	int r = put_packets(daemon, &list);
 
-	if (r < 0)
-		return r;
-	put(&list, "kernel", "accept_queue_full",
-		view_listen_overflows() - daemon->listen_overflows_before,
-		"a socket of this network namespace had as many connections waiting as "
-		"net.core.somaxconn allows");
-	put_refusals(daemon, &list);
-	return 0;
+	return put_all(arg, true, &list);
+}
+
+int view_counters(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
+{
+	struct view root = {doc, root_value};
+	struct view_list list = view_list(&root, "counters");
+
+	return put_all(arg, false, &list);
 }

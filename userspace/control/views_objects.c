@@ -2,7 +2,11 @@
 #include "control/views_parts.h"
 
 #include "core/clock.h"
+#include "dataplane/dp_listeners.h"
 #include "tls/cert.h"
+
+#define LOG_MODULE "views"
+#include "core/log.h"
 
 #include <string.h>
 
@@ -18,6 +22,23 @@ static void put_addresses(const struct built_listener *built, const struct view 
 		view_list_text(&addresses, addr_format(&built->sockets[i]->addr, text));
 }
 
+/* What the packet plane counts about it; zeros where it is inactive. */
+static void put_packets(const struct daemon *daemon, uint32_t listener_id, const struct view *row)
+{
+	struct dp_listener_counts counts = {0};
+	struct err err;
+
+	if (dp_listener_counts(daemon->dataplane, listener_id, &counts, &err) < 0)
+		log_warn("listeners: %s", err.text);
+	view_number(row, "syns", counts.syn);
+	view_number(row, "cookies", counts.cookies);
+	view_number(row, "gate_frames", counts.gate_frames);
+	view_number(row, "released", counts.released);
+	view_number(row, "dropped", counts.dropped);
+	view_number(row, "no_connection", counts.no_connection);
+	view_number(row, "syns_refused", counts.refused);
+}
+
 static void put_listener(const struct daemon *daemon, uint32_t index, const struct view_list *list)
 {
 	const struct config_listener *config = &daemon->build->config->listeners[index];
@@ -31,7 +52,7 @@ static void put_listener(const struct daemon *daemon, uint32_t index, const stru
 	view_slice(
 		&row, "protocol", view_word(SECTION_config_listener, "protocol", config->protocol));
 	put_addresses(built, &row);
-	view_text(&row, "target_group", config->target_group->name);
+	view_text(&row, "target_group", config->target_group ? config->target_group->name : NULL);
 	view_number(&row, "certificates", config->certificates_count);
 	/* There is no third state: a listener that cannot be opened refuses its configuration. */
 	view_text(&row, "state", daemon->stopping ? "draining" : "listening");
@@ -41,6 +62,10 @@ static void put_listener(const struct daemon *daemon, uint32_t index, const stru
 	view_number(&row, "refused", counts_refused(&sum));
 	view_number(&row, "bytes_in", sum.bytes_in);
 	view_number(&row, "bytes_out", sum.bytes_out);
+	view_bool(&row, "gated", build_is_gated(config));
+	view_slice(&row, "syn_cookies",
+		view_word(SECTION_config_listener, "syn_cookies", config->syn_cookies));
+	put_packets(daemon, stats->id, &row);
 }
 
 int view_listeners(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)

@@ -8,6 +8,7 @@
 
 #include "control/config_settings.h"
 #include "control/daemon.h"
+#include "control/lists.h"
 #include "control/views.h"
 #include "control/views_counts.h"
 
@@ -21,6 +22,7 @@ void view_text(const struct view *view, const char *name, const char *text); /* 
 void view_slice(const struct view *view, const char *name, struct slice text);
 void view_number(const struct view *view, const char *name, uint64_t number);
 void view_signed(const struct view *view, const char *name, int64_t number);
+void view_real(const struct view *view, const char *name, double number); /* one decimal */
 void view_time(const struct view *view, const char *name, int64_t unix_s); /* 0: null, never */
 void view_bool(const struct view *view, const char *name, bool value);
 void view_null(const struct view *view, const char *name);
@@ -44,6 +46,12 @@ void view_capabilities(const struct daemon *daemon, const struct dataplane_repor
 /* views_drops.c: TCP connections that found a full accept queue, whole network namespace, since
  * it exists; 0 if the kernel does not tell. */
 uint64_t view_listen_overflows(void);
+/* Samples everything that is counted, for the rates. */
+void view_drops_tick(struct daemon *daemon);
+
+/* views_lists.c: they tell the client if not. */
+bool view_list_kind(struct slice query, struct admin_reply *reply, enum list_kind *ret_kind);
+bool view_lists_there(const struct daemon *daemon, struct admin_reply *reply);
 
 /* The members of views_source. */
 int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
@@ -52,5 +60,13 @@ int view_targets(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_target_groups(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_certificates(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_drops(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+int view_counters(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+void view_top(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_watch_drops(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_lists_show(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_lists_export(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_lists_change(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_lists_import(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_lists_hits(void *arg, const struct admin_call *call, struct admin_reply *reply);
 
 #endif

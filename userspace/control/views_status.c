@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* A shorter sample says little; the tick comes faster while the daemon stops. */
@@ -16,6 +17,7 @@ enum { SAMPLE_MS_MIN = 500 };
 void views_start(struct daemon *daemon)
 {
 	daemon->listen_overflows_before = view_listen_overflows();
+	view_drops_tick(daemon);
 }
 
 static void sample(struct worker *worker, uint64_t now_us)
@@ -40,6 +42,9 @@ void views_tick(struct daemon *daemon)
 
 	for (i = 0; i < daemon->env.n_workers; i++)
 		sample(&daemon->workers[i], now_us);
+	view_drops_tick(daemon);
+	if (daemon->watch)
+		watch_hub_tick(daemon->watch);
 }
 
 static void put_config(const struct daemon *daemon, const struct view *root)
@@ -132,6 +137,53 @@ static void put_xdp(const struct dataplane_report *report, const struct view *ro
 	}
 }
 
+static void put_handover(const struct daemon *daemon, const struct view *root)
+{
+	static const char *const names[] = {
+		[HANDOVER_NONE] = "none",
+		[HANDOVER_KERNEL_COOKIES] = "kernel_cookies",
+		[HANDOVER_OWN_COOKIES] = "own_cookies",
+	};
+	struct view handover = view_object(root, "handover");
+	struct dp_handover_report report;
+
+	dp_handover_report(daemon->dataplane, &report);
+	view_text(&handover, "mode", names[report.reached]);
+	view_text(&handover, "reason", *report.why ? report.why : NULL);
+}
+
+/* Of all workers; what became of first flights is in the counters. */
+static void put_flights(const struct daemon *daemon, const struct view *gate)
+{
+	uint64_t frames = 0, open = 0;
+	uint32_t i;
+
+	for (i = 0; i < daemon->env.n_workers; i++) {
+		const struct gate_counts *counts = &daemon->workers[i].gate_worker.counts;
+
+		frames += __atomic_load_n(&counts->frames, __ATOMIC_RELAXED);
+		open += __atomic_load_n(&counts->flights_open, __ATOMIC_RELAXED);
+	}
+	view_number(gate, "frames", frames);
+	view_number(gate, "flights_open", open);
+}
+
+static void put_gate(const struct daemon *daemon, const struct view *root)
+{
+	struct view gate = view_object(root, "gate");
+	struct gates_report report;
+
+	memset(&report, 0, sizeof(report));
+	if (daemon->gates)
+		gates_report(daemon->gates, &report);
+	view_bool(&gate, "active", report.active);
+	view_text(&gate, "reason", *report.why ? report.why : NULL);
+	view_text(&gate, "device", *report.device ? report.device : NULL);
+	view_number(&gate, "sockets", report.sockets);
+	view_number(&gate, "zero_copy", report.zero_copy);
+	put_flights(daemon, &gate);
+}
+
 static void put_memory(const struct view *root)
 {
 	struct view memory = view_object(root, "memory");
@@ -166,6 +218,8 @@ int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 		put_worker(daemon, i, &workers);
 	put_totals(daemon, &root);
 	put_xdp(report, &root);
+	put_handover(daemon, &root);
+	put_gate(daemon, &root);
 	view_capabilities(daemon, report, &root);
 	put_memory(&root);
 	view_number(&root, "log_lines_lost", log_dropped());

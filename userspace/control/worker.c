@@ -91,6 +91,13 @@ static void accept_for(struct worker *worker, struct listener *listener)
 	}
 }
 
+static void show_gate_its_listeners(struct worker *worker, const struct build *build)
+{
+	if (worker->gate)
+		gate_set_listeners(worker->gate, build ? build->gate_listeners : NULL,
+			build ? build->n_gate_listeners : 0);
+}
+
 /* Before any event of the turn: the snapshot of the turn before may be gone already. */
 static void take_snapshot(struct worker *worker)
 {
@@ -116,7 +123,32 @@ static void take_snapshot(struct worker *worker)
 			frontend_accept_last(&item->acceptor);
 		acceptor_drop(worker, item);
 	}
+	show_gate_its_listeners(worker, build);
 	upstream_sweep(&worker->proxy);
+}
+
+/* The control thread has dealt the AF_XDP sockets anew. */
+static void take_share(struct worker *worker)
+{
+	const struct gate_share *wanted =
+		atomic_load_explicit(&worker->share_wanted, memory_order_acquire);
+	struct gate_spec spec = {.io = &worker->proxy.io, .worker = &worker->gate_worker};
+	struct err err;
+
+	if (wanted == worker->share)
+		return;
+	gate_free(worker->gate);
+	worker->gate = NULL;
+	worker->share = wanted;
+	if (wanted && wanted->n_xsks) {
+		spec.xsks = wanted->xsks;
+		spec.n_xsks = wanted->n_xsks;
+		spec.tun_fd = wanted->tun_fd;
+		if (gate_new(&spec, &worker->gate, &err) < 0)
+			log_error("worker %u has no gate: %s", worker->proxy.io.worker, err.text);
+		show_gate_its_listeners(worker, snapshot_read(worker->root));
+	}
+	atomic_store_explicit(&worker->share_seen, wanted, memory_order_release);
 }
 
 static void before_wait(void *arg)
@@ -138,6 +170,8 @@ static void after_wait(void *arg)
 	dp_heartbeat_stamp(&worker->heartbeat, now_ns);
 	atomic_store_explicit(&worker->stamp_ns, now_ns, memory_order_relaxed);
 	take_snapshot(worker);
+	take_share(worker);
+	gate_worker_turn(&worker->gate_worker, loop_now_us(worker->proxy.io.loop));
 }
 
 static void obey(struct worker *worker)
@@ -178,13 +212,15 @@ static void *thread_main(void *arg)
 	pthread_setname_np(pthread_self(), name);
 	snapshot_reader_register();
 	loop_run(worker->proxy.io.loop);
+	gate_free(worker->gate);
+	worker->gate = NULL;
 	drop_acceptors(worker);
 	snapshot_reader_unregister();
 	return NULL;
 }
 
 int worker_init(struct worker *worker, uint32_t index, const struct snapshot_root *root,
-	struct proxy_node *node)
+	struct proxy_node *node, struct gate_node *gate_node)
 {
 	int r;
 
@@ -195,6 +231,13 @@ int worker_init(struct worker *worker, uint32_t index, const struct snapshot_roo
 	r = proxy_worker_init(&worker->proxy, node, index);
 	if (r < 0)
 		return r;
+	r = gate_worker_init(&worker->gate_worker, gate_node);
+	if (r < 0) {
+		proxy_worker_fini(&worker->proxy);
+		worker->proxy.io.loop = NULL; /* nothing to take down */
+		return r;
+	}
+	worker->proxy.gate = &worker->gate_worker;
 	loop_hooks_set(worker->proxy.io.loop, &(struct loop_hooks){
 						      .before_wait = before_wait,
 						      .after_wait = after_wait,
@@ -257,5 +300,6 @@ void worker_join(struct worker *worker)
 
 void worker_fini(struct worker *worker)
 {
+	gate_worker_fini(&worker->gate_worker);
 	proxy_worker_fini(&worker->proxy);
 }

@@ -8,12 +8,25 @@
 
 #include "core/snapshot.h"
 #include "dataplane/dp_heartbeat.h"
+#include "gate/gate.h"
 #include "proxy/worker.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* The AF_XDP sockets and the queue of the TUN device that a worker's gate works with; immutable. */
+struct gate_share {
+	struct xsk **xsks;
+	uint32_t n_xsks;
+	int tun_fd;
+};
+
 struct worker {
 	struct proxy_worker proxy;
+	struct gate_worker gate_worker;
+	struct gate *gate; /* NULL: it has no AF_XDP socket */
+	const struct gate_share *share; /* that gate's */
+	_Atomic(const struct gate_share *) share_wanted; /* the control thread's wish */
+	_Atomic(const struct gate_share *) share_seen; /* the wish it has followed */
 	const struct snapshot_root *root; /* struct build */
 	struct list acceptors;            /* struct acceptor_link, in worker.c */
 	struct dp_heartbeat heartbeat;
@@ -33,7 +46,7 @@ struct worker {
 };
 
 int worker_init(struct worker *worker, uint32_t index, const struct snapshot_root *root,
-	struct proxy_node *node) must_check;
+	struct proxy_node *node, struct gate_node *gate_node) must_check;
 /* With the heartbeat row set. `cpu` -1: let the kernel choose. */
 int worker_start(struct worker *worker, int cpu) must_check;
 /* Any number of workers may be told first and then joined. */

@@ -24,6 +24,15 @@ const char *dataplane_mode_name(enum dataplane_mode mode)
 	return (unsigned int)mode < array_len(names) ? names[mode] : "unknown";
 }
 
+const char *dataplane_attachment_name(const struct dataplane_interface_report *interface)
+{
+	if (interface->dispatcher && interface->mode == DATAPLANE_NATIVE)
+		return "native (dispatcher)";
+	if (interface->dispatcher && interface->mode == DATAPLANE_GENERIC)
+		return "generic (dispatcher)";
+	return dataplane_mode_name(interface->mode);
+}
+
 bool dataplane_active(const struct dataplane *dp)
 {
 	return dp->active;
@@ -55,16 +64,43 @@ static int interfaces_check(
 	return 0;
 }
 
+/* The tc program first: once XDP answers SYNs, somebody must make sockets of the answers. */
+static int interface_attach(struct dataplane *dp, struct dp_interface *interface, struct err *err)
+{
+	uint32_t ifindex = if_nametoindex(interface->name);
+	int code;
+
+	if (ifindex && interface->wanted != DATAPLANE_NONE)
+		dp_tc_attach(dp, interface, ifindex);
+	code = dp_interface_attach(dp, interface, err);
+	if (!dp_interface_attached(interface))
+		dp_tc_release(dp, interface, DATAPLANE_DETACH);
+	dp_gate_sync(dp, interface);
+	return code;
+}
+
+static void interface_detach(
+	struct dataplane *dp, struct dp_interface *interface, enum dataplane_stop stop)
+{
+	dp_interface_release(dp, interface, stop);
+	dp_tc_release(dp, interface, stop);
+}
+
 /* Drops the interfaces that are not wanted any more (nor in that mode) and closes the gaps. */
 static void interfaces_drop(struct dataplane *dp)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < dp->interface_count; i++) {
-		if (dp->interfaces[i].ours)
-			dp->interfaces[kept++] = dp->interfaces[i];
-		else
-			dp_interface_release(dp, &dp->interfaces[i], DATAPLANE_DETACH);
+		struct dp_interface *interface = &dp->interfaces[i];
+
+		if (interface->ours) {
+			dp->interfaces[kept++] = *interface;
+			continue;
+		}
+		interface_detach(dp, interface, DATAPLANE_DETACH);
+		if (dp->active)
+			dp_gate_sync(dp, interface);
 	}
 	dp->interface_count = kept;
 }
@@ -75,8 +111,11 @@ static void interface_add(struct dataplane *dp, const struct dataplane_interface
 
 	*interface = (struct dp_interface){
 		.wanted = spec->mode,
+		.dispatcher = spec->dispatcher,
 		.mode = DATAPLANE_NONE,
 		.link_fd = -1,
+		.member_fd = -1,
+		.tc_link_fd = -1,
 		.ours = true,
 	};
 	snprintf(interface->name, sizeof(interface->name), "%s", spec->name);
@@ -95,7 +134,8 @@ int dataplane_set_interfaces(struct dataplane *dp,
 	for (size_t i = 0; i < count; i++) {
 		struct dp_interface *old = interface_find(dp, interfaces[i].name);
 
-		if (old && old->wanted == interfaces[i].mode)
+		if (old && old->wanted == interfaces[i].mode &&
+			old->dispatcher == interfaces[i].dispatcher)
 			old->ours = true;
 	}
 	interfaces_drop(dp);
@@ -104,9 +144,9 @@ int dataplane_set_interfaces(struct dataplane *dp,
 			continue;
 		interface_add(dp, &interfaces[i]);
 		if (dp->active)
-			code = dp_interface_attach(
-				dp, &dp->interfaces[dp->interface_count - 1], err);
+			code = interface_attach(dp, &dp->interfaces[dp->interface_count - 1], err);
 	}
+	dp_handover_update(dp);
 	return code;
 }
 
@@ -153,17 +193,14 @@ static int dataplane_start(struct dataplane *dp, struct err *err)
 	return 0;
 }
 
-static void pins_remove(struct dataplane *dp)
+/* Returns how many pins went. */
+static int pins_remove(const char *pin_dir)
 {
-	static const char *const folders[] = {"/maps", "/links", ""};
-	char path[PATH_MAX];
+	int removed = dp_links_remove(pin_dir, NULL) + dp_tc_links_remove(pin_dir, NULL) +
+		      dp_maps_unpin(pin_dir);
 
-	dp_maps_unpin(dp->pin_dir);
-	for (size_t i = 0; i < array_len(folders); i++) {
-		snprintf(path, sizeof(path), "%s%s", dp->pin_dir, folders[i]);
-		if (rmdir(path) && errno != ENOENT)
-			log_warn("rmdir %s: %s", path, strerror(errno));
-	}
+	dp_pins_rmdir(pin_dir);
+	return removed;
 }
 
 static int dataplane_prepare(
@@ -182,7 +219,8 @@ static int dataplane_prepare(
 	if (code)
 		return code;
 	code = dataplane_set_interfaces(dp, spec->interfaces, spec->interface_count, err);
-	if (!code && dp->active && dp_links_remove(dp->pin_dir, dp))
+	if (!code && dp->active &&
+		dp_links_remove(dp->pin_dir, dp) + dp_tc_links_remove(dp->pin_dir, dp))
 		log_info("%s: links of interfaces no longer configured were detached", dp->pin_dir);
 	return code;
 }
@@ -196,6 +234,9 @@ int dataplane_open(const struct dataplane_spec *spec, struct dataplane **ret_dp,
 		return code;
 	dp = mem_zalloc(sizeof(*dp));
 	dp->lock_fd = -1;
+	dp->tun_link_fd = -1;
+	dp->wanted = spec->handover;
+	dp->most = HANDOVER_OWN_COOKIES;
 	dp->source_rows = spec->source_rows ? spec->source_rows : SLUICE_SOURCE_ROWS;
 	snprintf(dp->pin_dir, sizeof(dp->pin_dir), "%s",
 		spec->pin_dir ? spec->pin_dir : DATAPLANE_PIN_DIR);
@@ -213,50 +254,51 @@ void dataplane_close(struct dataplane *dp, enum dataplane_stop stop)
 	if (!dp)
 		return;
 	for (size_t i = 0; i < dp->interface_count; i++)
-		dp_interface_release(dp, &dp->interfaces[i], stop);
-	if (dp->lock_fd >= 0 && stop == DATAPLANE_DETACH) {
-		dp_links_remove(dp->pin_dir, NULL);
-		pins_remove(dp);
-	}
+		interface_detach(dp, &dp->interfaces[i], stop);
+	if (dp->lock_fd >= 0 && stop == DATAPLANE_DETACH)
+		(void)pins_remove(dp->pin_dir);
+	if (dp->tun_link_fd >= 0)
+		close(dp->tun_link_fd);
+	dp_lists_close(dp);
 	dp_unload(dp);
 	if (dp->lock_fd >= 0)
 		close(dp->lock_fd);
 	free(dp);
 }
 
-/* True when the link is no longer where it was: interface deleted, or detached by somebody. */
-static bool interface_lost(const struct dp_interface *interface)
+/* Returns whether something changed. */
+static bool interface_maintain(struct dataplane *dp, struct dp_interface *interface)
 {
-	uint32_t now = if_nametoindex(interface->name);
+	enum dataplane_mode before = interface->mode;
+	struct err err = {};
 
-	if (interface->wanted == DATAPLANE_NONE)
+	if (!dp_interface_lost(interface)) {
+		if (interface->tc_link_fd >= 0 && !dp_tc_is_attached(interface)) {
+			log_warn("interface %s: the tc program was detached", interface->name);
+			dp_tc_release(dp, interface, DATAPLANE_DETACH);
+			dp_tc_attach(dp, interface, interface->ifindex);
+		}
+		dp_gate_sync(dp, interface); /* the MTU may be another one */
 		return false;
-	if (interface->link_fd >= 0)
-		return now != interface->ifindex ||
-		       dp_link_ifindex(interface->link_fd, NULL) != (int)now;
-	if (!now)
-		return false;
-	return now != interface->tried_ifindex || (interface->other && !dp_interface_prog_id(now));
+	}
+	if (dp_interface_attached(interface))
+		log_warn("interface %s: the XDP program was detached", interface->name);
+	interface_detach(dp, interface, DATAPLANE_DETACH);
+	if (interface_attach(dp, interface, &err))
+		log_error("%s", err.text);
+	return before != interface->mode || dp_interface_attached(interface);
 }
 
 int dataplane_maintain(struct dataplane *dp)
 {
 	int changed = 0;
 
-	for (size_t i = 0; dp->active && i < dp->interface_count; i++) {
-		struct dp_interface *interface = &dp->interfaces[i];
-		enum dataplane_mode before = interface->mode;
-		struct err err = {};
-
-		if (!interface_lost(interface))
-			continue;
-		if (interface->link_fd >= 0)
-			log_warn("interface %s: the XDP program was detached", interface->name);
-		dp_interface_release(dp, interface, DATAPLANE_DETACH);
-		if (dp_interface_attach(dp, interface, &err))
-			log_error("%s", err.text);
-		changed += before != interface->mode || interface->link_fd >= 0;
-	}
+	if (!dp->active)
+		return 0;
+	dp_cookies_epoch(dp);
+	for (size_t i = 0; i < dp->interface_count; i++)
+		changed += interface_maintain(dp, &dp->interfaces[i]);
+	dp_handover_update(dp);
 	return changed;
 }
 
@@ -276,7 +318,10 @@ void dataplane_report(const struct dataplane *dp, struct dataplane_report *ret_r
 		row->ifindex = if_nametoindex(interface->name);
 		row->mode = interface->mode;
 		row->adopted = interface->adopted;
-		if (row->mode != DATAPLANE_NONE && row->ifindex)
+		row->dispatcher = interface->member_fd >= 0;
+		if (row->dispatcher)
+			row->prog_id = dp_program_id(interface->member_fd);
+		else if (row->mode != DATAPLANE_NONE && row->ifindex)
 			row->prog_id = dp_interface_prog_id(row->ifindex);
 	}
 }
@@ -292,8 +337,7 @@ int dataplane_purge(const char *pin_dir, struct err *err)
 	code = dp_pins_lock(dp.pin_dir, &dp.lock_fd, err);
 	if (code)
 		return code;
-	removed = dp_links_remove(dp.pin_dir, NULL) + dp_maps_unpin(dp.pin_dir);
-	pins_remove(&dp);
+	removed = pins_remove(dp.pin_dir);
 	close(dp.lock_fd);
 	return removed;
 }

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sluice/gate.h>
 
 #define DATAPLANE_PIN_DIR "/sys/fs/bpf/sluice"
 
@@ -31,15 +32,28 @@ enum dataplane_mode {
 	DATAPLANE_NONE,
 };
 
+/* libxdp's dispatcher, through which several XDP programs share an interface. It costs a call per
+ * packet and program, and anybody may take it off the interface; a program alone is held by a link
+ * that only its owner can detach. So AUTO is alone where the interface is free, and joins a
+ * dispatcher that is there. */
+enum dataplane_dispatcher {
+	DATAPLANE_DISPATCHER_AUTO,
+	DATAPLANE_DISPATCHER_ALWAYS, /* make one where there is none, so that others can join */
+	DATAPLANE_DISPATCHER_NEVER,  /* one that is there is somebody else's program: -EBUSY */
+};
+
 struct dataplane_interface_spec {
 	const char *name;
 	enum dataplane_mode mode;
+	enum dataplane_dispatcher dispatcher;
 };
 
 struct dataplane_spec {
 	bool enabled;        /* false: inactive from the start */
 	const char *pin_dir; /* NULL: DATAPLANE_PIN_DIR */
 	uint32_t workers;    /* 1 to SLUICE_MAX_WORKERS */
+	enum handover
+		handover; /* the most that may be used; what is reached: dp_handover_report() */
 	uint32_t source_rows; /* power of two; 0: SLUICE_SOURCE_ROWS */
 	const struct dataplane_interface_spec *interfaces;
 	size_t interface_count;
@@ -49,6 +63,7 @@ struct dataplane_interface_report {
 	char name[16];
 	uint32_t ifindex; /* 0: there is no such interface now */
 	enum dataplane_mode mode; /* NATIVE, GENERIC or NONE */
+	bool dispatcher;          /* attached through the dispatcher, maybe beside others */
 	uint32_t prog_id;         /* of our program; 0: none */
 	bool adopted;             /* taken over from an earlier process without a gap */
 	char why[DATAPLANE_WHY_BYTES]; /* why not native; "" when there is nothing to say */
@@ -89,6 +104,8 @@ int dataplane_maintain(struct dataplane *dp);
 void dataplane_report(const struct dataplane *dp, struct dataplane_report *ret_report);
 bool dataplane_active(const struct dataplane *dp);
 const char *dataplane_mode_name(enum dataplane_mode mode);
+/* What a person reads: "native", "native (dispatcher)", "none". */
+const char *dataplane_attachment_name(const struct dataplane_interface_report *interface);
 
 /* Removes what a crashed daemon left under pin_dir (NULL: the default): links are detached, pins
  * removed. Needs no dataplane. -EADDRINUSE while a daemon runs on it. Returns how many pins went. */

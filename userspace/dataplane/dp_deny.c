@@ -1,360 +1,288 @@
 /*
- * Building deny lists and swapping them in: the structure is that of <sluice/deny.h>. A list is
- * built in the slot that is not in force; then one store makes it the one in force.
- * Control thread.
+ * Deny and allow lists: slots, and the order in which a change goes through them. The structure of
+ * the lists is that of <sluice/deny.h>. A change is laid into the slot that is not in force; one
+ * store puts it in force; the slot it replaced is emptied once no packet can be looking at it.
+ * Threads: see dp_deny.h.
  */
-#include "dataplane/dp_deny.h"
-
+#define LOG_MODULE "dataplane"
 #include "bpf/sluice_xdp.skel.h"
+#include "core/log.h"
 #include "core/mem.h"
+#include "dataplane/dp_deny_internal.h"
 #include "dataplane/dp_internal.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <endian.h>
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-struct v4_row {
-	uint32_t slash24;
-	struct sluice_deny_v4_row bits;
+struct dp_lists {
+	uint32_t state; /* for settings.deny_state */
+	bool installed;
+	size_t bytes;
+	struct deny_family v4[LIST_KINDS], v6[LIST_KINDS];
+	struct deny_hits *hits; /* NULL: not counted */
 };
 
-struct v4_list {
-	struct sluice_deny_v4_bits *bits;
-	struct v4_row *rows;
-	size_t row_count;
-};
-
-struct v6_entry {
-	struct sluice_deny_v6_key key;
-	enum deny_v6_mark mark;
-};
-
-struct v6_list {
-	struct v6_entry *prefixes; /* sorted, none covers another */
-	size_t prefix_count;
-	struct v6_entry *entries; /* with the markers, sorted, each key once */
-	size_t entry_count;
-};
-
-static uint32_t v4_host(const struct dp_prefix *prefix)
+int deny_map_new(const char *name, size_t value_bytes, size_t rows, uint32_t flags,
+	struct deny_map *ret_map, struct err *err)
 {
-	uint32_t addr_be;
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), stride = (value_bytes + 7) & ~(size_t)7;
+	struct deny_map map = {.bytes = (stride * rows + page - 1) / page * page};
+	int code;
 
-	memcpy(&addr_be, prefix->addr, sizeof(addr_be));
-	return be32toh(addr_be);
-}
-
-static void v4_set_whole(struct v4_list *list, uint32_t slash24, uint32_t count)
-{
-	for (uint32_t end = slash24 + count; slash24 < end; slash24++)
-		list->bits->some[slash24 / 64] |= 1ull << slash24 % 64;
-}
-
-static bool v4_has_whole(const struct v4_list *list, uint32_t slash24)
-{
-	return list->bits->some[slash24 / 64] >> slash24 % 64 & 1;
-}
-
-static int v4_row_compare(const void *a, const void *b)
-{
-	const struct v4_row *left = a, *right = b;
-
-	return (left->slash24 > right->slash24) - (left->slash24 < right->slash24);
-}
-
-static struct v4_row v4_row_of(const struct dp_prefix *prefix)
-{
-	uint32_t host = v4_host(prefix), count = 1u << (32 - prefix->length_bits);
-	struct v4_row row = {.slash24 = host >> 8};
-
-	for (uint32_t octet = host & 255; count; octet++, count--)
-		row.bits.by_last_octet[octet / 64] |= 1ull << octet % 64;
-	return row;
-}
-
-/* Sorts the rows and makes one of those that share a /24. */
-static void v4_rows_merge(struct v4_list *list)
-{
-	size_t kept = 0;
-
-	qsort(list->rows, list->row_count, sizeof(*list->rows), v4_row_compare);
-	for (size_t i = 0; i < list->row_count; i++) {
-		if (kept && list->rows[kept - 1].slash24 == list->rows[i].slash24) {
-			for (int word = 0; word < 4; word++)
-				list->rows[kept - 1].bits.by_last_octet[word] |=
-					list->rows[i].bits.by_last_octet[word];
-		} else {
-			list->rows[kept++] = list->rows[i];
-		}
+	map.fd = rows > UINT32_MAX ? -E2BIG
+				   : bpf_map_create(BPF_MAP_TYPE_ARRAY, name, sizeof(uint32_t),
+					     (uint32_t)value_bytes, (uint32_t)rows, &opts);
+	if (map.fd < 0)
+		return err_set(err, map.fd, "map %s of %zu MiB: %s", name, map.bytes >> 20,
+			strerror(-map.fd));
+	map.rows = mmap(NULL, map.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map.fd, 0);
+	if (map.rows == MAP_FAILED) {
+		code = -errno;
+		close(map.fd);
+		return err_set(err, code, "map %s into memory: %s", name, strerror(-code));
 	}
-	list->row_count = kept;
-}
-
-static void v4_build(struct v4_list *list, const struct dp_prefix *prefixes, size_t count)
-{
-	list->bits = mem_zalloc(sizeof(*list->bits));
-	list->rows = mem_zalloc((count + 1) * sizeof(*list->rows));
-	for (size_t i = 0; i < count; i++)
-		if (!prefixes[i].v6 && prefixes[i].length_bits <= 24)
-			v4_set_whole(list, v4_host(&prefixes[i]) >> 8,
-				1u << (24 - prefixes[i].length_bits));
-	for (size_t i = 0; i < count; i++)
-		if (!prefixes[i].v6 && prefixes[i].length_bits > 24 &&
-			!v4_has_whole(list, v4_host(&prefixes[i]) >> 8))
-			list->rows[list->row_count++] = v4_row_of(&prefixes[i]);
-	v4_rows_merge(list);
-	for (size_t i = 0; i < list->row_count; i++) {
-		uint32_t slash24 = list->rows[i].slash24;
-
-		list->bits->some[slash24 / 64] |= 1ull << slash24 % 64;
-		list->bits->rows[slash24 / 64] |= 1ull << slash24 % 64;
-	}
-}
-
-static uint64_t v6_mask(unsigned int bits)
-{
-	return bits == 0 ? 0 : ~0ull << (64 - bits);
-}
-
-static struct sluice_deny_v6_key v6_key(const struct sluice_deny_v6_key *from, unsigned int length)
-{
-	return (struct sluice_deny_v6_key){
-		.prefix_host[0] = from->prefix_host[0] & (length >= 64 ? ~0ull : v6_mask(length)),
-		.prefix_host[1] = length > 64 ? from->prefix_host[1] & v6_mask(length - 64) : 0,
-		.length_bits = length,
-	};
-}
-
-static int v6_compare(const void *a, const void *b)
-{
-	const uint64_t *left = a, *right = b; /* key is the first member: three words */
-
-	for (int i = 0; i < 3; i++)
-		if (left[i] != right[i])
-			return left[i] < right[i] ? -1 : 1;
+	*ret_map = map;
 	return 0;
 }
 
-static bool v6_covers(const struct v6_entry *outer, const struct v6_entry *inner)
+void deny_map_free(struct deny_map *map)
 {
-	struct sluice_deny_v6_key cut;
-
-	if (outer->key.length_bits > inner->key.length_bits)
-		return false;
-	cut = v6_key(&inner->key, (unsigned int)outer->key.length_bits);
-	return memcmp(&cut, &outer->key, sizeof(cut)) == 0;
+	if (map->fd < 0)
+		return;
+	munmap(map->rows, map->bytes);
+	close(map->fd);
+	*map = DENY_MAP_NONE;
 }
 
-/* Sorted by address and then length, whatever is covered comes behind what covers it. */
-static void v6_prefixes_build(struct v6_list *list, const struct dp_prefix *prefixes, size_t count)
+static bool has_family(const struct dp_prefix *prefixes, size_t count, bool v6)
 {
-	size_t all = 0, kept = 0;
-
-	list->prefixes = mem_zalloc((count + 1) * sizeof(*list->prefixes));
-	for (size_t i = 0; i < count; i++) {
-		struct v6_entry *entry = &list->prefixes[all];
-		uint64_t words_be[2];
-
-		if (!prefixes[i].v6)
-			continue;
-		memcpy(words_be, prefixes[i].addr, sizeof(words_be));
-		entry->key.prefix_host[0] = be64toh(words_be[0]);
-		entry->key.prefix_host[1] = be64toh(words_be[1]);
-		entry->key.length_bits = prefixes[i].length_bits;
-		entry->mark = DENY_V6_PREFIX;
-		all++;
-	}
-	qsort(list->prefixes, all, sizeof(*list->prefixes), v6_compare);
-	for (size_t i = 0; i < all; i++)
-		if (!kept || !v6_covers(&list->prefixes[kept - 1], &list->prefixes[i]))
-			list->prefixes[kept++] = list->prefixes[i];
-	list->prefix_count = kept;
+	for (size_t i = 0; i < count; i++)
+		if (prefixes[i].v6 == v6)
+			return true;
+	return false;
 }
 
-static void v6_lengths(const struct v6_list *list, struct sluice_deny_index *index)
-{
-	bool used[SLUICE_DENY_V6_LENGTHS] = {};
-
-	for (size_t i = 0; i < list->prefix_count; i++)
-		used[list->prefixes[i].key.length_bits] = true;
-	for (unsigned int length = 0; length < SLUICE_DENY_V6_LENGTHS; length++)
-		if (used[length])
-			index->v6_lengths[index->v6_length_count++] = (uint8_t)length;
-}
-
-/* The prefix itself, and a marker at every shorter length the halving looks at on its way. */
-static void v6_entry_add(
-	struct v6_list *list, const struct v6_entry *prefix, const struct sluice_deny_index *index)
-{
-	uint32_t first = 0, behind = index->v6_length_count;
-
-	while (first < behind) {
-		uint32_t middle = (first + behind) / 2, length = index->v6_lengths[middle];
-
-		if (length > prefix->key.length_bits) {
-			behind = middle;
-			continue;
-		}
-		list->entries[list->entry_count++] = (struct v6_entry){
-			.key = v6_key(&prefix->key, length),
-			.mark = length == prefix->key.length_bits ? DENY_V6_PREFIX : DENY_V6_MARKER,
-		};
-		if (length == prefix->key.length_bits)
-			return;
-		first = middle + 1;
-	}
-}
-
-static void v6_build(struct v6_list *list, const struct dp_prefix *prefixes, size_t count,
-	struct sluice_deny_index *index)
-{
-	size_t kept = 0;
-
-	v6_prefixes_build(list, prefixes, count);
-	v6_lengths(list, index);
-	list->entries = mem_zalloc(
-		(list->prefix_count * SLUICE_DENY_V6_STEPS + 1) * sizeof(*list->entries));
-	for (size_t i = 0; i < list->prefix_count; i++)
-		v6_entry_add(list, &list->prefixes[i], index);
-	qsort(list->entries, list->entry_count, sizeof(*list->entries), v6_compare);
-	for (size_t i = 0; i < list->entry_count; i++)
-		if (!kept || v6_compare(&list->entries[kept - 1], &list->entries[i]) != 0)
-			list->entries[kept++] = list->entries[i];
-	list->entry_count = kept;
-}
-
-/* Puts `inner` (a descriptor, or -errno of its creation) into the slot; closes it. */
-static int slot_put(const struct bpf_map *outer, uint32_t slot, int inner, struct err *err)
-{
-	int code = inner < 0 ? inner : 0;
-
-	if (!code && bpf_map_update_elem(bpf_map__fd(outer), &slot, &inner, BPF_ANY))
-		code = -errno;
-	if (inner >= 0)
-		close(inner);
-	return code ? err_set(err, code, "deny list, %s: %s", bpf_map__name(outer), strerror(-code))
-		    : 0;
-}
-
-static int v4_bits_write(
-	struct dataplane *dp, const struct v4_list *list, uint32_t slot, struct err *err)
-{
-	uint32_t zero = 0;
-	int fd = bpf_map_create(
-		BPF_MAP_TYPE_ARRAY, "deny_v4_bits", sizeof(zero), sizeof(*list->bits), 1, NULL);
-
-	if (fd >= 0 && bpf_map_update_elem(fd, &zero, list->bits, BPF_ANY)) {
-		int code = -errno;
-
-		close(fd);
-		fd = code;
-	}
-	return slot_put(dp->xdp->maps.deny_v4, slot, fd, err);
-}
-
-static int v4_rows_write(
-	struct dataplane *dp, const struct v4_list *list, uint32_t slot, struct err *err)
-{
-	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "deny_v4_rows", sizeof(uint32_t),
-		sizeof(struct sluice_deny_v4_row), (uint32_t)list->row_count + 1, NULL);
-
-	for (size_t i = 0; i < list->row_count && fd >= 0; i++) {
-		if (bpf_map_update_elem(fd, &list->rows[i].slash24, &list->rows[i].bits, BPF_ANY)) {
-			int code = -errno;
-
-			close(fd);
-			fd = code;
-		}
-	}
-	return slot_put(dp->xdp->maps.deny_v4_rows, slot, fd, err);
-}
-
-static int v6_write(
-	struct dataplane *dp, const struct v6_list *list, uint32_t slot, struct err *err)
-{
-	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "deny_v6", sizeof(struct sluice_deny_v6_key),
-		sizeof(struct sluice_deny_v6_value), (uint32_t)list->entry_count + 1, NULL);
-
-	for (size_t i = 0; i < list->entry_count && fd >= 0; i++) {
-		struct sluice_deny_v6_value value = {.mark = list->entries[i].mark};
-
-		if (bpf_map_update_elem(fd, &list->entries[i].key, &value, BPF_ANY)) {
-			int code = -errno;
-
-			close(fd);
-			fd = code;
-		}
-	}
-	return slot_put(dp->xdp->maps.deny_v6, slot, fd, err);
-}
-
-static int list_write(struct dataplane *dp, const struct v4_list *v4, const struct v6_list *v6,
-	const struct sluice_deny_index *index, uint32_t slot, struct err *err)
+static int kind_build(struct dp_lists *lists, enum list_kind kind,
+	const struct dp_prefix *prefixes, size_t count, struct err *err)
 {
 	int code = 0;
 
-	if (index->v4_count)
-		code = v4_bits_write(dp, v4, slot, err);
-	if (!code && index->v4_count)
-		code = v4_rows_write(dp, v4, slot, err);
-	if (!code && index->v6_count)
-		code = v6_write(dp, v6, slot, err);
-	if (!code &&
-		bpf_map_update_elem(bpf_map__fd(dp->xdp->maps.deny_index), &slot, index, BPF_ANY))
-		code = err_set(err, -errno, "deny_index map: %s", strerror(errno));
-	return code;
+	if (has_family(prefixes, count, false)) {
+		code = deny_v4_build(prefixes, count, &lists->v4[kind], err);
+		lists->state |= kind == LIST_DENY ? DENY_HAS_V4 : ALLOW_HAS_V4;
+	}
+	if (!code && has_family(prefixes, count, true)) {
+		code = deny_v6_build(prefixes, count, &lists->v6[kind], err);
+		lists->state |= kind == LIST_DENY ? DENY_HAS_V6 : ALLOW_HAS_V6;
+	}
+	lists->bytes += lists->v4[kind].index.bytes + lists->v4[kind].rows.bytes +
+			lists->v6[kind].index.bytes + lists->v6[kind].rows.bytes;
+	return code ? err_context(err, code, "%s list", kind == LIST_DENY ? "deny" : "allow") : 0;
 }
 
-/* The list that is no longer in force is freed once no packet can still be looking at it. */
-static void slot_clear(struct dataplane *dp, uint32_t slot)
+/* Row of a map of maps; fd < 0: emptied, where it is not. The kernel comes back from a change when
+ * every packet that may have seen the row before has been judged. */
+static int row_put(const struct bpf_map *outer, uint32_t row, int fd, struct err *err)
 {
-	const struct bpf_map *const outers[] = {
-		dp->xdp->maps.deny_v4,
-		dp->xdp->maps.deny_v4_rows,
-		dp->xdp->maps.deny_v6,
-	};
+	int map = bpf_map__fd(outer), code = 0;
+	uint32_t id;
 
-	/* MEMBARRIER_CMD_GLOBAL ends after an RCU grace period; without it the memory stays until
-	 * the next list is set, which does no harm */
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
-		return;
-	for (size_t i = 0; i < array_len(outers); i++)
-		(void)bpf_map_delete_elem(bpf_map__fd(outers[i]), &slot); /* may be empty */
+	if (fd >= 0)
+		code = bpf_map_update_elem(map, &row, &fd, BPF_ANY);
+	else if (bpf_map_lookup_elem(map, &row, &id) == 0)
+		code = bpf_map_delete_elem(map, &row);
+	return code ? err_set(err, code, "map %s, row %u: %s", bpf_map__name(outer), row,
+			      strerror(-code))
+		    : 0;
 }
 
-int dp_deny_set(
-	struct dataplane *dp, const struct dp_prefix *prefixes, size_t count, struct err *err)
+/* Waits until no packet is judged any more by what settings.deny_state was before. */
+static int fence(struct dataplane *dp, struct err *err)
 {
-	struct sluice_deny_index index = {};
-	struct v4_list v4 = {};
-	struct v6_list v6 = {};
-	uint32_t slot;
+	struct deny_map map;
 	int code;
 
-	if (!dp->active)
+	if (!dp->lists_unfenced)
 		return 0;
-	slot = !(dp->settings->deny_state & DENY_SLOT);
-	for (size_t i = 0; i < count; i++)
-		prefixes[i].v6 ? index.v6_count++ : index.v4_count++;
-	v4_build(&v4, prefixes, count);
-	v6_build(&v6, prefixes, count, &index);
-	code = list_write(dp, &v4, &v6, &index, slot, err);
-	if (!code) {
-		uint32_t state = slot | (index.v4_count ? DENY_HAS_V4 : 0) |
-				 (index.v6_count ? DENY_HAS_V6 : 0);
-
-		__atomic_store_n(&dp->settings->deny_state, state, __ATOMIC_RELEASE);
-		slot_clear(dp, !slot);
-	}
-	free(v4.bits);
-	free(v4.rows);
-	free(v6.prefixes);
-	free(v6.entries);
+	code = deny_map_new("fence", sizeof(union sluice_list_v4_line), 1,
+		BPF_F_MMAPABLE | BPF_F_INNER_MAP, &map, err);
+	if (code)
+		return code;
+	code = row_put(dp->xdp->maps.deny_v4_rows, SLUICE_LIST_FENCE, map.fd, err);
+	deny_map_free(&map);
+	dp->lists_unfenced = code != 0;
 	return code;
+}
+
+static int kind_stage(struct dataplane *dp, const struct dp_lists *lists, enum list_kind kind,
+	uint32_t slot, struct err *err)
+{
+	uint32_t row = kind * SLUICE_LIST_SLOTS + slot;
+	int code = row_put(dp->xdp->maps.deny_v4, row, lists->v4[kind].index.fd, err);
+
+	if (!code)
+		code = row_put(dp->xdp->maps.deny_v4_rows, row, lists->v4[kind].rows.fd, err);
+	if (!code)
+		code = row_put(dp->xdp->maps.deny_v6, row, lists->v6[kind].index.fd, err);
+	if (!code)
+		code = row_put(dp->xdp->maps.deny_v6_rows, row, lists->v6[kind].rows.fd, err);
+	return code;
+}
+
+/* `lists` without maps empties the slot. Nothing may be looking at it. */
+static int slot_stage(
+	struct dataplane *dp, const struct dp_lists *lists, uint32_t slot, struct err *err)
+{
+	int code = kind_stage(dp, lists, LIST_DENY, slot, err);
+
+	if (!code)
+		code = kind_stage(dp, lists, LIST_ALLOW, slot, err);
+	if (!code)
+		code = row_put(dp->xdp->maps.deny_hits_v4, slot,
+			lists->hits ? lists->hits->v4_fd : -1, err);
+	if (!code)
+		code = row_put(dp->xdp->maps.deny_hits_v6, slot,
+			lists->hits ? lists->hits->v6_fd : -1, err);
+	return code;
+}
+
+static struct dp_lists *lists_new(void)
+{
+	struct dp_lists *lists = mem_zalloc(sizeof(*lists));
+
+	for (int kind = 0; kind < LIST_KINDS; kind++)
+		lists->v4[kind] = lists->v6[kind] =
+			(struct deny_family){DENY_MAP_NONE, DENY_MAP_NONE};
+	return lists;
+}
+
+/* The kernel's maps of maps hold on to what is in them. */
+static void lists_maps_free(struct dp_lists *lists)
+{
+	for (int kind = 0; kind < LIST_KINDS; kind++) {
+		deny_map_free(&lists->v4[kind].index);
+		deny_map_free(&lists->v4[kind].rows);
+		deny_map_free(&lists->v6[kind].index);
+		deny_map_free(&lists->v6[kind].rows);
+	}
+}
+
+static int lists_fill(struct dataplane *dp, const struct dp_lists_spec *spec,
+	struct dp_lists *lists, struct err *err)
+{
+	uint32_t slot = !(dp->settings->deny_state & DENY_SLOT);
+	int code;
+
+	code = kind_build(lists, LIST_DENY, spec->deny, spec->deny_count, err);
+	if (!code)
+		code = kind_build(lists, LIST_ALLOW, spec->allow, spec->allow_count, err);
+	if (!code && spec->hits)
+		code = deny_hits_new(spec->deny, spec->deny_count, &lists->hits, err);
+	if (!code)
+		code = fence(dp, err);
+	if (!code)
+		code = slot_stage(dp, lists, slot, err);
+	lists->state |= slot | (spec->hits ? DENY_HITS : 0);
+	lists_maps_free(lists);
+	return code;
+}
+
+int dp_lists_build(struct dataplane *dp, const struct dp_lists_spec *spec,
+	struct dp_lists **ret_lists, struct err *err)
+{
+	struct dp_lists *lists;
+	int code = 0;
+
+	if (__atomic_exchange_n(&dp->lists_busy, true, __ATOMIC_ACQUIRE))
+		return err_set(err, -EBUSY, "another change of the lists is under way");
+	lists = lists_new();
+	if (dp->active)
+		code = lists_fill(dp, spec, lists, err);
+	if (code) {
+		dp_lists_free(dp, lists);
+		return code;
+	}
+	*ret_lists = lists;
+	return 0;
+}
+
+void dp_lists_install(struct dataplane *dp, struct dp_lists *lists)
+{
+	if (!dp->active)
+		return;
+	dp->lists_unfenced = true;
+	__atomic_store_n(&dp->settings->deny_state, lists->state, __ATOMIC_RELEASE);
+	lists->installed = true;
+}
+
+/* What the earlier tries counted is final now. */
+static void hits_take(struct dataplane *dp, struct dp_lists *lists)
+{
+	struct err err = {};
+
+	if (dp->deny_hits && lists->hits &&
+		deny_hits_carry(lists->hits, dp->deny_hits, &err))
+		log_warn("lists: %s", err.text);
+	deny_hits_free(dp->deny_hits);
+	dp->deny_hits = lists->hits;
+	lists->hits = NULL;
+}
+
+void dp_lists_free(struct dataplane *dp, struct dp_lists *lists)
+{
+	static const struct dp_lists none = {
+		.v4 = {{{-1}, {-1}}, {{-1}, {-1}}}, .v6 = {{{-1}, {-1}}, {{-1}, {-1}}}};
+	struct err err = {};
+	int code = 0;
+
+	if (!lists)
+		return;
+	if (lists->installed)
+		code = fence(dp, &err);
+	if (!code && lists->installed)
+		hits_take(dp, lists);
+	/* the slot not in force: the one that was replaced, or what was built for nothing */
+	if (!code && dp->active)
+		code = slot_stage(dp, &none, !(dp->settings->deny_state & DENY_SLOT), &err);
+	if (code)
+		log_warn("lists: %s", err.text);
+	deny_hits_free(lists->hits);
+	lists_maps_free(lists);
+	free(lists);
+	__atomic_store_n(&dp->lists_busy, false, __ATOMIC_RELEASE);
+}
+
+size_t dp_lists_bytes(const struct dp_lists *lists)
+{
+	return lists->bytes;
+}
+
+int dp_lists_set(struct dataplane *dp, const struct dp_lists_spec *spec, struct err *err)
+{
+	struct dp_lists *lists;
+	int code = dp_lists_build(dp, spec, &lists, err);
+
+	if (code)
+		return code;
+	dp_lists_install(dp, lists);
+	dp_lists_free(dp, lists);
+	return 0;
+}
+
+int dp_deny_hits_read(struct dataplane *dp,
+	void (*each)(void *arg, const struct dp_deny_hits *hits), void *arg, struct err *err)
+{
+	return dp->deny_hits ? deny_hits_each(dp->deny_hits, each, arg, err) : 0;
+}
+
+void dp_lists_close(struct dataplane *dp)
+{
+	deny_hits_free(dp->deny_hits);
+	dp->deny_hits = NULL;
 }

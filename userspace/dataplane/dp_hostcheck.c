@@ -10,6 +10,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/if_link.h>
+#include <linux/netdev.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -108,56 +109,55 @@ static void check_mmap(struct hostcheck *check)
 		close(fd);
 }
 
-static void check_gate(struct hostcheck *check)
+static bool has_function(const struct btf *btf, const char *name)
+{
+	return btf && btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
+}
+
+static void check_make_sockets(struct hostcheck *check)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
-	bool has = btf && btf__find_by_name_kind(btf, "bpf_sk_assign_tcp_reqsk", BTF_KIND_FUNC) > 0;
+	bool sockets = has_function(btf, "bpf_sk_assign_tcp_reqsk");
+	bool tcx = has_function(btf, "tcx_prog_attach");
 
-	row_add(check, "gate", has,
-		has ? "bpf_sk_assign_tcp_reqsk: sockets can be made from judged first flights"
-		    : "no bpf_sk_assign_tcp_reqsk (Linux 6.9): plain listening sockets");
+	row_add(check, "make_sockets", sockets,
+		sockets ? "bpf_sk_assign_tcp_reqsk: sockets can be made from judged first flights"
+			: "no bpf_sk_assign_tcp_reqsk (Linux 6.9): the kernel's SYN cookies, or none");
+	row_add(check, "tcx", tcx,
+		tcx ? "tc programs can be attached by links"
+		    : "no tcx links (Linux 6.6): the kernel's SYN cookies, or none");
 	btf__free(btf);
 }
 
-static void check_af_xdp(struct hostcheck *check)
+static bool can_zero_copy(const char *interface)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, opts);
+	uint32_t ifindex = if_nametoindex(interface);
+
+	return ifindex && bpf_xdp_query((int)ifindex, 0, &opts) == 0 &&
+	       opts.feature_flags & NETDEV_XDP_ACT_XSK_ZEROCOPY;
+}
+
+/* The driver says whether it could do without copies; trying would reset its queue. */
+static void check_af_xdp(struct hostcheck *check, const char *interface)
 {
 	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
-		row_add(check, "af_xdp", false, "AF_XDP: %s: first flights and QUIC use sockets",
+		row_add(check, "af_xdp", false, "AF_XDP: %s: ClientHellos are judged after accept",
 			strerror(errno));
-	else
+	else if (!interface)
 		row_add(check, "af_xdp", true, "AF_XDP sockets can be made");
+	else
+		row_add(check, "af_xdp", true, "%s: %s", interface,
+			can_zero_copy(interface) ? "zero-copy" : "copy mode");
 	if (fd >= 0)
 		close(fd);
 }
 
-/* 0 when a program may replace a function of another one. */
-static int probe_freplace(void)
-{
-	struct host_probe_bpf *target = host_probe_bpf__open(), *replacement = NULL;
-	int code = -ENOMEM;
-
-	if (!target)
-		return code;
-	bpf_program__set_autoload(target->progs.probe_replacement, false);
-	code = host_probe_bpf__load(target);
-	replacement = code ? NULL : host_probe_bpf__open();
-	if (replacement) {
-		bpf_program__set_autoload(replacement->progs.probe_dispatcher, false);
-		code = bpf_program__set_attach_target(replacement->progs.probe_replacement,
-			bpf_program__fd(target->progs.probe_dispatcher), "probe_slot");
-		if (!code)
-			code = host_probe_bpf__load(replacement);
-	}
-	host_probe_bpf__destroy(replacement);
-	host_probe_bpf__destroy(target);
-	return code;
-}
-
 static void check_dispatcher(struct hostcheck *check)
 {
-	int code = probe_freplace();
+	int code = dp_dispatcher_possible();
 
 	if (code)
 		row_add(check, "xdp_dispatcher", false,
@@ -165,8 +165,8 @@ static void check_dispatcher(struct hostcheck *check)
 			strerror(-code));
 	else
 		row_add(check, "xdp_dispatcher", true,
-			"BPF functions can be replaced; sluice still attaches alone (one program per "
-			"interface)");
+			"BPF functions can be replaced: XDP programs can share an interface "
+			"(xdp.dispatcher)");
 }
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
@@ -194,8 +194,8 @@ size_t dp_hostcheck(const char *interface, struct dp_hostcheck_row ret_rows[DP_H
 	xdp_pass_bpf__destroy(pass);
 	check_reuseport(&check);
 	check_mmap(&check);
-	check_gate(&check);
-	check_af_xdp(&check);
+	check_make_sockets(&check);
+	check_af_xdp(&check, interface);
 	check_dispatcher(&check);
 	libbpf_set_print(before);
 	return check.count;

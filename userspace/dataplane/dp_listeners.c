@@ -14,51 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct listener_row {
 	struct sluice_listener_key key;
 	struct sluice_listener value;
 };
-
-/* The coarse clocks advance once a jiffy. */
-static uint64_t jiffies_per_s(void)
-{
-	struct timespec tick;
-
-	clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
-	return (1000000000ull + (uint64_t)tick.tv_nsec / 2) / (uint64_t)tick.tv_nsec;
-}
-
-/* Differs whenever rate or burst do (but for one chance in 256, where old tokens then linger). */
-static uint32_t limit_generation(uint32_t rate, uint32_t burst)
-{
-	uint64_t mixed = ((uint64_t)rate << 32 | burst) * 0x9e3779b97f4a7c15ull;
-
-	return (uint32_t)(mixed >> 40);
-}
-
-static struct sluice_limit limit_ticks(const struct dp_limit *limit)
-{
-	const uint64_t longest = 1ull << 62, unit = SLUICE_GENERATION_MASK + 1;
-	uint64_t hz = jiffies_per_s(), per_token, burst;
-
-	if (!limit->rate_per_s)
-		return (struct sluice_limit){};
-	per_token = (hz << SLUICE_TICK_SHIFT) / limit->rate_per_s & ~SLUICE_GENERATION_MASK;
-	if (per_token < unit)
-		per_token = unit;
-	burst = limit->burst ? limit->burst : limit->rate_per_s;
-	if (burst < limit->rate_per_s / hz + 1)
-		burst = limit->rate_per_s / hz + 1;
-	return (struct sluice_limit){
-		.ticks_per_token = per_token,
-		.ticks_burst = burst - 1 < longest / per_token ? (burst - 1) * per_token : longest,
-		.rate_per_s = limit->rate_per_s,
-		.burst = (uint32_t)burst,
-		.generation = limit_generation(limit->rate_per_s, (uint32_t)burst),
-	};
-}
 
 static int row_build(
 	const struct dp_listener *listener, struct listener_row *ret_row, struct err *err)
@@ -82,13 +42,12 @@ static int row_build(
 	dp_address_print(&listener->address, value->address_text);
 	value->id = listener->id;
 	value->state = listener->draining ? LISTENER_DRAINING : LISTENER_ACTIVE;
-	value->flags = LISTENER_SOURCE_CHARGES_OTHER;
-	if (!listener->source_spares_syn)
-		value->flags |= LISTENER_SOURCE_CHARGES_SYN;
+	value->flags = (listener->syn_mode & LISTENER_SYN_MODE) |
+		       (listener->gated ? LISTENER_GATED : 0) |
+		       (listener->dry_run ? LISTENER_DRY_RUN : 0);
 	value->socket_base = listener->socket_row * SLUICE_MAX_WORKERS;
-	value->source = limit_ticks(&listener->per_source);
-	value->packets = limit_ticks(&listener->packets);
-	value->connections = limit_ticks(&listener->connections);
+	for (int i = 0; i < LISTENER_LIMITS; i++)
+		value->limits[i] = dp_limit_ticks(&listener->limits[i]);
 	return 0;
 }
 
@@ -99,9 +58,7 @@ static int row_compare(const void *a, const void *b)
 
 static bool limits_eq(const struct sluice_listener *a, const struct sluice_listener *b)
 {
-	return memcmp(&a->source, &b->source, sizeof(a->source)) == 0 &&
-	       memcmp(&a->packets, &b->packets, sizeof(a->packets)) == 0 &&
-	       memcmp(&a->connections, &b->connections, sizeof(a->connections)) == 0;
+	return memcmp(a->limits, b->limits, sizeof(a->limits)) == 0;
 }
 
 /* Rows with one id spend from the same buckets, which know one limit only. */
@@ -193,6 +150,44 @@ static int ports_write(int fd, const struct listener_row *rows, size_t count, st
 	return code;
 }
 
+static struct sluice_guard guard_of(const struct listener_row *row)
+{
+	struct sluice_guard guard = {
+		.key = row->key, .id = row->value.id, .flags = row->value.flags};
+
+	memcpy(guard.limits, row->value.limits, sizeof(guard.limits));
+	return guard;
+}
+
+static bool is_gated(const struct listener_row *row)
+{
+	return row->value.flags & LISTENER_GATED && row->key.protocol == IPPROTO_TCP;
+}
+
+/* One row with port 0 for each address that has a gated listener; rows of one address lie side by
+ * side. Returns how many; `ret_rows` may be NULL. */
+static size_t fragment_rows(
+	const struct listener_row *rows, size_t count, struct listener_row *ret_rows)
+{
+	const struct listener_row *last = NULL;
+	size_t found = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!is_gated(&rows[i]))
+			continue;
+		if (last && memcmp(last->key.addr_be, rows[i].key.addr_be,
+				    sizeof(last->key.addr_be)) == 0)
+			continue;
+		last = &rows[i];
+		if (ret_rows) {
+			ret_rows[found] = rows[i];
+			ret_rows[found].key.port_be = 0;
+		}
+		found++;
+	}
+	return found;
+}
+
 static int guards_write(
 	struct dataplane *dp, const struct listener_row *rows, size_t count, struct err *err)
 {
@@ -200,17 +195,23 @@ static int guards_write(
 	int code;
 
 	for (size_t i = 0; i < count; i++)
-		guards[i] = (struct sluice_guard){
-			.key = rows[i].key,
-			.id = rows[i].value.id,
-			.flags = rows[i].value.flags,
-			.source = rows[i].value.source,
-			.packets = rows[i].value.packets,
-			.connections = rows[i].value.connections,
-		};
+		guards[i] = guard_of(&rows[i]);
 	code = dp_guards_set(dp, guards, count, err);
 	free(guards);
 	return code;
+}
+
+/* What the XDP program reads: the listeners and the rows for their fragments. */
+static int tables_write(
+	struct dataplane *dp, struct listener_row *rows, size_t count, struct err *err)
+{
+	int code;
+
+	count += fragment_rows(rows, count, rows + count);
+	code = guards_write(dp, rows, count, err);
+	if (code)
+		return code;
+	return ports_write(bpf_map__fd(dp->xdp->maps.listener_ports), rows, count, err);
 }
 
 int dp_listeners_set(
@@ -222,8 +223,13 @@ int dp_listeners_set(
 	if (count > SLUICE_MAX_LISTENERS)
 		return err_set(err, -E2BIG, "%zu listeners: at most %d are possible", count,
 			SLUICE_MAX_LISTENERS);
-	rows = mem_zalloc(sizeof(*rows) * (count + 1));
+	rows = mem_zalloc(sizeof(*rows) * 2 * (count + 1));
 	code = rows_build(listeners, count, rows, err);
+	if (!code && count + fragment_rows(rows, count, NULL) > SLUICE_MAX_LISTENERS)
+		code = err_set(err, -E2BIG,
+			"%zu listeners, and one row for each of the %zu addresses of gated ones: "
+			"at most %d are possible",
+			count, fragment_rows(rows, count, NULL), SLUICE_MAX_LISTENERS);
 	if (code || !dp->active)
 		goto out;
 	fd = bpf_map__fd(dp->xdp->maps.listeners);
@@ -231,9 +237,7 @@ int dp_listeners_set(
 	if (!code)
 		code = rows_write(fd, rows, count, err);
 	if (!code)
-		code = guards_write(dp, rows, count, err);
-	if (!code)
-		code = ports_write(bpf_map__fd(dp->xdp->maps.listener_ports), rows, count, err);
+		code = tables_write(dp, rows, count, err);
 out:
 	free(rows);
 	return code;
@@ -255,6 +259,9 @@ int dp_listener_counts(const struct dataplane *dp, uint32_t id,
 		code = err_set(err, -errno, "listener_counters row %u: %s", id, strerror(errno));
 	for (int i = 0; i < cpus && !code; i++) {
 		ret_counts->syn += rows[i].syn;
+		ret_counts->cookies += rows[i].cookies;
+		ret_counts->gate_frames += rows[i].gate_frames;
+		ret_counts->released += rows[i].released;
 		ret_counts->no_connection += rows[i].no_connection;
 		ret_counts->dropped += rows[i].dropped;
 		ret_counts->refused += rows[i].refused;

@@ -7,6 +7,7 @@
 #include "core/err.h"
 #include "dataplane/dataplane.h"
 
+#include <sluice/listener.h>
 #include <sys/socket.h>
 
 /* rate_per_s 0: no limit. burst 0: one second's worth. A burst is raised to what arrives in one
@@ -26,13 +27,10 @@ struct dp_listener {
 	struct sockaddr_storage address; /* :: is IPv6 only, 0.0.0.0 is IPv4 */
 	int protocol; /* IPPROTO_TCP (or IPPROTO_UDP) */
 	bool draining;
-	/* Packets that belong to no connection, per source address (/32 or /64). Until SYN cookies
-	 * prove the source this also charges forged SYNs: a flood that forges a client's address can
-	 * use up that client's tokens. source_spares_syn charges everything but SYNs. */
-	struct dp_limit per_source;
-	bool source_spares_syn;
-	struct dp_limit packets; /* the whole listener: packets that belong to no connection */
-	struct dp_limit connections; /* the whole listener: SYNs */
+	enum listener_syn_mode syn_mode;
+	bool gated; /* first flights go to the gate */
+	bool dry_run; /* limits only count */
+	struct dp_limit limits[LISTENER_LIMITS]; /* enum listener_limit says what each one is */
 };
 
 /* Makes the map hold exactly these listeners: sets, changes, removes. Checks all before it changes
@@ -40,8 +38,11 @@ struct dp_listener {
 int dp_listeners_set(struct dataplane *dp, const struct dp_listener *listeners, size_t count,
 	struct err *err) must_check;
 
-struct dp_listener_counts {
+struct dp_listener_counts { /* struct sluice_listener_counters says what each one is */
 	uint64_t syn;
+	uint64_t cookies;
+	uint64_t gate_frames;
+	uint64_t released;
 	uint64_t no_connection;
 	uint64_t dropped;
 	uint64_t refused;

@@ -6,23 +6,19 @@
 #define LOG_MODULE "dataplane"
 #include "dataplane/dp_internal.h"
 
+#include "bpf/sluice_release.skel.h"
 #include "bpf/sluice_reuseport.skel.h"
 #include "bpf/sluice_xdp.skel.h"
 #include "core/hash.h"
 #include "core/log.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -94,79 +90,14 @@ static int load_failed(const char *object, int code, struct err *err)
 	load_log_join();
 	log_error("%s: loading the BPF programs failed (%s): %s", object, strerror(-code),
 		load_log.text);
-	if (code == -EPERM || code == -EACCES)
+	/* EACCES is the verifier's word, too; then its log is there. */
+	if ((code == -EPERM || code == -EACCES) && !strstr(load_log.text, "PROG LOAD LOG"))
 		hint = " (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are needed)";
 	else if (access("/sys/kernel/btf/vmlinux", R_OK))
 		hint = " (the kernel has no BTF: CONFIG_DEBUG_INFO_BTF)";
 	else if (code == -ENOMEM)
 		hint = " (memory, or the limit RLIMIT_MEMLOCK)";
 	return err_set(err, code, "%s: %s%s: %.200s", object, strerror(-code), hint, tail);
-}
-
-static int pins_mkdir(const char *path, struct err *err)
-{
-	if (mkdir(path, 0700) && errno != EEXIST)
-		return err_set(err, -errno, "mkdir %s: %s", path, strerror(errno));
-	return 0;
-}
-
-static int pins_check_bpffs(const char *pin_dir, struct err *err)
-{
-	char parent[PATH_MAX];
-	struct statfs fs;
-	char *slash;
-
-	snprintf(parent, sizeof(parent), "%s", pin_dir);
-	slash = strrchr(parent, '/');
-	if (!slash || slash == parent)
-		return err_set(
-			err, -EINVAL, "pin folder %s: must be below a bpf file system", pin_dir);
-	*slash = '\0';
-	if (statfs(parent, &fs))
-		return err_set(err, -errno, "%s: %s", parent, strerror(errno));
-	if (fs.f_type != BPF_FS_MAGIC)
-		return err_set(err, -ENOTSUP,
-			"%s is not on a bpf file system (mount -t bpf bpf /sys/fs/bpf)", parent);
-	return 0;
-}
-
-int dp_pins_lock(const char *pin_dir, int *ret_fd, struct err *err)
-{
-	int fd = open(pin_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int code;
-
-	if (fd < 0)
-		return err_set(err, -errno, "%s: %s", pin_dir, strerror(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		code = errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
-		close(fd);
-		return err_set(err, code, "%s: %s", pin_dir,
-			code == -EADDRINUSE
-				? "another sluiced is running on this pin folder: stop that "
-				  "one first, or set xdp.pin_dir to another folder"
-				: strerror(-code));
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
-int dp_pins_open(struct dataplane *dp, struct err *err)
-{
-	char path[PATH_MAX];
-	int code = pins_check_bpffs(dp->pin_dir, err);
-
-	if (!code)
-		code = pins_mkdir(dp->pin_dir, err);
-	if (!code)
-		code = dp_pins_lock(dp->pin_dir, &dp->lock_fd, err);
-	if (code)
-		return code;
-	snprintf(path, sizeof(path), "%s/maps", dp->pin_dir);
-	code = pins_mkdir(path, err);
-	if (code)
-		return code;
-	snprintf(path, sizeof(path), "%s/links", dp->pin_dir);
-	return pins_mkdir(path, err);
 }
 
 static void map_pin_path(const struct dataplane *dp, const char *name, char ret_path[PATH_MAX])
@@ -192,26 +123,6 @@ static uint32_t pinned_layout_version(const struct dataplane *dp)
 		row.layout_version = 0;
 	close(fd);
 	return row.layout_version;
-}
-
-int dp_maps_unpin(const char *pin_dir)
-{
-	char path[PATH_MAX];
-	struct dirent *entry;
-	int removed = 0, fd;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "%s/maps", pin_dir);
-	dir = opendir(path);
-	if (!dir)
-		return 0;
-	fd = dirfd(dir);
-	while (fd >= 0 && (entry = readdir(dir))) {
-		if (entry->d_name[0] != '.' && unlinkat(fd, entry->d_name, 0) == 0)
-			removed++;
-	}
-	closedir(dir);
-	return removed;
 }
 
 static bool map_fits(const struct bpf_map *map, const struct bpf_map_info *info)
@@ -279,10 +190,21 @@ static int maps_pin(struct dataplane *dp, struct bpf_object *object, struct err 
 	return 0;
 }
 
+/* Several objects have the source table; its size is the configuration's. */
+static int source_rows_set(struct dataplane *dp, struct bpf_object *object, struct err *err)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(object, "source_buckets");
+	int code = map ? bpf_map__set_max_entries(map, dp->source_rows) : 0;
+
+	return code ? load_failed("source_buckets", code, err) : 0;
+}
+
 static int object_load(struct dataplane *dp, struct bpf_object *object, struct err *err)
 {
-	int code = maps_adopt(dp, object, err);
+	int code = source_rows_set(dp, object, err);
 
+	if (!code)
+		code = maps_adopt(dp, object, err);
 	if (code)
 		return code;
 	code = bpf_object__load(object);
@@ -293,14 +215,9 @@ static int object_load(struct dataplane *dp, struct bpf_object *object, struct e
 
 static int load_xdp(struct dataplane *dp, struct err *err)
 {
-	int code;
-
 	dp->xdp = sluice_xdp_bpf__open();
 	if (!dp->xdp)
 		return load_failed("sluice_xdp", -errno, err);
-	code = bpf_map__set_max_entries(dp->xdp->maps.source_buckets, dp->source_rows);
-	if (code)
-		return load_failed("source_buckets", code, err);
 	return object_load(dp, dp->xdp->obj, err);
 }
 
@@ -310,6 +227,41 @@ static int load_reuseport(struct dataplane *dp, struct err *err)
 	if (!dp->reuseport)
 		return load_failed("sluice_reuseport", -errno, err);
 	return object_load(dp, dp->reuseport->obj, err);
+}
+
+/* The object loads without the kernel function: it is a weak symbol. */
+static bool kernel_makes_sockets(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool has = btf && btf__find_by_name_kind(btf, "bpf_sk_assign_tcp_reqsk", BTF_KIND_FUNC) > 0;
+
+	btf__free(btf);
+	return has;
+}
+
+static int release_open(struct dataplane *dp, struct err *err)
+{
+	if (!kernel_makes_sockets())
+		return err_set(err, -ENOTSUP,
+			"this kernel has no bpf_sk_assign_tcp_reqsk (Linux 6.9 and later have it)");
+	dp->release = sluice_release_bpf__open();
+	if (!dp->release)
+		return load_failed("sluice_release", -errno, err);
+	return object_load(dp, dp->release->obj, err);
+}
+
+/* Without it the kernel makes its sockets itself: no reason to fail. */
+static void load_release(struct dataplane *dp)
+{
+	struct err err = {};
+
+	dp->release_why[0] = '\0';
+	if (release_open(dp, &err) == 0)
+		return;
+	snprintf(dp->release_why, sizeof(dp->release_why), "%.*s", (int)sizeof(dp->release_why) - 1,
+		err.text);
+	sluice_release_bpf__destroy(dp->release);
+	dp->release = NULL;
 }
 
 static void *map_mmap(const struct bpf_map *map, size_t bytes)
@@ -363,12 +315,17 @@ int dp_load(struct dataplane *dp, struct err *err)
 	code = load_xdp(dp, err);
 	if (!code)
 		code = load_reuseport(dp, err);
+	if (!code)
+		load_release(dp);
 	libbpf_set_print(before);
 	if (!code)
 		code = load_mmap(dp, err);
-	if (!code)
-		settings_fill(dp);
-	return code;
+	if (code)
+		return code;
+	settings_fill(dp);
+	dp_cookies_init(dp);
+	dp_gate_reset(dp);
+	return 0;
 }
 
 void dp_unload(struct dataplane *dp)
@@ -379,7 +336,9 @@ void dp_unload(struct dataplane *dp)
 		munmap(dp->workers, sizeof(*dp->workers) * SLUICE_MAX_WORKERS);
 	dp->settings = NULL;
 	dp->workers = NULL;
+	sluice_release_bpf__destroy(dp->release);
 	sluice_reuseport_bpf__destroy(dp->reuseport);
+	dp->release = NULL;
 	sluice_xdp_bpf__destroy(dp->xdp);
 	dp->reuseport = NULL;
 	dp->xdp = NULL;

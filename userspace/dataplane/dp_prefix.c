@@ -89,3 +89,24 @@ int dp_prefix_parse(struct slice text, struct dp_prefix *ret_prefix, struct err 
 	*ret_prefix = prefix;
 	return 0;
 }
+
+void dp_prefix_print(const struct dp_prefix *prefix, char ret_text[DP_PREFIX_TEXT_BYTES])
+{
+	char addr[INET6_ADDRSTRLEN];
+
+	inet_ntop(prefix->v6 ? AF_INET6 : AF_INET, prefix->addr, addr, sizeof(addr));
+	if (prefix->length_bits == (prefix->v6 ? 128 : 32))
+		snprintf(ret_text, DP_PREFIX_TEXT_BYTES, "%s", addr);
+	else
+		snprintf(ret_text, DP_PREFIX_TEXT_BYTES, "%s/%d", addr, prefix->length_bits);
+}
+
+int dp_prefix_compare(const struct dp_prefix *a, const struct dp_prefix *b)
+{
+	int order;
+
+	if (a->v6 != b->v6)
+		return a->v6 ? 1 : -1;
+	order = memcmp(a->addr, b->addr, sizeof(a->addr));
+	return order ? order : (int)a->length_bits - (int)b->length_bits;
+}

@@ -58,17 +58,31 @@ void conn_count_reason(struct conn *conn, enum close_reason reason)
 
 	counter_inc(&conn_counts(conn)->reasons[reason]);
 	if (log_level_get() == LOG_LEVEL_DEBUG)
-		log_debug("listener %s: client %s: %s", conn->listener->spec.name,
-			addr_format(&conn->client, text), close_reason_rows[reason].name);
+		log_debug("listener %s: client %s: %s%s%s", conn->listener->spec.name,
+			addr_format(&conn->client, text), close_reason_rows[reason].name,
+			conn->ja4[0] ? " ja4=" : "", conn->ja4);
 }
 
-/* The client learns by a RST that a tunnel or an answer was cut. */
+/* The client learns by a RST that a tunnel or an answer was cut, or that it is not wanted. */
 static bool is_abort(const struct conn *conn, enum close_reason reason)
 {
 	if (conn->exchange && exchange_is_answering(conn->exchange))
 		return true;
+	if (reason == CLOSE_gate_refused)
+		return !conn->told_why;
 	return reason == CLOSE_target_closed || reason == CLOSE_target_cut_response ||
 	       reason == CLOSE_client_reset || reason == CLOSE_deregistered;
+}
+
+/* There is no stream yet. */
+static void close_peek(struct conn *conn, bool abort)
+{
+	struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+	if (abort)
+		setsockopt(conn->peek.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	conn->peek.ready = NULL;
+	close(conn->peek.fd);
 }
 
 void conn_close(struct conn *conn, enum close_reason reason)
@@ -96,8 +110,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	if (conn->front) {
 		conn->front->ops->close(conn->front, abort);
 	} else if (conn->peek.fd >= 0) {
-		conn->peek.ready = NULL;
-		close(conn->peek.fd);
+		close_peek(conn, abort);
 	}
 	release_limits(conn);
 	shared_drop(&conn->listener->shared, conn->worker->io.worker);
@@ -200,7 +213,7 @@ static void conn_event(struct conn *conn)
 	case CONN_LINGER:
 		linger_read(conn);
 		break;
-	case CONN_PROXY_HEADER:
+	case CONN_PEEK:
 	case CONN_CLOSED:
 		break;
 	}
@@ -219,7 +232,7 @@ static void timed_out(struct timer *timer)
 	struct conn *conn = container_of(timer, struct conn, timer);
 
 	switch (conn->state) {
-	case CONN_PROXY_HEADER:
+	case CONN_PEEK:
 	case CONN_HANDSHAKE:
 		conn_close(conn, CLOSE_handshake_timeout);
 		break;
@@ -271,7 +284,7 @@ void conn_new(struct proxy_worker *worker, struct listener *listener, int fd,
 		.peek.fd = fd,
 		.timer.fire = timed_out,
 		.free_task.run = conn_free,
-		.state = CONN_PROXY_HEADER,
+		.state = CONN_PEEK,
 		.client = *client,
 		.local = *local,
 		.is_tls = listener->spec.tls != NULL,

@@ -10,12 +10,13 @@
 #include "proxy/listener.h"
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
+#include "tls/ja4.h"
 
 struct exchange;
 struct tunnel;
 
 enum conn_state {
-	CONN_PROXY_HEADER, /* no stream yet: the PROXY header is being peeked at */
+	CONN_PEEK,      /* no stream yet: peek.c looks at the first bytes */
 	CONN_HANDSHAKE,    /* TLS handshake */
 	CONN_IDLE,         /* HTTP: between requests; owns no buffer */
 	CONN_EXCHANGE,     /* HTTP: conn->exchange */
@@ -28,15 +29,20 @@ struct conn {
 	struct list link; /* worker->open */
 	struct proxy_worker *worker;
 	struct listener *listener; /* held; conn_renew_listener() */
-	struct stream *front; /* NULL in CONN_PROXY_HEADER */
-	struct watch peek; /* the descriptor in CONN_PROXY_HEADER */
+	struct stream *front; /* NULL in CONN_PEEK */
+	struct watch peek; /* the descriptor in CONN_PEEK */
 	struct timer timer; /* the one time-out that applies in this state */
 	struct task free_task;
 	enum conn_state state;
 	bool is_tls;
 	bool has_header_addrs; /* client and local are from a PROXY header */
+	bool is_judged; /* its first flight came through the gate */
+	bool told_why;  /* CONN_PEEK: refused by an alert */
+	char ja4[JA4_BYTES]; /* "" where there is no policy */
+	uint32_t peek_needs; /* CONN_PEEK: fewer bytes would say nothing new; 0: not known */
 	uint32_t requests;
 	uint32_t linger_bytes;
+	struct target_group *route_group; /* the listener's, by server name; NULL: its default */
 	struct exchange *exchange;
 	struct tunnel *tunnel;
 	uint64_t counted_in, counted_out; /* of front->bytes_*, already in the statistics */
@@ -80,6 +86,12 @@ static inline struct upstream_client conn_as_client(const struct conn *conn)
 		.front = conn->front,
 		.front_is_tls = conn->is_tls,
 	};
+}
+
+/* Where a tunnel goes. */
+static inline struct target_group *conn_group(const struct conn *conn)
+{
+	return conn->route_group ? conn->route_group : conn->listener->spec.group;
 }
 
 static inline struct listener_counts *conn_counts(const struct conn *conn)

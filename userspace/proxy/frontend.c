@@ -1,11 +1,11 @@
-/* accept, PROXY header, TLS, ALPN, HTTP or tunnel: see frontend.h. */
+/* accept, PROXY header and verdict, TLS, ALPN, HTTP or tunnel: see frontend.h. */
 #define LOG_MODULE "frontend"
 #include "proxy/frontend.h"
 #include "core/counter.h"
 #include "core/log.h"
-#include "net/proxyproto.h"
 #include "net/socket.h"
 #include "proxy/exchange.h"
+#include "proxy/peek.h"
 #include "proxy/tunnel.h"
 #include "tls/stream.h"
 
@@ -119,9 +119,9 @@ void frontend_handshake(struct conn *conn)
 			failure = TLS_FAILURE_peer_reset;
 		counter_inc(&conn_counts(conn)->tls_failures[failure]);
 		if (log_level_get() == LOG_LEVEL_DEBUG)
-			log_debug("listener %s: client %s: TLS handshake: %s",
+			log_debug("listener %s: client %s: TLS handshake: %s%s%s",
 				conn->listener->spec.name, addr_format(&conn->client, text),
-				tls_failure_name(failure));
+				tls_failure_name(failure), conn->ja4[0] ? " ja4=" : "", conn->ja4);
 		conn_close(conn, CLOSE_handshake_failed);
 		return;
 	}
@@ -129,13 +129,13 @@ void frontend_handshake(struct conn *conn)
 	speak_protocol(conn);
 }
 
-static void start_stream(struct conn *conn)
+void frontend_peeked(struct conn *conn)
 {
 	const struct listener_spec *spec = &conn->listener->spec;
 	int fd = conn->peek.fd;
 
 	conn->peek.fd = -1;
-	if (spec->group->spec.proxy_out != PROXY_OUT_OFF && !conn->has_header_addrs &&
+	if (conn_group(conn)->spec.proxy_out != PROXY_OUT_OFF && !conn->has_header_addrs &&
 		socket_local_addr(fd, &conn->local) < 0)
 		conn->local = conn->client; /* the connection is gone already */
 	if (spec->tls)
@@ -153,77 +153,12 @@ static void start_stream(struct conn *conn)
 		return;
 	}
 	conn_change_state(conn, CONN_HANDSHAKE);
-	conn_set_timeout(conn, spec->handshake_ms);
+	if (!timer_is_set(&conn->timer)) /* else it began when the first bytes were waited for */
+		conn_set_timeout(conn, spec->handshake_ms);
 	frontend_handshake(conn);
-}
-
-static void take_header(struct conn *conn, const struct proxyproto *header, int len)
-{
-	uint8_t bytes[PROXYPROTO_BYTES_MAX];
-
-	if (recv(conn->peek.fd, bytes, (size_t)len, 0) != len) {
-		conn_close(conn, CLOSE_proxy_header_bad);
-		return;
-	}
-	conn->has_header_addrs = header->has_addrs;
-	if (header->has_addrs) {
-		conn->client = header->src;
-		conn->local = header->dst;
-		addr_unmap(&conn->client);
-		addr_unmap(&conn->local);
-	}
-	loop_del(conn->worker->io.loop, &conn->peek);
-	start_stream(conn);
-}
-
-static void without_header(struct conn *conn)
-{
-	if (conn->listener->spec.proxy_in == PROXY_IN_REQUIRE) {
-		conn_close(conn, CLOSE_proxy_header_missing);
-		return;
-	}
-	loop_del(conn->worker->io.loop, &conn->peek);
-	start_stream(conn);
-}
-
-/* The header is looked at in place and then taken off exactly, so that whatever comes behind it
- * (a ClientHello) is the stream's to read. */
-static void peek_ready(struct watch *watch, uint32_t events)
-{
-	struct conn *conn = container_of(watch, struct conn, peek);
-	uint8_t bytes[PROXYPROTO_BYTES_MAX];
-	struct proxyproto header;
-	ssize_t got;
-	int r;
-
-	got = recv(watch->fd, bytes, sizeof(bytes), MSG_PEEK);
-	if (got < 0 && errno == EAGAIN)
-		return;
-	if (got <= 0) {
-		conn_close(conn, got < 0 ? CLOSE_client_reset : CLOSE_client_gone);
-		return;
-	}
-	r = proxyproto_parse(bytes, (size_t)got, &header, NULL);
-	if (r > 0)
-		take_header(conn, &header, r);
-	else if (r == -ENOMSG)
-		without_header(conn);
-	else if (r != -EAGAIN)
-		conn_close(conn, CLOSE_proxy_header_bad);
-	else if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-		conn_close(conn, CLOSE_client_gone);
 }
 
 void frontend_start(struct conn *conn)
 {
-	const struct listener_spec *spec = &conn->listener->spec;
-
-	if (spec->proxy_in == PROXY_IN_OFF) {
-		start_stream(conn);
-		return;
-	}
-	conn->peek.ready = peek_ready;
-	conn_set_timeout(conn, spec->handshake_ms);
-	if (loop_add(conn->worker->io.loop, &conn->peek) < 0)
-		conn_close(conn, CLOSE_out_of_memory);
+	peek_start(conn);
 }

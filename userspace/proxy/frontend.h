@@ -1,5 +1,6 @@
 /*
- * The order of a connection's first steps: accept, PROXY header, TLS, ALPN, then HTTP or tunnel.
+ * The order of a connection's first steps: accept, PROXY header and verdict (peek.c), TLS, ALPN,
+ * then HTTP or tunnel.
  * This is the only file that knows it.
  */
 #ifndef SLUICE_PROXY_FRONTEND_H
@@ -28,6 +29,8 @@ void frontend_accept_last(struct acceptor *acceptor);
 
 /* For conn.c: the first step, and the next one whenever the stream has news. */
 void frontend_start(struct conn *conn);
+/* For peek.c: the first bytes were looked at, the connection may go on. */
+void frontend_peeked(struct conn *conn);
 void frontend_handshake(struct conn *conn);
 /* watch.ready of every client stream (conn.c). */
 void conn_stream_ready(struct watch *watch, uint32_t events);

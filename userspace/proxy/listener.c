@@ -1,6 +1,7 @@
 /* Listeners, their sockets and statistics: see listener.h. */
 #include "proxy/listener.h"
 #include "core/mem.h"
+#include "gate/policy.h"
 #include "net/socket.h"
 #include "tls/server.h"
 
@@ -83,9 +84,15 @@ static void listener_free(struct shared *shared)
 {
 	struct listener *listener = container_of(shared, struct listener, shared);
 	struct listener_spec *spec = &listener->spec;
+	uint32_t i;
 
 	if (spec->tls)
 		tls_server_put(spec->tls);
+	if (spec->policy)
+		shared_put(&spec->policy->shared);
+	for (i = 0; i < spec->n_route_groups; i++)
+		target_group_put(spec->route_groups[i]);
+	free(spec->route_groups);
 	target_group_put(spec->group);
 	shared_put(&spec->stats->shared);
 	free(spec->sockets);
@@ -98,6 +105,8 @@ struct listener *listener_new(const struct listener_spec *spec)
 {
 	struct listener *listener = mem_zalloc(sizeof(*listener));
 	size_t bytes = spec->n_sockets * sizeof(*spec->sockets);
+	size_t route_bytes = spec->n_route_groups * sizeof(*spec->route_groups);
+	uint32_t i;
 
 	shared_init(&listener->shared, spec->n_workers, listener_free);
 	listener->spec = *spec;
@@ -105,6 +114,13 @@ struct listener *listener_new(const struct listener_spec *spec)
 	listener->spec.sockets = memcpy(mem_alloc(bytes), spec->sockets, bytes);
 	if (spec->tls)
 		tls_server_get(spec->tls);
+	if (spec->policy)
+		shared_get(&spec->policy->shared);
+	listener->spec.route_groups = mem_alloc(route_bytes + 1);
+	for (i = 0; i < spec->n_route_groups; i++) {
+		listener->spec.route_groups[i] = spec->route_groups[i];
+		shared_get(&spec->route_groups[i]->shared);
+	}
 	shared_get(&spec->group->shared);
 	shared_get(&spec->stats->shared);
 	return listener;

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct gate_policy;
 struct tls_server;
 
 enum close_reason {
@@ -79,7 +80,13 @@ struct listener_spec {
 	enum proxy_in proxy_in;
 	enum http_forwarded_mode x_forwarded_for;
 	struct tls_server *tls; /* https, tls */
+	/* Whom it lets in; NULL: everybody. Judged by the gate, or after accept. A count is taken. */
+	struct gate_policy *policy;
 	struct target_group *group;
+	/* tcp with a policy: where connections go by server name. The policy's names have indices of
+	 * this list; other names go to `group`. The list is copied, a count taken on each. */
+	struct target_group **route_groups;
+	uint32_t n_route_groups;
 	struct listener_stats *stats;
 	/* Not counted: a connection that outlives its listener must not keep the port open. Valid while
 	 * the listener is in the snapshot. */

@@ -218,8 +218,8 @@ static void find_target(struct tunnel *tunnel, const struct target *avoid)
 
 	do {
 		tunnel->tries++;
-		r = upstream_get(conn->worker, conn->listener->spec.group, avoid, &client,
-			&upstream_ops, tunnel, true, &tunnel->upstream);
+		r = upstream_get(conn->worker, conn_group(conn), avoid, &client, &upstream_ops,
+			tunnel, true, &tunnel->upstream);
 	} while (r < 0 && r != -ENOENT && tunnel->tries < TRIES_MAX);
 	if (r == 0)
 		return;

@@ -2,12 +2,14 @@
 #include "proxy/worker.h"
 #include "proxy/conn.h"
 #include "proxy/exchange.h"
+#include "proxy/peek.h"
 #include "proxy/splice.h"
 #include "proxy/tunnel.h"
 #include "proxy/upstream.h"
 #include "tls/stream.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 enum { KEEP_CONNS = 4096, KEEP_EXCHANGES = 256, KEEP_TUNNELS = 1024, KEEP_UPSTREAMS = 1024 };
 
@@ -25,6 +27,7 @@ int proxy_worker_init(struct proxy_worker *worker, struct proxy_node *node, uint
 		*worker = (struct proxy_worker){0};
 		return -ENOMEM;
 	}
+	worker->peek_bytes = mem_alloc(PEEK_BYTES_MAX);
 	pool_init(&worker->conns, sizeof(struct conn), KEEP_CONNS);
 	pool_init(&worker->exchanges, exchange_bytes(), KEEP_EXCHANGES);
 	pool_init(&worker->tunnels, sizeof(struct tunnel), KEEP_TUNNELS);
@@ -46,4 +49,5 @@ void proxy_worker_fini(struct proxy_worker *worker)
 	pool_fini(&worker->exchanges);
 	pool_fini(&worker->tunnels);
 	pool_fini(&worker->upstreams);
+	free(worker->peek_bytes);
 }

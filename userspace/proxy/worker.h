@@ -9,6 +9,7 @@
 #include "net/stream.h"
 #include <stdatomic.h>
 
+struct gate_worker;
 struct tls_thread;
 
 /* Limits that hold for the node: shared by all workers, relaxed atomics. */
@@ -21,6 +22,8 @@ struct proxy_worker {
 	struct iothread io;
 	struct tls_thread *tls;
 	struct proxy_node *node;
+	struct gate_worker *gate; /* set by control; NULL: nothing is judged */
+	uint8_t *peek_bytes; /* PEEK_BYTES_MAX, of whichever connection is being looked at */
 	struct pool conns, exchanges, tunnels, upstreams, pipes;
 	struct list open;      /* struct conn, all of them */
 	struct list upstreams_open; /* struct upstream, all of them */

@@ -391,3 +391,20 @@ const struct cert *certstore_lookup(
 	}
 	return choose(store->candidates, store->n_default, offer, &usable);
 }
+
+enum certstore_match certstore_match(const struct certstore *store, struct slice name)
+{
+	char buffer[CERTSTORE_NAME_MAX + 1];
+	const char *dot;
+
+	if (!normalise(name, buffer, &name))
+		return CERTSTORE_NO_MATCH;
+	if (find_slot(store, name, false)->name)
+		return CERTSTORE_EXACT;
+	dot = memchr(name.ptr, '.', name.len);
+	if (!dot || dot == name.ptr)
+		return CERTSTORE_NO_MATCH;
+	name.len -= (size_t)(dot + 1 - name.ptr);
+	name.ptr = dot + 1;
+	return find_slot(store, name, true)->name ? CERTSTORE_WILDCARD : CERTSTORE_NO_MATCH;
+}

@@ -45,6 +45,11 @@ void certstore_free(struct certstore *store);
  */
 const struct cert *certstore_lookup(
 	const struct certstore *store, struct slice name, const struct cert_offer *offer);
+
+enum certstore_match { CERTSTORE_NO_MATCH, CERTSTORE_EXACT, CERTSTORE_WILDCARD };
+
+/* Whether some certificate has the name, whatever the client can verify. */
+enum certstore_match certstore_match(const struct certstore *store, struct slice name);
 const struct cert *certstore_default(const struct certstore *store);
 
 #endif

@@ -174,6 +174,19 @@ struct ssl_ctx_st *tls_server_ctx(const struct tls_server *server)
 	return server->ctx;
 }
 
+enum tls_name_match tls_server_match_name(const struct tls_server *server, struct slice name)
+{
+	switch (certstore_match(server->certs, name)) {
+	case CERTSTORE_EXACT:
+		return TLS_NAME_EXACT;
+	case CERTSTORE_WILDCARD:
+		return TLS_NAME_WILDCARD;
+	case CERTSTORE_NO_MATCH:
+		break;
+	}
+	return TLS_NAME_UNKNOWN;
+}
+
 void tls_server_hold(struct tls_server *server, uint32_t worker)
 {
 	shared_hold(&server->shared, worker);

@@ -9,6 +9,7 @@
 #include "core/attr.h"
 #include "core/err.h"
 #include "core/shared.h"
+#include "core/slice.h"
 #include "tls/cert.h"
 #include "tls/tickets.h"
 #include <stdbool.h>
@@ -41,5 +42,16 @@ int tls_server_new(const struct tls_server_spec *spec, struct tls_server **ret_s
 	struct err *err) must_check;
 struct tls_server *tls_server_get(struct tls_server *server);
 void tls_server_put(struct tls_server *server);
+
+enum tls_name_match { TLS_NAME_UNKNOWN, TLS_NAME_EXACT, TLS_NAME_WILDCARD };
+
+/* Whether a certificate has this name, other than by default. Ignores case and a trailing dot,
+ * allocates nothing; any thread. */
+enum tls_name_match tls_server_match_name(const struct tls_server *server, struct slice name);
+
+static inline bool tls_server_knows_name(const struct tls_server *server, struct slice name)
+{
+	return tls_server_match_name(server, name) != TLS_NAME_UNKNOWN;
+}
 
 #endif

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "control/admin.h"
+#include "control/admin_request.h"
 #include "core/loop.h"
 #include "core/mem.h"
 
@@ -32,8 +33,10 @@ struct server {
 	struct admin *admin;
 	pthread_t thread;
 	struct admin_reply *waiting;
-	int reload_read_fd, reload_write_fd; /* a byte: a reload has begun */
-	struct watch release;                /* an event: finish it */
+	int reload_read_fd, reload_write_fd; /* a byte: something has happened */
+	struct watch release;                /* a byte: what to do with what waits */
+	struct admin_stream *stream;
+	uint32_t puts; /* that found room, of a 'f' */
 };
 
 static struct server server;
@@ -67,23 +70,102 @@ static int fake_certificates(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *roo
 	return 0;
 }
 
-static void finish_reload(struct watch *watch, uint32_t events)
+static void tell(char byte)
 {
-	uint64_t count;
+	assert_int_equal(write(server.reload_write_fd, &byte, 1), 1);
+}
 
-	assert_int_equal(read(watch->fd, &count, 1), 1);
-	admin_reply_reloaded(server.waiting, false, 7);
+static const char line[] = "{\"reason\": \"deny_v4\"}\n";
+
+static void fill_stream(void)
+{
+	char block[1000];
+
+	memset(block, 'b', sizeof(block));
+	server.puts = 0;
+	while (admin_stream_put(server.stream, block, sizeof(block)))
+		server.puts++;
+	tell('f');
+}
+
+/* x: finish the reload; p: put a line into the stream; f: fill it; e: end it. */
+static void do_as_told(struct watch *watch, uint32_t events)
+{
+	char what;
+
+	assert_int_equal(read(watch->fd, &what, 1), 1);
+	if (what == 'x')
+		admin_reply_reloaded(server.waiting, false, 7);
+	else if (what == 'p')
+		assert_true(admin_stream_put(server.stream, line, sizeof(line) - 1));
+	else if (what == 'f')
+		fill_stream();
+	else
+		admin_stream_end(server.stream);
 }
 
 /* A dry run is refused at once, a real one is finished when the test says so. */
-static void fake_reload(void *arg, struct admin_reply *reply, bool dry_run)
+static void fake_reload(void *arg, const struct admin_call *call, struct admin_reply *reply)
 {
-	if (dry_run) {
+	bool dry_run = false;
+
+	if (admin_query_flag(call->query, "dry_run", &dry_run) < 0) {
+		admin_reply_error(reply, 400, "bad_request", "dry_run is 0 or 1");
+	} else if (dry_run) {
 		admin_reply_refused(reply, "a.yaml:1:2: x: wrong\na.yaml:3:4: y: wrong too\n");
-		return;
+	} else {
+		server.waiting = reply;
+		tell('r');
 	}
-	server.waiting = reply;
-	assert_int_equal(write(server.reload_write_fd, "r", 1), 1);
+}
+
+static void fake_top(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	char kind[8], text[64];
+	uint32_t n = 0;
+	int has_kind = admin_query_text(call->query, "kind", kind, sizeof(kind));
+	int has_n = admin_query_number(call->query, "n", 100, &n);
+	int len = snprintf(text, sizeof(text), "kind %d %s n %d %u\n", has_kind, kind, has_n, n);
+
+	admin_reply_text(reply, "text/plain", text, (size_t)len);
+}
+
+static void fake_change(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	admin_reply_text(reply, "text/plain", call->body.ptr, call->body.len);
+}
+
+/* The body outlives the call. */
+static void fake_import(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	struct slice body = call->body;
+	char *taken = admin_reply_take_request(reply), text[64];
+	size_t i, sum = 0;
+	int len;
+
+	for (i = 0; i < body.len; i++)
+		sum += (unsigned char)body.ptr[i];
+	free(taken);
+	len = snprintf(text, sizeof(text), "%zu bytes, sum %zu\n", body.len, sum);
+	admin_reply_text(reply, "text/plain", text, (size_t)len);
+}
+
+static void stream_drained(void *arg)
+{
+	tell('d');
+}
+
+static void stream_closed(void *arg)
+{
+	server.stream = NULL;
+	tell('c');
+}
+
+static void fake_watch(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	static const struct admin_stream_ops ops = {stream_drained, stream_closed};
+
+	server.stream = admin_reply_stream(reply, "application/x-ndjson", &ops, NULL);
 }
 
 static const struct admin_source source = {
@@ -91,6 +173,11 @@ static const struct admin_source source = {
 	.listeners = fake_listeners,
 	.targets = fake_targets,
 	.certificates = fake_certificates,
+	.top = fake_top,
+	.watch_drops = fake_watch,
+	.lists_show = fake_top,
+	.lists_change = fake_change,
+	.lists_import = fake_import,
 	.reload = fake_reload,
 };
 
@@ -119,7 +206,7 @@ static void server_start(uint32_t idle_ms)
 	assert_int_equal(pipe2(released, O_CLOEXEC), 0);
 	server.reload_read_fd = started[0];
 	server.reload_write_fd = started[1];
-	server.release = (struct watch){.fd = released[0], .ready = finish_reload};
+	server.release = (struct watch){.fd = released[0], .ready = do_as_told};
 	release_fd = released[1];
 	assert_int_equal(loop_new(&server.loop), 0);
 	assert_int_equal(loop_add_level(server.loop, &server.release), 0);
@@ -351,6 +438,11 @@ static void test_errors(void **state)
 		{POST_CLOSE("/v1/reload?dryrun=1"), "HTTP/1.1 400 ", "\"bad_request\""},
 		{POST_CLOSE("/v1/reload?dry_run=perhaps"), "HTTP/1.1 400 ", "dry_run"},
 		{GET_CLOSE("/v1/status?a=b"), "HTTP/1.1 400 ", "takes no parameters"},
+		{GET_CLOSE("/v1/top?n=3&kinds=x"), "HTTP/1.1 400 ",
+			"no parameter \\\"kinds\\\"; there is: kind n"},
+		{"DELETE /v1/deny HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "HTTP/1.1 405 ",
+			"\r\nAllow: GET, HEAD, POST\r\n"},
+		{POST_CLOSE("/v1/deny/hits?on=1"), "HTTP/1.1 501 ", "\"not_implemented\""},
 		{GET_CLOSE("/v1/listeners"), "HTTP/1.1 500 ", "Input/output error"},
 		{GET_CLOSE("/v1/drops"), "HTTP/1.1 501 ", "\"not_implemented\""},
 		{"nonsense\r\n\r\n", "HTTP/1.1 400 ", "\"message\""},
@@ -361,6 +453,10 @@ static void test_errors(void **state)
 			"HTTP/1.1 413 ", "\"too_large\""},
 		{"POST /v1/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999\r\n\r\n",
 			"HTTP/1.1 413 ", "\"too_large\""},
+		{"POST /v1/deny HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n",
+			"HTTP/1.1 413 ", "64 KiB"},
+		{"POST /v1/deny/import HTTP/1.1\r\nHost: x\r\nContent-Length: 134217729\r\n\r\n",
+			"HTTP/1.1 413 ", "128 MiB"},
 	};
 
 	for (size_t i = 0; i < array_len(rows); i++) {
@@ -413,6 +509,233 @@ static void test_bad_utf8_does_not_spoil_a_view(void **state)
 
 	assert_begins(reply, "HTTP/1.1 200 ");
 	assert_has(reply, "bad \\uFFFD utf-8");
+}
+
+static void test_parameters(void **state)
+{
+	static const char *const rows[][2] = {
+		{GET_CLOSE("/v1/top"), "kind 0  n 0 0\n"},
+		{GET_CLOSE("/v1/top?kind=ja4&n=20"), "kind 1 ja4 n 1 20\n"},
+		{GET_CLOSE("/v1/top?n=100&kind=%6Aa%34"), "kind 1 ja4 n 1 100\n"},
+		{GET_CLOSE("/v1/top?kind"), "kind 1  n 0 0\n"},
+		{GET_CLOSE("/v1/top?kind=12345678"), "kind -22 "},
+		{GET_CLOSE("/v1/top?kind=a%0"), "kind -22 "},
+		{GET_CLOSE("/v1/top?kind=a%00b"), "kind -22 "},
+		{GET_CLOSE("/v1/top?n=0"), "n -22 0\n"},
+		{GET_CLOSE("/v1/top?n=101"), "n -22 0\n"},
+		{GET_CLOSE("/v1/top?n=-1"), "n -22 0\n"},
+		{GET_CLOSE("/v1/top?n=7x"), "n -22 0\n"},
+		{GET_CLOSE("/v1/top?n="), "n -22 0\n"},
+	};
+
+	for (size_t i = 0; i < array_len(rows); i++)
+		assert_has(ask(rows[i][0]), rows[i][1]);
+	assert_has(reply_text, "Content-Type: text/plain\r\n");
+}
+
+/* One path, two methods; the body reaches the command. */
+static void test_body(void **state)
+{
+	assert_has(ask("POST /v1/deny HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+		       "Content-Length: 5\r\n\r\nabcde"),
+		"\r\n\r\nabcde");
+	assert_has(ask(GET_CLOSE("/v1/deny")), "kind 0");
+}
+
+enum { BIG_BYTES = 3 * 1000 * 1000 };
+
+static void say_big_head(int fd)
+{
+	char head[128];
+
+	snprintf(head, sizeof(head),
+		"POST /v1/deny/import HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n",
+		BIG_BYTES);
+	say(fd, head);
+}
+
+static void say_zeros(int fd, size_t len, char digit)
+{
+	char block[10000];
+
+	memset(block, digit, sizeof(block));
+	for (; len > 0; len -= sizeof(block))
+		assert_int_equal(
+			send(fd, block, sizeof(block), MSG_NOSIGNAL), (ssize_t)sizeof(block));
+}
+
+/* A list of a million prefixes: far above the bound of other requests, with another one behind. */
+static void test_big_body(void **state)
+{
+	char expected[64];
+	int fd = dial();
+
+	snprintf(expected, sizeof(expected), "%d bytes, sum %ld\n", BIG_BYTES, BIG_BYTES * 48L);
+	for (int round = 0; round < 2; round++) {
+		say_big_head(fd);
+		say_zeros(fd, BIG_BYTES, '0');
+		say(fd, GET("/v1/status"));
+		assert_has(hear(fd, "1.2.3\"\n}\n"), expected);
+	}
+	close(fd);
+}
+
+/* One of these at a time: memory is bounded. */
+static void test_second_big_body_is_refused(void **state)
+{
+	int first = dial(), second = dial();
+
+	say_big_head(first);
+	assert_has(ask(GET_CLOSE("/v1/status")), "1.2.3"); /* so the head has been seen */
+	say_big_head(second);
+	assert_begins(hear(second, "}\n}\n"), "HTTP/1.1 503 ");
+	assert_has(reply_text, "\"busy\"");
+	close(second);
+	say_zeros(first, BIG_BYTES, '0');
+	assert_has(hear(first, "sum"), "HTTP/1.1 200 ");
+	second = dial();
+	say_big_head(second);
+	say_zeros(second, BIG_BYTES, '1');
+	assert_has(hear(second, "sum"), "HTTP/1.1 200 ");
+	close(first);
+	close(second);
+}
+
+/* --- tests: streams */
+
+static void order(char what)
+{
+	assert_int_equal(write(release_fd, &what, 1), 1);
+}
+
+static void await(char wanted)
+{
+	char byte = 0;
+
+	while (byte != wanted)
+		assert_int_equal(read(server.reload_read_fd, &byte, 1), 1);
+}
+
+static void test_stream(void **state)
+{
+	int fd = dial();
+
+	say(fd, GET("/v1/watch/drops"));
+	say(fd, GET_CLOSE("/v1/status")); /* waits until the stream has ended */
+	hear(fd, "\r\n\r\n");
+	assert_begins(reply_text, "HTTP/1.1 200 OK\r\n");
+	assert_has(reply_text, "Content-Type: application/x-ndjson\r\n");
+	assert_has(reply_text, "Transfer-Encoding: chunked\r\n");
+	await('d');
+	for (int i = 0; i < 2; i++) {
+		order('p');
+		assert_string_equal(hear(fd, "}\n\r\n"), "16\r\n{\"reason\": \"deny_v4\"}\n\r\n");
+	}
+	order('e');
+	hear(fd, NULL);
+	assert_begins(reply_text, "0\r\n\r\nHTTP/1.1 200 OK\r\n");
+	assert_has(reply_text, "1.2.3");
+	close(fd);
+}
+
+static void test_stream_of_http_1_0(void **state)
+{
+	int fd = dial();
+
+	say(fd, "GET /v1/watch/drops HTTP/1.0\r\nHost: x\r\n\r\n");
+	hear(fd, "\r\n\r\n");
+	assert_null(strstr(reply_text, "chunked"));
+	await('d');
+	order('p');
+	assert_string_equal(hear(fd, "}\n"), line);
+	order('e');
+	assert_string_equal(hear(fd, NULL), "");
+	close(fd);
+}
+
+static void test_stream_head(void **state)
+{
+	const char *reply =
+		ask("HEAD /v1/watch/drops HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+
+	assert_begins(reply, "HTTP/1.1 200 OK\r\n");
+	assert_string_equal(strstr(reply, "\r\n\r\n"), "\r\n\r\n");
+}
+
+/* The client leaves: whoever puts is told. Half of it may close. */
+static void test_stream_client_leaves(void **state)
+{
+	int fd = dial();
+
+	say(fd, GET("/v1/watch/drops"));
+	shutdown(fd, SHUT_WR);
+	hear(fd, "\r\n\r\n");
+	order('p');
+	hear(fd, "deny_v4");
+	close(fd);
+	await('c');
+	assert_null(server.stream);
+}
+
+/* What does not fit is refused, and once the client has read there is room again. */
+static void test_stream_is_bounded(void **state)
+{
+	size_t bytes = 0;
+	int fd = dial();
+
+	say(fd, GET("/v1/watch/drops"));
+	hear(fd, "\r\n\r\n");
+	await('d');
+	order('f');
+	await('f');
+	assert_in_range(server.puts, 200, ADMIN_STREAM_BYTES_MAX / 1000);
+	while (bytes < server.puts * 1000)
+		bytes += strlen(hear(fd, "b"));
+	await('d');
+	order('p');
+	hear(fd, "deny_v4");
+	close(fd);
+	await('c');
+}
+
+/* A client that takes nothing is not waited for longer than the idle time; one for which there is
+ * nothing to take may stay. */
+static void test_stream_idle(void **state)
+{
+	struct pollfd poll_fd = {.events = POLLIN};
+	int quiet, stuck = dial(), size = 4096;
+
+	assert_int_equal(setsockopt(stuck, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
+	say(stuck, GET("/v1/watch/drops"));
+	hear(stuck, "\r\n\r\n");
+	await('d');
+	order('f');
+	await('f');
+	order('f'); /* the first may have gone into the socket */
+	await('c');
+	close(stuck);
+	quiet = dial();
+	say(quiet, GET("/v1/watch/drops"));
+	hear(quiet, "\r\n\r\n");
+	poll_fd.fd = quiet;
+	assert_int_equal(poll(&poll_fd, 1, 3 * IMPATIENT_MS), 0);
+	close(quiet);
+	await('c');
+}
+
+/* The daemon stops: the stream ends as a whole one. */
+static void test_stream_ends_with_the_server(void **state)
+{
+	int fd;
+
+	server_start(0);
+	fd = dial();
+	say(fd, GET("/v1/watch/drops"));
+	hear(fd, "\r\n\r\n");
+	server_stop();
+	assert_null(server.stream);
+	assert_string_equal(hear(fd, NULL), "0\r\n\r\n");
+	close(fd);
 }
 
 /* --- tests: bounds */
@@ -525,12 +848,12 @@ static char *slurp(const char *path)
 static void test_documents_list_every_command(void **state)
 {
 	static const char *const api_rows[] = {
-#define VIEW(path, name, help)   "| GET | `" path "` | " help " |",
-#define ACTION(path, name, help) "| POST | `" path "` | " help " |",
+#define VIEW(path, name, help)                               "| GET | `" path "` | " help " |",
+#define CALL(method, path, name, parameters, body_max, help) "| " #method " | `" path "` | " help " |",
 #include "control/api.def"
 	};
 #undef VIEW
-#undef ACTION
+#undef CALL
 #define DEFAULT_SOCKET "/run/sluice/admin.sock"
 	static const char *const man_rows[] = {
 #define VIEW(name, path, renderer, help)            ".It Cm " #name "\n",
@@ -565,6 +888,17 @@ int main(void)
 		SERVED(test_endless_head_is_refused),
 		SERVED(test_full_buffer_is_refused),
 		SERVED(test_bad_utf8_does_not_spoil_a_view),
+		SERVED(test_parameters),
+		SERVED(test_body),
+		SERVED(test_big_body),
+		SERVED(test_second_big_body_is_refused),
+		SERVED(test_stream),
+		SERVED(test_stream_of_http_1_0),
+		SERVED(test_stream_head),
+		SERVED(test_stream_client_leaves),
+		SERVED(test_stream_is_bounded),
+		SERVED_BRIEFLY(test_stream_idle),
+		cmocka_unit_test(test_stream_ends_with_the_server),
 		SERVED(test_slow_reader_blocks_nobody),
 		SERVED(test_seventeenth_is_told),
 		SERVED_BRIEFLY(test_idle_client_is_closed),

@@ -5,6 +5,7 @@
 #include "control/config.h"
 #include "control/ids.h"
 #include "net/socket.h"
+#include "tls/server.h"
 #include "tls/tickets.h"
 
 #include <errno.h>
@@ -336,6 +337,69 @@ static void test_listener_settings_change(void **state)
 	over(new);
 }
 
+static const struct gate_policy_spec *asks(const struct build *build, int listener)
+{
+	assert_non_null(build->built[listener].policy);
+	assert_ptr_equal(
+		build->listeners[listener]->spec.policy, build->built[listener].policy);
+	return &build->built[listener].policy->spec;
+}
+
+/* Which listeners have a gate, what it asks, and that a changed rate begins with full buckets. */
+static void test_gates(void **state)
+{
+	struct build *old = build(NULL), *new;
+	uint8_t generation;
+
+	assert_int_equal(old->n_gate_listeners, 2); /* the one for tcp has none of itself */
+	assert_null(old->built[RAW].policy);
+	assert_int_equal(asks(old, WEB)->version_min, TLS_VERSION_1_2);
+	assert_string_equal(asks(old, WEB)->alpn[0], "http/1.1");
+	assert_true(asks(old, WEB)->refuse_by_alert);
+	assert_false(asks(old, WEB)->refuse_unknown_name);
+	assert_int_equal(asks(old, API)->listener_id, old->listeners[API]->spec.stats->id);
+	generation = asks(old, WEB)->per_listener.generation;
+
+	texts.web = "certificates: www, limits: {handshakes_per_second: 5, handshakes_burst: 9},"
+		    " gate: {unknown_name: refuse, refusal: reset}";
+	texts.raw = ", gate: {ja4_deny: [\"t12*\"]}, routes: [{server_names: [a.test, \"*.b.test\"],"
+		    " target_group: raw}]";
+	new = build(old);
+	assert_int_equal(new->n_gate_listeners, 3);
+	assert_int_equal(asks(new, WEB)->per_listener.rate_per_s, 5);
+	assert_int_equal(asks(new, WEB)->per_listener.burst, 9);
+	assert_int_not_equal(asks(new, WEB)->per_listener.generation, generation);
+	assert_true(asks(new, WEB)->refuse_unknown_name);
+	assert_false(asks(new, WEB)->refuse_by_alert);
+	assert_int_equal(asks(new, API)->per_listener.generation,
+		asks(old, API)->per_listener.generation);
+	assert_int_equal(asks(new, RAW)->n_names, 2);
+	assert_int_equal(asks(new, RAW)->version_max, 0);
+	assert_ptr_equal(new->listeners[RAW]->spec.route_groups[0], new->groups[1].group);
+	assert_true(sock(new, RAW)->defers); /* a ClientHello comes first */
+	replaced(old, new);
+
+	texts.web = "certificates: www, gate: {mode: off}";
+	texts.raw = ", gate: {mode: off}, routes: [{server_names: a.test, target_group: raw}]";
+	old = new;
+	new = build(old);
+	assert_int_equal(new->n_gate_listeners, 1);
+	assert_null(new->built[WEB].policy);
+	assert_int_equal(asks(new, RAW)->n_names, 1); /* its routes are looked up after accept */
+	replaced(old, new);
+	over(new);
+}
+
+static void test_gates_refused(void **state)
+{
+	texts.raw = ", routes: [{server_names: a.test, target_group: raw},"
+		    " {server_names: A.test, target_group: raw}]";
+	refused(NULL, "A.test");
+	texts.raw = ", gate: {mode: on, ja4_allow: [\"t*3\"]}";
+	refused(NULL, "ja4_allow");
+	assert_int_equal(lent(env.listener_ids), 0);
+}
+
 static void test_addresses_change(void **state)
 {
 	struct build *old = build(NULL), *new;
@@ -491,6 +555,8 @@ int main(void)
 		CASE(test_targets_change),
 		CASE(test_certificate_is_renewed),
 		CASE(test_listener_settings_change),
+		CASE(test_gates),
+		CASE(test_gates_refused),
 		CASE(test_addresses_change),
 		CASE(test_group_settings_change),
 		CASE(test_ca_is_renewed),

@@ -240,12 +240,33 @@ static void xdp_needs_an_interface(void **state)
 	config_free(case_accepted("xdp: {mode: off}\n"));
 }
 
-static void burst_follows_the_rate(void **state)
+static void routes_fit_their_listener(void **state)
 {
-	struct config *config = case_accepted("limits: {source: {packets_per_second: 500}}\n");
+	struct config *config = case_accepted(
+		LISTENERS("- {name: a, protocol: tcp, address: 0.0.0.0:1, target_group: raw,\n"
+			  "   routes: [{server_names: [a.example, \"*.b.example\"], target_group: raw}]}\n"));
 
-	assert_int_equal(config->limits.source.burst, 1000);
+	assert_int_equal(config->listeners[0].routes_count, 1);
+	assert_string_equal(config->listeners[0].routes[0].server_names[1], "*.b.example");
 	config_free(config);
+	case_refused(LISTENERS("- name: a\n"
+			       "  protocol: tcp\n"
+			       "  address: 0.0.0.0:1\n"
+			       "  target_group: raw\n"
+			       "  routes:\n"
+			       "  - {server_names: [a.*.example], target_group: web}\n"
+			       "- name: b\n"
+			       "  protocol: http\n"
+			       "  address: 0.0.0.0:2\n"
+			       "  target_group: web\n"
+			       "  gate: {mode: on}\n"),
+		AT("9:21",
+			"listeners[a].routes[0].server_names[0]: \"a.*.example\" is not a server "
+			"name (www.example.com, *.example.com)") AT("9:49",
+			"listeners[a].routes[0].target_group: a listener of protocol tcp cannot use "
+			"\"web\", whose protocol is http (it needs tls or tcp)") AT("14:9",
+			"listeners[b].gate: has no effect with protocol http (only with https, tls, "
+			"tcp)"));
 }
 
 int main(void)
@@ -267,7 +288,7 @@ int main(void)
 		cmocka_unit_test(timeout_is_within_the_interval),
 		cmocka_unit_test(a_broken_value_has_one_error),
 		cmocka_unit_test(xdp_needs_an_interface),
-		cmocka_unit_test(burst_follows_the_rate),
+		cmocka_unit_test(routes_fit_their_listener),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,14 +11,14 @@ static void all_errors_come_in_one_run(void **state)
 		     "log:\n"
 		     "  level: inf\n"
 		     "limits:\n"
-		     "  source: {burst: -1}\n"
+		     "  source: {packets_burst: -1}\n"
 		     "listeners:\n"
 		     "  - name: a\n",
 		AT("1:10", "workers: \"many\" is not auto or a whole number") AT(
 			"2:1", "unknown setting \"wrkers\" (did you mean \"workers\"?)") AT("4:10",
 			"log.level: \"inf\" is not one of error, warn, info, debug (did you mean "
 			"\"info\"?)")
-			AT("6:19", "limits.source.burst: \"-1\" is not a whole number")
+			AT("6:27", "limits.source.packets_burst: \"-1\" is not a whole number")
 				AT("8:5", "listeners[a].protocol: is required")
 					AT("8:5", "listeners[a].address: is required") AT(
 						"8:5", "listeners[a].target_group: is required"));

@@ -70,6 +70,11 @@ static void words_fit_their_enums(void **state)
 		{SECTION_config_listener, "x_forwarded_for", CONFIG_XFF_REMOVE},
 		{SECTION_config_listener_tls, "min_version", CONFIG_TLS_1_3},
 		{SECTION_config_xdp, "mode", CONFIG_XDP_OFF},
+		{SECTION_config_xdp, "handover", CONFIG_HANDOVER_NONE},
+		{SECTION_config_listener, "syn_cookies", CONFIG_SYN_OFF},
+		{SECTION_config_gate, "mode", CONFIG_GATE_OFF},
+		{SECTION_config_gate, "unknown_name", CONFIG_NAME_REFUSE},
+		{SECTION_config_gate, "refusal", CONFIG_REFUSAL_RESET},
 		{SECTION_config_log, "level", CONFIG_LOG_DEBUG},
 	};
 

@@ -1,0 +1,455 @@
+/*
+ * Sockets out of cookies, with real clients: a veth pair between this namespace (packet plane,
+ * listening sockets) and one of the clients'; and what the XDP program makes of the tuples that the
+ * kernel itself remembers (TIME_WAIT, half-open).
+ */
+#include "cookies.h"
+
+#include "bpf/xdp_pass.skel.h"
+
+#include <fcntl.h>
+#include <linux/if_link.h>
+#include <linux/if_packet.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+
+#define SERVER_V4 "10.78.0.1"
+#define SERVER_V6 "fd78::1"
+#define PORT      8443
+
+enum { WAIT_MS = 5000 };
+
+static int server_ns = -1, client_ns = -1;
+static struct xdp_pass_bpf *pass;
+static pid_t keeper;
+
+static void enter(int ns)
+{
+	assert_int_equal(setns(ns, CLONE_NEWNET), 0);
+}
+
+static void in_client(const char *command)
+{
+	harness_sh("nsenter --net=/proc/%d/fd/%d sh -c '%s'", (int)getpid(), client_ns, command);
+}
+
+/* A process whose namespace is the clients', until it can be named by a descriptor. */
+static int namespace_new(void)
+{
+	char path[64], byte;
+	int ready[2], fd;
+
+	if (pipe(ready))
+		return -1;
+	keeper = fork();
+	if (keeper == 0) {
+		if (unshare(CLONE_NEWNET) == 0 && write(ready[1], "", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	if (read(ready[0], &byte, 1) != 1)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)keeper);
+	fd = open(path, O_RDONLY);
+	close(ready[0]);
+	close(ready[1]);
+	return fd;
+}
+
+static void devices(void)
+{
+	harness_sh("ip link add srv0 type veth peer name cli0 netns %d", (int)keeper);
+	harness_sh("ip addr add " SERVER_V4 "/24 dev srv0; ip addr add " SERVER_V6
+		   "/64 dev srv0 nodad; ip link set srv0 up; sysctl -qw net.ipv4.tcp_syncookies=1");
+	in_client("ip link set lo up; ip addr add 10.78.0.2/24 dev cli0; ip link set cli0 up; "
+		  "ip addr add fd78::2/64 dev cli0 nodad");
+}
+
+/* XDP_TX out of a veth reaches a peer only if that has a program, too. */
+static int pass_attach(void)
+{
+	int code;
+
+	enter(client_ns);
+	pass = xdp_pass_bpf__open_and_load();
+	code = pass ? bpf_xdp_attach((int)if_nametoindex("cli0"),
+			      bpf_program__fd(pass->progs.xdp_pass), XDP_FLAGS_DRV_MODE, NULL)
+		    : -1;
+	enter(server_ns);
+	return code;
+}
+
+static int group_setup(void **state)
+{
+	static const struct dataplane_interface_spec interface = {"srv0", DATAPLANE_NATIVE};
+	struct dataplane_spec spec = {
+		.enabled = true,
+		.pin_dir = harness_pin_dir(),
+		.workers = 1,
+		.handover = HANDOVER_OWN_COOKIES,
+		.interfaces = &interface,
+		.interface_count = 1,
+	};
+	struct err err = {};
+
+	harness_sweep();
+	if (unshare(CLONE_NEWNET))
+		return -1;
+	harness_loopback_up();
+	server_ns = open("/proc/self/ns/net", O_RDONLY);
+	client_ns = namespace_new();
+	if (server_ns < 0 || client_ns < 0)
+		return -1;
+	devices();
+	if (dataplane_open(&spec, &harness.dp, &err) ||
+		dp_heartbeat_open(harness.dp, 0, &harness.heartbeat, &err) || pass_attach()) {
+		print_error("%s\n", err.text);
+		return -1;
+	}
+	return cookies_settings()->handover == HANDOVER_OWN_COOKIES ? 0 : -1;
+}
+
+static int group_teardown(void **state)
+{
+	xdp_pass_bpf__destroy(pass);
+	if (keeper > 0)
+		kill(keeper, SIGKILL);
+	return harness_teardown(state);
+}
+
+/* The usual listener under test, on both addresses. */
+static void serve(enum listener_syn_mode mode, bool gated)
+{
+	struct dp_listener listeners[] = {
+		{.id = 1, .socket_row = 1, .name = "v4", .protocol = IPPROTO_TCP},
+		{.id = 1, .socket_row = 2, .name = "v6", .protocol = IPPROTO_TCP},
+	};
+
+	cookies_on(mode, gated);
+	listeners[0].address = harness_address(SERVER_V4, PORT);
+	listeners[1].address = harness_address(SERVER_V6, PORT);
+	for (int i = 0; i < 2; i++) {
+		listeners[i].syn_mode = mode;
+		listeners[i].gated = gated;
+	}
+	harness_listeners(listeners, 2);
+}
+
+static socklen_t address_len(const struct sockaddr_storage *address)
+{
+	return address->ss_family == AF_INET ? sizeof(struct sockaddr_in)
+					     : sizeof(struct sockaddr_in6);
+}
+
+static int listening(const char *host)
+{
+	struct sockaddr_storage address = harness_address(host, PORT);
+	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, address_len(&address)), 0);
+	assert_int_equal(listen(fd, 16), 0);
+	return fd;
+}
+
+/* A client that is connected, from its own point of view. source_port 0: any. */
+static int client_connect(const char *host, uint16_t source_port)
+{
+	struct sockaddr_storage address = harness_address(host, PORT);
+	struct sockaddr_storage own =
+		harness_address(strchr(host, ':') ? "fd78::2" : "10.78.0.2", source_port);
+	struct timeval limit = {.tv_sec = WAIT_MS / 1000};
+	int fd, one = 1;
+
+	harness_alive(true);
+	enter(client_ns);
+	fd = socket(address.ss_family, SOCK_STREAM, 0);
+	enter(server_ns);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	assert_int_equal(bind(fd, (struct sockaddr *)&own, address_len(&own)), 0);
+	if (connect(fd, (struct sockaddr *)&address, address_len(&address)))
+		fail_msg("connect %s: %s", host, strerror(errno));
+	return fd;
+}
+
+static int accept_soon(int listener)
+{
+	struct pollfd poll_fd = {.fd = listener, .events = POLLIN};
+	struct timeval limit = {.tv_sec = WAIT_MS / 1000};
+	int fd;
+
+	if (poll(&poll_fd, 1, WAIT_MS) != 1)
+		fail_msg("nothing to accept");
+	fd = accept(listener, NULL, NULL);
+	assert_true(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	return fd;
+}
+
+static void say(int from, int to, const char *words)
+{
+	char heard[64] = {};
+
+	assert_int_equal(write(from, words, strlen(words)), strlen(words));
+	assert_int_equal(recv(to, heard, strlen(words), MSG_WAITALL), strlen(words));
+	assert_string_equal(heard, words);
+}
+
+static struct tcp_info info_of(int fd)
+{
+	struct tcp_info info = {};
+	socklen_t len = sizeof(info);
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+	return info;
+}
+
+/* The server speaks first; both ends agree about the options of the SYN. */
+static void connection_check(const char *host, bool timestamps)
+{
+	int listener = listening(host), client, server;
+	struct tcp_info info, client_info;
+
+	harness_count_from_here();
+	client = client_connect(host, 0);
+	server = accept_soon(listener);
+	say(server, client, "220 ready");
+	say(client, server, "EHLO");
+	info = info_of(server);
+	client_info = info_of(client);
+	assert_int_equal(!!(info.tcpi_options & TCPI_OPT_TIMESTAMPS), timestamps);
+	assert_true(info.tcpi_options & TCPI_OPT_SACK);
+	assert_true(info.tcpi_options & TCPI_OPT_WSCALE);
+	assert_int_equal(info.tcpi_options, client_info.tcpi_options);
+	assert_int_equal(info.tcpi_snd_wscale, client_info.tcpi_rcv_wscale);
+	assert_int_equal(client_info.tcpi_snd_wscale, SLUICE_RCV_WSCALE);
+	assert_int_equal(harness_counted().value[COUNTER_syn_cookie], 1);
+	assert_int_equal(harness_counted().value[COUNTER_released], 1);
+	close(client);
+	close(server);
+	close(listener);
+}
+
+static void test_ungated(void **state)
+{
+	serve(SYN_ALWAYS, false);
+	connection_check(SERVER_V4, true);
+	connection_check(SERVER_V6, true);
+}
+
+static void test_without_timestamps(void **state)
+{
+	serve(SYN_ALWAYS, false);
+	in_client("sysctl -qw net.ipv4.tcp_timestamps=0");
+	connection_check(SERVER_V4, false);
+	connection_check(SERVER_V6, false);
+	in_client("sysctl -qw net.ipv4.tcp_timestamps=1");
+}
+
+/* The driver has no room for metadata: the tc program looks at everything itself. */
+static void test_without_metadata(void **state)
+{
+	serve(SYN_ALWAYS, false);
+	cookies_settings()->meta_missing = 1;
+	cookies_settings()->meta_magic++;
+	connection_check(SERVER_V4, true);
+}
+
+/* A client that says nothing has no socket here; one that does has, though no gate runs. */
+static void test_gated_without_gate(void **state)
+{
+	int listener = listening(SERVER_V4), silent[20], client, server;
+	struct pollfd poll_fd = {.fd = listener, .events = POLLIN};
+	char heard[8];
+
+	serve(SYN_ALWAYS, true);
+	harness_count_from_here();
+	for (size_t i = 0; i < array_len(silent); i++)
+		silent[i] = client_connect(SERVER_V4, 0);
+	client = client_connect(SERVER_V4, 0);
+	assert_int_equal(write(client, "hello", 5), 5);
+	server = accept_soon(listener);
+	assert_int_equal(recv(server, heard, 5, MSG_WAITALL), 5);
+	assert_int_equal(poll(&poll_fd, 1, 0), 0);
+	assert_int_equal(harness_counted().value[COUNTER_released], 1);
+	assert_int_equal(harness_counted().value[COUNTER_cookie_ack], array_len(silent) + 1);
+	assert_int_equal(harness_counted().value[COUNTER_gate_bypassed], 1);
+	for (size_t i = 0; i < array_len(silent); i++)
+		close(silent[i]);
+	close(client);
+	close(server);
+	close(listener);
+}
+
+/* Limits of connections are charged once each, where the socket is made. */
+static void test_connection_limit(void **state)
+{
+	struct dp_listener listener = {.id = 3,
+		.name = "limited",
+		.protocol = IPPROTO_TCP,
+		.limits = {[LIMIT_SOURCE_CONNECTIONS] = {.rate_per_s = 1, .burst = 3}}};
+	int fd = listening(SERVER_V4), clients[5];
+	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+
+	serve(SYN_ALWAYS, false);
+	listener.address = harness_address(SERVER_V4, PORT);
+	harness_listeners(&listener, 1);
+	harness_count_from_here();
+	for (size_t i = 0; i < array_len(clients); i++)
+		clients[i] = client_connect(SERVER_V4, 0);
+	for (int i = 0; i < 3; i++)
+		close(accept_soon(fd));
+	assert_int_equal(poll(&poll_fd, 1, 0), 0);
+	assert_int_equal(harness_counted().value[COUNTER_released], 3);
+	assert_int_equal(harness_counted().value[COUNTER_source_connection_limit], 2);
+	for (size_t i = 0; i < array_len(clients); i++)
+		close(clients[i]);
+	close(fd);
+}
+
+static uint32_t states(int fd)
+{
+	return info_of(fd).tcpi_state;
+}
+
+/* The server closed first. The client comes again from the same port: the kernel's business. */
+static void test_time_wait(void **state)
+{
+	static const struct packet_spec ack = {
+		.src = "10.78.0.2", .dst = SERVER_V4, .sport = 50123, .dport = PORT, .flags = PKT_ACK};
+	struct packet_spec syn = ack;
+	int listener = listening(SERVER_V4), client, server;
+	char byte;
+
+	serve(SYN_ALWAYS, false);
+	client = client_connect(SERVER_V4, 50123);
+	server = accept_soon(listener);
+	assert_int_equal(states(server), TCP_ESTABLISHED);
+	cookies_expect("established", &ack, XDP_PASS, COUNTER_COUNT);
+	close(server);
+	assert_int_equal(read(client, &byte, 1), 0);
+	close(client);
+	cookies_expect("time-wait, ACK", &ack, XDP_PASS, COUNTER_COUNT);
+	syn.flags = PKT_SYN;
+	cookies_expect("time-wait, SYN", &syn, XDP_PASS, COUNTER_COUNT);
+	client = client_connect(SERVER_V4, 50123);
+	server = accept_soon(listener);
+	say(client, server, "again");
+	close(server);
+	close(client);
+	close(listener);
+}
+
+/* Puts a frame on the wire from the clients' side. */
+static void wire_send(const struct frame *frame)
+{
+	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_halen = 6};
+	int fd;
+
+	enter(client_ns);
+	to.sll_ifindex = (int)if_nametoindex("cli0");
+	fd = socket(AF_PACKET, SOCK_RAW, 0);
+	assert_int_equal(sendto(fd, frame->data, frame->len, 0, (struct sockaddr *)&to, sizeof(to)),
+		frame->len);
+	close(fd);
+	enter(server_ns);
+}
+
+static void hardware_address(struct frame *frame)
+{
+	struct ifreq request = {.ifr_name = "srv0"};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	assert_int_equal(ioctl(fd, SIOCGIFHWADDR, &request), 0);
+	memcpy(frame->data, request.ifr_hwaddr.sa_data, 6);
+	close(fd);
+}
+
+/* The kernel answers a SYN whose sender stays silent: a half-open connection. */
+static void half_open(void)
+{
+	struct packet_spec syn = {.src = "10.78.0.99", .dst = SERVER_V4, .sport = 50200,
+		.dport = PORT, .flags = PKT_SYN, .checksum = PKT_SUM_GOOD};
+	struct frame frame = packet_build(&syn);
+
+	hardware_address(&frame);
+	harness_alive(true);
+	wire_send(&frame);
+	harness_sh("for i in $(seq 100); do ss -Htn state syn-recv | grep -q 50200 && exit 0; "
+		   "sleep 0.05; done; exit 1");
+}
+
+static void test_half_open(void **state)
+{
+	static const struct {
+		const char *name;
+		bool gated;
+		uint8_t flags;
+		uint16_t payload;
+		int verdict;
+		enum sluice_counter counter;
+	} rows[] = {
+		{"open, bare ACK", false, PKT_ACK, 0, XDP_PASS, COUNTER_COUNT},
+		{"open, data", false, PKT_ACK, 10, XDP_PASS, COUNTER_COUNT},
+		{"open, RST", false, PKT_RST, 0, XDP_PASS, COUNTER_COUNT},
+		{"gated, bare ACK", true, PKT_ACK, 0, XDP_DROP, COUNTER_request_ack},
+		{"gated, FIN", true, PKT_FIN | PKT_ACK, 0, XDP_PASS, COUNTER_COUNT},
+		{"gated, RST", true, PKT_RST, 0, XDP_PASS, COUNTER_COUNT},
+		{"gated, data", true, PKT_ACK, 10, XDP_PASS, COUNTER_gate_bypassed},
+		{"gated, SYN again", true, PKT_SYN, 0, XDP_PASS, COUNTER_COUNT},
+	};
+	int listener = listening(SERVER_V4);
+
+	serve(SYN_KERNEL, false);
+	half_open();
+	for (size_t i = 0; i < array_len(rows); i++) {
+		struct packet_spec spec = {.src = "10.78.0.99", .dst = SERVER_V4, .sport = 50200,
+			.dport = PORT, .flags = rows[i].flags, .payload = rows[i].payload,
+			.seq = PKT_SEQ + 1, .ack_seq = 1};
+
+		serve(SYN_KERNEL, rows[i].gated);
+		cookies_expect(rows[i].name, &spec, rows[i].verdict, rows[i].counter);
+	}
+	close(listener);
+}
+
+/* The kernel sends cookies of its own: XDP tells their ACKs from others. */
+static void test_kernel_cookies(void **state)
+{
+	static const struct packet_spec stray = {.src = "10.78.0.2", .dst = SERVER_V4,
+		.sport = 50300, .dport = PORT, .flags = PKT_ACK, .ack_seq = 77, .payload = 3};
+	int listener = listening(SERVER_V4), client, server;
+
+	serve(SYN_ALWAYS, false);
+	cookies_settings()->handover = HANDOVER_KERNEL_COOKIES;
+	harness_sh("sysctl -qw net.ipv4.tcp_syncookies=2");
+	harness_count_from_here();
+	client = client_connect(SERVER_V4, 0);
+	server = accept_soon(listener);
+	say(server, client, "hello");
+	assert_int_equal(harness_counted().value[COUNTER_syn], 1);
+	assert_int_equal(harness_counted().value[COUNTER_no_connection], 1);
+	cookies_expect("no cookie", &stray, XDP_DROP, COUNTER_cookie_bad);
+	harness_sh("sysctl -qw net.ipv4.tcp_syncookies=1");
+	close(client);
+	close(server);
+	close(listener);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ungated),
+		cmocka_unit_test(test_without_timestamps),
+		cmocka_unit_test(test_without_metadata),
+		cmocka_unit_test(test_gated_without_gate),
+		cmocka_unit_test(test_connection_limit),
+		cmocka_unit_test(test_time_wait),
+		cmocka_unit_test(test_half_open),
+		cmocka_unit_test(test_kernel_cookies),
+	};
+
+	return cmocka_run_group_tests_name("bpf/release", tests, group_setup, group_teardown);
+}

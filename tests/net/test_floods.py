@@ -1,0 +1,176 @@
+"""Floods from a namespace of their own while real clients come and go: none of those is lost, and
+what the flood sent is found in the counters."""
+import subprocess
+import threading
+import time
+
+import pytest
+
+import gated
+import netns
+from counts import count
+from gated import GATED, HTTP, QUIET, UNKNOWN, WWW, Flood
+from net import CLIENTS
+from rawtcp import Hello, hello_context
+from wire import Connection, TlsConnection, client_context, until
+
+THREADS = 12
+
+
+class Clients:
+    """Real handshakes at a steady rate, each with a request, on threads; start to end is timed."""
+
+    def __init__(self, address, port, per_second, context):
+        self.address, self.port, self.context = address, port, context
+        self.interval_s = THREADS / per_second
+        self.seconds, self.failures = [], []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(i,), daemon=True)
+                         for i in range(THREADS)]
+
+    def _run(self, index):
+        due = time.monotonic() + self.interval_s * index / THREADS
+        while not self._stop.wait(max(due - time.monotonic(), 0)):
+            begin = time.monotonic()
+            due = max(due + self.interval_s, begin)  # a slow one is not caught up with
+            try:
+                with TlsConnection((self.address, self.port), WWW, self.context, timeout=8) as client:
+                    assert client.request().status == 200
+                self.seconds.append(time.monotonic() - begin)
+            except (OSError, EOFError, AssertionError) as error:
+                self.failures.append((round(time.monotonic() - begin, 3), repr(error)))
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=20)
+
+    def at(self, share):
+        return sorted(self.seconds)[int(len(self.seconds) * share)]
+
+    def report(self, what, sent):
+        print(f"{what}: {sent['pps']:.0f} packets/s, {sent['cpu_ns']:.0f} ns each (with what veth runs in "
+              f"the sender); {len(self.seconds)} handshakes, {len(self.failures)} failed, "
+              f"p50 {self.at(0.5) * 1e3:.1f} ms, p99 {self.at(0.99) * 1e3:.1f} ms")
+
+
+def payload(net, name):
+    path = net.folder / f"flood-{name}"
+    path.write_bytes(Hello(name, hello_context()).bytes)
+    return path
+
+
+FLOODS = {
+    # name: (kind, port, source of the flood, counters one of which every packet bumps)
+    "syn": ("syn", GATED, None, ["syn_cookie"]),
+    "syn_http": ("syn", HTTP, None, ["syn_cookie"]),
+    "syn_forged": ("syn", GATED, f"{CLIENTS[0]}/32", ["syn_cookie"]),
+    "ack": ("ack", GATED, None, ["cookie_bad", "cookie_bad_rst"]),
+    "ack_forged": ("ack", GATED, f"{CLIENTS[0]}/32", ["cookie_bad", "cookie_bad_rst"]),
+    "data": ("data", GATED, None, ["cookie_bad", "cookie_bad_rst"]),
+    "connect": ("connect", GATED, None, ["syn_cookie", "cookie_ack"]),
+    "hello": ("hello", QUIET, None, ["syn_cookie", "gate_frames"]),
+}
+
+
+def fastest(kind):
+    """The kernel makes the packets where no answer is needed."""
+    return {} if kind in ("connect", "hello") else {"live": True}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_real_clients_in_a_flood(gate, net, name):
+    """As fast as the machine sends; every real handshake succeeds, no socket is made for the flood."""
+    kind, port, source, counters = FLOODS[name]
+    before = sum(gate.counter(c) for c in counters)
+    # Where both the generator and what it hits run on this machine, the handshakes need what is left.
+    with Clients(net.v4, GATED, count("flood_handshakes"), client_context()) as clients:
+        sent = Flood(net, kind, net.v4, port, count("flood_seconds"), source=source,
+                     payload=payload(net, UNKNOWN), **fastest(kind)).result()
+    clients.report(name, sent)
+    assert clients.failures == []
+    assert len(clients.seconds) >= 0.5 * count("flood_handshakes") * count("flood_seconds")
+    assert clients.at(0.5) < 0.5
+    assert sum(gate.counter(c) for c in counters) - before >= 0.95 * sent["sent"]
+    assert gated.hand_made(net, port) == []
+
+
+def test_flood_over_ipv6(gate, net):
+    before = gate.counter("syn_cookie")
+    with Clients(net.v6, GATED, count("flood_handshakes"), client_context()) as clients:
+        sent = Flood(net, "syn", net.v6, GATED, count("flood_seconds"), live=True).result()
+    clients.report("syn over IPv6", sent)
+    assert clients.failures == []
+    assert gate.counter("syn_cookie") - before >= 0.95 * sent["sent"]
+
+
+def test_handshake_flood_is_limited(net, launch):
+    """Real sources with whole, good ClientHellos: limits per prefix leave the others their share."""
+    one = launch(gated.config(net, limits={"prefix": {"handshakes_per_second": 50, "handshakes_burst": 50}}))
+    with Clients(net.v4, GATED, 40, client_context()) as clients:
+        attack = Flood(net, "hello", net.v4, GATED, count("flood_seconds"), source="198.19.9.0/24",
+                       pps=3000, reset=True, payload=payload(net, WWW))
+        sent = attack.result()
+    clients.report("whole handshakes", sent)
+    assert clients.failures == []
+    assert sent["resets"] >= 0.9 * (sent["started"] - 100 * (count("flood_seconds") + 2))
+    assert one.drops()["prefix_handshake_limit"] >= 0.9 * sent["resets"]
+
+
+NGINX = """
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log error;
+events {{ worker_connections 8192; }}
+http {{
+	access_log off;
+	server {{
+		listen 198.18.1.2:443 ssl backlog=4096;
+		ssl_certificate {cert};
+		ssl_certificate_key {key};
+		location / {{ return 200 "hello"; }}
+	}}
+}}
+"""
+
+
+@pytest.fixture
+def nginx(net):
+    """A plain listener where sluiced's were, with the kernel's SYN cookies."""
+    net.halt()
+    cert, key = net.certs["www"]
+    file = net.folder / "nginx.conf"
+    file.write_text(NGINX.format(folder=net.folder, cert=cert, key=key))
+    process = subprocess.Popen(
+        netns.inside(net.lb, "nginx", "-p", str(net.folder), "-c", str(file), "-g", "daemon off;"),
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        preexec_fn=netns.die_with_parent)
+    try:
+        def is_ready():
+            assert process.poll() is None, (net.folder / "nginx.log").read_text()
+            try:
+                Connection((net.v4, 443)).close()
+                return True
+            except ConnectionRefusedError:
+                return False
+        until(is_ready, "nginx listens")
+        netns.run(netns.inside(net.lb, "ethtool", "-K", net.device, "gro", "on"))  # as flood_live.h says
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+        netns.run(netns.inside(net.lb, "ethtool", "-K", net.device, "gro", "off"))
+
+
+def test_the_same_flood_on_a_plain_listener(net, nginx):
+    """No claim about nginx: the same SYN flood and the same clients, for the report beside
+    test_real_clients_in_a_flood[syn]. `make bench ROWS=flood_syn_cpu` compares the CPU."""
+    with Clients(net.v4, 443, count("flood_handshakes"), client_context()) as clients:
+        sent = Flood(net, "syn", net.v4, 443, count("flood_seconds"), live=True).result()
+    clients.report("syn, plain nginx", sent)
+    assert clients.seconds

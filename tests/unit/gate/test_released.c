@@ -1,0 +1,227 @@
+/* First flights that were released a moment ago: put by one worker, taken once by another. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gate/released.h"
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+static const uint64_t start_us = 777000000ull;
+static const char ja4_a[] = "t13d1516h2_8daaf6152771_e5627efa2ab1";
+static const char ja4_b[] = "t13d1516h2_8daaf6152771_000000000000";
+
+static union addr client(uint32_t n)
+{
+	union addr addr = {0};
+
+	addr.v4.sin_family = AF_INET;
+	addr.v4.sin_addr.s_addr = htonl(0x0a000000 + n / 50000);
+	addr.v4.sin_port = htons((uint16_t)(1024 + n % 50000));
+	return addr;
+}
+
+static union addr parse(const char *text)
+{
+	union addr addr;
+
+	assert_int_equal(addr_parse(text, &addr), 0);
+	return addr;
+}
+
+static int setup(void **state)
+{
+	*state = gate_released_new();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	gate_released_free(*state);
+	return 0;
+}
+
+static void test_taken_once(void **state)
+{
+	union addr a = parse("192.0.2.1:4000"), b = parse("192.0.2.1:4001");
+	struct gate_released *released = *state;
+	char ja4[JA4_BYTES] = "";
+
+	assert_false(gate_released_take(released, &a, htons(443), start_us, ja4));
+	gate_released_put(released, &a, htons(443), ja4_a, start_us);
+	gate_released_put(released, &b, htons(443), ja4_b, start_us);
+	assert_false(gate_released_take(released, &a, htons(444), start_us, ja4));
+	assert_true(gate_released_take(released, &a, htons(443), start_us + 1000, ja4));
+	assert_string_equal(ja4, ja4_a);
+	assert_false(gate_released_take(released, &a, htons(443), start_us + 1000, ja4));
+	assert_true(gate_released_take(released, &b, htons(443), start_us + 1000, ja4));
+	assert_string_equal(ja4, ja4_b);
+}
+
+/* The gate sees IPv4 frames; a socket may say the same address as IPv6. */
+static void test_families(void **state)
+{
+	union addr v4 = parse("192.0.2.1:4000"), mapped = parse("[::ffff:192.0.2.1]:4000"),
+		   v6 = parse("[2001:db8::1]:4000");
+	char ja4[JA4_BYTES];
+
+	gate_released_put(*state, &v4, htons(443), ja4_a, start_us);
+	assert_false(gate_released_take(*state, &v6, htons(443), start_us, ja4));
+	assert_true(gate_released_take(*state, &mapped, htons(443), start_us, ja4));
+	gate_released_put(*state, &v6, htons(443), ja4_a, start_us);
+	assert_true(gate_released_take(*state, &v6, htons(443), start_us, ja4));
+}
+
+static void test_old_ones_do_not_count(void **state)
+{
+	union addr a = parse("192.0.2.1:4000");
+	char ja4[JA4_BYTES];
+
+	gate_released_put(*state, &a, htons(443), ja4_a, start_us);
+	assert_false(gate_released_take(*state, &a, htons(443), start_us + 60000000, ja4));
+	gate_released_put(*state, &a, htons(443), ja4_a, start_us);
+	assert_true(gate_released_take(*state, &a, htons(443), start_us + 3000000, ja4));
+}
+
+/* A flight whose segment came again is released again: one row, the later one. */
+static void test_released_again(void **state)
+{
+	union addr a = parse("192.0.2.1:4000");
+	char ja4[JA4_BYTES];
+
+	gate_released_put(*state, &a, htons(443), ja4_a, start_us);
+	gate_released_put(*state, &a, htons(443), ja4_b, start_us + 1000);
+	assert_true(gate_released_take(*state, &a, htons(443), start_us + 2000, ja4));
+	assert_string_equal(ja4, ja4_b);
+	assert_false(gate_released_take(*state, &a, htons(443), start_us + 2000, ja4));
+}
+
+/* More than there is room for: nothing is mixed up, and the room comes back. */
+static void test_overfull(void **state)
+{
+	enum { N = 200000 };
+	uint32_t i, found = 0, round;
+	char ja4[JA4_BYTES];
+	union addr addr;
+
+	for (round = 0; round < 2; round++) {
+		uint64_t now_us = start_us + round * 100000000ull;
+
+		for (i = 0; i < N; i++) {
+			addr = client(i);
+			gate_released_put(*state, &addr, htons(443), i % 2 ? ja4_a : ja4_b, now_us);
+		}
+		for (found = 0, i = 0; i < N; i++) {
+			addr = client(i);
+			if (!gate_released_take(*state, &addr, htons(443), now_us, ja4))
+				continue;
+			assert_string_equal(ja4, i % 2 ? ja4_a : ja4_b);
+			found++;
+		}
+		assert_in_range(found, 30000, 40000);
+	}
+}
+
+/* A moderate number: practically all are found. */
+static void test_load(void **state)
+{
+	enum { N = 8000 };
+	uint32_t i, found = 0;
+	char ja4[JA4_BYTES];
+	union addr addr;
+
+	for (i = 0; i < N; i++) {
+		addr = client(i);
+		gate_released_put(*state, &addr, htons(443), ja4_a, start_us);
+	}
+	for (i = 0; i < N; i++) {
+		addr = client(i);
+		found += gate_released_take(*state, &addr, htons(443), start_us, ja4);
+	}
+	assert_in_range(found, N * 98 / 100, N);
+}
+
+/* --- put by one thread, taken by another; and two that put and take the same */
+enum { TURNS = 100000, WINDOW = 1000 };
+
+static _Atomic uint32_t produced, mistakes;
+static _Atomic uint32_t taken[TURNS];
+
+static void name_of(uint32_t n, char ret_ja4[JA4_BYTES])
+{
+	snprintf(ret_ja4, JA4_BYTES, "t13d1516h2_%012u_%012u", n, n);
+}
+
+static void *put_all(void *arg)
+{
+	char ja4[JA4_BYTES];
+	union addr addr;
+	uint32_t i;
+
+	for (i = 0; i < TURNS; i++) {
+		addr = client(i);
+		name_of(i, ja4);
+		gate_released_put(arg, &addr, htons(443), ja4, start_us);
+		atomic_store_explicit(&produced, i + 1, memory_order_relaxed);
+	}
+	return NULL;
+}
+
+static void *take_all(void *arg)
+{
+	char ja4[JA4_BYTES], expected[JA4_BYTES];
+	uint32_t i, from = 0, until;
+	union addr addr;
+
+	do {
+		until = atomic_load_explicit(&produced, memory_order_relaxed);
+		for (i = from > WINDOW ? from - WINDOW : 0; i < until; i++) {
+			addr = client(i);
+			if (!gate_released_take(arg, &addr, htons(443), start_us, ja4))
+				continue;
+			name_of(i, expected);
+			if (strcmp(ja4, expected) != 0 || atomic_fetch_add(&taken[i], 1))
+				atomic_fetch_add(&mistakes, 1);
+		}
+		from = until;
+	} while (until < TURNS);
+	return NULL;
+}
+
+static void test_threads(void **state)
+{
+	pthread_t threads[3];
+	uint32_t i, n = 0;
+
+	assert_int_equal(pthread_create(&threads[0], NULL, take_all, *state), 0);
+	assert_int_equal(pthread_create(&threads[1], NULL, take_all, *state), 0);
+	assert_int_equal(pthread_create(&threads[2], NULL, put_all, *state), 0);
+	for (i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(mistakes, 0);
+	for (i = 0; i < TURNS; i++)
+		n += taken[i];
+	assert_in_range(n, TURNS / 4, TURNS);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(test_taken_once),
+		CASE(test_families),
+		CASE(test_old_ones_do_not_count),
+		CASE(test_released_again),
+		CASE(test_overfull),
+		CASE(test_load),
+		CASE(test_threads),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,38 @@
+/*
+ * The gates of the workers: which AF_XDP sockets there are, which worker has which, and the TUN
+ * device they release into. Control thread; a worker takes a changed share over at the start of a
+ * turn, and what it had before is closed once it has.
+ */
+#ifndef SLUICE_CONTROL_GATES_H
+#define SLUICE_CONTROL_GATES_H
+
+#include "control/worker.h"
+#include "core/err.h"
+#include "dataplane/dp_gate.h"
+#include "net/xsk.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { GATES_WHY_BYTES = 256 };
+
+struct gates;
+
+/* Makes the device and the sockets and gives each worker its share. What the host cannot do is in
+ * the report, and first flights then go around the gate; only lack of memory ends the process. */
+struct gates *gates_new(struct dataplane *dp, struct worker *workers, uint32_t n_workers);
+/* Workers must have ended. */
+void gates_free(struct gates *gates);
+/* About once a second: interfaces that came, went or changed their queues. */
+void gates_maintain(struct gates *gates);
+
+struct gates_report {
+	bool active; /* there is a gate */
+	char why[GATES_WHY_BYTES]; /* why not, or what is missing; "" */
+	char device[16]; /* the TUN device */
+	uint32_t sockets, zero_copy; /* AF_XDP sockets; those without copying */
+	struct xsk_counts counts;    /* of them all */
+};
+
+void gates_report(const struct gates *gates, struct gates_report *ret_report);
+
+#endif

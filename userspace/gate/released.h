@@ -1,0 +1,29 @@
+/*
+ * First flights that were released a moment ago: so that the worker that accepts the connection,
+ * which need not be the one whose gate released it, knows that it was judged, and its JA4. One fixed
+ * table for the node; a row is one cache line, taken out when it is found. What does not fit is
+ * judged a second time after accept, which costs time and nothing else. Any worker; lock-free.
+ */
+#ifndef SLUICE_GATE_RELEASED_H
+#define SLUICE_GATE_RELEASED_H
+
+#include "core/attr.h"
+#include "net/addr.h"
+#include "tls/ja4.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gate_released;
+
+struct gate_released *gate_released_new(void);
+void gate_released_free(struct gate_released *released);
+
+/* Before the packet is written to the TUN device: `client` and `local_port_be` as the socket will
+ * have them (not those of a PROXY header). */
+void gate_released_put(struct gate_released *released, const union addr *client,
+	uint16_t local_port_be, const char ja4[static JA4_BYTES], uint64_t now_us);
+/* At accept. Rows older than a few seconds do not count. */
+bool gate_released_take(struct gate_released *released, const union addr *client,
+	uint16_t local_port_be, uint64_t now_us, char ret_ja4[static JA4_BYTES]);
+
+#endif
