@@ -34,11 +34,11 @@ int bench_sources(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	__builtin_memcpy(data, sources_frame, SOURCES_FRAME_BYTES);
 	if (sources_v6)
-		__builtin_memcpy(data + SOURCES_SADDR_V6,
-			&sources_be[4 * (next & (SOURCES_COUNT - 1))], 16);
+		__builtin_memcpy(
+			data + SOURCES_SADDR_V6, &sources_be[4 * (next & (SOURCES_COUNT - 1))], 16);
 	else
-		__builtin_memcpy(data + SOURCES_SADDR_V4,
-			&sources_be[next & (4 * SOURCES_COUNT - 1)], 4);
+		__builtin_memcpy(
+			data + SOURCES_SADDR_V4, &sources_be[next & (4 * SOURCES_COUNT - 1)], 4);
 	bpf_tail_call(ctx, &sources_target, 0);
 	return XDP_ABORTED;
 }

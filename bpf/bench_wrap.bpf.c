@@ -15,8 +15,9 @@
 #define ETH_P_IP          0x0800
 #define IP4_FRAGMENT_MASK 0x1fff
 
-#define WRAP_FRAME_BYTES 64
+#define WRAP_FRAME_BYTES 96
 #define WRAP_SADDR       26 /* of an untagged IPv4 frame */
+#define WRAP_CHECK       50 /* of TCP, without IP options */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -38,19 +39,49 @@ static __always_inline __u32 wrap_source(void)
 	return bpf_htonl(wrap_source_first + ((wrap_seed >> 32) * wrap_source_count >> 32));
 }
 
+/* RFC 1624: one address more, one less. */
+static __always_inline __u16 wrap_check(__u16 check, __u32 old, __u32 new)
+{
+	__u64 sum = (__u64)(__u16)~check + (__u32)~old + new;
+
+	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~((sum & 0xffff) + (sum >> 16));
+}
+
+static __always_inline void wrap_forge(void *data)
+{
+	__u32 source = wrap_source(), old;
+	__u16 check;
+
+	__builtin_memcpy(&old, wrap_frame + WRAP_SADDR, sizeof(old));
+	__builtin_memcpy(&check, wrap_frame + WRAP_CHECK, sizeof(check));
+	check = wrap_check(check, old, source);
+	__builtin_memcpy(data + WRAP_SADDR, &source, sizeof(source));
+	__builtin_memcpy(data + WRAP_CHECK, &check, sizeof(check));
+}
+
+/* The lengths of frames that are measured: Ethernet, IPv4, TCP with 0, 12 or 20 bytes of options,
+ * and the last over IPv6. */
+#define WRAP_RESTORE(data, end, from, to)                                                          \
+	({                                                                                         \
+		if ((data) + (to) <= (end))                                                        \
+			__builtin_memcpy((data) + (from), wrap_frame + (from), (to) - (from));     \
+	})
+
 SEC("xdp.frags")
 int bench_wrap(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 
-	if (data + WRAP_FRAME_BYTES > end)
+	if (data + 54 > end)
 		return XDP_ABORTED;
-	__builtin_memcpy(data, wrap_frame, WRAP_FRAME_BYTES);
-	if (wrap_source_count) {
-		__u32 source = wrap_source();
-
-		__builtin_memcpy(data + WRAP_SADDR, &source, sizeof(source));
-	}
+	WRAP_RESTORE(data, end, 0, 54);
+	WRAP_RESTORE(data, end, 54, 66);
+	WRAP_RESTORE(data, end, 66, 74);
+	WRAP_RESTORE(data, end, 74, 94);
+	if (wrap_source_count)
+		wrap_forge(data);
 	bpf_tail_call(ctx, &wrap_target, 0);
 	return XDP_ABORTED;
 }
@@ -181,6 +212,86 @@ int floor_source_bucket(struct xdp_md *ctx)
 		return XDP_DROP;
 	__sync_val_compare_and_swap(&a->full_at_gen, old_a, now);
 	return XDP_PASS;
+}
+
+/*
+ * A SYN answered, the answer to a cookie taken apart: the headers, the socket lookup, one hash of
+ * addresses, ports and the rest, and what is written into or read out of the frame. The MAC and IP
+ * addresses change places, the checksums do not change with that.
+ */
+static __always_inline __u64 floor_cookie(const struct floor_headers *headers)
+{
+	struct siphash s;
+
+	siphash_init(&s, floor_key);
+	siphash_word(&s, (__u64)headers->ip.saddr << 32 | headers->ip.daddr);
+	siphash_word(&s, (__u64)headers->tcp.source << 32 | headers->tcp.dest);
+	siphash_word(&s, headers->tcp.doff);
+	return siphash_finish(&s);
+}
+
+static __always_inline void floor_turn(struct floor_headers *headers, __u32 cookie)
+{
+	struct floor_headers old = *headers;
+
+	__builtin_memcpy(headers->eth.h_dest, old.eth.h_source, sizeof(old.eth.h_source));
+	__builtin_memcpy(headers->eth.h_source, old.eth.h_dest, sizeof(old.eth.h_dest));
+	headers->ip.saddr = old.ip.daddr;
+	headers->ip.daddr = old.ip.saddr;
+	headers->tcp.source = old.tcp.dest;
+	headers->tcp.dest = old.tcp.source;
+	headers->tcp.seq = cookie;
+	headers->tcp.ack_seq = old.tcp.seq;
+	headers->tcp.check = old.tcp.check - cookie;
+}
+
+SEC("xdp.frags")
+int floor_syn_cookie(struct xdp_md *ctx)
+{
+	struct floor_headers *headers = floor_parse(ctx);
+
+	if (!headers)
+		return XDP_ABORTED;
+	if (floor_has_socket(ctx, headers))
+		return XDP_PASS;
+	floor_turn(headers, floor_cookie(headers));
+	return XDP_TX;
+}
+
+SEC("xdp.frags")
+int floor_ack_drop(struct xdp_md *ctx)
+{
+	struct floor_headers *headers = floor_parse(ctx);
+	__u32 zero = 0;
+	__u64 *drops;
+
+	if (!headers)
+		return XDP_ABORTED;
+	drops = bpf_map_lookup_elem(&floor_drops, &zero);
+	if (!drops || floor_has_socket(ctx, headers) ||
+		floor_cookie(headers) == headers->tcp.ack_seq)
+		return XDP_PASS;
+	++*drops;
+	return XDP_DROP;
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} floor_xsks SEC(".maps");
+
+SEC("xdp.frags")
+int floor_hello(struct xdp_md *ctx)
+{
+	struct floor_headers *headers = floor_parse(ctx);
+
+	if (!headers)
+		return XDP_ABORTED;
+	if (floor_has_socket(ctx, headers) || floor_cookie(headers) == headers->tcp.ack_seq)
+		return XDP_PASS;
+	return bpf_redirect_map(&floor_xsks, 0, XDP_DROP);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -39,7 +39,7 @@ static __always_inline __u64 checksum_addresses(const struct packet *packet)
 struct checksum_walk {
 	struct xdp_md *ctx;
 	__u32 offset; /* of what is left, from the start of the frame */
-	__u32 left;   /* bytes */
+	__u32 left; /* bytes */
 	__u64 sum;
 };
 
@@ -63,8 +63,8 @@ struct checksum_walk {
  * even length, so that their sums may be added. */
 static long checksum_step(__u64 step, struct checksum_walk *walk)
 {
-	return !CHECKSUM_PIECE(walk, __u32, CHECKSUM_PIECE_WORDS) && !CHECKSUM_PIECE(walk, __u16, 1) &&
-	       !CHECKSUM_PIECE(walk, __u8, 1);
+	return !CHECKSUM_PIECE(walk, __u32, CHECKSUM_PIECE_WORDS) &&
+	       !CHECKSUM_PIECE(walk, __u16, 1) && !CHECKSUM_PIECE(walk, __u8, 1);
 }
 
 /* Sum of `len` bytes of the frame, folded to 16 bits and not inverted; -1 when they are not there.

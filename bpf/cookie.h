@@ -23,7 +23,8 @@ static __always_inline void cookie_tuple(struct sluice_cookie_tuple *tuple,
 /* Of what the client offered, what the kernel lets a socket be made with. Left in packet->offer,
  * and read from there: the verifier does not follow values through that memory, and need not walk
  * through all that comes after for every combination. */
-static __always_inline void cookie_offer(struct packet *packet, const struct sluice_settings *config)
+static __always_inline void cookie_offer(
+	struct packet *packet, const struct sluice_settings *config)
 {
 	const struct tcp_options *options = &packet->tcp_options;
 	const __u8 ecn = TCP_FLAG_ECE_BIT | TCP_FLAG_CWR_BIT;
@@ -52,9 +53,9 @@ static __always_inline enum cookie_verdict cookie_check(const struct packet *pac
 	enum cookie_verdict verdict;
 
 	cookie_tuple(&tuple, packet, guard);
-	verdict = sluice_cookie_check(config->cookie_keys, config->epoch, &tuple,
-		packet->ack_seq - 1, options->has_timestamp, options->tsecr, packet->seq,
-		ret_offset);
+	verdict =
+		sluice_cookie_check(config->cookie_keys, config->epoch, &tuple, packet->ack_seq - 1,
+			options->has_timestamp, options->tsecr, packet->seq, ret_offset);
 	if (!options->has_timestamp)
 		*ret_offset = 0;
 	return verdict;

@@ -8,8 +8,8 @@
 #include "parse.h"
 
 /* More than one octet of part number `part`: this one? */
-static __always_inline bool list_v4_row_has(void *lines, const struct sluice_list_v4 *list,
-	__u32 part, __u32 code, __u32 octet)
+static __always_inline bool list_v4_row_has(
+	void *lines, const struct sluice_list_v4 *list, __u32 part, __u32 code, __u32 octet)
 {
 	__u32 block = part / SLUICE_LIST_V4_CODES, place = list->first_base + block / 16, row;
 	union sluice_list_v4_line *line = bpf_map_lookup_elem(lines, &place);
@@ -61,6 +61,31 @@ static __always_inline __u64 list_host64(const __u32 *words_be)
 	return (__u64)bpf_ntohl(words_be[0]) << 32 | bpf_ntohl(words_be[1]);
 }
 
+/* `tag` where nothing differs, else 0: without a branch, which the verifier would follow both ways
+ * for every entry of every bucket, and which nobody could predict. */
+static __always_inline __u64 list_v6_if_same(__u64 differs, __u64 tag)
+{
+	asm volatile("" : "+r"(differs)); /* or clang makes it a branch again */
+	return tag & (((differs | -differs) >> 63) - 1);
+}
+
+static __always_inline __u64 list_v6_bucket_tag(
+	const struct sluice_list_v6_bucket *bucket, __u64 high, __u64 low, __u32 length)
+{
+	__u64 tag = 0;
+
+#pragma clang loop unroll(full)
+	for (int i = 0; i < SLUICE_LIST_V6_ENTRIES; i++) {
+		__u64 of = bucket->tags[i];
+
+		tag |= list_v6_if_same((bucket->prefix_host[i][0] ^ high) |
+					       (bucket->prefix_host[i][1] ^ low) |
+					       ((of & ~LIST_V6_PREFIX) ^ (length | LIST_V6_USED)),
+			of);
+	}
+	return tag;
+}
+
 /* The tag of (prefix, length), 0: not in the table. */
 static __always_inline __u32 list_v6_tag(
 	void *buckets, const struct sluice_list_v6 *list, __u64 high, __u64 low, __u32 length)
@@ -73,45 +98,57 @@ static __always_inline __u32 list_v6_tag(
 #pragma clang loop unroll(disable)
 	for (int step = 0; step < SLUICE_LIST_V6_CHAIN; step++, place++) {
 		struct sluice_list_v6_bucket *bucket = bpf_map_lookup_elem(buckets, &place);
+		__u64 tag;
 
 		if (!bucket)
 			return 0;
-#pragma clang loop unroll(full)
-		for (int i = 0; i < SLUICE_LIST_V6_ENTRIES; i++)
-			if (bucket->prefix_host[i][0] == high && bucket->prefix_host[i][1] == low &&
-				(bucket->tags[i] & ~LIST_V6_PREFIX) == (length | LIST_V6_USED))
-				return bucket->tags[i];
-		if (!bucket->overflowed)
-			return 0;
+		tag = list_v6_bucket_tag(bucket, high, low, length);
+		if (tag || !bucket->overflowed)
+			return tag;
 	}
 	return 0;
 }
 
-/* Halves the sorted list of lengths: a marker says "longer", nothing says "shorter". A function of
- * its own, so that the verifier walks through the loop once and not once per packet layout. */
+struct list_v6_walk {
+	void *buckets;
+	const struct sluice_list_v6 *list;
+	__u64 high, low;
+	__u32 first, behind; /* of the lengths that are left */
+	bool found;
+};
+
+/* Halves the sorted list of lengths: a marker says "longer", nothing says "shorter". Returns 1 to end
+ * the search. The verifier follows one step only. */
+static long list_v6_step(__u64 step, struct list_v6_walk *walk)
+{
+	__u32 middle = (walk->first + walk->behind) / 2, tag;
+
+	if (walk->first >= walk->behind)
+		return 1;
+	tag = list_v6_tag(walk->buckets, walk->list, walk->high, walk->low,
+		walk->list->lengths[middle & 255]);
+	walk->found = tag & LIST_V6_PREFIX;
+	if (tag)
+		walk->first = middle + 1;
+	else
+		walk->behind = middle;
+	return walk->found;
+}
+
+/* A function of its own, so that the verifier comes here once and not once per packet layout. */
 __noinline int list_v6_search(__u32 which, __u64 high, __u64 low)
 {
 	void *map = bpf_map_lookup_elem(&deny_v6, &which);
-	void *buckets = bpf_map_lookup_elem(&deny_v6_rows, &which);
-	__u32 zero = 0, first = 0, behind;
-	struct sluice_list_v6 *list;
+	struct list_v6_walk walk = {.high = high, .low = low};
+	__u32 zero = 0;
 
-	list = map ? bpf_map_lookup_elem(map, &zero) : NULL;
-	if (!list || !buckets)
+	walk.buckets = bpf_map_lookup_elem(&deny_v6_rows, &which);
+	walk.list = map ? bpf_map_lookup_elem(map, &zero) : NULL;
+	if (!walk.list || !walk.buckets)
 		return false;
-	behind = list->length_count;
-	for (int step = 0; step < SLUICE_LIST_V6_STEPS && first < behind; step++) {
-		__u32 middle = (first + behind) / 2, tag;
-
-		tag = list_v6_tag(buckets, list, high, low, list->lengths[middle & 255]);
-		if (tag & LIST_V6_PREFIX)
-			return true;
-		if (tag)
-			first = middle + 1;
-		else
-			behind = middle;
-	}
-	return false;
+	walk.behind = walk.list->length_count;
+	bpf_loop(SLUICE_LIST_V6_STEPS, list_v6_step, &walk, 0);
+	return walk.found;
 }
 
 static __always_inline bool list_v6_has(__u32 which, const __u32 address_be[4])

@@ -8,6 +8,7 @@
 #include "heartbeat.h"
 #include "listener.h"
 #include "maps.h"
+#include "recent.h"
 #include "tcp.h"
 
 /* Slot of the AF_XDP socket for this queue; negative: there is none that somebody serves. */
@@ -30,10 +31,14 @@ static __always_inline int gate_slot(struct xdp_md *ctx, const struct sluice_set
 
 /* Marks the frame for the tc program. A driver without room for that is remembered, and the tc
  * program looks at everything itself. */
-static __always_inline int gate_direct(struct xdp_md *ctx, struct sluice_settings *config)
+static __always_inline int gate_direct(
+	struct xdp_md *ctx, const struct packet *packet, struct sluice_settings *config)
 {
 	struct sluice_meta *meta;
 
+	if (recent_has(packet))
+		return XDP_PASS;
+	recent_note(packet);
 	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*meta))) {
 		config->meta_missing = 1;
 		return PASS(meta_missing);
@@ -57,12 +62,12 @@ static __always_inline int gate_give(struct xdp_md *ctx, const struct packet *pa
 			COUNT(gate_too_long);
 		else
 			COUNT(gate_bypassed);
-		return gate_direct(ctx, config);
+		return gate_direct(ctx, packet, config);
 	}
 	slot = gate_slot(ctx, config);
 	if (slot < 0) {
 		COUNT(gate_bypassed);
-		return gate_direct(ctx, config);
+		return gate_direct(ctx, packet, config);
 	}
 	COUNT(gate_frames);
 	LISTENER_COUNT(guard, gate_frames);

@@ -29,6 +29,21 @@ struct {
 	__type(value, struct sluice_gate_slot);
 } gate_slots SEC(".maps");
 
+/* See recent.h. */
+#define RECENT_ROWS 256
+
+struct recent {
+	__u64 key;
+	__u64 jiffies;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, RECENT_ROWS);
+	__type(key, __u32);
+	__type(value, struct recent);
+} recent SEC(".maps");
+
 /* Written by the daemon's health checks, for people and for the forwarding stage. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

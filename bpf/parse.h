@@ -65,7 +65,7 @@ struct tcp_options {
 
 /* What is known of a packet: values only, so that it can be handed on. */
 struct packet {
-	__u32 saddr_be[4]; /* IPv4 mapped */
+	__u32 saddr_be[4] __attribute__((aligned(8))); /* IPv4 mapped */
 	__u32 daddr_be[4];
 	struct ports ports; /* zero where the packet has none */
 	__u32 l4_len;       /* by the IP header */
@@ -174,13 +174,24 @@ static __always_inline enum parse_result parse_tcp(
 	return PARSE_TCP;
 }
 
+/* In two stores, since it will be read in words of that size: a load that spans several stores has
+ * to wait for them. */
+static __always_inline void parse_mapped(__u32 ret_address_be[4], __be32 v4)
+{
+	__u64 *words = (__u64 *)ret_address_be;
+
+	words[0] = 0;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	words[1] = (__u64)v4 << 32 | bpf_htonl(0xffff);
+#else
+	words[1] = (__u64)bpf_htonl(0xffff) << 32 | v4;
+#endif
+}
+
 static __always_inline void parse_addresses_v4(const struct iphdr *ip, struct packet *packet)
 {
-	packet->saddr_be[0] = packet->daddr_be[0] = 0;
-	packet->saddr_be[1] = packet->daddr_be[1] = 0;
-	packet->saddr_be[2] = packet->daddr_be[2] = bpf_htonl(0xffff);
-	packet->saddr_be[3] = ip->saddr;
-	packet->daddr_be[3] = ip->daddr;
+	parse_mapped(packet->saddr_be, ip->saddr);
+	parse_mapped(packet->daddr_be, ip->daddr);
 }
 
 static __always_inline void parse_addresses_v6(const struct ipv6hdr *ip, struct packet *packet)
@@ -343,8 +354,8 @@ static __always_inline enum parse_result parse_ipv6_chain(
 	return PARSE_TCP;
 }
 
-static __always_inline enum parse_result parse_ipv6(struct xdp_md *ctx, struct cursor *cursor,
-	struct packet *packet, struct headers *headers)
+static __always_inline enum parse_result parse_ipv6(
+	struct xdp_md *ctx, struct cursor *cursor, struct packet *packet, struct headers *headers)
 {
 	struct ipv6hdr *ip = PARSE_HEADER(cursor, struct ipv6hdr);
 

@@ -141,8 +141,8 @@ static __always_inline __u32 reply_ports_be(const struct packet *packet)
 }
 
 /* XDP_TX, or DROP(reply_failed). `addresses`: checksum_addresses(). */
-static __always_inline int reply_send(struct xdp_md *ctx, const struct packet *packet,
-	const struct reply *reply, __u64 addresses)
+static __always_inline int reply_send(
+	struct xdp_md *ctx, const struct packet *packet, const struct reply *reply, __u64 addresses)
 {
 	__u32 len = sizeof(struct tcphdr) + reply->option_words * 4;
 	__u32 words[4] = {

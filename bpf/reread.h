@@ -30,8 +30,7 @@ static __always_inline __u32 reread_ethernet(struct xdp_md *ctx, __be16 *proto)
 }
 
 /* Without ports (0) where there are extension headers or fragments: the address decides then. */
-static __always_inline bool reread_ipv6(
-	struct xdp_md *ctx, __u32 offset, struct packet *packet)
+static __always_inline bool reread_ipv6(struct xdp_md *ctx, __u32 offset, struct packet *packet)
 {
 	struct ipv6hdr ip;
 
@@ -45,8 +44,7 @@ static __always_inline bool reread_ipv6(
 	return true;
 }
 
-static __always_inline bool reread_ipv4(
-	struct xdp_md *ctx, __u32 offset, struct packet *packet)
+static __always_inline bool reread_ipv4(struct xdp_md *ctx, __u32 offset, struct packet *packet)
 {
 	struct iphdr ip;
 
@@ -65,9 +63,9 @@ static __always_inline bool reread(struct xdp_md *ctx, struct packet *packet)
 	__be16 proto;
 	__u32 offset = reread_ethernet(ctx, &proto);
 
-	if (proto == bpf_htons(ETH_P_IP) ? !reread_ipv4(ctx, offset, packet)
-					 : proto != bpf_htons(ETH_P_IPV6) ||
-						!reread_ipv6(ctx, offset, packet))
+	if (proto == bpf_htons(ETH_P_IP)
+			? !reread_ipv4(ctx, offset, packet)
+			: proto != bpf_htons(ETH_P_IPV6) || !reread_ipv6(ctx, offset, packet))
 		return false;
 	if (packet->l4 &&
 		bpf_xdp_load_bytes(ctx, packet->l4, &packet->ports, sizeof(packet->ports)))

@@ -43,6 +43,7 @@ struct bpf_tcp_req_attrs___sluice {
 };
 
 /* Since 6.9. */
+extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;
 extern int bpf_sk_assign_tcp_reqsk(struct __sk_buff *skb, struct sock *sk,
 	struct bpf_tcp_req_attrs___sluice *attrs, int attrs__sz) __ksym __weak;
 
@@ -87,8 +88,7 @@ __noinline int release_options_walk(struct __sk_buff *skb, struct packet *packet
 static __always_inline int release_options(
 	struct __sk_buff *skb, struct packet *packet, const struct tcphdr *tcp)
 {
-	const __u32 *words = options_words(
-		packet, tcp, skb_end(skb), OPTIONS_TIMESTAMPS_WORDS);
+	const __u32 *words = options_words(packet, tcp, skb_end(skb), OPTIONS_TIMESTAMPS_WORDS);
 
 	if (words && options_are_timestamps(words, &packet->tcp_options))
 		return 0;
@@ -201,6 +201,26 @@ static __always_inline int release_unknown(struct __sk_buff *skb, const struct p
 	return verdict;
 }
 
+/*
+ * The kernel answered this SYN itself and knows where the stream begins, the gate does not. What
+ * begins anywhere else would come to stand behind bytes that nobody judged.
+ */
+static __always_inline bool release_begins_request(
+	struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_sock *sk = socket_lookup(skb, packet, packet->ports.source);
+	struct tcp_request_sock *request;
+	bool begins = false;
+
+	if (!sk)
+		return false;
+	request = bpf_skc_to_tcp_request_sock(sk);
+	if (request)
+		begins = packet->seq == request->rcv_isn + 1;
+	bpf_sk_release(sk);
+	return begins;
+}
+
 static __always_inline int release_judge(struct __sk_buff *skb, const struct packet *packet,
 	const struct sluice_settings *config, bool marked)
 {
@@ -208,6 +228,8 @@ static __always_inline int release_judge(struct __sk_buff *skb, const struct pac
 
 	if (state == SOCKET_NONE || state == BPF_TCP_LISTEN || state == BPF_TCP_TIME_WAIT)
 		return release_unknown(skb, packet, config, marked);
+	if (marked && state == BPF_TCP_NEW_SYN_RECV && !release_begins_request(skb, packet))
+		return DROP(segment_early);
 	if (marked)
 		COUNT(release_known);
 	return XDP_PASS;
@@ -261,13 +283,36 @@ int sluice_release_tun(struct __sk_buff *skb)
 	return release_leave(skb, &packet, release_packet(skb, &packet, true), true);
 }
 
-/* Marked by gate_direct()? */
+/* What generic XDP copied has lost the length of its Ethernet header (mac_len; __copy_skb_header() in
+ * net/core/skbuff.c leaves it out), and the kernel does not put that header in front again. */
+static __always_inline struct sk_buff *release_begins_at_ip(struct __sk_buff *skb)
+{
+	struct sk_buff *kernel;
+
+	if (!bpf_ksym_exists(bpf_cast_to_kern_ctx))
+		return NULL;
+	kernel = bpf_cast_to_kern_ctx(skb);
+	return kernel->head + kernel->network_header == kernel->data ? kernel : NULL;
+}
+
+/* Marked by gate_direct()? Where the Ethernet header is not in front, data_meta is as far off. */
 static __always_inline bool release_is_marked(
-	const struct __sk_buff *skb, const struct sluice_settings *config)
+	struct __sk_buff *skb, const struct sluice_settings *config)
 {
 	const struct sluice_meta *meta = (void *)(long)skb->data_meta;
+	struct sk_buff *kernel;
+	__u64 magic = 0;
 
-	return (void *)(meta + 1) <= skb_begin(skb) && meta->magic == config->meta_magic;
+	if ((void *)(meta + 1) > skb_begin(skb))
+		return false;
+	if (meta->magic == config->meta_magic)
+		return true;
+	kernel = release_begins_at_ip(skb);
+	if (!kernel)
+		return false;
+	bpf_probe_read_kernel(
+		&magic, sizeof(magic), kernel->head + kernel->mac_header - sizeof(*meta));
+	return magic == config->meta_magic;
 }
 
 SEC("tcx/ingress")
@@ -276,6 +321,7 @@ int sluice_release_link(struct __sk_buff *skb)
 	const struct sluice_settings *config = settings_get();
 	struct packet packet = {};
 	struct cursor cursor;
+	__be16 proto;
 	bool marked;
 
 	if (!config)
@@ -286,7 +332,8 @@ int sluice_release_link(struct __sk_buff *skb)
 	release_pull(skb);
 	cursor.pos = skb_begin(skb);
 	cursor.end = skb_end(skb);
-	if (!release_parse(skb, &cursor, parse_ethernet(&cursor), &packet))
+	proto = release_begins_at_ip(skb) ? skb->protocol : parse_ethernet(&cursor);
+	if (!release_parse(skb, &cursor, proto, &packet))
 		return TC_ACT_OK;
 	return release_leave(skb, &packet, release_packet(skb, &packet, marked), marked);
 }

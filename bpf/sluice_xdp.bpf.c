@@ -36,6 +36,22 @@ struct unknown {
 	int verdict; /* JUDGE_REFUSED: which, if the address is a listener's; no more is known then */
 };
 
+/* It lies in a map and not on the stack, of which there is little, and where the verifier would
+ * follow every value through all that comes after. A CPU works on one packet at a time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct unknown);
+} scratch SEC(".maps");
+
+static __always_inline struct unknown *unknown_get(void)
+{
+	__u32 row = 0;
+
+	return bpf_map_lookup_elem(&scratch, &row);
+}
+
 /* Returned by the common path beside verdicts. */
 #define JUDGE_UNKNOWN 0 /* of no connection that the kernel alone deals with */
 #define JUDGE_REFUSED (-1)
@@ -97,24 +113,35 @@ static __always_inline int judge_unknown(struct xdp_md *ctx, struct unknown *unk
 }
 
 static __always_inline int judge(struct xdp_md *ctx, struct packet *packet,
-	const struct headers *headers, struct unknown *unknown)
+	const struct headers *headers, struct unknown **ret_unknown)
 {
 	const struct sluice_settings *config = settings_get();
+	struct unknown *unknown;
+	int verdict;
+	__u32 state;
 
 	if (!config)
 		return PASS(settings_missing);
 	parse_addresses(packet, headers);
-	unknown->verdict = judge_header(ctx, packet, headers->tcp, config);
-	if (unknown->verdict != XDP_PASS) {
+	verdict = judge_header(ctx, packet, headers->tcp, config);
+	if (verdict != XDP_PASS) {
+		*ret_unknown = unknown = unknown_get();
+		if (!unknown)
+			return XDP_PASS;
+		unknown->verdict = verdict;
 		unknown->packet.v6 = packet->v6;
 		unknown->packet.ports = packet->ports;
 		parse_addresses(&unknown->packet, headers);
 		return JUDGE_REFUSED;
 	}
 	parse_addresses(packet, headers);
-	unknown->state = socket_state_of(ctx, packet);
-	if (!socket_is_among(unknown->state, SOCKET_STRAY_STATES))
+	state = socket_state_of(ctx, packet);
+	if (!socket_is_among(state, SOCKET_STRAY_STATES))
 		return XDP_PASS;
+	*ret_unknown = unknown = unknown_get();
+	if (!unknown)
+		return XDP_PASS;
+	unknown->state = state;
 	packet_complete((void *)(long)ctx->data, packet, headers, &unknown->packet);
 	return JUDGE_UNKNOWN;
 }
@@ -139,14 +166,14 @@ static __always_inline int judge_unparsed(struct xdp_md *ctx, enum parse_result 
 
 /* Inlined once per address family, which is a constant in each. */
 static __always_inline int judge_parsed(struct xdp_md *ctx, struct packet *packet,
-	const struct headers *headers, enum parse_result parsed, struct unknown *unknown)
+	const struct headers *headers, enum parse_result parsed, struct unknown **ret_unknown)
 {
 	if (parsed != PARSE_TCP)
 		return judge_unparsed(ctx, parsed);
-	return listener_port(packet) ? judge(ctx, packet, headers, unknown) : XDP_PASS;
+	return listener_port(packet) ? judge(ctx, packet, headers, ret_unknown) : XDP_PASS;
 }
 
-static __always_inline int judge_frame(struct xdp_md *ctx, struct unknown *unknown)
+static __always_inline int judge_frame(struct xdp_md *ctx, struct unknown **ret_unknown)
 {
 	struct cursor cursor = {(void *)(long)ctx->data, (void *)(long)ctx->data_end};
 	struct headers headers = {};
@@ -154,11 +181,11 @@ static __always_inline int judge_frame(struct xdp_md *ctx, struct unknown *unkno
 
 	switch (parse_ethernet(&cursor)) {
 	case bpf_htons(ETH_P_IP):
-		return judge_parsed(
-			ctx, &packet, &headers, parse_ipv4(&cursor, &packet, &headers), unknown);
+		return judge_parsed(ctx, &packet, &headers, parse_ipv4(&cursor, &packet, &headers),
+			ret_unknown);
 	case bpf_htons(ETH_P_IPV6):
 		return judge_parsed(ctx, &packet, &headers,
-			parse_ipv6(ctx, &cursor, &packet, &headers), unknown);
+			parse_ipv6(ctx, &cursor, &packet, &headers), ret_unknown);
 	case PARSE_ETHERNET_SHORT:
 		return gated_judge_cut(ctx);
 	case bpf_htons(ETH_P_8021Q):
@@ -172,16 +199,18 @@ static __always_inline int judge_frame(struct xdp_md *ctx, struct unknown *unkno
 SEC("xdp.frags")
 int sluice_xdp(struct xdp_md *ctx)
 {
-	struct unknown unknown;
+	struct unknown *unknown = NULL;
 	int verdict = judge_frame(ctx, &unknown);
 
 	if (verdict == XDP_PASS)
 		return XDP_PASS;
+	if (!unknown)
+		return leave(ctx, NULL, verdict);
 	if (verdict == JUDGE_REFUSED)
-		verdict = judge_refused(ctx, &unknown.packet, unknown.verdict);
-	else if (verdict == JUDGE_UNKNOWN)
-		verdict = judge_unknown(ctx, &unknown);
-	return leave(ctx, &unknown.packet, verdict);
+		verdict = judge_refused(ctx, &unknown->packet, unknown->verdict);
+	else
+		verdict = judge_unknown(ctx, unknown);
+	return leave(ctx, &unknown->packet, verdict);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

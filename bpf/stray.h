@@ -44,8 +44,8 @@ static __always_inline bool stray_has_payload(const struct packet *packet)
 
 /* The kernel's business from here on, under the limits of the source: its address is proven, or the
  * kernel does not prove addresses either. */
-static __always_inline int stray_pass(const struct packet *packet,
-	const struct sluice_guard *guard, const struct sluice_settings *config)
+static __always_inline int stray_pass(const struct packet *packet, const struct sluice_guard *guard,
+	const struct sluice_settings *config)
 {
 	int verdict = bucket_charge_packets(packet, guard, config, true);
 
@@ -71,6 +71,12 @@ static __always_inline int stray_stale(
 	return DROP(cookie_bad);
 }
 
+/* Not the first segment of its stream. */
+static __always_inline int stray_early(const struct packet *packet)
+{
+	return recent_has(packet) ? XDP_PASS : DROP(segment_early);
+}
+
 /* `offset` bytes of the stream lie before this segment. */
 static __always_inline int stray_good(struct xdp_md *ctx, const struct packet *packet,
 	const struct sluice_guard *guard, struct sluice_settings *config, __u32 offset)
@@ -80,7 +86,7 @@ static __always_inline int stray_good(struct xdp_md *ctx, const struct packet *p
 	if (verdict != XDP_PASS)
 		return verdict;
 	if (!listener_is_gated(guard))
-		return offset ? DROP(segment_early) : gate_direct(ctx, config);
+		return offset ? stray_early(packet) : gate_direct(ctx, packet, config);
 	if (stray_has_payload(packet))
 		return gate_give(ctx, packet, guard, config);
 	if (packet->flags & TCP_FLAG_FIN_BIT)
@@ -134,6 +140,9 @@ static __always_inline int stray_ack(struct xdp_md *ctx, struct packet *packet,
 	}
 	if (state == BPF_TCP_TIME_WAIT)
 		return XDP_PASS;
+	/* without timestamps only the first segment of the stream tells the cookie */
+	if (!listener_is_gated(guard) && recent_has(packet))
+		return XDP_PASS;
 	if (stray_kernel_may_send_cookies(guard, config) && stray_has_kernel_cookie(ctx, packet))
 		return stray_pass(packet, guard, config);
 	return stray_bad(config);
@@ -157,7 +166,7 @@ static __always_inline int stray_judge_for(struct xdp_md *ctx, struct packet *pa
 		return XDP_PASS;
 	}
 	if (config->handover == HANDOVER_NONE || packet_is_odd(packet))
-		return stray_pass(packet, guard, config);
+		return state == BPF_TCP_TIME_WAIT ? XDP_PASS : stray_pass(packet, guard, config);
 	return stray_ack(ctx, packet, guard, config, state);
 }
 

@@ -33,8 +33,8 @@ static __always_inline __u32 syn_mss(struct xdp_md *ctx, const struct packet *pa
 }
 
 /* In the layout of Linux's SYN-ACK; where SACK or the scale is not offered its place is padded. */
-static __always_inline void syn_write_options(struct reply *reply, __u32 mss,
-	const struct sluice_cookie *cookie, __u32 tsval)
+static __always_inline void syn_write_options(
+	struct reply *reply, __u32 mss, const struct sluice_cookie *cookie, __u32 tsval)
 {
 	bool scaled = (cookie->options & COOKIE_SCALE_MASK) != SLUICE_COOKIE_NO_SCALE;
 	bool sack = cookie->options & COOKIE_SACK;
@@ -79,8 +79,8 @@ static __always_inline int syn_sum(
 /* Is the checksum right, or that of a sender on this machine or a virtual one beside it, which
  * leaves the rest to a network card that is not there: the pseudo-header's? `addresses`: of the
  * pseudo-header without the length. */
-static __always_inline bool syn_checksum_good(struct xdp_md *ctx, const struct packet *packet,
-	const struct tcphdr *tcp, __u64 addresses)
+static __always_inline bool syn_checksum_good(
+	struct xdp_md *ctx, const struct packet *packet, const struct tcphdr *tcp, __u64 addresses)
 {
 	__u64 pseudo = addresses + bpf_htonl(packet->l4_len);
 	int sum;
@@ -104,7 +104,8 @@ static __always_inline int syn_ack(struct xdp_md *ctx, const struct packet *pack
 	struct reply reply = {
 		.ack_seq = packet->seq + 1,
 		.window = SYN_WINDOW,
-		.flags = TCP_FLAG_SYN_BIT | TCP_FLAG_ACK_BIT | (offer & COOKIE_ECN) * SYN_ECE_PER_ECN,
+		.flags = TCP_FLAG_SYN_BIT | TCP_FLAG_ACK_BIT |
+			 (offer & COOKIE_ECN) * SYN_ECE_PER_ECN,
 	};
 	struct sluice_cookie_tuple tuple;
 
@@ -151,8 +152,8 @@ static __always_inline bool syn_wants_cookie(
 }
 
 /* To the kernel, which answers and keeps state: the connection is charged here. */
-static __always_inline int syn_pass(const struct packet *packet,
-	const struct sluice_guard *guard, const struct sluice_settings *config)
+static __always_inline int syn_pass(const struct packet *packet, const struct sluice_guard *guard,
+	const struct sluice_settings *config)
 {
 	int verdict = bucket_charge_connection(packet, guard, config, true);
 

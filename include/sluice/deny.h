@@ -18,6 +18,7 @@
 #define SLUICE_DENY_H
 
 #include <sluice/types.h>
+#include <sluice/rank.h>
 
 enum list_kind {
 	LIST_DENY,
@@ -40,19 +41,6 @@ enum deny_state {
 	ALLOW_HAS_V4 = 16,
 	ALLOW_HAS_V6 = 32,
 };
-
-/* 2^24 bits that know how many are set before each: words of 48 bits, above them the number of
- * bits set in the words before it in its block, and for every block the number before that. */
-#define SLUICE_RANK_BITS        48
-#define SLUICE_RANK_WORDS       349526 /* 2^24 / 48, rounded up */
-#define SLUICE_RANK_BLOCK_SHIFT 10     /* words of a block; what is set in them fits 16 bits */
-#define SLUICE_RANK_BLOCKS      342
-
-struct sluice_ranked {
-	__u64 words[SLUICE_RANK_WORDS];
-	__u32 before[SLUICE_RANK_BLOCKS];
-};
-SLUICE_SIZE(struct sluice_ranked, 8 * SLUICE_RANK_WORDS + 4 * SLUICE_RANK_BLOCKS);
 
 struct sluice_list_v4 {
 	__u64 slash22[(1u << 22) / 64]; /* a bit for each /22 of which something is listed */
@@ -80,7 +68,7 @@ SLUICE_SIZE(union sluice_list_v4_line, 64);
 #define SLUICE_LIST_V6_STEPS       8   /* halvings that exhaust 129 lengths */
 #define SLUICE_LIST_V6_FILTER_BITS 24
 #define SLUICE_LIST_V6_ENTRIES     3 /* of a bucket */
-#define SLUICE_LIST_V6_CHAIN       8 /* buckets that an entry may be away from its own */
+#define SLUICE_LIST_V6_CHAIN       16 /* buckets that an entry may be away from its own */
 
 enum list_v6_tag {
 	LIST_V6_LENGTH = 0xff,
@@ -90,7 +78,7 @@ enum list_v6_tag {
 
 struct sluice_list_v6_bucket {
 	__u64 prefix_host[SLUICE_LIST_V6_ENTRIES][2]; /* host order, bits beyond the length zero */
-	__u16 tags[SLUICE_LIST_V6_ENTRIES];           /* enum list_v6_tag */
+	__u16 tags[SLUICE_LIST_V6_ENTRIES]; /* enum list_v6_tag */
 	__u16 overflowed; /* entries that belong here or before may be in the next bucket */
 	__u64 pad;
 };
@@ -123,32 +111,6 @@ struct sluice_hits_v6_key {
 };
 SLUICE_SIZE(struct sluice_hits_v6_key, 20);
 
-/* x / 48 and x % 48 for x < 2^24: the programs never divide. */
-SLUICE_INLINE __u32 sluice_rank_word(__u32 x)
-{
-	return x * 89478486ull >> 32;
-}
-
-SLUICE_INLINE __u32 sluice_rank_bit(__u32 x)
-{
-	return x - sluice_rank_word(x) * SLUICE_RANK_BITS;
-}
-
-/* How many bits are set before bit x; -1: it is not set itself. */
-SLUICE_INLINE __s64 sluice_rank(const struct sluice_ranked *ranked, __u32 x)
-{
-	__u32 place = sluice_rank_word(x), bit = sluice_rank_bit(x);
-	__u64 word;
-
-	if (place >= SLUICE_RANK_WORDS) /* never: for the verifier */
-		return -1;
-	word = ranked->words[place];
-	if (!(word >> bit & 1))
-		return -1;
-	return ranked->before[place >> SLUICE_RANK_BLOCK_SHIFT] + (word >> SLUICE_RANK_BITS) +
-	       __builtin_popcountll(word & ((1ull << bit) - 1));
-}
-
 /* Top bits of the sum are as good as random for random odd factors; all of them are used. */
 SLUICE_INLINE __u64 sluice_list_v6_hash(
 	const __u64 factors[4], __u64 high, __u64 low, __u32 length_bits)
@@ -164,8 +126,7 @@ SLUICE_INLINE __u32 sluice_list_v6_home(
 	return (hash >> 32) * list->bucket_count >> 32;
 }
 
-SLUICE_INLINE __u32 sluice_list_v6_filter_bit(
-	const struct sluice_list_v6 *list, __u64 high)
+SLUICE_INLINE __u32 sluice_list_v6_filter_bit(const struct sluice_list_v6 *list, __u64 high)
 {
 	return (high & list->filter_mask) * list->factors[3] >> (64 - SLUICE_LIST_V6_FILTER_BITS);
 }

@@ -8,7 +8,6 @@
 
 #ifndef __VMLINUX_H__
 #include <linux/types.h>
-#include <stdbool.h>
 #endif
 
 /* Functions of shared headers: no symbol, no call. */

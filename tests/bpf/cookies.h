@@ -9,18 +9,19 @@
 
 #include <sluice/cookie.h>
 
-#define COOKIES_EPOCH     28000000u
-#define COOKIES_TSVAL     0x11223344u
-#define COOKIES_ALL_FLAGS (SETTINGS_WINDOW_SCALING | SETTINGS_SACK | SETTINGS_TIMESTAMPS | SETTINGS_ECN)
+#define COOKIES_EPOCH 28000000u
+#define COOKIES_TSVAL 0x11223344u
+#define COOKIES_ALL_FLAGS                                                                          \
+	(SETTINGS_WINDOW_SCALING | SETTINGS_SACK | SETTINGS_TIMESTAMPS | SETTINGS_ECN)
 
 /* What Linux sends: MSS 1400, SACK, timestamps, scale 7. */
-static const uint8_t cookies_linux[20] = {2, 4, 0x05, 0x78, 4, 2, 8, 10, 0x11, 0x22, 0x33, 0x44, 0,
-	0, 0, 0, 1, 3, 3, 7};
+static const uint8_t cookies_linux[20] = {
+	2, 4, 0x05, 0x78, 4, 2, 8, 10, 0x11, 0x22, 0x33, 0x44, 0, 0, 0, 0, 1, 3, 3, 7};
 /* Windows: MSS 1460, scale 8, SACK. */
 static const uint8_t cookies_windows[12] = {2, 4, 0x05, 0xb4, 1, 3, 3, 8, 1, 1, 4, 2};
 /* macOS: MSS 1460, scale 6, timestamps, SACK, end. */
-static const uint8_t cookies_macos[24] = {2, 4, 0x05, 0xb4, 1, 3, 3, 6, 1, 1, 8, 10, 0x11, 0x22,
-	0x33, 0x44, 0, 0, 0, 0, 4, 2, 0, 0};
+static const uint8_t cookies_macos[24] = {
+	2, 4, 0x05, 0xb4, 1, 3, 3, 6, 1, 1, 8, 10, 0x11, 0x22, 0x33, 0x44, 0, 0, 0, 0, 4, 2, 0, 0};
 
 static inline struct sluice_settings *cookies_settings(void)
 {
@@ -96,7 +97,8 @@ static inline struct segment segment_answer(const struct packet_spec *spec)
 	size_t address = spec->v6 ? 16 : 4;
 	const uint8_t *out = harness.out.data, *ip = out + l3, *sent_ip = sent.data + l3;
 	const uint8_t *old = sent.data + sent.len - pkt_tcp_len(spec);
-	size_t tcp_len = spec->v6 ? (size_t)(ip[4] << 8 | ip[5]) : (size_t)(ip[2] << 8 | ip[3]) - 20;
+	size_t tcp_len =
+		spec->v6 ? (size_t)(ip[4] << 8 | ip[5]) : (size_t)(ip[2] << 8 | ip[3]) - 20;
 	struct segment segment = {.tcp = ip + ip_len, .scale = SLUICE_COOKIE_NO_SCALE};
 
 	assert_memory_equal(out, sent.data + 6, 6);
@@ -108,7 +110,8 @@ static inline struct segment segment_answer(const struct packet_spec *spec)
 	assert_true(harness.out.len <= (l3 + ip_len + tcp_len < 60 ? 60 : l3 + ip_len + tcp_len));
 	if (!spec->v6)
 		assert_int_equal(pkt_fold(pkt_sum(ip, 20)), 0);
-	assert_int_equal(pkt_fold(pkt_sum(segment.tcp, tcp_len) + pkt_pseudo_sum(spec, ip, tcp_len)), 0);
+	assert_int_equal(
+		pkt_fold(pkt_sum(segment.tcp, tcp_len) + pkt_pseudo_sum(spec, ip, tcp_len)), 0);
 	assert_memory_equal(segment.tcp, old + 2, 2);
 	assert_memory_equal(segment.tcp + 2, old, 2);
 	segment.seq = cookies_u32(segment.tcp + 4);

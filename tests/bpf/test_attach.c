@@ -220,7 +220,7 @@ static void check_inactive(const struct dataplane_spec *spec, const char *why)
 	harness_ok(dp_listeners_set(harness.dp, &listener, 1, &err), &err);
 	harness_ok(dp_backend_set(harness.dp, &backend, &err), &err);
 	harness_ok(dp_backends_retain(harness.dp, NULL, 0, &err), &err);
-	harness_ok(dp_deny_set(harness.dp, NULL, 0, &err), &err);
+	harness_ok(dp_lists_set(harness.dp, &(struct dp_lists_spec){}, &err), &err);
 	harness_ok(dp_counters_read(harness.dp, &counters, &err), &err);
 	harness_ok(dp_heartbeat_open(harness.dp, 0, &heartbeat, &err), &err);
 	dp_heartbeat_stamp(&heartbeat, 1);

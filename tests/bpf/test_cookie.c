@@ -35,7 +35,8 @@ static const struct answer_row answer_rows[] = {
 	{"no options v6", {.v6 = true, .flags = PKT_SYN}, 1440},
 	{"forty NOPs", {.flags = PKT_SYN, .tcp_options = 40}, 1460},
 	{"data is not taken", {SYN_OF(cookies_linux), .payload = 1000}, 1460, true, true, true},
-	{"odd data v6", {.v6 = true, SYN_OF(cookies_macos), .payload = 777}, 1440, true, true, true},
+	{"odd data v6", {.v6 = true, SYN_OF(cookies_macos), .payload = 777}, 1440, true, true,
+		true},
 };
 
 static void answer_check(const struct answer_row *row, const struct packet_spec *spec)
@@ -110,18 +111,21 @@ static void test_interface_mtu_bounds_the_mss(void **state)
 
 static void test_bad_syns(void **state)
 {
-	static const uint8_t cut[4] = {2, 4, 5, 0xb4}, too_short[4] = {8, 1, 1, 1}, beyond[4] = {1, 1, 1, 8};
+	static const uint8_t cut[4] = {2, 4, 5, 0xb4}, too_short[4] = {8, 1, 1, 1},
+			     beyond[4] = {1, 1, 1, 8};
 	static const struct {
 		const char *name;
 		struct packet_spec spec;
 		enum sluice_counter counter;
 	} rows[] = {
-		{"checksum", {SYN_OF(cookies_linux), .checksum = PKT_SUM_BAD}, COUNTER_syn_checksum},
+		{"checksum", {SYN_OF(cookies_linux), .checksum = PKT_SUM_BAD},
+			COUNTER_syn_checksum},
 		{"checksum v6", {.v6 = true, SYN_OF(cookies_windows), .checksum = PKT_SUM_BAD},
 			COUNTER_syn_checksum},
 		{"checksum of no options", {.flags = PKT_SYN, .checksum = PKT_SUM_BAD},
 			COUNTER_syn_checksum},
-		{"checksum of data", {SYN_OF(cookies_linux), .payload = 501, .checksum = PKT_SUM_BAD},
+		{"checksum of data",
+			{SYN_OF(cookies_linux), .payload = 501, .checksum = PKT_SUM_BAD},
 			COUNTER_syn_checksum},
 		{"option of length 1", {SYN_OF(too_short), .checksum = PKT_SUM_GOOD},
 			COUNTER_syn_options},
@@ -288,7 +292,8 @@ static void test_resets_are_bounded(void **state)
 	struct dp_counters counted;
 
 	cookies_on(SYN_ALWAYS, true);
-	cookies_settings()->resets = dp_limit_ticks(&(struct dp_limit){.rate_per_s = 1, .burst = 20});
+	cookies_settings()->resets =
+		dp_limit_ticks(&(struct dp_limit){.rate_per_s = 1, .burst = 20});
 	cookies_expect("stray", &stray, XDP_TX, COUNTER_cookie_bad_rst);
 	assert_int_equal(segment_answer(&stray).seq, 7);
 	assert_int_equal(segment_answer(&stray).flags, PKT_RST);

@@ -234,9 +234,8 @@ static void test_other_traffic_is_not_judged(void **state)
 /* Both ends of the address space, the whole of it, and neighbours across words of the bitmaps. */
 static void test_boundaries(void **state)
 {
-	lists(&(struct texts){
-		.deny = {"0.0.0.0/32", "255.255.255.255", "1.0.63.0/24", "1.0.0.255", "::/127",
-			"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"}});
+	lists(&(struct texts){.deny = {"0.0.0.0/32", "255.255.255.255", "1.0.63.0/24", "1.0.0.255",
+				      "::/127", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"}});
 	assert_true(denied_text("0.0.0.0"));
 	assert_false(denied_text("0.0.0.1"));
 	assert_true(denied_text("255.255.255.255"));
@@ -275,9 +274,9 @@ static void test_allow_beats_deny(void **state)
 {
 	struct dp_counters counted;
 
-	lists(&(struct texts){
-		.deny = {"198.51.100.0/24", "192.0.2.1", "2001:db8::/32"},
-		.allow = {"198.51.100.64/26", "192.0.2.0/24", "203.0.113.0/24", "2001:db8:7::/48"}});
+	lists(&(struct texts){.deny = {"198.51.100.0/24", "192.0.2.1", "2001:db8::/32"},
+		.allow = {
+			"198.51.100.64/26", "192.0.2.0/24", "203.0.113.0/24", "2001:db8:7::/48"}});
 	assert_true(denied_text("198.51.100.63"));
 	assert_false(denied_text("198.51.100.64"));
 	assert_false(denied_text("198.51.100.127"));
@@ -465,8 +464,8 @@ static void test_hits(void **state)
 	hit("198.51.100.9", 77);
 	hit("198.51.3.1", 10);
 	hit("2001:db8:5::1", 5);
-	assert_string_equal(hits(),
-		"198.51.0.0/16=10 198.51.100.0/24=100 198.51.100.7=1000 2001:db8::/32=5 ");
+	assert_string_equal(
+		hits(), "198.51.0.0/16=10 198.51.100.0/24=100 198.51.100.7=1000 2001:db8::/32=5 ");
 	texts.deny[1] = "10.0.0.0/8";
 	lists(&texts);
 	hit("198.51.100.8", 1);

@@ -12,6 +12,13 @@
 static const struct dataplane_interface_spec both[] = {
 	{"gate0", DATAPLANE_AUTO}, {"gate0.1", DATAPLANE_AUTO}};
 
+static void close_with(enum dataplane_stop stop)
+{
+	dataplane_close(harness.dp, stop);
+	harness.dp = NULL;
+}
+
+/* Loading takes a while: what is open with these interfaces is used again. */
 static void open_with(enum handover handover, size_t count)
 {
 	struct dataplane_spec spec = {
@@ -24,14 +31,23 @@ static void open_with(enum handover handover, size_t count)
 	};
 	struct err err = {};
 
+	if (harness.dp && harness.dp->wanted == handover && harness.dp->interface_count == count)
+		return;
+	if (harness.dp)
+		close_with(DATAPLANE_DETACH);
 	harness_ok(dataplane_open(&spec, &harness.dp, &err), &err);
 	assert_true(dataplane_active(harness.dp));
 }
 
-static void close_with(enum dataplane_stop stop)
+static void open_again(enum handover handover, size_t count, enum dataplane_stop stop)
 {
-	dataplane_close(harness.dp, stop);
-	harness.dp = NULL;
+	close_with(stop);
+	open_with(handover, count);
+}
+
+static void open_own(void)
+{
+	open_with(HANDOVER_OWN_COOKIES, 2);
 }
 
 static void sysctl(const char *name, int value)
@@ -53,13 +69,11 @@ static int group_setup(void **state)
 	return 0;
 }
 
-/* Whatever a failed test left. */
-static int each_teardown(void **state)
+static int group_teardown(void **state)
 {
 	struct err err = {};
 
 	dataplane_close(harness.dp, DATAPLANE_DETACH);
-	harness.dp = NULL;
 	return dataplane_purge(harness_pin_dir(), &err) < 0 ? -1 : 0;
 }
 
@@ -96,12 +110,17 @@ static void test_own_cookies(void **state)
 {
 	uint32_t id;
 
-	open_with(HANDOVER_OWN_COOKIES, 2);
+	open_own();
 	assert_string_equal(report().why, "");
 	assert_int_equal(report().reached, HANDOVER_OWN_COOKIES);
 	id = id_of(harness.dp->release->progs.sluice_release_link);
 	assert_int_equal(tc_prog_id("gate0"), id);
 	assert_int_equal(tc_prog_id("gate0.1"), id);
+}
+
+static void test_orderly_stop(void **state)
+{
+	open_own();
 	close_with(DATAPLANE_DETACH);
 	assert_int_equal(tc_prog_id("gate0"), 0);
 	assert_int_equal(tc_prog_id("gate0.1"), 0);
@@ -112,7 +131,6 @@ static void test_less_by_configuration(void **state)
 {
 	open_with(HANDOVER_KERNEL_COOKIES, 1);
 	assert_int_equal(report().reached, HANDOVER_KERNEL_COOKIES);
-	close_with(DATAPLANE_DETACH);
 	open_with(HANDOVER_NONE, 1);
 	assert_int_equal(report().reached, HANDOVER_NONE);
 	assert_non_null(strstr(report().why, "xdp.handover"));
@@ -121,8 +139,9 @@ static void test_less_by_configuration(void **state)
 /* Somebody switches cookies off under a running daemon, and on again. */
 static void test_syncookies_are_needed(void **state)
 {
+	open_own();
 	sysctl("tcp_syncookies", 0);
-	open_with(HANDOVER_OWN_COOKIES, 1);
+	dataplane_maintain(harness.dp);
 	assert_int_equal(report().reached, HANDOVER_NONE);
 	assert_non_null(strstr(report().why, "net.ipv4.tcp_syncookies=1"));
 	sysctl("tcp_syncookies", 2);
@@ -133,11 +152,12 @@ static void test_syncookies_are_needed(void **state)
 	dataplane_maintain(harness.dp);
 	assert_int_equal(report().reached, HANDOVER_NONE);
 	sysctl("tcp_syncookies", 1);
+	dataplane_maintain(harness.dp);
 }
 
 static void test_limit_at_run_time(void **state)
 {
-	open_with(HANDOVER_OWN_COOKIES, 1);
+	open_own();
 	dp_handover_limit(harness.dp, HANDOVER_KERNEL_COOKIES, "a firewall drops released flights");
 	assert_int_equal(report().reached, HANDOVER_KERNEL_COOKIES);
 	assert_string_equal(report().why, "a firewall drops released flights");
@@ -161,7 +181,7 @@ static void test_flags_follow_sysctls(void **state)
 		{"tcp_ecn", SETTINGS_ECN},
 	};
 
-	open_with(HANDOVER_OWN_COOKIES, 1);
+	open_own();
 	assert_int_equal(dp_settings(harness.dp)->flags & all, all);
 	harness.dp->settings->flags |= SETTINGS_ALLOW_V4; /* somebody else's */
 	for (size_t i = 0; i < array_len(rows); i++) {
@@ -184,58 +204,11 @@ static int tc_link(const char *interface)
 	return bpf_obj_get(path);
 }
 
-static uint32_t tc_link_id(const char *interface)
-{
-	struct bpf_link_info info = {};
-	__u32 len = sizeof(info);
-	int fd = tc_link(interface);
-
-	assert_true(fd >= 0);
-	assert_int_equal(bpf_link_get_info_by_fd(fd, &info, &len), 0);
-	close(fd);
-	return info.id;
-}
-
-/* The same link, another program: there was no gap. */
-static void test_restart_takes_over(void **state)
-{
-	uint32_t link_id, old_prog, interfaces;
-
-	open_with(HANDOVER_OWN_COOKIES, 2);
-	link_id = tc_link_id("gate0.1");
-	old_prog = tc_prog_id("gate0.1");
-	close_with(DATAPLANE_LEAVE);
-	assert_int_equal(tc_prog_id("gate0.1"), old_prog);
-	open_with(HANDOVER_OWN_COOKIES, 2);
-	assert_int_equal(tc_link_id("gate0.1"), link_id);
-	assert_int_not_equal(tc_prog_id("gate0.1"), old_prog);
-	assert_int_equal(
-		tc_prog_id("gate0.1"), id_of(harness.dp->release->progs.sluice_release_link));
-	close_with(DATAPLANE_LEAVE);
-	interfaces = 1; /* the other one is no longer configured */
-	open_with(HANDOVER_OWN_COOKIES, interfaces);
-	assert_int_equal(tc_prog_id("gate0.1"), 0);
-	assert_int_not_equal(tc_prog_id("gate0"), 0);
-}
-
-static void test_purge_removes_tc(void **state)
-{
-	struct err err = {};
-
-	open_with(HANDOVER_OWN_COOKIES, 2);
-	close_with(DATAPLANE_LEAVE);
-	assert_int_not_equal(tc_prog_id("gate0"), 0);
-	assert_true(dataplane_purge(harness_pin_dir(), &err) > 4);
-	assert_int_equal(tc_prog_id("gate0"), 0);
-	assert_int_equal(tc_prog_id("gate0.1"), 0);
-	assert_int_not_equal(access(harness_pin_dir(), F_OK), 0);
-}
-
 static void test_detached_comes_back(void **state)
 {
 	int fd;
 
-	open_with(HANDOVER_OWN_COOKIES, 1);
+	open_own();
 	fd = tc_link("gate0");
 	assert_true(fd >= 0);
 	assert_int_equal(bpf_link_detach(fd), 0);
@@ -252,36 +225,32 @@ static void test_tun(void **state)
 	struct tun *tun;
 	char name[16];
 
-	open_with(HANDOVER_OWN_COOKIES, 1);
+	open_own();
 	harness_ok(tun_open("gatet%d", 1, &tun, &err), &err);
 	snprintf(name, sizeof(name), "%s", tun_name(tun));
 	harness_ok(dp_gate_attach_tun(harness.dp, tun_ifindex(tun), &err), &err);
 	assert_int_equal(tc_prog_id(name), id_of(harness.dp->release->progs.sluice_release_tun));
 	harness_ok(dp_gate_attach_tun(harness.dp, tun_ifindex(tun), &err), &err); /* again */
-	close_with(DATAPLANE_LEAVE);
-	assert_int_equal(tc_prog_id(name), 0);
 	tun_close(tun);
+	assert_int_equal(if_nametoindex(name), 0);
+}
+
+static void check_secret(const uint64_t key[2])
+{
+	assert_memory_equal(dp_settings(harness.dp)->cookie_keys[0], key, 2 * sizeof(key[0]));
 }
 
 static void test_secret(void **state)
 {
-	struct dp_cookie_secret mine = {.keys = {{1, 2}, {3, 4}}};
+	const struct dp_cookie_secret mine = {.keys = {{1, 2}, {3, 4}}};
 	const struct sluice_settings *settings;
-	uint64_t first[2], magic;
+	uint64_t first[2];
 
-	open_with(HANDOVER_OWN_COOKIES, 0);
+	open_own();
 	settings = dp_settings(harness.dp);
 	memcpy(first, settings->cookie_keys[0], sizeof(first));
-	magic = settings->meta_magic;
-	assert_true(first[0] && first[1] && magic);
+	assert_true(first[0] && first[1] && settings->meta_magic);
 	assert_false(settings->cookie_keys[1][0] | settings->cookie_keys[1][1]);
-	assert_true(labs((long)settings->epoch - time(NULL) / 64) <= 1);
-	close_with(DATAPLANE_LEAVE);
-
-	open_with(HANDOVER_OWN_COOKIES, 0);
-	settings = dp_settings(harness.dp);
-	assert_memory_equal(settings->cookie_keys[0], first, sizeof(first));
-	assert_true(settings->meta_magic == magic);
 	dp_cookies_rotate(harness.dp);
 	assert_memory_equal(settings->cookie_keys[1], first, sizeof(first));
 	assert_memory_not_equal(settings->cookie_keys[0], first, sizeof(first));
@@ -289,15 +258,11 @@ static void test_secret(void **state)
 	assert_false(settings->cookie_keys[1][0] | settings->cookie_keys[1][1]);
 	dp_cookies_set(harness.dp, &mine);
 	assert_memory_equal(settings->cookie_keys, mine.keys, sizeof(mine.keys));
-	close_with(DATAPLANE_DETACH);
-
-	open_with(HANDOVER_OWN_COOKIES, 0);
-	assert_memory_not_equal(dp_settings(harness.dp)->cookie_keys[0], first, sizeof(first));
 }
 
 static void test_epoch_follows_the_clock(void **state)
 {
-	open_with(HANDOVER_OWN_COOKIES, 0);
+	open_own();
 	harness.dp->settings->epoch = 7; /* as after a clock that was hours off */
 	dataplane_maintain(harness.dp);
 	assert_true(labs((long)dp_settings(harness.dp)->epoch - time(NULL) / 64) <= 1);
@@ -347,7 +312,7 @@ static void test_interfaces_have_queues(void **state)
 {
 	struct dp_gate_interface rows[DATAPLANE_MAX_INTERFACES];
 
-	open_with(HANDOVER_OWN_COOKIES, 2);
+	open_own();
 	assert_int_equal(dp_gate_interfaces(harness.dp, rows), 2);
 	assert_string_equal(rows[1].name, "gate0.1");
 	assert_int_equal(rows[1].ifindex, if_nametoindex("gate0.1"));
@@ -365,7 +330,7 @@ static void test_slots(void **state)
 	struct xsk *sockets[4];
 	struct err err = {};
 
-	open_with(HANDOVER_OWN_COOKIES, 2);
+	open_own();
 	for (uint32_t i = 0; i < 4; i++) {
 		sockets[i] = xsk_on(both[i / 2].name, i % 2);
 		harness_ok(dp_gate_add(harness.dp, i < 2 ? first : second, i % 2, !(i % 2),
@@ -391,13 +356,15 @@ static void test_slots(void **state)
 	assert_int_equal(dp_gate_add(harness.dp, first, 1, 0, xsk_fd(sockets[1]), &err), -EINVAL);
 	harness_ok(dp_gate_add(harness.dp, first, 0, 0, xsk_fd(sockets[0]), &err), &err);
 	assert_int_equal(row_of(first).queues, 1);
+	dp_gate_remove(harness.dp, first);
+	dp_gate_remove(harness.dp, second);
 	for (int i = 0; i < 4; i++)
 		xsk_close(sockets[i]);
 }
 
 static void test_mtu_is_followed(void **state)
 {
-	open_with(HANDOVER_OWN_COOKIES, 1);
+	open_own();
 	assert_int_equal(row_of(if_nametoindex("gate0")).mtu, 1500);
 	harness_sh("ip link set gate0 mtu 1400");
 	dataplane_maintain(harness.dp);
@@ -412,7 +379,7 @@ static void test_interface_comes_back(void **state)
 	struct err err = {};
 	struct xsk *xsk;
 
-	open_with(HANDOVER_OWN_COOKIES, 2);
+	open_own();
 	xsk = xsk_on("gate0.1", 0);
 	harness_ok(dp_gate_add(harness.dp, before, 0, 0, xsk_fd(xsk), &err), &err);
 	harness_sh("ip link del gate0.1");
@@ -432,20 +399,74 @@ static void test_interface_comes_back(void **state)
 	xsk_close(xsk);
 }
 
-/* What a process left that was killed does not name sockets that are gone. */
-static void test_rows_of_the_dead(void **state)
+static uint32_t tc_link_id(const char *interface)
 {
-	struct sluice_interface_slots stale = {.ifindex = 4000, .queues = 3};
+	struct bpf_link_info info = {};
+	__u32 len = sizeof(info);
+	int fd = tc_link(interface);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bpf_link_get_info_by_fd(fd, &info, &len), 0);
+	close(fd);
+	return info.id;
+}
+
+/* As a killed process leaves it: a row that names sockets which are gone. */
+static void row_of_the_dead_write(void)
+{
+	const struct sluice_interface_slots stale = {.ifindex = 4000, .queues = 3};
 	uint32_t at = 4000;
 
-	open_with(HANDOVER_OWN_COOKIES, 1);
 	assert_int_equal(bpf_map_update_elem(bpf_map__fd(harness.dp->xdp->maps.interface_slots),
 				 &at, &stale, BPF_ANY),
 		0);
-	close_with(DATAPLANE_LEAVE);
-	open_with(HANDOVER_OWN_COOKIES, 1);
+}
+
+/* The same links with other programs: there was no gap. The same secret: what is under way counts. */
+static void test_restart_takes_over(void **state)
+{
+	const struct dp_cookie_secret mine = {.keys = {{5, 6}}};
+	uint32_t link_id, old_prog;
+	uint64_t magic;
+
+	open_own();
+	dp_cookies_set(harness.dp, &mine);
+	row_of_the_dead_write();
+	link_id = tc_link_id("gate0.1");
+	old_prog = tc_prog_id("gate0.1");
+	magic = dp_settings(harness.dp)->meta_magic;
+	open_again(HANDOVER_OWN_COOKIES, 2, DATAPLANE_LEAVE);
+	assert_int_equal(tc_link_id("gate0.1"), link_id);
+	assert_int_not_equal(tc_prog_id("gate0.1"), old_prog);
+	assert_int_equal(
+		tc_prog_id("gate0.1"), id_of(harness.dp->release->progs.sluice_release_link));
+	check_secret(mine.keys[0]);
+	assert_true(dp_settings(harness.dp)->meta_magic == magic);
 	assert_int_equal(row_of(4000).queues, 0);
 	assert_int_equal(row_of(if_nametoindex("gate0")).mtu, 1500);
+	/* The second interface is no longer configured. */
+	open_again(HANDOVER_OWN_COOKIES, 1, DATAPLANE_LEAVE);
+	assert_int_equal(tc_prog_id("gate0.1"), 0);
+	assert_int_not_equal(tc_prog_id("gate0"), 0);
+}
+
+static void test_purge_removes_all(void **state)
+{
+	const struct dp_cookie_secret mine = {.keys = {{7, 8}}};
+	uint64_t key[2];
+	struct err err = {};
+
+	open_own();
+	dp_cookies_set(harness.dp, &mine);
+	close_with(DATAPLANE_LEAVE);
+	assert_int_not_equal(tc_prog_id("gate0"), 0);
+	assert_true(dataplane_purge(harness_pin_dir(), &err) > 4);
+	assert_int_equal(tc_prog_id("gate0"), 0);
+	assert_int_equal(tc_prog_id("gate0.1"), 0);
+	assert_int_not_equal(access(harness_pin_dir(), F_OK), 0);
+	open_own();
+	memcpy(key, dp_settings(harness.dp)->cookie_keys[0], sizeof(key));
+	assert_true(key[0] > 8 && key[1] > 8);
 }
 
 static void test_inactive_does_nothing(void **state)
@@ -456,6 +477,8 @@ static void test_inactive_does_nothing(void **state)
 	struct dp_handover_report now;
 	struct err err = {};
 
+	if (harness.dp)
+		close_with(DATAPLANE_DETACH);
 	harness_ok(dataplane_open(&spec, &harness.dp, &err), &err);
 	dp_handover_report(harness.dp, &now);
 	assert_int_equal(now.reached, HANDOVER_NONE);
@@ -472,29 +495,27 @@ static void test_inactive_does_nothing(void **state)
 	assert_int_equal(dataplane_maintain(harness.dp), 0);
 }
 
-#define TEST(name) cmocka_unit_test_teardown(name, each_teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_own_cookies),
-		TEST(test_less_by_configuration),
-		TEST(test_syncookies_are_needed),
-		TEST(test_limit_at_run_time),
-		TEST(test_flags_follow_sysctls),
-		TEST(test_restart_takes_over),
-		TEST(test_purge_removes_tc),
-		TEST(test_detached_comes_back),
-		TEST(test_tun),
-		TEST(test_secret),
-		TEST(test_epoch_follows_the_clock),
-		TEST(test_interfaces_have_queues),
-		TEST(test_slots),
-		TEST(test_mtu_is_followed),
-		TEST(test_interface_comes_back),
-		TEST(test_rows_of_the_dead),
-		TEST(test_inactive_does_nothing),
+		cmocka_unit_test(test_own_cookies),
+		cmocka_unit_test(test_syncookies_are_needed),
+		cmocka_unit_test(test_limit_at_run_time),
+		cmocka_unit_test(test_flags_follow_sysctls),
+		cmocka_unit_test(test_detached_comes_back),
+		cmocka_unit_test(test_tun),
+		cmocka_unit_test(test_secret),
+		cmocka_unit_test(test_epoch_follows_the_clock),
+		cmocka_unit_test(test_interfaces_have_queues),
+		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_mtu_is_followed),
+		cmocka_unit_test(test_interface_comes_back),
+		cmocka_unit_test(test_restart_takes_over),
+		cmocka_unit_test(test_purge_removes_all),
+		cmocka_unit_test(test_orderly_stop),
+		cmocka_unit_test(test_less_by_configuration),
+		cmocka_unit_test(test_inactive_does_nothing),
 	};
 
-	return cmocka_run_group_tests_name("bpf/handover", tests, group_setup, NULL);
+	return cmocka_run_group_tests_name("bpf/handover", tests, group_setup, group_teardown);
 }

@@ -317,8 +317,11 @@ static uint32_t states(int fd)
 /* The server closed first. The client comes again from the same port: the kernel's business. */
 static void test_time_wait(void **state)
 {
-	static const struct packet_spec ack = {
-		.src = "10.78.0.2", .dst = SERVER_V4, .sport = 50123, .dport = PORT, .flags = PKT_ACK};
+	static const struct packet_spec ack = {.src = "10.78.0.2",
+		.dst = SERVER_V4,
+		.sport = 50123,
+		.dport = PORT,
+		.flags = PKT_ACK};
 	struct packet_spec syn = ack;
 	int listener = listening(SERVER_V4), client, server;
 	char byte;
@@ -370,8 +373,12 @@ static void hardware_address(struct frame *frame)
 /* The kernel answers a SYN whose sender stays silent: a half-open connection. */
 static void half_open(void)
 {
-	struct packet_spec syn = {.src = "10.78.0.99", .dst = SERVER_V4, .sport = 50200,
-		.dport = PORT, .flags = PKT_SYN, .checksum = PKT_SUM_GOOD};
+	struct packet_spec syn = {.src = "10.78.0.99",
+		.dst = SERVER_V4,
+		.sport = 50200,
+		.dport = PORT,
+		.flags = PKT_SYN,
+		.checksum = PKT_SUM_GOOD};
 	struct frame frame = packet_build(&syn);
 
 	hardware_address(&frame);
@@ -405,9 +412,14 @@ static void test_half_open(void **state)
 	serve(SYN_KERNEL, false);
 	half_open();
 	for (size_t i = 0; i < array_len(rows); i++) {
-		struct packet_spec spec = {.src = "10.78.0.99", .dst = SERVER_V4, .sport = 50200,
-			.dport = PORT, .flags = rows[i].flags, .payload = rows[i].payload,
-			.seq = PKT_SEQ + 1, .ack_seq = 1};
+		struct packet_spec spec = {.src = "10.78.0.99",
+			.dst = SERVER_V4,
+			.sport = 50200,
+			.dport = PORT,
+			.flags = rows[i].flags,
+			.payload = rows[i].payload,
+			.seq = PKT_SEQ + 1,
+			.ack_seq = 1};
 
 		serve(SYN_KERNEL, rows[i].gated);
 		cookies_expect(rows[i].name, &spec, rows[i].verdict, rows[i].counter);
@@ -418,8 +430,13 @@ static void test_half_open(void **state)
 /* The kernel sends cookies of its own: XDP tells their ACKs from others. */
 static void test_kernel_cookies(void **state)
 {
-	static const struct packet_spec stray = {.src = "10.78.0.2", .dst = SERVER_V4,
-		.sport = 50300, .dport = PORT, .flags = PKT_ACK, .ack_seq = 77, .payload = 3};
+	static const struct packet_spec stray = {.src = "10.78.0.2",
+		.dst = SERVER_V4,
+		.sport = 50300,
+		.dport = PORT,
+		.flags = PKT_ACK,
+		.ack_seq = 77,
+		.payload = 3};
 	int listener = listening(SERVER_V4), client, server;
 
 	serve(SYN_ALWAYS, false);

@@ -16,7 +16,7 @@ ROWS = {
     "kills": (1, 10),                          # kill -9 and restart in a row
     "data_less_connections": (10000, 100000),  # SYN, ACK and nothing else
     "unknown_names": (10000, 100000),          # ClientHellos refused before a socket exists
-    "stale_cookie_seconds": (0, 200),          # until a SYN cookie is too old; 0: not tested
+    "stale_cookie_seconds": (0, 130),          # until a SYN cookie is too old; 0: not tested
     "calm_seconds": (0, 30),                   # in which an attack is over; 0: not waited for
     "flood_seconds": (2, 15),                  # of each flood
     "flood_handshakes": (100, 200),            # real ones a second meanwhile

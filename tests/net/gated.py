@@ -78,6 +78,12 @@ def passive_opens(net):
     return snmp(net)["PassiveOpens"]
 
 
+def arrived(net):
+    """Frames that the load balancer's device has received."""
+    link = netns.ip_json("-statistics", "link", "show", net.device, namespace=net.lb)[0]
+    return link["stats64"]["rx"]["packets"]
+
+
 def snmp(net):
     lines = [line.split()[1:] for line in
              netns.run(netns.inside(net.lb, "cat", "/proc/net/snmp")).splitlines()

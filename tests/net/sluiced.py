@@ -51,6 +51,7 @@ class Sluiced:
             "admin": {"socket": str(self.socket)},
             "xdp": {"mode": "native", "interfaces": [net.device], "pin_dir": str(self.pins)},
         }
+        Path(f"{self.socket}.lists").unlink(missing_ok=True)  # of another one's run-time entries
         self.write(config)
         self.log_file.write_bytes(b"")
 

@@ -1,29 +1,35 @@
 """sluicectl as a person uses it: every view in every form, --watch, exit codes; the admin socket."""
+import contextlib
 import json
 import os
+import select
 import signal
+import ssl
 import stat
 import subprocess
 
 import pytest
 import yaml
 
+import gated
 import netns
+from net import CLIENTS, CLIENTS_V6
 from sluiced import BUILD, UnixHttp
+from test_packets import status
 from test_survive import config
-from wire import Connection, until
+from wire import Connection, TlsConnection, until
 
 VIEWS = {"status": ["pid"], "listeners": ["https", "tls-alpn", "443"],
          "targets": ["t1", "198.18.2.11:8080", "healthy"],
          "groups": ["web", "round_robin"], "certs": ["www-rsa", "*.wild.sluice.test", "RSA 2048"],
-         "drops": [], "config": ["listeners"]}
+         "drops": [], "counters": [], "config": ["listeners"]}
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_views(std, view):
     """The three forms say the same; the table has what a person looks for."""
     table = std.ctl(view)[1]
-    assert table.strip() or view == "drops"
+    assert table.strip()
     for word in VIEWS[view]:
         assert word in table, table
     as_json = json.loads(std.ctl("-o", "json", view)[1])
@@ -90,13 +96,24 @@ def test_watch(std):
 
 def test_json_of_drops_has_zeros(std):
     rows = json.loads(std.ctl("drops", "-o", "json", "--all")[1])["drops"]
-    assert {"deny_v4", "source_limit", "bad_request"} <= {r["reason"] for r in rows}
+    assert {"deny_v4", "source_packet_limit", "name_unknown", "bad_request"} <= {r["reason"] for r in rows}
     assert all(r["help"] for r in rows)
+    assert not {"syn_cookie", "released", "done"} & {r["reason"] for r in rows}
+    rows = json.loads(std.ctl("counters", "-o", "json")[1])["counters"]
+    assert {"deny_v4", "syn_cookie", "released", "done", "dry_name_handshake_limit"} <= {r["reason"] for r in rows}
 
 
 @pytest.mark.parametrize("words,status", [
     (["status"], 0), (["help"], 0), (["--version"], 0), ([], 2), (["nonsense"], 2), (["status", "extra"], 2),
-    (["-o", "xml", "status"], 2), (["--nonsense", "status"], 2), (["reload", "--watch"], 2)])
+    (["-o", "xml", "status"], 2), (["--nonsense", "status"], 2), (["reload", "--watch"], 2),
+    (["top"], 2), (["top", "cities"], 2), (["top", "sni", "0"], 2), (["top", "ja4", "5"], 0),
+    (["watch"], 2), (["watch", "birds"], 2), (["watch", "drops", "--reason", "nonsense"], 1),
+    (["watch", "drops", "--source", "1.2.3"], 1), (["status", "--reason", "deny_v4"], 2),
+    (["deny"], 0), (["deny", "list", "192.0.2.1"], 0), (["deny", "list", "nonsense"], 1),
+    (["deny", "add"], 2), (["deny", "del", "192.0.2.0/24", "-e", "1h"], 2), (["deny", "hits"], 2),
+    (["deny", "add", "192.0.2.0/24", "-e", "soon"], 2), (["deny", "frobnicate"], 2),
+    (["allow", "hits", "on"], 2), (["deny", "import"], 2), (["deny", "import", "/none"], 1),
+    (["cookies"], 2), (["completion", "bash"], 0)])
 def test_exit_codes(std, words, status):
     code, out, err = std.ctl(*words, check=False)
     assert code == status, err
@@ -116,7 +133,12 @@ def test_socket_mode(std):
 
 @pytest.mark.parametrize("method,path,status", [
     ("GET", "/v1/nonsense", 404), ("POST", "/v1/status", 405), ("GET", "/v1/reload", 405),
-    ("HEAD", "/v1/status", 200)])
+    ("HEAD", "/v1/status", 200), ("HEAD", "/v1/watch/drops", 200), ("DELETE", "/v1/deny", 405),
+    ("GET", "/v1/top?kind=cities", 400), ("GET", "/v1/top?n=0", 400), ("GET", "/v1/top?m=1", 400),
+    ("GET", "/v1/watch/drops?reason=nonsense", 400), ("GET", "/v1/watch/drops?source=1", 400),
+    ("GET", "/v1/deny?list=maybe", 400), ("GET", "/v1/deny?source=moon", 400),
+    ("GET", "/v1/deny?address=192.0.2.0/24", 400), ("POST", "/v1/deny", 400),
+    ("POST", "/v1/deny/hits", 400), ("POST", "/v1/deny/import?list=maybe", 400)])
 def test_api_errors(std, method, path, status):
     connection = UnixHttp(std.socket)
     connection.request(method, path)
@@ -126,6 +148,180 @@ def test_api_errors(std, method, path, status):
     if status >= 400:
         assert json.loads(body)["error"]["code"]
     connection.close()
+
+
+# --- drops as they happen, who is on top
+
+@contextlib.contextmanager
+def watching(one, *words):
+    """A sluicectl that watches drops; ends it as Ctrl-C does, which is no failure. Unbuffered, so
+    that select() tells whether there is a line."""
+    process = subprocess.Popen([BUILD / "sluicectl", "--socket", one.socket, "watch", "drops", *words],
+                               stdout=subprocess.PIPE, bufsize=0, preexec_fn=netns.die_with_parent)
+    try:
+        yield process
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+
+
+def line_with(process, word):
+    while line := process.stdout.readline().decode():
+        if word in line:
+            return line
+    raise AssertionError(f"it ended without {word}")
+
+
+def is_readable(process):
+    return bool(select.select([process.stdout], [], [], 0.3)[0])
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_watch_and_drops(net, launch, family):
+    """A denied source: seen while it happens, counted with a rate and a time, on top of the sources."""
+    address = getattr(net, family)
+    denied, other = (CLIENTS if family == "v4" else CLIENTS_V6)[1::-1]
+    one = launch(gated.config(net, deny=[denied]))
+    reason = f"deny_{family}"
+    with watching(one) as all_of_it, watching(one, "-o", "json", "--reason", reason) as some:
+        assert b"REASON" in all_of_it.stdout.readline()
+        for process in (all_of_it, some):  # it may take a moment until it watches
+            until(lambda: status(address, gated.HTTP, denied, timeout=0.3) is None
+                  and is_readable(process), "a drop is shown")
+        assert status(address, gated.HTTP, other) == 200
+        drop = json.loads(line_with(some, reason))
+        assert drop["source"] == denied and drop["destination"] == address
+        assert drop["destination_port"] == gated.HTTP and drop["listener"] == "http"
+        assert drop["where"] == "xdp" and drop["interface"] == net.device and drop["tcp_flags"] == "SYN"
+        assert drop["weight"] >= 1 and 40 <= drop["length_bytes"] <= 120
+        assert denied in line_with(all_of_it, reason)
+    row = next(r for r in one.api("/v1/drops")["drops"] if r["reason"] == reason)
+    assert row["where"] == "xdp" and row["verdict"] == "drop" and row["last_seen_at"] > 1e9
+    assert row["rate_per_s"] is not None
+    assert reason in one.ctl("drops")[1]
+    top = one.api("/v1/top?kind=sources")["rows"]
+    assert next(r for r in top if r["key"] == denied)["dropped"] >= 1
+    assert denied in one.ctl("top", "sources", "5")[1]
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["gate", "accept"])
+def test_watch_refused_flights(net, launch, inside):
+    """A refused name: in the stream with what is known of it, in top, in the counters of the gate."""
+    one = launch(gated.config(net))
+    with watching(one, "-o", "json", "--reason", "name_unknown") as process:
+        until(lambda: is_refused(net, inside) and is_readable(process), "a refusal is shown")
+        drop = json.loads(line_with(process, "name_unknown"))
+    assert drop["where"] == ("gate" if inside else "accept")
+    assert drop["server_name"] == gated.UNKNOWN and drop["listener"] == "strict"
+    assert drop["ja4"].startswith("t13d") and drop["destination_port"] == gated.STRICT
+    with TlsConnection((net.v4, gated.STRICT), gated.WWW) as client:
+        assert client.request().status == 200
+    names = {r["key"]: r for r in one.api("/v1/top?kind=names")["rows"]}
+    assert names[gated.UNKNOWN]["refused"] >= 1 and names[gated.WWW]["released"] == 1
+    assert gated.WWW in one.ctl("top", "sni")[1]
+    assert "t13d" in one.ctl("top", "ja4")[1]
+    assert one.drops()["name_unknown"] >= 1 and "name_unknown" in one.ctl("drops")[1]
+
+
+def is_refused(net, inside):
+    with contextlib.nullcontext() if inside else netns.entered(net.lb):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            TlsConnection((net.v4, gated.STRICT), gated.UNKNOWN)
+    return True
+
+
+def test_listeners_show_packets(net, launch):
+    one = launch(gated.config(net))
+    with TlsConnection((net.v4, gated.GATED), gated.WWW) as client:
+        assert client.request().status == 200
+    row = next(l for l in one.api("/v1/listeners")["listeners"] if l["name"] == "gated")
+    assert row["gated"] and row["syn_cookies"] == "always"
+    assert row["cookies"] >= 1 and row["gate_frames"] >= 1 and row["released"] >= 1
+    assert "GATE FRAMES" in one.ctl("listeners", "--all")[1]
+    status_text = one.ctl("status")[1]
+    assert "own_cookies" in status_text and "AF_XDP sockets" in status_text
+
+
+# --- deny and allow lists
+
+def entries(one, which="deny"):
+    return {e["prefix"]: e for e in one.api(f"/v1/deny?list={which}")["entries"]}
+
+
+def test_deny_add_and_del(net, launch):
+    one = launch(gated.config(net, deny=["203.0.113.0/24"]))
+    denied, other = CLIENTS[1], CLIENTS[2]
+    assert status(net.v4, gated.HTTP, denied) == 200
+    assert "2 added" in one.ctl("deny", "add", f"{denied}", "2001:db8::/32", "--expires", "1h")[1]
+    assert status(net.v4, gated.HTTP, denied, timeout=0.5) is None
+    assert status(net.v4, gated.HTTP, other) == 200
+    assert entries(one)[denied]["source"] == "api" and entries(one)[denied]["expires_at"] > 1e9
+    assert entries(one)["203.0.113.0/24"] == {
+        "prefix": "203.0.113.0/24", "source": "config", "expires_at": None, "hits": None}
+    table = one.ctl("deny", "list")[1]
+    assert denied in table and "59m" in table and "config" in table
+    assert denied in one.ctl("deny", "list", denied)[1]
+    assert "no entries" in one.ctl("deny", "list", other)[1]
+    one.ctl("allow", "add", denied)
+    assert status(net.v4, gated.HTTP, denied) == 200  # allowing beats denying
+    one.ctl("allow", "del", denied)
+    one.ctl("deny", "hits", "on")
+    until(lambda: status(net.v4, gated.HTTP, denied, timeout=0.3) is None
+          and entries(one)[denied]["hits"], "hits are counted")
+    one.ctl("deny", "del", denied)
+    assert status(net.v4, gated.HTTP, denied) == 200
+    assert denied not in entries(one) and "2001:db8::/32" in entries(one)
+
+
+@pytest.mark.parametrize("words,complaint", [
+    (["add", "192.0.2.1/24"], "192.0.2.0/24"), (["add", "192.0.2.0/24", "nonsense"], "nonsense"),
+    (["del", "192.0.2.0/24"], "192.0.2.0/24"), (["del", "203.0.113.0/24"], "203.0.113.0/24")])
+def test_deny_refuses(net, launch, words, complaint):
+    """All or nothing, and what is wrong is said: host bits, nonsense, not listed, listed elsewhere."""
+    one = launch(gated.config(net, deny=["203.0.113.0/24"]))
+    code, _, err = one.ctl("deny", *words, check=False)
+    assert code == 1 and complaint in err and "nothing was changed" in err
+    assert set(entries(one)) == {"203.0.113.0/24"}
+
+
+def test_deny_import_and_export(net, launch, tmp_path):
+    one = launch(gated.config(net))
+    file = tmp_path / "list.txt"
+    many = [f"10.{a}.{b}.0/24" for a in range(200) for b in range(256)]
+    file.write_text("# a list\n" + "\n".join(many) + f"\n{CLIENTS[1]} # and this one\n\n2001:db8::/32\n")
+    assert str(len(many) + 2) in one.ctl("deny", "import", str(file))[1]
+    assert status(net.v4, gated.HTTP, CLIENTS[1], timeout=0.5) is None
+    assert len(entries(one)) == len(many) + 2  # more than one piece of a stream
+    exported = one.ctl("deny", "export")[1]
+    assert set(exported.split()) == {*many, CLIENTS[1], "2001:db8::/32"}
+    file.write_text(f"{CLIENTS[1]}\n\n192.0.2.300\n")
+    code, _, err = one.ctl("deny", "import", str(file), check=False)
+    assert code == 1 and err.startswith(f"{file}:3:") and "nothing was changed" in err
+    assert len(entries(one)) == len(many) + 2
+    done = subprocess.run([BUILD / "sluicectl", "--socket", one.socket, "deny", "import", "-"],
+                          input="192.0.2.0/24\n", text=True, timeout=20, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert set(entries(one)) == {"192.0.2.0/24"}
+    assert status(net.v4, gated.HTTP, CLIENTS[1]) == 200
+
+
+# --- the cookie secret
+
+def test_cookies_rotate(net, launch, tmp_path):
+    """Connections go on being made; a secret from a file is not the daemon's to change."""
+    one = launch(gated.config(net))
+    assert status(net.v4, gated.HTTP) == 200
+    assert "new secret" in one.ctl("cookies", "rotate")[1]
+    assert status(net.v4, gated.HTTP) == 200
+    secret = tmp_path / "secret"
+    secret.write_text("0123456789abcdef0123456789abcdef\n")
+    secret.chmod(0o600)
+    one.reload(gated.config(net, xdp=one.base["xdp"] | {"cookie_secret_file": str(secret)}))
+    code, _, err = one.ctl("cookies", "rotate", check=False)
+    assert code == 1 and str(secret) in err
+    assert status(net.v4, gated.HTTP) == 200
 
 
 def test_purge_refuses_while_it_lives(std):

@@ -1,7 +1,8 @@
 /*
  * What a deny list of a million prefixes costs: per packet through the XDP program, as xdp_cost
  * measures it (net of an empty program, the same wrapper and the same addresses), to build and to
- * put in force, and in memory. One JSON line per row, or per row that is named:
+ * put in force, and in memory (a line of text for each list). One JSON line per row, or per row that
+ * is named:
  *	{"id": "xdp_deny_1m", "ns": 31, "min_ns": 30, "floor_ns": null, "net_of": "...", ...}
  * Of the prefixes 60 % are /24 (IPv6: /48), 30 % /32 (/64) and 10 % /20 to /23 (/128), at random.
  * The packets are TCP without flags, dropped right behind the list where it lets them through.
@@ -270,9 +271,8 @@ static void list_set(struct bench *bench, bool v6)
 	built = now_ns();
 	dp_lists_install(bench->dp, lists);
 	installed = now_ns();
-	printf("{\"id\": \"deny_build_1m%s\", \"build_ms\": %.0f, \"install_us\": %.1f, "
-	       "\"mib\": %.1f}\n",
-		v6 ? "_v6" : "", (double)(built - begin) / 1e6, (double)(installed - built) / 1e3,
+	printf("%d prefixes of IPv%d: built in %.0f ms, installed in %.1f us, %.1f MiB\n", PREFIXES,
+		v6 ? 6 : 4, (double)(built - begin) / 1e6, (double)(installed - built) / 1e3,
 		(double)dp_lists_bytes(lists) / (1 << 20));
 	fflush(stdout);
 	dp_lists_free(bench->dp, lists);

@@ -116,16 +116,17 @@ def idle_round(site, name, row, cell):
         product.stop()
 
 
-def xdp_round(site, rows):
-    """Results by row id, from one run of xdp_cost: nanoseconds of sluice and of the floor."""
-    argv = ["taskset", "-c", str(site.product_cpu), site.binary("xdp_cost")]
+def xdp_round(site, program, rows):
+    """Results by row id, from one run of a program: nanoseconds of sluice and of the floor (None:
+    there is none)."""
+    argv = ["taskset", "-c", str(site.product_cpu), site.binary(program)]
     try:
         done = subprocess.run(argv + [row.id for row in rows], capture_output=True, text=True,
                               timeout=XDP_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
-        raise BenchError(f"xdp_cost runs longer than {XDP_SECONDS} s") from error
+        raise BenchError(f"{program} runs longer than {XDP_SECONDS} s") from error
     if done.returncode:
-        raise BenchError(f"xdp_cost ended with status {done.returncode}: {done.stderr.strip()}")
+        raise BenchError(f"{program} ended with status {done.returncode}: {done.stderr.strip()}")
     results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     return {result["id"]: {"sluice": result["ns"], "floor": result["floor_ns"]}
-            for result in results}
+            for result in results if "ns" in result}

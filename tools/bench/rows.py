@@ -33,10 +33,11 @@ class Row:
     resume: bool = False
     defaults: bool = False
     is_gate: bool = False
+    program: str = "xdp_cost"  # that measures rows of NS_PACKET
 
     @property
     def aim(self):
-        return f"{'≥' if self.unit == CPS else '≤'} {self.goal:g}"
+        return f"{'≥' if self.unit == CPS else '≤'} {self.goal:g}" if self.goal else "-"
 
     @property
     def is_flood(self):
@@ -81,10 +82,15 @@ ROWS = (
     Row("flood_syn_cpu", NS_SYN, seconds=0.7, rounds=5, goal=0.25),
     Row("gate_ttfb", FIRST_BYTE, "handshake", 1, 0.15, 12, 1.05, is_gate=True),
     Row("gate_cps", CPS, "handshake", 32, 0.4, 8, 0.8, is_gate=True),
-    Row("gate_bulk", NS_BYTE, "request", 2, 0.3, 8, 1.05, path="/bytes/100000000", is_gate=True),
-    Row("xdp_established", NS_PACKET, rounds=3, goal=40),
-    Row("xdp_deny_hit", NS_PACKET, rounds=3, goal=35),
-    Row("xdp_source_bucket_random", NS_PACKET, rounds=3, goal=120),
+    Row("gate_bulk", NS_BYTE, "request", 2, 0.3, 12, 1.05, path="/bytes/100000000", is_gate=True),
+    Row("xdp_established", NS_PACKET, rounds=2, goal=35),
+    Row("xdp_syn_cookie", NS_PACKET, rounds=2, goal=165),
+    Row("xdp_ack_drop", NS_PACKET, rounds=2, goal=115),
+    Row("xdp_hello", NS_PACKET, rounds=2, goal=110),
+    Row("xdp_deny_hit", NS_PACKET, rounds=2, goal=35),
+    Row("xdp_source_bucket_random", NS_PACKET, rounds=2, goal=120),
+    Row("xdp_deny_1m", NS_PACKET, rounds=1, goal=60, program="deny_cost"),
+    Row("xdp_deny_1m_v6", NS_PACKET, rounds=1, program="deny_cost"),
 )
 
 
@@ -142,7 +148,7 @@ def verdict(row, cells):
     own = cells["sluice"].value if "sluice" in cells else None
     floor = cells["floor"].value if "floor" in cells else None
     compared = own if row.is_xdp else ratio_best(cells)
-    if own is None or compared is None:
+    if own is None or compared is None or not row.goal:
         return ""
     if row.is_reached(compared):
         return "reached"

@@ -9,6 +9,8 @@
  * and bases take short turns; ns is the median over the turns, min_ns compares the least disturbed.
  * Needs root; works in a network namespace and a pin folder of its own.
  */
+#include "xdp_frame.h"
+
 #include "dataplane/dataplane.h"
 #include "dataplane/dp_deny.h"
 #include "dataplane/dp_heartbeat.h"
@@ -23,11 +25,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <linux/if_ether.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <netinet/ip.h>
-#include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -39,10 +38,11 @@
 enum {
 	REPEAT = 30000, /* packets per turn */
 	ROUNDS = 61,
-	FRAME_BYTES = 64,
-	PORT_PLAIN = 4001,   /* listener without limits */
-	PORT_LIMITED = 4002, /* with a limit per source that nobody reaches */
+	SLOT = 5, /* of the AF_XDP socket */
+	PORT_PLAIN = 4001,   /* listener without limits; the kernel answers SYNs */
+	PORT_LIMITED = 4002, /* the same with a limit per source that nobody reaches */
 	PORT_OTHER = 4003,   /* no listener */
+	PORT_GATED = 4004,   /* cookies, and first flights go to the gate */
 };
 
 struct bench {
@@ -54,17 +54,22 @@ struct bench {
 };
 
 struct load {
+	enum frame_kind kind;
 	uint32_t source;       /* host order */
 	uint32_t source_count; /* 0: only that one, otherwise random ones from there on */
 	uint16_t sport, dport;
 	unsigned int syn : 1, ack : 1;
 	bool established; /* the frame of the open connection */
+	uint32_t verdict; /* of the program, where kind is not FRAME_PLAIN */
 	enum program {
 		SLUICE,
 		EMPTY,
 		FLOOR_ESTABLISHED,
 		FLOOR_DENY,
 		FLOOR_SOURCE_BUCKET,
+		FLOOR_SYN_COOKIE,
+		FLOOR_ACK_DROP,
+		FLOOR_HELLO,
 	} program;
 };
 
@@ -133,28 +138,65 @@ static uint16_t connection_open(void)
 static void listeners_set(struct bench *bench)
 {
 	struct dp_listener listeners[] = {
-		{.id = 0, .socket_row = 0, .name = "plain", .protocol = IPPROTO_TCP},
+		{.id = 0, .socket_row = 0, .name = "plain", .syn_mode = SYN_KERNEL},
 		{.id = 1,
 			.socket_row = 1,
 			.name = "limited",
-			.protocol = IPPROTO_TCP,
-			.per_source = {.rate_per_s = 1000000, .burst = 100000000}},
+			.syn_mode = SYN_KERNEL,
+			.limits[LIMIT_SOURCE_CONNECTIONS] = {.rate_per_s = 1000000,
+				.burst = 100000000}},
+		{.id = 2, .socket_row = 2, .name = "gated", .gated = true},
+		{.id = 2, .socket_row = 3, .name = "gated v6", .gated = true},
 	};
-	struct sockaddr_in addresses[] = {loopback(PORT_PLAIN), loopback(PORT_LIMITED)};
+	struct sockaddr_in addresses[] = {
+		loopback(PORT_PLAIN), loopback(PORT_LIMITED), loopback(PORT_GATED)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6,
+		.sin6_port = htons(PORT_GATED),
+		.sin6_addr = in6addr_loopback};
 	struct err err = {};
 
 	for (size_t i = 0; i < array_len(listeners); i++)
+		listeners[i].protocol = IPPROTO_TCP;
+	for (size_t i = 0; i < array_len(addresses); i++)
 		memcpy(&listeners[i].address, &addresses[i], sizeof(addresses[i]));
+	memcpy(&listeners[3].address, &v6, sizeof(v6));
 	if (dp_listeners_set(bench->dp, listeners, array_len(listeners), &err)) {
 		fprintf(stderr, "xdp_cost: %s\n", err.text);
 		exit(1);
 	}
 }
 
+static void row_set(const struct bpf_map *map, uint32_t row, const void *value)
+{
+	if (bpf_map_update_elem(bpf_map__fd(map), &row, value, BPF_ANY))
+		die(bpf_map__name(map), errno);
+}
+
+/* An AF_XDP socket for queue 0 of the loopback device, from which the frames come; the settings
+ * that the daemon would write. */
+static void gate_set(struct bench *bench)
+{
+	uint32_t ifindex = if_nametoindex("lo"), fd = (uint32_t)socket(AF_XDP, SOCK_RAW, 0);
+	struct sluice_interface_slots slots = {
+		.ifindex = ifindex, .first = SLOT, .queues = 1, .mtu = 1500};
+	struct sluice_gate_slot owner = {.ifindex = ifindex};
+	struct sluice_settings *settings = bench->dp->settings;
+
+	row_set(bench->dp->xdp->maps.interface_slots, ifindex % SLUICE_INTERFACE_ROWS, &slots);
+	row_set(bench->dp->xdp->maps.gate_slots, SLOT, &owner);
+	row_set(bench->dp->xdp->maps.xsks, SLOT, &fd);
+	row_set(bench->wrap->maps.floor_xsks, 0, &fd);
+	settings->handover = HANDOVER_OWN_COOKIES;
+	settings->gate_frame_bytes = 2048;
+	settings->flags |= SETTINGS_WINDOW_SCALING | SETTINGS_SACK | SETTINGS_TIMESTAMPS;
+	memset(&settings->resets, 0, sizeof(settings->resets));
+}
+
 /* 1,000 prefixes as the first floor allows: /24, /32 and /16. */
 static void deny_set(struct bench *bench)
 {
 	struct dp_prefix prefixes[1000] = {};
+	struct dp_lists_spec spec = {.deny = prefixes, .deny_count = array_len(prefixes)};
 	struct err err = {};
 
 	for (uint32_t i = 0; i < array_len(prefixes); i++) {
@@ -163,7 +205,7 @@ static void deny_set(struct bench *bench)
 		memcpy(prefixes[i].addr, &host, sizeof(host));
 		prefixes[i].length_bits = i % 3 == 0 ? 32 : i % 3 == 1 ? 24 : 28;
 	}
-	if (dp_deny_set(bench->dp, prefixes, array_len(prefixes), &err)) {
+	if (dp_lists_set(bench->dp, &spec, &err)) {
 		fprintf(stderr, "xdp_cost: %s\n", err.text);
 		exit(1);
 	}
@@ -191,36 +233,11 @@ static void bench_open(struct bench *bench, const char *pin_dir)
 		die("loading the wrapper", errno);
 	listen_on(PORT_LIMITED);
 	listen_on(PORT_PLAIN);
+	listen_on(PORT_GATED);
 	bench->client_port = connection_open();
 	listeners_set(bench);
+	gate_set(bench);
 	deny_set(bench);
-}
-
-/* An untagged TCP frame to 127.0.0.1. */
-static void frame_write(uint8_t *frame, const struct load *load)
-{
-	struct ethhdr eth = {.h_dest = {2}, .h_source = {2}, .h_proto = htons(ETH_P_IP)};
-	struct iphdr ip = {
-		.version = 4,
-		.ihl = 5,
-		.tot_len = htons(FRAME_BYTES - sizeof(eth)),
-		.ttl = 64,
-		.protocol = IPPROTO_TCP,
-		.saddr = htonl(load->source),
-		.daddr = htonl(INADDR_LOOPBACK),
-	};
-	struct tcphdr tcp = {
-		.source = htons(load->sport),
-		.dest = htons(load->dport),
-		.doff = 5,
-		.syn = load->syn,
-		.ack = load->ack,
-	};
-
-	memset(frame, 0, FRAME_BYTES);
-	memcpy(frame, &eth, sizeof(eth));
-	memcpy(frame + sizeof(eth), &ip, sizeof(ip));
-	memcpy(frame + sizeof(eth) + sizeof(ip), &tcp, sizeof(tcp));
 }
 
 static int program_fd(const struct bench *bench, const struct load *load)
@@ -234,6 +251,12 @@ static int program_fd(const struct bench *bench, const struct load *load)
 		return bpf_program__fd(bench->wrap->progs.floor_deny);
 	case FLOOR_SOURCE_BUCKET:
 		return bpf_program__fd(bench->wrap->progs.floor_source_bucket);
+	case FLOOR_SYN_COOKIE:
+		return bpf_program__fd(bench->wrap->progs.floor_syn_cookie);
+	case FLOOR_ACK_DROP:
+		return bpf_program__fd(bench->wrap->progs.floor_ack_drop);
+	case FLOOR_HELLO:
+		return bpf_program__fd(bench->wrap->progs.floor_hello);
 	case SLUICE:
 		break;
 	}
@@ -249,29 +272,43 @@ static void target_set(struct bench *bench, const struct load *load)
 		die("wrap_target", errno);
 }
 
-/* ns per packet */
-static double load_run(struct bench *bench, const struct load *wanted)
+static size_t load_frame(
+	const struct bench *bench, const struct load *load, uint8_t frame[FRAME_MAX_BYTES])
 {
-	uint8_t frame[FRAME_BYTES];
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame),
-		.repeat = REPEAT);
-	struct load load = *wanted;
+	struct frame_spec spec = {
+		.kind = load->kind,
+		.source = load->established ? INADDR_LOOPBACK : load->source,
+		.sport = load->established ? bench->client_port : load->sport,
+		.dport = load->established ? PORT_PLAIN : load->dport,
+		.syn = load->syn,
+		.ack = load->ack,
+		.keys = bench->dp->settings->cookie_keys,
+		.epoch = bench->dp->settings->epoch,
+	};
+
+	return frame_write(frame, &spec);
+}
+
+/* ns per packet */
+static double load_run(struct bench *bench, const struct load *load)
+{
+	uint8_t frame[FRAME_MAX_BYTES];
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .repeat = REPEAT);
 	int code;
 
-	if (load.established) {
-		load.source = INADDR_LOOPBACK;
-		load.sport = bench->client_port;
-		load.dport = PORT_PLAIN;
-	}
-	frame_write(frame, &load);
-	memcpy(bench->wrap->bss->wrap_frame, frame, sizeof(frame));
-	bench->wrap->bss->wrap_source_first = load.source;
-	bench->wrap->bss->wrap_source_count = load.source_count;
-	target_set(bench, &load);
+	opts.data_size_in = (uint32_t)load_frame(bench, load, frame);
+	memcpy(bench->wrap->bss->wrap_frame, frame, sizeof(bench->wrap->bss->wrap_frame));
+	bench->wrap->bss->wrap_source_first = load->source;
+	bench->wrap->bss->wrap_source_count = load->source_count;
+	target_set(bench, load);
 	dp_heartbeat_stamp(&bench->heartbeat, dp_heartbeat_now_ns());
 	code = bpf_prog_test_run_opts(bpf_program__fd(bench->wrap->progs.bench_wrap), &opts);
 	if (code)
 		die("BPF_PROG_TEST_RUN", code);
+	if (load->program == SLUICE && load->kind != FRAME_PLAIN && opts.retval != load->verdict) {
+		fprintf(stderr, "xdp_cost: verdict %u, not %u\n", opts.retval, load->verdict);
+		exit(1);
+	}
 	return opts.duration;
 }
 
@@ -363,6 +400,27 @@ static const struct row rows[] = {
 		{RANDOM, .program = EMPTY}, EMPTY, EMPTY},
 	{"xdp_syn_limited", NOTHING, {RANDOM, .sport = 40000, .dport = PORT_LIMITED, .syn = 1},
 		{RANDOM, .program = EMPTY}, EMPTY, EMPTY},
+	{"xdp_syn_cookie", NOTHING,
+		{ONE, .kind = FRAME_SYN, .dport = PORT_GATED, .verdict = XDP_TX},
+		{ONE, .kind = FRAME_SYN, .program = EMPTY}, FLOOR_SYN_COOKIE, EMPTY},
+	{"xdp_syn_cookie_random", NOTHING,
+		{RANDOM, .kind = FRAME_SYN, .sport = 40000, .dport = PORT_GATED, .verdict = XDP_TX},
+		{RANDOM, .kind = FRAME_SYN, .program = EMPTY}, FLOOR_SYN_COOKIE, EMPTY},
+	{"xdp_syn_cookie_v6", NOTHING,
+		{.kind = FRAME_SYN_V6, .sport = 40000, .dport = PORT_GATED, .verdict = XDP_TX},
+		{.kind = FRAME_SYN_V6, .program = EMPTY}, EMPTY, EMPTY},
+	/* a valid cookie */
+	{"xdp_ack_drop", NOTHING,
+		{ONE, .kind = FRAME_ACK, .dport = PORT_GATED, .verdict = XDP_DROP},
+		{ONE, .kind = FRAME_ACK, .program = EMPTY}, FLOOR_ACK_DROP, EMPTY},
+	/* none */
+	{"xdp_ack_flood", NOTHING,
+		{RANDOM, .kind = FRAME_ACK, .sport = 40000, .dport = PORT_GATED,
+			.verdict = XDP_DROP},
+		{RANDOM, .kind = FRAME_ACK, .program = EMPTY}, FLOOR_ACK_DROP, EMPTY},
+	{"xdp_hello", NOTHING,
+		{ONE, .kind = FRAME_HELLO, .dport = PORT_GATED, .verdict = XDP_REDIRECT},
+		{ONE, .kind = FRAME_HELLO, .program = EMPTY}, FLOOR_HELLO, EMPTY},
 	{"xdp_source_bucket_random", "the same packets without the limit",
 		{RANDOM, .sport = 40000, .dport = PORT_LIMITED, .syn = 1},
 		{RANDOM, .sport = 40000, .dport = PORT_PLAIN, .syn = 1}, FLOOR_SOURCE_BUCKET,

@@ -257,6 +257,8 @@ static int exchange(struct receiving *in, const struct client_request *request,
 		return receive_body(in, refusal);
 	if (request->is_endless)
 		wait_for_ever(in->fd);
+	if (request->begin)
+		request->begin();
 	return receive_body(in, sink);
 }
 
@@ -288,8 +290,7 @@ static int fetch(const struct client_request *request, const struct sink *sink,
 	return rc;
 }
 
-int client_ask(
-	const struct client_request *request, struct answer *ret_answer, struct err *err)
+int client_ask(const struct client_request *request, struct answer *ret_answer, struct err *err)
 {
 	struct text text = {0};
 	struct sink sink = {append, &text};

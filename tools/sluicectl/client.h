@@ -15,6 +15,7 @@ struct client_request {
 	size_t body_len;
 	unsigned int timeout_s; /* without a byte from the daemon */
 	bool is_endless;        /* once the answer has begun it may pause as long as it likes */
+	void (*begin)(void);    /* before the first byte of a good answer; may be NULL */
 };
 
 struct answer {

@@ -53,8 +53,8 @@ static int list(const struct invocation *invocation, char **words, int n)
 
 /* --- add, del */
 
-static void put_change(yyjson_mut_doc *doc, yyjson_mut_val *changes, const char *prefix,
-	uint32_t expires_s)
+static void put_change(
+	yyjson_mut_doc *doc, yyjson_mut_val *changes, const char *prefix, uint32_t expires_s)
 {
 	yyjson_mut_val *change;
 
@@ -68,8 +68,7 @@ static void put_change(yyjson_mut_doc *doc, yyjson_mut_val *changes, const char 
 }
 
 /* NULL: a word is no UTF-8, and so no prefix. */
-static char *change_body(
-	const struct invocation *invocation, const char *verb, char **words, int n)
+static char *change_body(const struct invocation *invocation, const char *verb, char **words, int n)
 {
 	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *root = yyjson_mut_obj(doc), *changes;
@@ -183,8 +182,7 @@ static int import(const struct invocation *invocation, char **words, int n)
 	} else {
 		if (answer.status < 300 || invocation->output != OUTPUT_TABLE ||
 			!print_fault(&answer, words[0]))
-			code = answer_print(
-				&answer, invocation, render_list_change, &look, stdout);
+			code = answer_print(&answer, invocation, render_list_change, &look, stdout);
 		client_answer_free(&answer);
 	}
 	free(text);
@@ -228,8 +226,8 @@ static int hits(const struct invocation *invocation, char **words, int n)
 	struct client_request request = request_for(invocation, "POST", NULL);
 
 	if (strcmp(invocation->command->name, "deny") != 0)
-		return usage("hits are counted for the deny list, not for",
-			invocation->command->name);
+		return usage(
+			"hits are counted for the deny list, not for", invocation->command->name);
 	if (n != 1 || (strcmp(words[0], "on") != 0 && strcmp(words[0], "off") != 0))
 		return usage(n > 0 ? "hits are on or off, not" : "hits on, or hits off?",
 			n > 0 ? words[0] : "");

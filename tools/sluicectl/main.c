@@ -95,8 +95,8 @@ static int read_expires(const char *word, uint32_t *ret_seconds)
 			return 0;
 		}
 	}
-	return usage("--expires takes a time such as 90s, 15m, 12h, 7d (ten years at most), not",
-		word);
+	return usage(
+		"--expires takes a time such as 90s, 15m, 12h, 7d (ten years at most), not", word);
 }
 
 /* 0, EXIT_USAGE, or -1 (done: help or version was printed). */

@@ -38,7 +38,7 @@ struct command {
 };
 
 #define LIST_WORDS "list add del import export"
-#define LIST_USAGE "list [ADDRESS]|add PREFIX...|del PREFIX...|import FILE|export"
+#define LIST_USAGE "list, add, del PREFIX..., import FILE, export"
 
 struct invocation {
 	const struct command *command;

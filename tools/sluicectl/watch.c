@@ -58,6 +58,13 @@ static void take(void *arg, const char *bytes, size_t len)
 		_exit(EXIT_OK); /* nobody reads any more */
 }
 
+/* The daemon collects drops from now on. */
+static void print_titles(void)
+{
+	render_watch_titles(stdout);
+	fflush(stdout);
+}
+
 /* What was printed has been flushed: there is nothing left to do. */
 static void interrupted(int number)
 {
@@ -89,10 +96,8 @@ int run_watch(const struct invocation *invocation)
 	request.target = target;
 	signal(SIGINT, interrupted);
 	signal(SIGTERM, interrupted);
-	if (invocation->output == OUTPUT_TABLE) {
-		render_watch_titles(stdout);
-		fflush(stdout);
-	}
+	if (invocation->output == OUTPUT_TABLE)
+		request.begin = print_titles;
 	rc = client_stream(&request, take, &watching, &answer, &err);
 	free(watching.line);
 	free(target);

@@ -261,7 +261,7 @@ static pid_t command_start(char **arguments, int ret_output[2])
 	if (pid == 0) {
 		null = open("/dev/null", O_RDONLY);
 		setsid();
-		if (dup2(null, 0) < 0 || dup2(out[1], 1) < 0 || dup2(err[1], 2) < 0)
+		if (null < 0 || dup2(null, 0) < 0 || dup2(out[1], 1) < 0 || dup2(err[1], 2) < 0)
 			_exit(STATUS_NOT_RUN);
 		execvp(arguments[0], arguments);
 		dprintf(2, "%s: %s\n", arguments[0], strerror(errno));

@@ -110,8 +110,8 @@ static void run_command(struct admin *admin, const struct command *command,
 		run_view(admin, command, reply);
 }
 
-static void refuse_method(const struct admin_request *request, bool has_get, bool has_post,
-	struct admin_reply *reply)
+static void refuse_method(
+	const struct admin_request *request, bool has_get, bool has_post, struct admin_reply *reply)
 {
 	reply->allow = has_get && has_post ? "GET, HEAD, POST" : has_get ? "GET, HEAD" : "POST";
 	admin_reply_error(reply, 405, "method_not_allowed", "%.*s: the method is %s",
@@ -201,8 +201,8 @@ void admin_reply_finish(struct admin_reply *reply, unsigned int http_status, yyj
 		if (text)
 			admin_conn_answer(conn, reply, http_status, json_type, text, len);
 		else
-			admin_conn_answer(conn, reply, 500, json_type, unwritable,
-				sizeof(unwritable) - 1);
+			admin_conn_answer(
+				conn, reply, 500, json_type, unwritable, sizeof(unwritable) - 1);
 		free(text);
 		admin_conn_run(conn);
 	}

@@ -396,9 +396,8 @@ void admin_conn_answer(struct admin_conn *conn, const struct admin_reply *reply,
 		"HTTP/1.1 %u %.*s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
 		"Cache-Control: no-store\r\n%s%s%s%s\r\n",
 		http_status, (int)reason.len, reason.ptr, content_type, body_bytes,
-		reply->allow ? "Allow: " : "",
-		reply->allow ? reply->allow : "", reply->allow ? "\r\n" : "",
-		conn->closing ? "Connection: close\r\n" : "");
+		reply->allow ? "Allow: " : "", reply->allow ? reply->allow : "",
+		reply->allow ? "\r\n" : "", conn->closing ? "Connection: close\r\n" : "");
 	if (reply->is_head)
 		body_bytes = 0;
 	memcpy(conn->out + head_bytes, body, body_bytes);

@@ -38,12 +38,12 @@ struct admin_conn {
 	size_t in_len, in_size;
 	struct admin_parser parser;
 	size_t request_bytes; /* of the request being answered, at the front of `in` */
-	bool is_big;          /* it, or the one being read, has more than ADMIN_REQUEST_BYTES_MAX */
-	char *out;            /* the whole answer, or what there is of a stream */
+	bool is_big; /* it, or the one being read, has more than ADMIN_REQUEST_BYTES_MAX */
+	char *out; /* the whole answer, or what there is of a stream */
 	size_t out_len, out_sent, out_size;
 	struct admin_stream *stream; /* STREAMING only; NULL: its end has been put */
-	size_t thrown_away;        /* bytes, LINGERING only */
-	size_t turn_bytes;         /* read in this run */
+	size_t thrown_away; /* bytes, LINGERING only */
+	size_t turn_bytes; /* read in this run */
 	struct admin_reply *reply; /* ANSWERING only */
 };
 
@@ -71,9 +71,9 @@ struct admin {
 	void *arg;
 	uint32_t idle_ms;
 	struct list conns;
-	uint32_t n_conns;     /* in the list */
+	uint32_t n_conns; /* in the list */
 	uint32_t n_lingering; /* of these */
-	uint32_t n_big;       /* with a big request: one at most */
+	uint32_t n_big; /* with a big request: one at most */
 };
 
 void admin_conn_state_set(struct admin_conn *conn, enum admin_conn_state state);

@@ -51,8 +51,7 @@ bool admin_word_is_listed(struct slice name, const char *names);
 struct slice admin_query_stranger(struct slice query, const char *names);
 /* The value of a parameter, %XX decoded, ended by a NUL. 1, 0: absent ("" then), -EINVAL: it is
  * longer than `size`, holds a NUL, or a % is not followed by two digits. "name" alone: "". */
-int admin_query_text(
-	struct slice query, const char *name, char *ret_text, size_t size) must_check;
+int admin_query_text(struct slice query, const char *name, char *ret_text, size_t size) must_check;
 /* A yes/no parameter: "name", "name=1", "name=true". 1, 0: absent, -EINVAL for another value.
  * `ret_value` is only set when it is there. */
 int admin_query_flag(struct slice query, const char *name, bool *ret_value) must_check;

@@ -89,6 +89,7 @@ void build_free(struct build *build);
  * in `other` (NULL: none is). */
 void build_release_ids(const struct build *build, const struct build *other,
 	const struct build_env *env, bool targets);
+union addr build_addr(const struct config_address *address);
 /* First flights of its connections go to the gate. */
 bool build_is_gated(const struct config_listener *wanted);
 bool build_has_target(const struct build *build, const struct target *target);

@@ -33,7 +33,6 @@ void file_identity_read(const char *path, struct file_identity *ret_identity);
 bool file_identity_eq(const struct file_identity *a, const struct file_identity *b);
 bool build_text_eq(const char *a, const char *b); /* NULL equals NULL */
 char *build_text_copy(const char *text);          /* NULL stays NULL */
-union addr build_addr(const struct config_address *address);
 
 /* The same object of the generation before, or NULL. */
 const struct built_group *build_before_group(const struct building *building, const char *name);

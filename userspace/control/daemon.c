@@ -300,6 +300,28 @@ static int start_io(struct daemon *daemon, struct err *err)
 	return r < 0 ? err_set(err, r, "cannot start: %s", strerror(-r)) : 0;
 }
 
+static void start_gates(struct daemon *daemon, const struct config *config)
+{
+	union addr *addresses = mem_zalloc((SLUICE_MAX_LISTENERS + 1) * sizeof(*addresses));
+	struct gates_spec spec = {
+		.dp = daemon->dataplane,
+		.workers = daemon->workers,
+		.n_workers = daemon->env.n_workers,
+		.addresses = addresses,
+	};
+	const struct config_listener *listener;
+	uint32_t i, at;
+
+	for (i = 0; i < config->listeners_count; i++) {
+		listener = &config->listeners[i];
+		for (at = 0; at < listener->address_count; at++)
+			if (spec.n_addresses < SLUICE_MAX_LISTENERS)
+				addresses[spec.n_addresses++] = build_addr(&listener->address[at]);
+	}
+	daemon->gates = gates_new(&spec);
+	free(addresses);
+}
+
 /* In this order: nothing is served before the packet plane guards it, nothing is promised (admin
  * socket, "ready") before it is served. */
 static int start(struct daemon *daemon, struct config *config, struct err *err)
@@ -321,11 +343,9 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 		config_free(config);
 		return r;
 	}
+	start_gates(daemon, config);
 	daemon->health = health_new(&daemon->io, daemon->tls, apply_health, daemon);
 	r = build_first(daemon, config, err);
-	if (r == 0)
-		daemon->gates = gates_new(
-			daemon->dataplane, daemon->workers, daemon->env.n_workers);
 	if (r == 0)
 		r = start_workers(daemon, err);
 	if (r == 0)

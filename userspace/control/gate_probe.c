@@ -4,6 +4,7 @@
  */
 #include "control/gate_probe.h"
 
+#include "control/gate_probe_flight.h"
 #include "core/hash.h"
 #include "core/mem.h"
 #include "dataplane/dp_counters.h"
@@ -13,36 +14,20 @@
 
 #include <errno.h>
 #include <ifaddrs.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <linux/tcp.h>
 #include <net/if.h>
 #include <poll.h>
-#include <sluice/settings.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum {
-	PATIENCE_MS =
-		250, /* the socket is there when the flight is written; a loaded host's softirqs */
-	OPTIONS_BYTES = 12,
-	PAYLOAD_BYTES = 1,
-	MSS = 1220,
-};
+/* The socket is there when the flight is written; but a loaded host puts such work off. */
+enum { PATIENCE_MS = 250 };
 
 /* Addresses that are nobody's: for documentation (RFC 5737, RFC 3849), and, where filters drop
  * these for being that, of a service that answers to no one (RFC 7534). */
 static const char *const clients_v4[] = {"198.51.100.77:9", "192.175.48.77:9"};
 static const char *const clients_v6[] = {"[2001:db8:5:77::77]:9", "[2620:4f:8000::77]:9"};
-
-struct flight {
-	uint8_t bytes[sizeof(struct ipv6hdr) + sizeof(struct tcphdr) + OPTIONS_BYTES +
-		      PAYLOAD_BYTES];
-	uint32_t head; /* bytes of the IP header */
-	uint32_t len;
-};
 
 static bool is_unspecified(const union addr *address)
 {
@@ -121,106 +106,6 @@ static int probe_listen(union addr *address, struct err *err)
 	return err_set(err, code, "%s: %s", addr_format(address, text), strerror(-code));
 }
 
-/* Of a gated listener. */
-static struct sluice_cookie_tuple tuple_of(const union addr *client, const union addr *server)
-{
-	struct sluice_cookie_tuple tuple = {
-		.from_port_be = htons(addr_port(client)),
-		.to_port_be = htons(addr_port(server)),
-		.v6 = client->any.sa_family == AF_INET6,
-	};
-
-	addr_to_mapped(client, (uint8_t *)tuple.from_be);
-	addr_to_mapped(server, (uint8_t *)tuple.to_be);
-	return tuple;
-}
-
-/* One's complement sum, not folded; the length is even but for the very last byte. */
-static uint32_t sum_bytes(const void *bytes, size_t len, uint32_t sum)
-{
-	const uint8_t *at = bytes;
-
-	for (; len > 1; len -= 2, at += 2)
-		sum += (uint32_t)at[0] << 8 | at[1];
-	return len ? sum + ((uint32_t)at[0] << 8) : sum;
-}
-
-static uint16_t sum_fold(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
-}
-
-static void ip_header_write(
-	struct flight *flight, const struct sluice_cookie_tuple *tuple, uint32_t tcp_bytes)
-{
-	struct ipv6hdr v6 = {.version = 6,
-		.payload_len = htons((uint16_t)tcp_bytes),
-		.nexthdr = IPPROTO_TCP,
-		.hop_limit = 64};
-	struct iphdr v4 = {.version = 4,
-		.ihl = 5,
-		.tot_len = htons((uint16_t)(sizeof(v4) + tcp_bytes)),
-		.ttl = 64,
-		.protocol = IPPROTO_TCP,
-		.saddr = tuple->from_be[3],
-		.daddr = tuple->to_be[3]};
-
-	if (tuple->v6) {
-		memcpy(&v6.saddr, tuple->from_be, sizeof(v6.saddr));
-		memcpy(&v6.daddr, tuple->to_be, sizeof(v6.daddr));
-		memcpy(flight->bytes, &v6, sizeof(v6));
-		flight->head = sizeof(v6);
-		return;
-	}
-	v4.check = htons((uint16_t)~sum_fold(sum_bytes(&v4, sizeof(v4), 0)));
-	memcpy(flight->bytes, &v4, sizeof(v4));
-	flight->head = sizeof(v4);
-}
-
-/* Of the pseudo header, as a sender with checksum offload leaves it. */
-static uint16_t partial_checksum(const struct sluice_cookie_tuple *tuple, uint32_t tcp_bytes)
-{
-	const size_t skip = tuple->v6 ? 0 : 3; /* words in front of a mapped IPv4 address */
-	uint32_t sum = IPPROTO_TCP + tcp_bytes;
-
-	sum = sum_bytes(&tuple->from_be[skip], sizeof(tuple->from_be) - 4 * skip, sum);
-	sum = sum_bytes(&tuple->to_be[skip], sizeof(tuple->to_be) - 4 * skip, sum);
-	return htons(sum_fold(sum));
-}
-
-static void flight_build(struct flight *flight, const struct sluice_settings *settings,
-	const struct sluice_cookie_tuple *tuple)
-{
-	struct sluice_cookie cookie = {
-		.options = sluice_cookie_mss_bits(MSS, tuple->v6) | SLUICE_COOKIE_NO_SCALE,
-		.has_timestamp = settings->flags & SETTINGS_TIMESTAMPS,
-	};
-	uint32_t options = cookie.has_timestamp ? OPTIONS_BYTES : 0, words[3];
-	uint32_t tcp_bytes = (uint32_t)sizeof(struct tcphdr) + options + PAYLOAD_BYTES;
-	struct tcphdr tcp = {.source = tuple->from_port_be,
-		.dest = tuple->to_port_be,
-		.doff = (__u16)((sizeof(tcp) + options) / 4),
-		.ack = 1,
-		.psh = 1,
-		.window = htons(64240)};
-
-	memset(flight, 0, sizeof(*flight));
-	hash_random(&cookie.client_isn, sizeof(cookie.client_isn));
-	sluice_cookie_make(settings->cookie_keys, settings->epoch, tuple, &cookie);
-	tcp.seq = htonl(cookie.client_isn + 1);
-	tcp.ack_seq = htonl(cookie.ret_isn + 1);
-	tcp.check = partial_checksum(tuple, tcp_bytes);
-	ip_header_write(flight, tuple, tcp_bytes);
-	words[0] = htonl(0x0101080a); /* no operation, twice; timestamps, 10 bytes */
-	words[1] = htonl(1);
-	words[2] = htonl(cookie.ret_tsval);
-	memcpy(flight->bytes + flight->head, &tcp, sizeof(tcp));
-	memcpy(flight->bytes + flight->head + sizeof(tcp), words, options);
-	flight->len = flight->head + tcp_bytes;
-}
-
 /* Whether it is the probe's that is accepted. It is reset: nothing stays in TIME_WAIT. */
 static bool accept_client(int listener, const union addr *client)
 {
@@ -246,15 +131,13 @@ static int flight_send(struct dataplane *dp, const struct tun *tun, int listener
 	union addr *client, const union addr *server)
 {
 	struct pollfd polled = {.fd = listener, .events = POLLIN};
-	struct sluice_cookie_tuple tuple;
-	struct flight flight;
+	struct gate_probe_flight flight;
 	uint16_t port;
 	int code;
 
 	hash_random(&port, sizeof(port));
 	addr_port_set(client, (uint16_t)(32768 | port));
-	tuple = tuple_of(client, server);
-	flight_build(&flight, dp_settings(dp), &tuple);
+	gate_probe_flight_build(&flight, dp_settings(dp), client, server);
 	code = tun_write(tun_queue_fd(tun, 0), &(struct iovec){flight.bytes, flight.len}, 1,
 		flight.head, true);
 	if (code)

@@ -8,6 +8,7 @@
 #ifndef SLUICE_CONTROL_GATE_PROBE_H
 #define SLUICE_CONTROL_GATE_PROBE_H
 
+#include "control/config.h"
 #include "core/err.h"
 #include "dataplane/dataplane.h"
 #include "net/addr.h"
@@ -25,5 +26,14 @@
  */
 int gate_probe_run(struct dataplane *dp, const struct tun *tun, const union addr *target,
 	union addr *ret_address, struct err *err) must_check;
+
+/* The first address of that family whose first flights would go through the gate. `config` may be
+ * NULL. */
+bool gate_probe_target(
+	const struct config *config, sa_family_t family, union addr *ret_target) must_check;
+/* Tries one address of each family that has such a listener. 0, or -EHOSTUNREACH or -EIO: the gate
+ * must not be used. What could not be tried is logged, and counts as good. */
+int gate_probe_config(struct dataplane *dp, const struct tun *tun, const struct config *config,
+	struct err *err) must_check;
 
 #endif

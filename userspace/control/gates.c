@@ -1,10 +1,12 @@
 /* Dealing AF_XDP sockets out to workers: see gates.h. */
 #define LOG_MODULE "gate"
 #include "control/gates.h"
+#include "control/gate_probe.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "net/tun.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,22 +240,57 @@ static int open_device(struct gates *gates, struct err *err)
 	return r;
 }
 
-struct gates *gates_new(struct dataplane *dp, struct worker *workers, uint32_t n_workers)
+/* A family whose flights do not arrive takes the gate from both: there is one way for all. */
+static int probe_family(struct gates *gates, const struct gates_spec *spec, int family,
+	struct err *err)
+{
+	union addr tried;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < spec->n_addresses; i++) {
+		if (spec->addresses[i].any.sa_family != family)
+			continue;
+		r = gate_probe_run(gates->dp, gates->tun, &spec->addresses[i], &tried, err);
+		if (r != -EADDRNOTAVAIL)
+			break;
+	}
+	return r == -EHOSTUNREACH ? r : 0; /* what could not be tried is no reason */
+}
+
+/* Does what is released arrive? If not, the kernel answers SYNs: a firewall that drops segments
+ * without a SYN would drop those that XDP lets in, too. */
+static void probe(struct gates *gates, const struct gates_spec *spec)
+{
+	struct err err;
+
+	if (probe_family(gates, spec, AF_INET, &err) == 0 &&
+		probe_family(gates, spec, AF_INET6, &err) == 0)
+		return;
+	log_warn("no gate and no SYN cookies in XDP: %s", err.text);
+	snprintf(gates->why, sizeof(gates->why), "%.250s", err.text);
+	dp_handover_limit(gates->dp, HANDOVER_KERNEL_COOKIES, err.text);
+	tun_close(gates->tun);
+	gates->tun = NULL;
+}
+
+struct gates *gates_new(const struct gates_spec *spec)
 {
 	struct gates *gates = mem_zalloc(sizeof(*gates));
 	struct dp_handover_report report;
 	struct err err;
 
-	gates->dp = dp;
-	gates->workers = workers;
-	gates->n_workers = n_workers;
-	dp_handover_report(dp, &report);
+	gates->dp = spec->dp;
+	gates->workers = spec->workers;
+	gates->n_workers = spec->n_workers;
+	dp_handover_report(spec->dp, &report);
 	if (report.reached != HANDOVER_OWN_COOKIES) {
 		snprintf(gates->why, sizeof(gates->why), "%s", report.why);
 	} else if (open_device(gates, &err) < 0) {
 		log_warn("no gate: %s", err.text);
 		snprintf(gates->why, sizeof(gates->why), "%.250s", err.text);
 	} else {
+		probe(gates, spec);
 		gates_maintain(gates);
 	}
 	return gates;

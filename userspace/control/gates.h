@@ -17,9 +17,18 @@ enum { GATES_WHY_BYTES = 256 };
 
 struct gates;
 
+struct gates_spec {
+	struct dataplane *dp;
+	struct worker *workers;
+	uint32_t n_workers;
+	/* Of listeners, which are not open yet: one of each family is tried (gate_probe.h). */
+	const union addr *addresses;
+	size_t n_addresses;
+};
+
 /* Makes the device and the sockets and gives each worker its share. What the host cannot do is in
  * the report, and first flights then go around the gate; only lack of memory ends the process. */
-struct gates *gates_new(struct dataplane *dp, struct worker *workers, uint32_t n_workers);
+struct gates *gates_new(const struct gates_spec *spec);
 /* Workers must have ended. */
 void gates_free(struct gates *gates);
 /* About once a second: interfaces that came, went or changed their queues. */

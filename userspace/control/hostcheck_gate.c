@@ -4,7 +4,6 @@
  */
 #include "control/hostcheck_parts.h"
 
-#include "control/build_parts.h"
 #include "control/gate_probe.h"
 #include "core/log.h"
 #include "dataplane/dp_gate.h"
@@ -15,29 +14,6 @@
 #include <unistd.h>
 
 enum { PORT_ANY = 0 };
-
-static bool is_gated(const struct config_listener *listener)
-{
-	if (listener->gate.mode == CONFIG_GATE_OFF)
-		return false;
-	return listener->protocol == CONFIG_HTTPS || listener->protocol == CONFIG_TLS ||
-	       listener->gate.mode == CONFIG_GATE_ON || listener->routes_count;
-}
-
-/* The first address of that family whose first flights would go through the gate. */
-static bool config_target(const struct config *config, sa_family_t family, union addr *ret_target)
-{
-	for (uint32_t i = 0; config && i < config->listeners_count; i++) {
-		const struct config_listener *listener = &config->listeners[i];
-
-		for (uint32_t at = 0; is_gated(listener) && at < listener->address_count; at++) {
-			*ret_target = build_addr(&listener->address[at]);
-			if (ret_target->any.sa_family == family)
-				return true;
-		}
-	}
-	return false;
-}
 
 static void probe_row(struct hostcheck *check, const char *name, const union addr *wanted,
 	const union addr *tried, int code, const struct err *err)
@@ -68,7 +44,7 @@ static void check_family(
 	struct err err = {};
 	int code;
 
-	if (!config_target(check->config, family, &target)) {
+	if (!gate_probe_target(check->config, family, &target)) {
 		target = (union addr){0};
 		target.any.sa_family = family;
 		addr_port_set(&target, PORT_ANY);

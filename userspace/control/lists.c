@@ -69,8 +69,7 @@ static bool api_changed(const struct change *change)
 
 	if (!change->before)
 		return now[LIST_DENY].count || now[LIST_ALLOW].count;
-	return change->ops.count ||
-	       now[LIST_DENY].count != change->before->api[LIST_DENY].count ||
+	return change->ops.count || now[LIST_DENY].count != change->before->api[LIST_DENY].count ||
 	       now[LIST_ALLOW].count != change->before->api[LIST_ALLOW].count;
 }
 
@@ -280,9 +279,8 @@ static void expiry_fire(struct timer *timer)
 }
 
 /* The first change, on this thread. Its `before` holds the state file's entries. */
-static int lists_begin(
-	struct lists *lists, struct lists_config *config, struct lists_entries kept[LIST_KINDS],
-	struct err *err)
+static int lists_begin(struct lists *lists, struct lists_config *config,
+	struct lists_entries kept[LIST_KINDS], struct err *err)
 {
 	struct change *change = mem_zalloc(sizeof(*change));
 	int code;

@@ -55,8 +55,8 @@ void lists_entries_sort(struct lists_entries *entries)
 		placed[i] = (struct placed){entries->rows[i], i};
 	qsort(placed, entries->count, sizeof(*placed), placed_compare);
 	for (size_t i = 0; i < entries->count; i++) {
-		if (kept && dp_prefix_compare(&entries->rows[kept - 1].prefix,
-				    &placed[i].entry.prefix) == 0)
+		if (kept && dp_prefix_compare(
+				    &entries->rows[kept - 1].prefix, &placed[i].entry.prefix) == 0)
 			kept--;
 		entries->rows[kept++] = placed[i].entry;
 	}

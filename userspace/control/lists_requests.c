@@ -41,8 +41,7 @@ static bool is_configured(const struct lists_config *config, const struct lists_
 	       lists_entries_find(&config->file[change->kind], &change->prefix);
 }
 
-static int del_check(
-	const struct lists *lists, const struct lists_change *change, struct err *err)
+static int del_check(const struct lists *lists, const struct lists_change *change, struct err *err)
 {
 	enum pending pending = ops_find(&lists->ops, change);
 	char text[DP_PREFIX_TEXT_BYTES];
@@ -62,8 +61,8 @@ static int del_check(
 			"%s is on the %s list by the configuration (%s or %s_file): delete it there",
 			text, lists_kind_name(change->kind), lists_kind_name(change->kind),
 			lists_kind_name(change->kind));
-	return err_set(err, -ENOENT, "%s is not on the %s list", text,
-		lists_kind_name(change->kind));
+	return err_set(
+		err, -ENOENT, "%s is not on the %s list", text, lists_kind_name(change->kind));
 }
 
 static int change_check(

@@ -13,7 +13,7 @@
 int lists_state_save(const char *path, const struct lists_entries entries[LIST_KINDS],
 	struct err *err) must_check;
 /* No file: no entries. -EBADMSG: damaged; it has been renamed to PATH.damaged, the text says so. */
-int lists_state_load(const char *path, struct lists_entries ret_entries[LIST_KINDS],
-	struct err *err) must_check;
+int lists_state_load(
+	const char *path, struct lists_entries ret_entries[LIST_KINDS], struct err *err) must_check;
 
 #endif

@@ -67,7 +67,8 @@ int lists_time_parse(struct slice text, int64_t *ret_unix_s)
 		return -EINVAL;
 	unix_s = timegm(&tm);
 	lists_time_print(unix_s, again);
-	if (strcmp(copy, again) != 0) /* 31 February, and whatever else strptime() is lenient about */
+	if (strcmp(copy, again) !=
+		0) /* 31 February, and whatever else strptime() is lenient about */
 		return -EINVAL;
 	*ret_unix_s = unix_s;
 	return 0;
@@ -92,8 +93,7 @@ static int parse_rest(struct slice line, const struct lists_text_spec *spec,
 	if (!word.len)
 		return 0;
 	if (!spec->expires || !slice_eq(word, SLICE("until")))
-		return err_set(err, -EINVAL,
-			"'%.*s' behind the prefix: one prefix per line%s",
+		return err_set(err, -EINVAL, "'%.*s' behind the prefix: one prefix per line%s",
 			(int)(word.len < 60 ? word.len : 60), word.ptr,
 			spec->expires ? ", then 'until' and a time, or nothing" : "");
 	word = next_word(&line);
@@ -134,7 +134,7 @@ int lists_text_parse(struct slice text, const struct lists_text_spec *spec,
 {
 	struct lists_entries entries = {};
 	size_t room = 0, line = 0;
-	struct lists_entry entry;
+	struct lists_entry entry = {};
 	int code = 0;
 
 	while (text.len && code >= 0) {
@@ -183,7 +183,7 @@ int lists_text_read(
 	const struct lists_text_spec *spec, struct lists_entries *ret_entries, struct err *err)
 {
 	int fd = open(spec->name, O_RDONLY | O_CLOEXEC), code;
-	struct slice text;
+	struct slice text = {};
 
 	if (fd < 0)
 		return err_set(err, -errno, "%s: %s", spec->name, strerror(errno));

@@ -28,9 +28,8 @@ struct lists_text_spec {
 /* Sorted. The text of an error begins "NAME:LINE: "; nothing is returned then. */
 int lists_text_parse(struct slice text, const struct lists_text_spec *spec,
 	struct lists_entries *ret_entries, struct err *err) must_check;
-int lists_text_read(
-	const struct lists_text_spec *spec, struct lists_entries *ret_entries, struct err *err)
-	must_check;
+int lists_text_read(const struct lists_text_spec *spec, struct lists_entries *ret_entries,
+	struct err *err) must_check;
 /* malloc'd, ends in NUL. */
 char *lists_text_print(const struct lists_entries *entries, size_t *ret_len);
 

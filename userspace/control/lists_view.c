@@ -13,9 +13,8 @@ static struct lists_entries entries_of(
 
 	entries.rows = mem_alloc((count + 1) * sizeof(*entries.rows));
 	for (size_t i = 0; i < count; i++)
-		entries.rows[i] = (struct lists_entry){.prefix = prefixes[i],
-			.kind = (uint8_t)kind,
-			.source = LIST_FROM_CONFIG};
+		entries.rows[i] = (struct lists_entry){
+			.prefix = prefixes[i], .kind = (uint8_t)kind, .source = LIST_FROM_CONFIG};
 	lists_entries_sort(&entries);
 	return entries;
 }
@@ -64,8 +63,7 @@ void lists_config_free(struct lists_config *config)
 	free(config);
 }
 
-struct lists_view *lists_view_new(
-	struct lists_config *config, struct lists_entries api[LIST_KINDS])
+struct lists_view *lists_view_new(struct lists_config *config, struct lists_entries api[LIST_KINDS])
 {
 	struct lists_view *view = mem_zalloc(sizeof(*view));
 

@@ -14,10 +14,10 @@
 
 struct render_look {
 	uint32_t width;       /* columns of the terminal; 0: as wide as needed */
-	bool all;             /* rows that count zero too (drops, counters); packets (listeners) */
-	int64_t now_unix_s;   /* for "since" */
+	bool all; /* rows that count zero too (drops, counters); packets (listeners) */
+	int64_t now_unix_s; /* for "since" */
 	yyjson_val *previous; /* the answer before this one, for rates; NULL: there is none */
-	double elapsed_s;     /* since `previous` */
+	double elapsed_s; /* since `previous` */
 };
 
 /* The views, by the name of their command. */

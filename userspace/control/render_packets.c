@@ -83,8 +83,8 @@ static int by_rate(const void *a, const void *b)
 	return 0;
 }
 
-static void count_cells(struct render_table *table, const struct counted *counted,
-	bool has_verdict, const struct render_look *look)
+static void count_cells(struct render_table *table, const struct counted *counted, bool has_verdict,
+	const struct render_look *look)
 {
 	yyjson_val *seen = yyjson_obj_get(counted->row, "last_seen_at");
 	struct render_value text;
@@ -146,8 +146,8 @@ void render_counters(yyjson_val *root, const struct render_look *look, FILE *out
 void render_top(yyjson_val *root, const struct render_look *look, FILE *out)
 {
 	static const struct render_column sources[] = {{"SOURCE", RENDER_TEXT},
-		{"RELEASED", RENDER_NUMBER}, {"REFUSED", RENDER_NUMBER},
-		{"DROPPED", RENDER_NUMBER}, {"AT MOST TOO MUCH", RENDER_NUMBER}};
+		{"RELEASED", RENDER_NUMBER}, {"REFUSED", RENDER_NUMBER}, {"DROPPED", RENDER_NUMBER},
+		{"AT MOST TOO MUCH", RENDER_NUMBER}};
 	static const struct render_column names[] = {{"SERVER NAME", RENDER_TEXT},
 		{"RELEASED", RENDER_NUMBER}, {"REFUSED", RENDER_NUMBER},
 		{"AT MOST TOO MUCH", RENDER_NUMBER}};
@@ -224,10 +224,10 @@ static void list_row(struct render_table *table, yyjson_val *row, const struct r
 	render_table_cell(table, "%s", render_get(row, "prefix", &text));
 	render_table_cell(table, "%s", render_get(row, "source", &text));
 	render_table_cell(table, "%s",
-		yyjson_is_num(expires) ? render_duration((int64_t)yyjson_get_num(expires) -
-								 look->now_unix_s,
-						 &text)
-				       : "");
+		yyjson_is_num(expires)
+			? render_duration(
+				  (int64_t)yyjson_get_num(expires) - look->now_unix_s, &text)
+			: "");
 	render_table_cell(table, "%s", render_get_or_empty(row, "hits", &text));
 }
 
@@ -293,8 +293,8 @@ void render_watch_titles(FILE *out)
 }
 
 /* "192.0.2.1:443", "[2001:db8::1]:443", "-". */
-static const char *address_text(yyjson_val *root, const char *name, const char *port_name,
-	struct render_value *ret_text)
+static const char *address_text(
+	yyjson_val *root, const char *name, const char *port_name, struct render_value *ret_text)
 {
 	struct render_value host, port;
 

@@ -176,7 +176,7 @@ static void put_packets(yyjson_val *root, FILE *out)
 	line(out, "gate");
 	if (yyjson_is_true(yyjson_obj_get(gate, "active"))) {
 		fprintf(out, "on %s", render_get(gate, "device", &text));
-		fprintf(out, ", %s AF_XDP sockets", render_get(gate, "sockets", &text));
+		fprintf(out, ", AF_XDP sockets: %s", render_get(gate, "sockets", &text));
 		fprintf(out, " (%s without copying)", render_get(gate, "zero_copy", &text));
 		fprintf(out, ", %s frames", render_get(gate, "frames", &text));
 		fprintf(out, ", %s flights incomplete", render_get(gate, "flights_open", &text));

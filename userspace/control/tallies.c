@@ -90,8 +90,8 @@ static struct tally_row row_of_kernel(uint32_t tally)
 		return row_of("xsk", "ring_full", "drop", true,
 			"first flight for which the ring of an AF_XDP socket was full");
 	case TALLY_XSK_FILL_EMPTY:
-		return row_of("xsk", "fill_empty", "note", false,
-			"an AF_XDP socket had no free frame");
+		return row_of(
+			"xsk", "fill_empty", "note", false, "an AF_XDP socket had no free frame");
 	default:
 		return row_of("kernel", "accept_queue_full", "drop", true,
 			"a socket of this network namespace had as many connections waiting as "
@@ -156,8 +156,8 @@ void tallies_add(struct tallies *tallies, const uint64_t counts[static TALLIES],
 	memcpy(sample->counts, counts, sizeof(sample->counts));
 }
 
-double tallies_rate(const struct tallies *tallies, uint32_t tally, uint64_t count,
-	uint64_t now_mono_us)
+double tallies_rate(
+	const struct tallies *tallies, uint32_t tally, uint64_t count, uint64_t now_mono_us)
 {
 	const struct tally_sample *first = oldest(tallies);
 

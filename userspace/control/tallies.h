@@ -17,14 +17,14 @@
 
 /* The rows, table by table. */
 enum tally {
-	TALLY_XDP,                                          /* + enum sluice_counter */
+	TALLY_XDP,       /* + enum sluice_counter */
 	TALLY_XSK_DROPPED = TALLY_XDP + COUNTER_COUNT,      /* struct xsk_counts */
 	TALLY_XSK_RING_FULL,
 	TALLY_XSK_FILL_EMPTY,
-	TALLY_GATE,                                         /* + enum gate_reason */
+	TALLY_GATE,      /* + enum gate_reason */
 	TALLY_GATE_DRY = TALLY_GATE + GATE_REASONS,         /* + enum gate_reason: would_refuse */
 	TALLY_ACCEPT_QUEUE_FULL = TALLY_GATE_DRY + GATE_REASONS,
-	TALLY_CLOSE,                                        /* + enum close_reason */
+	TALLY_CLOSE,     /* + enum close_reason */
 	TALLY_TLS = TALLY_CLOSE + CLOSE_REASONS,            /* + enum tls_failure */
 	TALLIES = TALLY_TLS + TLS_FAILURES,
 };
@@ -62,8 +62,8 @@ void tallies_add(struct tallies *tallies, const uint64_t counts[static TALLIES],
 	uint64_t now_mono_us, int64_t now_unix_s);
 
 /* How fast a row has been rising up to `count` now; negative: it was not watched long enough. */
-double tallies_rate(const struct tallies *tallies, uint32_t tally, uint64_t count,
-	uint64_t now_mono_us);
+double tallies_rate(
+	const struct tallies *tallies, uint32_t tally, uint64_t count, uint64_t now_mono_us);
 /* When it rose last; 0: never since the first sample. */
 int64_t tallies_last_seen(
 	const struct tallies *tallies, uint32_t tally, uint64_t count, int64_t now_unix_s);

@@ -31,8 +31,7 @@ static void refuse(struct admin_reply *reply, int code, const char *text)
 		admin_reply_error(reply, 404, "not_listed", "%s; nothing was changed", text);
 		break;
 	case -EPERM:
-		admin_reply_error(
-			reply, 409, "listed_by_config", "%s; nothing was changed", text);
+		admin_reply_error(reply, 409, "listed_by_config", "%s; nothing was changed", text);
 		break;
 	case -EAGAIN:
 	case -EBUSY:
@@ -201,8 +200,7 @@ static void apply_wish(struct daemon *daemon, const struct wish *wish, struct ad
 
 	changing->added = wish->added;
 	changing->deleted = wish->count - wish->added;
-	rc = lists_change(
-		daemon->lists, wish->changes, wish->count, &changing->request, &err);
+	rc = lists_change(daemon->lists, wish->changes, wish->count, &changing->request, &err);
 	if (rc < 0) {
 		free(changing);
 		refuse(reply, rc, err.text);

@@ -52,8 +52,7 @@ static size_t copy_packets(const struct daemon *daemon, struct merged *ret_rows)
 	return n;
 }
 
-static size_t copy_flights(
-	const struct daemon *daemon, enum top_kind kind, struct merged *ret_rows)
+static size_t copy_flights(const struct daemon *daemon, enum top_kind kind, struct merged *ret_rows)
 {
 	struct top_row *rows = mem_alloc(TOP_ROWS * sizeof(*rows));
 	size_t i, n, all = 0;
@@ -91,8 +90,7 @@ static size_t merge(struct merged *rows, size_t n)
 static void put_top(
 	const struct daemon *daemon, enum top_kind kind, uint32_t max, const struct view_list *list)
 {
-	struct merged *rows =
-		mem_alloc((daemon->env.n_workers + 1) * TOP_ROWS * sizeof(*rows));
+	struct merged *rows = mem_alloc((daemon->env.n_workers + 1) * TOP_ROWS * sizeof(*rows));
 	size_t i, n = copy_flights(daemon, kind, rows);
 
 	if (kind == TOP_SOURCES && daemon->watch)
@@ -122,8 +120,7 @@ void view_top(void *arg, const struct admin_call *call, struct admin_reply *repl
 	while (rc > 0 && at < array_len(kinds) && strcmp(text, kinds[at].name) != 0)
 		at++;
 	if (rc < 0 || at == array_len(kinds)) {
-		admin_reply_error(
-			reply, 400, "bad_request", "kind is sources, names or ja4");
+		admin_reply_error(reply, 400, "bad_request", "kind is sources, names or ja4");
 	} else if (admin_query_number(call->query, "n", TOP_N_MAX, &n) < 0) {
 		admin_reply_error(
 			reply, 400, "bad_request", "n is a number of rows, 1 to %d", TOP_N_MAX);
@@ -170,8 +167,7 @@ void view_watch_drops(void *arg, const struct admin_call *call, struct admin_rep
 	struct watch_filter filter = {0};
 
 	if (!daemon->watch)
-		admin_reply_error(
-			reply, 501, "not_implemented", "this daemon does not offer %s",
+		admin_reply_error(reply, 501, "not_implemented", "this daemon does not offer %s",
 			"/v1/watch/drops");
 	else if (read_filter(call, &filter, reply))
 		watch_hub_open(daemon->watch, &filter, reply);

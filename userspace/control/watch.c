@@ -72,8 +72,7 @@ void watch_hub_put(struct watch_hub *hub, const struct watch_drop *drop)
 	char *line = NULL;
 	size_t len = 0;
 
-	list_for_each(link, &hub->watchers)
-	{
+	list_for_each(link, &hub->watchers) {
 		watcher = container_of(link, struct watcher, link);
 		if (!watch_filter_takes(&watcher->filter, drop))
 			continue;
@@ -131,8 +130,8 @@ static void take_events(struct watch_hub *hub, struct gate_events *events)
 
 	while (gate_events_take(events, &event)) {
 		watch_drop_from_event(&event, &drop);
-		drop.listener = hub->spec.listener_name(
-			hub->spec.arg, event.listener_id, &event.local);
+		drop.listener =
+			hub->spec.listener_name(hub->spec.arg, event.listener_id, &event.local);
 		watch_hub_put(hub, &drop);
 	}
 }
@@ -154,8 +153,7 @@ static void share_lost(struct watch_hub *hub)
 	struct list *link;
 
 	if (lost != hub->events_lost)
-		list_for_each(link, &hub->watchers)
-		{
+		list_for_each(link, &hub->watchers) {
 			container_of(link, struct watcher, link)->lost += lost - hub->events_lost;
 		}
 	hub->events_lost = lost;
@@ -235,8 +233,7 @@ void watch_hub_open(
 
 /* --- life */
 
-int watch_hub_new(
-	const struct watch_hub_spec *spec, struct watch_hub **ret_hub, struct err *err)
+int watch_hub_new(const struct watch_hub_spec *spec, struct watch_hub **ret_hub, struct err *err)
 {
 	struct watch_hub *hub = mem_zalloc(sizeof(*hub));
 	int rc;
@@ -290,8 +287,7 @@ void watch_hub_tick(struct watch_hub *hub)
 	top_age(hub->sources);
 }
 
-size_t watch_hub_sources(
-	const struct watch_hub *hub, struct top_row ret_rows[static TOP_ROWS])
+size_t watch_hub_sources(const struct watch_hub *hub, struct top_row ret_rows[static TOP_ROWS])
 {
 	return top_copy(hub->sources, ret_rows);
 }

@@ -47,7 +47,6 @@ void watch_hub_open(
 void watch_hub_put(struct watch_hub *hub, const struct watch_drop *drop);
 
 /* Sampled drops by source: `refused` of a row is how many, estimated. */
-size_t watch_hub_sources(
-	const struct watch_hub *hub, struct top_row ret_rows[static TOP_ROWS]);
+size_t watch_hub_sources(const struct watch_hub *hub, struct top_row ret_rows[static TOP_ROWS]);
 
 #endif

@@ -41,10 +41,8 @@ void watch_drop_from_sample(
 		.tcp_flags = sample->tcp_flags,
 		.has_tcp_flags = true,
 	};
-	address_from_sample(
-		sample->saddr_be, sample->sport_be, sample->v6, &ret_drop->source);
-	address_from_sample(
-		sample->daddr_be, sample->dport_be, sample->v6, &ret_drop->destination);
+	address_from_sample(sample->saddr_be, sample->sport_be, sample->v6, &ret_drop->source);
+	address_from_sample(sample->daddr_be, sample->dport_be, sample->v6, &ret_drop->destination);
 }
 
 void watch_drop_from_event(const struct gate_event *event, struct watch_drop *ret_drop)
@@ -88,8 +86,8 @@ static void put_number(const struct line *line, const char *name, uint64_t numbe
 		      : yyjson_mut_obj_add_null(line->doc, line->root, name));
 }
 
-static void put_address(const struct line *line, const char *name, const char *port_name,
-	const union addr *addr)
+static void put_address(
+	const struct line *line, const char *name, const char *port_name, const union addr *addr)
 {
 	bool is_known = addr->any.sa_family != AF_UNSPEC;
 	char text[ADDR_TEXT_BYTES];
@@ -101,8 +99,7 @@ static void put_address(const struct line *line, const char *name, const char *p
 /* "SYN ACK", in the order of RFC 9293 figure 1. */
 static const char *flags_text(uint8_t flags, char text[static 48])
 {
-	static const char *const names[] = {
-		"CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN"};
+	static const char *const names[] = {"CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN"};
 	size_t used = 0;
 
 	text[0] = '\0';
@@ -116,13 +113,13 @@ static const char *flags_text(uint8_t flags, char text[static 48])
 char *watch_line(const struct watch_drop *drop, size_t *ret_len)
 {
 	struct line line = {.doc = yyjson_mut_doc_new(NULL)};
+	int64_t at_unix_ms = drop->at_unix_us / 1000;
 	char flags[48], *text;
 
 	line.root = line.doc ? yyjson_mut_obj(line.doc) : NULL;
 	must(line.root);
 	yyjson_mut_doc_set_root(line.doc, line.root);
-	must(yyjson_mut_obj_add_real(
-		line.doc, line.root, "at", (double)(drop->at_unix_us / 1000) / 1000));
+	must(yyjson_mut_obj_add_real(line.doc, line.root, "at", (double)at_unix_ms / 1000));
 	put_text(&line, "where", drop->where);
 	put_text(&line, "reason", drop->reason);
 	put_address(&line, "source", "source_port", &drop->source);

@@ -68,8 +68,8 @@ static bool has_family(const struct dp_prefix *prefixes, size_t count, bool v6)
 	return false;
 }
 
-static int kind_build(struct dp_lists *lists, enum list_kind kind,
-	const struct dp_prefix *prefixes, size_t count, struct err *err)
+static int kind_build(struct dp_lists *lists, enum list_kind kind, const struct dp_prefix *prefixes,
+	size_t count, struct err *err)
 {
 	int code = 0;
 
@@ -105,7 +105,7 @@ static int row_put(const struct bpf_map *outer, uint32_t row, int fd, struct err
 /* Waits until no packet is judged any more by what settings.deny_state was before. */
 static int fence(struct dataplane *dp, struct err *err)
 {
-	struct deny_map map;
+	struct deny_map map = DENY_MAP_NONE;
 	int code;
 
 	if (!dp->lists_unfenced)
@@ -226,8 +226,7 @@ static void hits_take(struct dataplane *dp, struct dp_lists *lists)
 {
 	struct err err = {};
 
-	if (dp->deny_hits && lists->hits &&
-		deny_hits_carry(lists->hits, dp->deny_hits, &err))
+	if (dp->deny_hits && lists->hits && deny_hits_carry(lists->hits, dp->deny_hits, &err))
 		log_warn("lists: %s", err.text);
 	deny_hits_free(dp->deny_hits);
 	dp->deny_hits = lists->hits;
@@ -265,7 +264,7 @@ size_t dp_lists_bytes(const struct dp_lists *lists)
 
 int dp_lists_set(struct dataplane *dp, const struct dp_lists_spec *spec, struct err *err)
 {
-	struct dp_lists *lists;
+	struct dp_lists *lists = NULL;
 	int code = dp_lists_build(dp, spec, &lists, err);
 
 	if (code)

@@ -103,8 +103,8 @@ static int trie_new(const char *name, const struct dp_prefix *prefixes, size_t c
 	if (code) {
 		if (fd >= 0)
 			close(fd);
-		return err_set(err, code, "map %s of %zu prefixes: %s", name, count,
-			strerror(-code));
+		return err_set(
+			err, code, "map %s of %zu prefixes: %s", name, count, strerror(-code));
 	}
 	*ret_fd = fd;
 	return 0;
@@ -146,8 +146,7 @@ void deny_hits_free(struct deny_hits *hits)
 }
 
 /* A look-up of the whole key finds that very prefix: it is in the trie. */
-static int hits_of(
-	const struct deny_hits *hits, size_t index, uint64_t *ret_hits, struct err *err)
+static int hits_of(const struct deny_hits *hits, size_t index, uint64_t *ret_hits, struct err *err)
 {
 	const struct dp_prefix *prefix = &hits->prefixes[index];
 	union hits_key key = hits_key(prefix);

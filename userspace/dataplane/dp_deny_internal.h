@@ -51,10 +51,8 @@ int deny_hits_new(const struct dp_prefix *prefixes, size_t count, struct deny_hi
 void deny_hits_free(struct deny_hits *hits);
 /* Takes over what the earlier tries counted, for the prefixes that are in both. Nothing counts in
  * `earlier` any more. */
-int deny_hits_carry(
-	struct deny_hits *hits, struct deny_hits *earlier, struct err *err) must_check;
-int deny_hits_each(struct deny_hits *hits,
-	void (*each)(void *arg, const struct dp_deny_hits *hits), void *arg,
-	struct err *err) must_check;
+int deny_hits_carry(struct deny_hits *hits, struct deny_hits *earlier, struct err *err) must_check;
+int deny_hits_each(struct deny_hits *hits, void (*each)(void *arg, const struct dp_deny_hits *hits),
+	void *arg, struct err *err) must_check;
 
 #endif

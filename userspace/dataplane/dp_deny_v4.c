@@ -121,8 +121,7 @@ static struct v4_row *v4_parts(
 
 		if (!v4_is_part(&prefixes[i]))
 			continue;
-		part = sluice_rank(
-			&list->part, (uint32_t)sluice_rank(&list->some, host >> 8));
+		part = sluice_rank(&list->part, (uint32_t)sluice_rank(&list->some, host >> 8));
 		if (part < 0)
 			continue;
 		left = 1u << (32 - prefixes[i].length_bits);
@@ -179,8 +178,8 @@ static void v4_lines_fill(const struct sluice_list_v4 *list, const struct v4_row
 }
 
 /* Everything of the list that is not in its index. */
-static int v4_lines_build(struct deny_family *family, const struct dp_prefix *prefixes,
-	size_t count, struct err *err)
+static int v4_lines_build(
+	struct deny_family *family, const struct dp_prefix *prefixes, size_t count, struct err *err)
 {
 	struct sluice_list_v4 *list = family->index.rows;
 	struct v4_row *parts = v4_parts(list, prefixes, count);

@@ -386,14 +386,16 @@ void dp_dispatcher_forget(uint32_t ifindex, uint32_t dispatcher_id)
 	char path[PATH_MAX];
 	struct dirent *entry;
 	DIR *dir;
+	int fd;
 
 	snprintf(path, sizeof(path), "%s/xdp/dispatch-%u-%u", bpffs ? bpffs : "/sys/fs/bpf",
 		ifindex, dispatcher_id);
 	dir = opendir(path);
 	if (!dir)
 		return;
-	while ((entry = readdir(dir)))
-		if (entry->d_name[0] != '.' && unlinkat(dirfd(dir), entry->d_name, 0))
+	fd = dirfd(dir);
+	while (fd >= 0 && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.' && unlinkat(fd, entry->d_name, 0))
 			log_warn("%s/%s: %s", path, entry->d_name, strerror(errno));
 	closedir(dir);
 	if (rmdir(path))

@@ -61,7 +61,7 @@ static void settle_frame(
 static bool is_straggler(
 	const struct gate *gate, const struct frame *frame, const struct flight_key *key)
 {
-	return stragglers_has(&gate->stragglers, flights_hash(&gate->flights, key),
+	return stragglers_has(&gate->stragglers, flights_hash(&gate->flights, key), frame->seq,
 		frame->seq + frame->payload_bytes, gate_now_ms(gate));
 }
 

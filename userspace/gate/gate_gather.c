@@ -149,7 +149,7 @@ static bool judge(struct gate *gate, const struct arrival *arrival, struct fligh
 	gate_settle(gate, &whole, &judgement, &packet);
 	if (judgement.reason != GATE_tun_failed)
 		stragglers_put(&gate->stragglers, flights_hash(&gate->flights, &flight->key),
-			packet.next_seq, gate_now_ms(gate));
+			flight->start_seq, packet.next_seq, gate_now_ms(gate));
 	close_flight(gate, flight);
 	return true;
 }

@@ -15,24 +15,26 @@ enum { STRAGGLERS_ROWS = 1024, STRAGGLERS_MS = 2000 };
 struct stragglers {
 	struct straggler {
 		uint64_t key; /* hash of the flight's key */
-		uint32_t end_seq, at_ms;
+		uint32_t from_seq, to_seq;
+		uint32_t at_ms;
 	} rows[STRAGGLERS_ROWS];
 };
 
-static inline void stragglers_put(
-	struct stragglers *stragglers, uint64_t key, uint32_t end_seq, uint64_t now_ms)
+static inline void stragglers_put(struct stragglers *stragglers, uint64_t key, uint32_t from_seq,
+	uint32_t to_seq, uint64_t now_ms)
 {
 	stragglers->rows[key % STRAGGLERS_ROWS] =
-		(struct straggler){key, end_seq, (uint32_t)now_ms};
+		(struct straggler){key, from_seq, to_seq, (uint32_t)now_ms};
 }
 
-/* Whether all bytes before `end_seq` were there when that flight ended. */
-static inline bool stragglers_has(
-	const struct stragglers *stragglers, uint64_t key, uint32_t end_seq, uint64_t now_ms)
+/* Whether all these bytes were there when that flight ended. */
+static inline bool stragglers_has(const struct stragglers *stragglers, uint64_t key,
+	uint32_t from_seq, uint32_t to_seq, uint64_t now_ms)
 {
 	const struct straggler *row = &stragglers->rows[key % STRAGGLERS_ROWS];
 
-	return row->key == key && (int32_t)(row->end_seq - end_seq) >= 0 &&
+	return row->key == key && (int32_t)(from_seq - row->from_seq) >= 0 &&
+	       (int32_t)(row->to_seq - to_seq) >= 0 &&
 	       (uint32_t)now_ms - row->at_ms < STRAGGLERS_MS;
 }
 

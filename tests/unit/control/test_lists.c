@@ -55,9 +55,8 @@ static void look(struct timer *timer)
 
 static void wait_until(bool (*is_so)(void))
 {
-	struct waiting waiting = {.timer.fire = look,
-		.is_so = is_so,
-		.deadline_ms = clock_mono_ms() + DEADLINE_MS};
+	struct waiting waiting = {
+		.timer.fire = look, .is_so = is_so, .deadline_ms = clock_mono_ms() + DEADLINE_MS};
 
 	timer_set(loop, &waiting.timer, 1);
 	loop_run(loop);
@@ -247,8 +246,8 @@ static void test_config_and_file(void **state)
 	struct lists_view *view;
 
 	begin(config_of("192.0.2.0/24", "2001:db8::/32\n192.0.2.64/26 # half\n"));
-	assert_string_equal(in_force(LIST_DENY),
-		"config:192.0.2.0/24 file:192.0.2.64/26 file:2001:db8::/32 ");
+	assert_string_equal(
+		in_force(LIST_DENY), "config:192.0.2.0/24 file:192.0.2.64/26 file:2001:db8::/32 ");
 	view = lists_view_get(lists);
 	assert_true(lists_view_match(view, LIST_DENY, false, address, &entry));
 	assert_int_equal(entry.prefix.length_bits, 26);
@@ -283,8 +282,8 @@ static void test_changes_survive_a_restart(void **state)
 	add("2001:db8::/48", 0);
 	import(LIST_ALLOW, "198.51.100.0/24\n", 0);
 	restart();
-	assert_string_equal(in_force(LIST_DENY),
-		"config:192.0.2.0/24 api:198.51.100.7 api:2001:db8::/48 ");
+	assert_string_equal(
+		in_force(LIST_DENY), "config:192.0.2.0/24 api:198.51.100.7 api:2001:db8::/48 ");
 	assert_string_equal(in_force(LIST_ALLOW), "api:198.51.100.0/24 ");
 	assert_int_equal(change("198.51.100.7", true, 0, &err), 0);
 	answered(0);
@@ -333,12 +332,12 @@ static void test_import(void **state)
 
 	add("198.51.100.7", 0);
 	import(LIST_DENY, "203.0.113.9 until 2099-01-01T00:00:00Z\n203.0.113.0/24\n", 0);
-	assert_string_equal(in_force(LIST_DENY),
-		"config:192.0.2.0/24 api:203.0.113.0/24 api:203.0.113.9 ");
+	assert_string_equal(
+		in_force(LIST_DENY), "config:192.0.2.0/24 api:203.0.113.0/24 api:203.0.113.9 ");
 	import(LIST_DENY, "198.51.100.7\nnonsense\n", -EINVAL);
 	assert_non_null(strstr(told.text, "import:2: 'nonsense'"));
-	assert_string_equal(in_force(LIST_DENY),
-		"config:192.0.2.0/24 api:203.0.113.0/24 api:203.0.113.9 ");
+	assert_string_equal(
+		in_force(LIST_DENY), "config:192.0.2.0/24 api:203.0.113.0/24 api:203.0.113.9 ");
 	view = lists_view_get(lists);
 	text = lists_view_export(view, LIST_DENY, &len);
 	assert_string_equal(text, "203.0.113.0/24\n203.0.113.9 until 2099-01-01T00:00:00Z\n");

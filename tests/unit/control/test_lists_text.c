@@ -16,11 +16,8 @@
 
 static const struct lists_text_spec deny_file = {
 	.name = "deny.txt", .kind = LIST_DENY, .source = LIST_FROM_FILE, .max = 100};
-static const struct lists_text_spec import = {.name = "import",
-	.kind = LIST_ALLOW,
-	.source = LIST_FROM_API,
-	.expires = true,
-	.max = 100};
+static const struct lists_text_spec import = {
+	.name = "import", .kind = LIST_ALLOW, .source = LIST_FROM_API, .expires = true, .max = 100};
 
 static struct lists_entries parse(const struct lists_text_spec *spec, const char *text)
 {
@@ -77,8 +74,8 @@ static void test_faults_name_the_line(void **state)
 		"deny.txt:3: '192.0.2.1/24' has bits set behind its length: 192.0.2.0/24");
 	check_refused(&deny_file, "x", -EINVAL, "deny.txt:1: 'x' is not an address prefix");
 	check_refused(&deny_file, "192.0.2.1 192.0.2.2", -EINVAL, "one prefix per line");
-	check_refused(&deny_file, "192.0.2.1 until 2030-01-31T12:00:00Z", -EINVAL,
-		"one prefix per line");
+	check_refused(
+		&deny_file, "192.0.2.1 until 2030-01-31T12:00:00Z", -EINVAL, "one prefix per line");
 	check_refused(&import, "192.0.2.1 until tomorrow", -EINVAL, "import:1: 'until' takes");
 	check_refused(&import, "192.0.2.1 until 2030-02-31T12:00:00Z", -EINVAL, "import:1:");
 	check_refused(&import, "192.0.2.1 until 2030-01-31T12:00:00Z x", -EINVAL, "import:1:");
@@ -110,9 +107,9 @@ static void test_export_comes_back(void **state)
 {
 	static const char text[] = "192.0.2.0/24\n192.0.2.7 until 2030-01-31T12:00:00Z\n"
 				   "2001:db8::1 until 2031-12-01T00:00:01Z\n";
-	struct lists_entries entries = parse(&import,
-		"2001:db8::1\n192.0.2.7 until 2030-01-31T12:00:00Z\n192.0.2.0/24\n"
-		"2001:db8::1 until 2031-12-01T00:00:01Z\n");
+	struct lists_entries entries =
+		parse(&import, "2001:db8::1\n192.0.2.7 until 2030-01-31T12:00:00Z\n192.0.2.0/24\n"
+			       "2001:db8::1 until 2031-12-01T00:00:01Z\n");
 	size_t len;
 	char *back = lists_text_print(&entries, &len);
 

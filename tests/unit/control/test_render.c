@@ -163,41 +163,164 @@ static void test_table_disarms_escapes(void **state)
 
 /* --- views */
 
+static const char drops_json[] =
+	"{\"drops\":[{\"where\":\"xdp\",\"reason\":\"denied\",\"verdict\":\"drop\",\"count\":30,"
+	"\"rate_per_s\":1.5,\"last_seen_at\":999940,\"help\":\"on the deny list\"},"
+	"{\"where\":\"gate\",\"reason\":\"no_name\",\"count\":0,\"rate_per_s\":0.0,"
+	"\"last_seen_at\":null,\"help\":\"unknown\"},"
+	"{\"where\":\"user\",\"reason\":\"limit\",\"verdict\":\"refuse\",\"count\":4,"
+	"\"rate_per_s\":2.0,\"last_seen_at\":1000000,\"help\":\"too many\"}]}";
+
+/* What rises fastest comes first; zeros only with --all. */
 static void test_drops(void **state)
 {
-	static const char json[] =
-		"{\"drops\":[{\"where\":\"xdp\",\"reason\":\"denied\",\"count\":30,"
-		"\"help\":\"on the deny list\"},{\"where\":\"user\",\"reason\":"
-		"\"no_name\",\"count\":0,\"help\":\"unknown\"}]}";
+	struct render_look look = {.now_unix_s = now_unix_s};
+
+	assert_rendered(render_drops, drops_json, &look,
+		"WHERE  REASON  COUNT  PER SECOND  LAST SEEN  WHAT IT MEANS\n"
+		"user   limit       4         2.0     0s ago  too many\n"
+		"xdp    denied     30         1.5  1m00s ago  on the deny list\n");
+	look.all = true;
+	assert_rendered(render_drops, drops_json, &look,
+		"WHERE  REASON   COUNT  PER SECOND  LAST SEEN  WHAT IT MEANS\n"
+		"user   limit        4         2.0     0s ago  too many\n"
+		"xdp    denied      30         1.5  1m00s ago  on the deny list\n"
+		"gate   no_name      0         0.0             unknown\n");
+	look.all = false;
+	assert_rendered(render_drops, "{\"drops\":[]}", &look, "nothing was dropped\n");
+	/* Of a daemon that has not measured yet. */
+	assert_rendered(render_drops,
+		"{\"drops\":[{\"where\":\"xdp\",\"reason\":\"denied\",\"count\":3,\"rate_per_s\":null,"
+		"\"last_seen_at\":null,\"help\":\"x\"}]}",
+		&look, "WHERE  REASON  COUNT  WHAT IT MEANS\nxdp    denied      3  x\n");
+}
+
+/* Watching: the rate is that between two looks. */
+static void test_drops_watched(void **state)
+{
 	static const char before[] =
 		"{\"drops\":[{\"where\":\"user\",\"reason\":\"denied\",\"count\":1},"
-		"{\"where\":\"xdp\",\"reason\":\"denied\",\"count\":20}]}";
+		"{\"where\":\"xdp\",\"reason\":\"denied\",\"count\":20},"
+		"{\"where\":\"user\",\"reason\":\"limit\",\"count\":4}]}";
 	static const char restarted[] =
-		"{\"drops\":[{\"where\":\"xdp\",\"reason\":\"denied\",\"count\":999}]}";
-	struct render_look look = {.now_unix_s = now_unix_s};
-	yyjson_doc *doc;
+		"{\"drops\":[{\"where\":\"xdp\",\"reason\":\"denied\",\"count\":999},"
+		"{\"where\":\"user\",\"reason\":\"limit\",\"count\":4}]}";
+	struct render_look look = {.now_unix_s = now_unix_s, .elapsed_s = 4};
+	yyjson_doc *doc = yyjson_read(before, sizeof(before) - 1, 0);
 
-	assert_rendered(render_drops, json, &look,
-		"WHERE  REASON  COUNT  WHAT IT MEANS\nxdp    denied     30  on the deny list\n");
-	look.all = true;
-	assert_rendered(render_drops, json, &look,
-		"WHERE  REASON   COUNT  WHAT IT MEANS\n"
-		"xdp    denied      30  on the deny list\nuser   no_name      0  unknown\n");
-	look = (struct render_look){.elapsed_s = 4};
-	doc = yyjson_read(before, sizeof(before) - 1, 0);
 	look.previous = yyjson_doc_get_root(doc);
-	assert_rendered(render_drops, json, &look,
-		"WHERE  REASON  COUNT  PER SECOND  WHAT IT MEANS\n"
-		"xdp    denied     30         2.5  on the deny list\n");
+	assert_rendered(render_drops, drops_json, &look,
+		"WHERE  REASON  COUNT  PER SECOND  LAST SEEN  WHAT IT MEANS\n"
+		"xdp    denied     30         2.5  1m00s ago  on the deny list\n"
+		"user   limit       4         0.0     0s ago  too many\n");
 	yyjson_doc_free(doc);
 	doc = yyjson_read(restarted, sizeof(restarted) - 1, 0);
 	look.previous = yyjson_doc_get_root(doc);
-	assert_rendered(render_drops, json, &look,
-		"WHERE  REASON  COUNT  PER SECOND  WHAT IT MEANS\n"
-		"xdp    denied     30         7.5  on the deny list\n");
+	assert_rendered(render_drops, drops_json, &look,
+		"WHERE  REASON  COUNT  PER SECOND  LAST SEEN  WHAT IT MEANS\n"
+		"xdp    denied     30         7.5  1m00s ago  on the deny list\n"
+		"user   limit       4         0.0     0s ago  too many\n");
 	yyjson_doc_free(doc);
-	look = (struct render_look){0};
-	assert_rendered(render_drops, "{\"drops\":[]}", &look, "nothing was dropped\n");
+}
+
+static void test_counters(void **state)
+{
+	struct render_look look = {.now_unix_s = now_unix_s};
+
+	assert_rendered(render_counters,
+		"{\"counters\":[{\"where\":\"xdp\",\"reason\":\"syn_cookie\",\"verdict\":\"tx\","
+		"\"count\":7,\"rate_per_s\":0.0,\"last_seen_at\":999999,\"help\":\"answered\"}]}",
+		&look,
+		"WHERE  REASON      COUNT  PER SECOND  LAST SEEN  VERDICT  WHAT IT MEANS\n"
+		"xdp    syn_cookie      7         0.0     1s ago  tx       answered\n");
+	assert_rendered(render_counters, "{\"counters\":[]}", &look, "nothing was counted\n");
+}
+
+static void test_top(void **state)
+{
+	struct render_look look = {0};
+
+	assert_rendered(render_top,
+		"{\"kind\":\"sources\",\"rows\":[{\"key\":\"192.0.2.1\",\"released\":1,\"refused\":2,"
+		"\"dropped\":300,\"error\":0},{\"key\":\"2001:db8::1\",\"released\":5,\"refused\":0,"
+		"\"dropped\":0,\"error\":4}]}",
+		&look,
+		"SOURCE       RELEASED  REFUSED  DROPPED  AT MOST TOO MUCH\n"
+		"192.0.2.1           1        2      300                  \n"
+		"2001:db8::1         5        0        0                 4\n");
+	assert_rendered(render_top,
+		"{\"kind\":\"names\",\"rows\":[{\"key\":\"a.test\",\"released\":1,\"refused\":2,"
+		"\"dropped\":0,\"error\":0}]}",
+		&look, "SERVER NAME  RELEASED  REFUSED\na.test              1        2\n");
+	assert_rendered(render_top, "{\"kind\":\"ja4\",\"rows\":[]}", &look,
+		"nobody has connected in the last minutes\n");
+}
+
+static void test_list(void **state)
+{
+	static const char json[] =
+		"{\"list\":\"deny\",\"counts\":{\"config\":1,\"file\":0,\"api\":2},"
+		"\"hits_counted\":%s,\"changed_at\":999990,\"changing\":false,\"error\":null,"
+		"\"entries\":[{\"prefix\":\"192.0.2.0/24\",\"source\":\"config\",\"expires_at\":null,"
+		"\"hits\":%s},{\"prefix\":\"198.51.100.7\",\"source\":\"api\",\"expires_at\":1003600,"
+		"\"hits\":%s},{\"prefix\":\"2001:db8::/32\",\"source\":\"api\",\"expires_at\":null,"
+		"\"hits\":%s}]}";
+	struct render_look look = {.now_unix_s = now_unix_s};
+	char text[1024];
+
+	snprintf(text, sizeof(text), json, "false", "null", "null", "null");
+	assert_rendered(render_list, text, &look,
+		"deny list: 1 from the configuration, 0 from a file, 2 added at run time; "
+		"changed 10s ago\n"
+		"PREFIX         FROM    EXPIRES IN\n"
+		"192.0.2.0/24   config            \n"
+		"198.51.100.7   api          1h00m\n"
+		"2001:db8::/32  api               \n");
+	/* Those that are hit most first. */
+	snprintf(text, sizeof(text), json, "true", "0", "7", "30");
+	assert_rendered(render_list, text, &look,
+		"deny list: 1 from the configuration, 0 from a file, 2 added at run time; "
+		"changed 10s ago\n"
+		"PREFIX         FROM    EXPIRES IN  HITS\n"
+		"2001:db8::/32  api                   30\n"
+		"198.51.100.7   api          1h00m     7\n"
+		"192.0.2.0/24   config                 0\n");
+	assert_rendered(render_list_change,
+		"{\"result\":\"applied\",\"list\":\"allow\",\"added\":2,\"deleted\":1}", &look,
+		"allow list: 2 added, 1 deleted\n");
+	assert_rendered(render_list_change,
+		"{\"result\":\"applied\",\"list\":\"deny\",\"entries\":1000000}", &look,
+		"deny list: 1000000 entries in force, imported\n");
+}
+
+static void watch_line_of(yyjson_val *root, const struct render_look *look, FILE *out)
+{
+	render_watch_line(root, out);
+}
+
+static void test_watch_line(void **state)
+{
+	static const char drop[] =
+		"{\"at\":1000000.25,\"where\":\"xdp\",\"reason\":\"deny_v6\",\"source\":\"2001:db8::1\","
+		"\"source_port\":999,\"destination\":\"2001:db8::2\",\"destination_port\":443,"
+		"\"interface\":\"eth0\",\"length_bytes\":74,\"weight\":12,\"tcp_flags\":\"SYN\","
+		"\"server_name\":null,\"ja4\":null,\"listener\":\"web\"}";
+	static const char refusal[] =
+		"{\"at\":1000000,\"where\":\"gate\",\"reason\":\"name_unknown\",\"source\":\"192.0.2.1\","
+		"\"source_port\":999,\"destination\":null,\"destination_port\":null,\"weight\":1,"
+		"\"server_name\":\"a\\u001b[2J.test\",\"ja4\":\"t13d\",\"tcp_flags\":null}";
+
+	setenv("TZ", "UTC", 1);
+	assert_rendered(watch_line_of, drop, NULL,
+		"13:46:40.250  xdp     deny_v6                   [2001:db8::1]:999       "
+		"[2001:db8::2]:443           12  listener web, eth0, SYN, 74 bytes\n");
+	assert_rendered(watch_line_of, refusal, NULL,
+		"13:46:40.000  gate    name_unknown              192.0.2.1:999           "
+		"-                            1  name a?[2J.test, t13d\n");
+	assert_rendered(watch_line_of, "{\"lost\":17}", NULL,
+		"... 17 lines were lost: this reader is too slow\n");
+	free(rendered(watch_line_of, "{}", NULL));
+	free(rendered(watch_line_of, "[1]", NULL));
 }
 
 static void test_targets(void **state)
@@ -235,6 +358,18 @@ static void test_listeners(void **state)
 		"REFUSED     IN   OUT  CERTS  GROUP\n"
 		"web       https     0.0.0.0:443, [::]:443  listening     5        10        20  "
 		"      1  1023B  1.5G      2  g\n");
+	look.all = true; /* what the packet plane did for it too */
+	assert_rendered(render_listeners,
+		"{\"listeners\":[{\"name\":\"web\",\"gated\":true,\"syn_cookies\":\"always\",\"syns\":1,"
+		"\"cookies\":22,\"gate_frames\":21,\"released\":20,\"dropped\":3,\"syns_refused\":4}]}",
+		&look,
+		"LISTENER  PROTOCOL  STATE  OPEN  ACCEPTED  REQUESTS  REFUSED  IN  OUT  CERTS  GROUP\n"
+		"web       -         -         -         -         -        -   -    -      -  -\n"
+		"\n"
+		"LISTENER  GATED  SYN COOKIES  COOKIES  SYNS PASSED  SYNS REFUSED  GATE FRAMES  "
+		"RELEASED  DROPPED\n"
+		"web       yes    always            22            1             4           21  "
+		"      20        3\n");
 }
 
 static void test_groups_and_certs(void **state)
@@ -270,7 +405,9 @@ static void test_status(void **state)
 		"\"loaded_at\":999990,\"generation\":2,\"last_reload\":{\"at\":999995,\"result\":"
 		"\"refused\",\"error\":\"s.yaml:1:1: x: bad\"}},\"connections_open\":1,"
 		"\"accepted_total\":2,\"requests_total\":3,\"handshakes\":{\"full\":4,\"resumed\":5,"
-		"\"failed\":6},\"memory\":{\"rss_bytes\":10485760},\"workers\":[{\"id\":0,\"cpu\":0,"
+		"\"failed\":6},\"handover\":{\"mode\":\"own_cookies\",\"reason\":null},"
+		"\"gate\":{\"active\":true,\"reason\":\"queue 1: busy\",\"device\":\"sluice0\","
+		"\"sockets\":2,\"zero_copy\":0,\"frames\":9,\"flights_open\":1},\"memory\":{\"rss_bytes\":10485760},\"workers\":[{\"id\":0,\"cpu\":0,"
 		"\"heartbeat_age_ms\":12,\"connections\":1,\"accepted\":2,\"requests\":3,"
 		"\"busy_percent\":7.25},{\"id\":1,\"cpu\":null,\"heartbeat_age_ms\":5000}],"
 		"\"xdp\":{\"interfaces\":[{\"name\":\"eth0\",\"mode\":\"generic\",\"reason\":\"no "
@@ -286,6 +423,9 @@ static void test_status(void **state)
 		"requests      3\n"
 		"handshakes    4 full, 5 resumed, 6 failed\n"
 		"memory        10.0M resident\n"
+		"handover      own_cookies\n"
+		"gate          on sluice0, AF_XDP sockets: 2 (0 without copying), 9 frames, "
+		"1 flights incomplete: queue 1: busy\n"
 		"\n"
 		"WORKER  CPU  HEARTBEAT  OPEN  ACCEPTED  REQUESTS  BUSY%  STATE\n"
 		"     0    0       12ms     1         2         3    7.2  alive\n"
@@ -302,11 +442,13 @@ static void test_status(void **state)
 static void test_views_stand_foreign_answers(void **state)
 {
 	static render_function *const views[] = {render_status, render_listeners, render_targets,
-		render_groups, render_certs, render_drops, render_config, render_reload};
+		render_groups, render_certs, render_drops, render_counters, render_top, render_list,
+		render_list_change, render_hits, render_rotated, render_config, render_reload};
 	static const char *const answers[] = {"{}",
 		"{\"listeners\":[{}],\"targets\":[{}],"
 		"\"target_groups\":[{}],\"certificates\":[{}],"
-		"\"drops\":[{}],\"yaml\":1,\"workers\":[1]}",
+		"\"drops\":[{}],\"yaml\":1,\"workers\":[1],\"counters\":[{}],\"rows\":[{}],"
+		"\"entries\":[{}],\"gate\":{},\"handover\":{}}",
 		"{\"listeners\":7,\"targets\":[null],\"certificates\":{\"a\":1},\"drops\":[[]]}",
 		"{\"config\":[],\"workers\":{},\"xdp\":1,\"capabilities\":[[1]]}"};
 	struct render_look look = {.width = 40, .all = true};
@@ -340,6 +482,11 @@ int main(void)
 		cmocka_unit_test(test_table_counts_characters_not_bytes),
 		cmocka_unit_test(test_table_disarms_escapes),
 		cmocka_unit_test(test_drops),
+		cmocka_unit_test(test_drops_watched),
+		cmocka_unit_test(test_counters),
+		cmocka_unit_test(test_top),
+		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_watch_line),
 		cmocka_unit_test(test_targets),
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_groups_and_certs),

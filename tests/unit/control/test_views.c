@@ -101,6 +101,7 @@ static int setup(void **state)
 		WORKERS, tls_tickets_new(), ids_new(64), ids_new(64), ids_new(64)};
 	list_init(&daemon->departing);
 	counts_init(&daemon->counts, WORKERS);
+	daemon->gate_node = (struct gate_node){gate_limits_new(), gate_released_new(), NULL};
 	assert_int_equal(iothread_init(&daemon->io, WORKERS), 0);
 	daemon->tls = tls_thread_new(&daemon->io);
 	assert_int_equal(dataplane_open(&spec, &daemon->dataplane, &err), 0);
@@ -108,8 +109,9 @@ static int setup(void **state)
 	daemon->workers = calloc(WORKERS, sizeof(*daemon->workers));
 	assert_non_null(daemon->workers);
 	for (i = 0; i < WORKERS; i++)
-		assert_int_equal(
-			worker_init(&daemon->workers[i], i, &daemon->root, &daemon->node), 0);
+		assert_int_equal(worker_init(&daemon->workers[i], i, &daemon->root, &daemon->node,
+					 &daemon->gate_node),
+			0);
 	snprintf(text, sizeof(text), config_text, fixture->port);
 	daemon->build = build_from(daemon, text, NULL);
 	check_health_of(daemon);
@@ -142,6 +144,8 @@ static int teardown(void **state)
 	dataplane_close(daemon->dataplane, DATAPLANE_DETACH);
 	tls_thread_free(daemon->tls);
 	iothread_fini(&daemon->io);
+	gate_limits_free(daemon->gate_node.limits);
+	gate_released_free(daemon->gate_node.released);
 	tls_tickets_put(daemon->env.tickets);
 	ids_free(daemon->env.target_ids);
 	ids_free(daemon->env.socket_ids);
@@ -233,6 +237,10 @@ static void sums_listeners_over_workers(void **state)
 	assert_number(answer, "/listeners/0/accepted", 7);
 	assert_number(answer, "/listeners/0/refused", 3);
 	assert_number(answer, "/listeners/0/bytes_out", 1000);
+	assert_false(yyjson_get_bool(at(answer, "/listeners/0/gated"))); /* http */
+	assert_text(answer, "/listeners/0/syn_cookies", "always");
+	assert_number(answer, "/listeners/0/cookies", 0); /* the packet plane is off */
+	assert_number(answer, "/listeners/0/released", 0);
 	yyjson_doc_free(answer);
 	fixture->daemon.stopping = true;
 	answer = ask(fixture, views_source.listeners);
@@ -256,6 +264,64 @@ static void lists_each_drop_reason(void **state)
 	assert_null(row_of(answer, "/drops", "reason", "tls_none"));
 	assert_null(row_of(answer, "/drops", "reason", "tls_target_cert_expired"));
 	assert_null(row_of(answer, "/drops", "where", "xdp")); /* the packet plane is off */
+	yyjson_doc_free(answer);
+}
+
+/* Refusals of all workers are drops; what the gate notes on the way is a counter only. */
+static void counts_what_the_gate_refused(void **state)
+{
+	struct fixture *fixture = *state;
+	struct worker *workers = fixture->daemon.workers;
+	yyjson_doc *answer;
+	yyjson_val *row;
+
+	workers[0].gate_worker.counts.reasons[GATE_name_unknown] = 3;
+	workers[1].gate_worker.counts.reasons[GATE_name_unknown] = 4;
+	workers[1].gate_worker.counts.reasons[GATE_released] = 1000;
+	workers[1].gate_worker.counts.reasons[GATE_partial] = 8;
+	workers[0].gate_worker.counts.would_refuse[GATE_ja4_handshake_limit] = 9;
+	answer = ask(fixture, views_source.drops);
+	row = row_of(answer, "/drops", "reason", "name_unknown");
+	assert_true(yyjson_equals_str(yyjson_obj_get(row, "where"), "gate"));
+	assert_int_equal(yyjson_get_uint(yyjson_obj_get(row, "count")), 7);
+	assert_null(row_of(answer, "/drops", "reason", "released"));
+	assert_null(row_of(answer, "/drops", "reason", "partial"));
+	assert_null(row_of(answer, "/drops", "reason", "dry_ja4_handshake_limit"));
+	yyjson_doc_free(answer);
+	answer = ask(fixture, views_source.counters);
+	row = row_of(answer, "/counters", "reason", "released");
+	assert_true(yyjson_equals_str(yyjson_obj_get(row, "verdict"), "release"));
+	assert_int_equal(yyjson_get_uint(yyjson_obj_get(row, "count")), 1000);
+	assert_non_null(row_of(answer, "/counters", "reason", "partial"));
+	row = row_of(answer, "/counters", "reason", "dry_ja4_handshake_limit");
+	assert_int_equal(yyjson_get_uint(yyjson_obj_get(row, "count")), 9);
+	assert_non_null(row_of(answer, "/counters", "reason", "done"));
+	assert_null(row_of(answer, "/counters", "reason", "dry_name_unknown"));
+	yyjson_doc_free(answer);
+}
+
+/* From one tick to the next; what was counted before the start has not been seen. */
+static void tells_how_fast_and_when(void **state)
+{
+	struct fixture *fixture = *state;
+	struct daemon *daemon = &fixture->daemon;
+	int64_t before = clock_unix_s();
+	yyjson_doc *answer;
+	yyjson_val *row;
+
+	memset(&daemon->tallies, 0, sizeof(daemon->tallies));
+	counts(fixture, 0)->reasons[CLOSE_node_limit] = 100;
+	views_tick(daemon);
+	daemon->tallies.samples[0].at_mono_us -= 2000000; /* two seconds ago */
+	counts(fixture, 0)->reasons[CLOSE_no_target] = 50;
+	answer = ask(fixture, views_source.drops);
+	row = row_of(answer, "/drops", "reason", "no_target");
+	assert_true(yyjson_get_num(yyjson_obj_get(row, "rate_per_s")) > 20);
+	assert_true(yyjson_get_num(yyjson_obj_get(row, "rate_per_s")) <= 25);
+	assert_true(yyjson_get_sint(yyjson_obj_get(row, "last_seen_at")) >= before);
+	row = row_of(answer, "/drops", "reason", "node_limit");
+	assert_true(yyjson_get_num(yyjson_obj_get(row, "rate_per_s")) == 0);
+	assert_true(yyjson_is_null(yyjson_obj_get(row, "last_seen_at")));
 	yyjson_doc_free(answer);
 }
 
@@ -355,6 +421,9 @@ static void status_says_what_is_used(void **state)
 	assert_number(answer, "/accepted_total", 7);
 	assert_number(answer, "/handshakes/resumed", 2);
 	assert_true(yyjson_get_uint(at(answer, "/memory/rss_bytes")) > 1000000);
+	assert_text(answer, "/handover/mode", "none");
+	assert_false(yyjson_get_bool(at(answer, "/gate/active")));
+	assert_number(answer, "/gate/flights_open", 0);
 	row = row_of(answer, "/capabilities", "name", "packet_plane");
 	assert_true(yyjson_equals_str(yyjson_obj_get(row, "state"), "off"));
 	assert_true(yyjson_get_len(yyjson_obj_get(row, "reason")) > 0);
@@ -451,6 +520,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		VIEW_TEST(sums_listeners_over_workers),
 		VIEW_TEST(lists_each_drop_reason),
+		VIEW_TEST(counts_what_the_gate_refused),
+		VIEW_TEST(tells_how_fast_and_when),
 		VIEW_TEST(shows_targets_and_their_state),
 		VIEW_TEST(shows_targets_that_leave),
 		VIEW_TEST(tells_when_a_group_fails_open),

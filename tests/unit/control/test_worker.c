@@ -37,6 +37,7 @@ static struct {
 static struct build_env env;
 static struct snapshot_root root;
 static struct proxy_node node;
+static struct gate_node gate_node;
 static struct worker workers[WORKERS_MAX];
 static struct build *in_force;
 static int held[2];
@@ -165,8 +166,10 @@ static void start(uint32_t n_workers)
 		hold_port(&held[i], &ports[i]);
 	root = (struct snapshot_root){0};
 	atomic_store(&node.open, 0);
+	gate_node = (struct gate_node){
+		.limits = gate_limits_new(), .released = gate_released_new()};
 	for (i = 0; i < n_workers; i++)
-		assert_int_equal(worker_init(&workers[i], i, &root, &node), 0);
+		assert_int_equal(worker_init(&workers[i], i, &root, &node, &gate_node), 0);
 	publish(build("", 1));
 	for (i = 0; i < n_workers; i++)
 		assert_int_equal(worker_start(&workers[i], -1), 0);
@@ -183,6 +186,8 @@ static void end(void)
 	assert_int_equal(atomic_load(&node.open), 0);
 	for (i = 0; i < env.n_workers; i++)
 		worker_fini(&workers[i]);
+	gate_limits_free(gate_node.limits);
+	gate_released_free(gate_node.released);
 	build_free(in_force);
 	in_force = NULL;
 	web_stop();

@@ -530,6 +530,9 @@ static void a_late_second_segment(void **state)
 		say(0, 1000); /* the kernel did not take it: once more */
 		say(1000, hello.len);
 		check_released(2, hello.len);
+		client.isn -= 500; /* bytes before those */
+		say(0, 500);
+		assert_int_equal(count(GATE_duplicate), 2);
 		rig_fini(&rig);
 	}
 	start(RIG_TIMESTAMPS, 1400);

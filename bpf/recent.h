@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Connections for which a socket is being made at this moment. A driver hands frames over in batches:
+ * the XDP program sees all of a batch, and then the tc program all of it, before TCP sees the first
+ * one. So what follows the first segment of a connection at once finds no socket yet, though there
+ * will be one when its turn comes: it passes, and no second socket is asked for.
+ */
+#ifndef SLUICE_BPF_RECENT_H
+#define SLUICE_BPF_RECENT_H
+
+#include "maps.h"
+#include "parse.h"
+
+#define RECENT_JIFFIES 2 /* longer than any batch, shorter than any retransmission */
+
+static __always_inline struct recent *recent_row(const struct packet *packet)
+{
+	__u32 row = (packet->ack_seq ^ packet->ports.source) % RECENT_ROWS;
+
+	return bpf_map_lookup_elem(&recent, &row);
+}
+
+/* The cookie, which no other connection has, and the ports. */
+static __always_inline __u64 recent_key(const struct packet *packet)
+{
+	return (__u64)packet->ack_seq << 32 | (__u32)packet->ports.source << 16 |
+	       packet->ports.dest;
+}
+
+static __always_inline bool recent_has(const struct packet *packet)
+{
+	struct recent *row = recent_row(packet);
+
+	return row && row->key == recent_key(packet) &&
+	       bpf_jiffies64() - row->jiffies <= RECENT_JIFFIES;
+}
+
+static __always_inline void recent_note(const struct packet *packet)
+{
+	struct recent *row = recent_row(packet);
+
+	if (!row)
+		return;
+	row->key = recent_key(packet);
+	row->jiffies = bpf_jiffies64();
+}
+
+#endif
