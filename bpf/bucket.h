@@ -172,8 +172,8 @@ static __always_inline int bucket_charge_source_connection(const struct packet *
 
 /* Is it a verdict that the allow list spares a source? The packet is then judged once more, with
  * `spared` set: the lists are searched where the program ends, not deep inside of it. */
-static __always_inline bool bucket_spares(int verdict, const struct packet *packet,
-	const struct sluice_settings *settings)
+static __always_inline bool bucket_spares(
+	int verdict, const struct packet *packet, const struct sluice_settings *settings)
 {
 	if (verdict != DROP(source_packet_limit) && verdict != DROP(prefix_packet_limit) &&
 		verdict != DROP(source_connection_limit) &&

@@ -159,7 +159,7 @@ static __always_inline int stray_judge_for(struct xdp_md *ctx, struct packet *pa
 		return stray_request(ctx, packet, guard, config);
 	if (state != BPF_TCP_TIME_WAIT) {
 		if (packet->flags & TCP_FLAG_RST_BIT)
-			return DROP(reset_unknown);
+			return recent_has(packet) ? XDP_PASS : DROP(reset_unknown);
 		if (packet->flags & TCP_FLAG_SYN_BIT)
 			return DROP(syn_ack_unknown);
 	} else if (packet->flags & (TCP_FLAG_RST_BIT | TCP_FLAG_SYN_BIT)) {

@@ -151,6 +151,15 @@ static __always_inline bool syn_wants_cookie(
 	return mode == SYN_ALWAYS || (mode == SYN_UNDER_ATTACK && bucket_attack(guard));
 }
 
+/* Two tags: the kernel takes one off before the tc program, and makes sockets only of what is IP
+ * then. What goes through the gate is not touched by that. */
+static __always_inline bool syn_is_beyond_release(
+	const struct packet *packet, const struct sluice_guard *guard)
+{
+	return packet->l3 > sizeof(struct ethhdr) + sizeof(struct vlan_tag) &&
+	       !(guard->flags & LISTENER_GATED);
+}
+
 /* To the kernel, which answers and keeps state: the connection is charged here. */
 static __always_inline int syn_pass(const struct packet *packet, const struct sluice_guard *guard,
 	const struct sluice_settings *config)
@@ -177,7 +186,8 @@ static __always_inline int syn_judge_for(struct xdp_md *ctx, struct packet *pack
 		verdict = bucket_charge_packets(packet, guard, config, false);
 	if (verdict != XDP_PASS)
 		return verdict;
-	if (packet_is_odd(packet) || !syn_wants_cookie(guard, config))
+	if (packet_is_odd(packet) || syn_is_beyond_release(packet, guard) ||
+		!syn_wants_cookie(guard, config))
 		return syn_pass(packet, guard, config);
 	return syn_answer(ctx, packet, guard, config);
 }

@@ -14,9 +14,6 @@ enum settings_flags {
 	SETTINGS_SACK = 2,
 	SETTINGS_TIMESTAMPS = 4,
 	SETTINGS_ECN = 8,
-	SETTINGS_ALLOW_V4 = 16, /* there is an allow list: deny_state's slots have it */
-	SETTINGS_ALLOW_V6 = 32,
-	SETTINGS_DENY_HITS = 64, /* count hits per prefix (deny_hits) */
 };
 
 struct sluice_settings {

@@ -159,6 +159,19 @@ static inline struct packet_spec cookies_ack(const struct packet_spec *syn,
 	return ack;
 }
 
+/* As if longer than any batch had gone by (bpf/recent.h). */
+static inline void cookies_next_batch(void)
+{
+	int fd = bpf_map__fd(harness.dp->xdp->maps.recent), cpus = libbpf_num_possible_cpus();
+	__u32 rows = bpf_map__max_entries(harness.dp->xdp->maps.recent);
+	uint8_t *zeros = calloc((size_t)cpus, bpf_map__value_size(harness.dp->xdp->maps.recent));
+
+	assert_non_null(zeros);
+	for (__u32 row = 0; row < rows; row++)
+		assert_int_equal(bpf_map_update_elem(fd, &row, zeros, BPF_ANY), 0);
+	free(zeros);
+}
+
 /* Runs the frame: the verdict, and exactly one counter of those that tell what became of it. */
 static inline void cookies_expect(
 	const char *name, const struct packet_spec *spec, int verdict, enum sluice_counter counter)
@@ -176,6 +189,15 @@ static inline void cookies_expect(
 		fail_msg("%s: not counted as %s", name, dp_counter_describe(counter)->name);
 	assert_int_equal(harness_sum(&counted, COUNTER_DROP), verdict == XDP_DROP);
 	assert_int_equal(harness_sum(&counted, COUNTER_TX), verdict == XDP_TX);
+}
+
+/* The frame passed as it came. */
+static inline void cookies_check_unmarked(const struct packet_spec *spec)
+{
+	struct frame frame = packet_build(spec);
+
+	assert_int_equal(harness.out.len, frame.len);
+	assert_memory_equal(harness.out.data, frame.data, frame.len);
 }
 
 /* The frame passed, marked for the tc program: metadata in front of it, otherwise untouched. */

@@ -184,12 +184,50 @@ static void test_good_acks(void **state)
 		ack = cookies_ack(syns[i], &answer, bytes, 0, 0);
 		cookies_expect("open, bare", &ack, XDP_PASS, COUNTER_COUNT);
 		cookies_check_marked(&ack);
+		cookies_next_batch();
 		ack = cookies_ack(syns[i], &answer, bytes, 0, 300);
 		cookies_expect("open, data", &ack, XDP_PASS, COUNTER_COUNT);
 		cookies_check_marked(&ack);
+		cookies_next_batch();
 		ack = cookies_ack(syns[i], &answer, bytes, 300, 300);
 		cookies_expect("open, second segment", &ack, XDP_DROP,
 			answer.has_timestamp ? COUNTER_segment_early : COUNTER_cookie_bad);
+	}
+}
+
+/* What comes in the same batch as the first segment passes, and asks for no second socket. */
+static void test_batches(void **state)
+{
+	const struct packet_spec *syns[] = {&syn_linux, &syn_windows, &syn_linux_v6};
+
+	for (size_t i = 0; i < array_len(syns); i++) {
+		struct packet_spec ack, other;
+		struct segment answer;
+		uint8_t bytes[12], more[12];
+
+		cookies_on(SYN_ALWAYS, false);
+		cookies_next_batch();
+		answer = cookies_syn(syns[i]);
+		ack = cookies_ack(syns[i], &answer, bytes, 0, 0);
+		cookies_expect("bare", &ack, XDP_PASS, COUNTER_COUNT);
+		cookies_check_marked(&ack);
+		ack = cookies_ack(syns[i], &answer, bytes, 0, 300);
+		cookies_expect("data", &ack, XDP_PASS, COUNTER_COUNT);
+		cookies_check_unmarked(&ack);
+		ack = cookies_ack(syns[i], &answer, bytes, 300, 300);
+		cookies_expect("more data", &ack, XDP_PASS, COUNTER_COUNT);
+		cookies_check_unmarked(&ack);
+		ack.flags = PKT_RST | PKT_ACK;
+		cookies_expect("RST", &ack, XDP_PASS, COUNTER_COUNT);
+		/* nobody else gains by it */
+		other = *syns[i];
+		other.sport += 256; /* the same row of the table */
+		ack = cookies_ack(&other, &answer, more, 0, 300);
+		cookies_expect("another client", &ack, XDP_DROP, COUNTER_cookie_bad);
+		cookies_next_batch();
+		ack = cookies_ack(syns[i], &answer, bytes, 0, 0);
+		ack.flags = PKT_RST | PKT_ACK;
+		cookies_expect("RST, later", &ack, XDP_DROP, COUNTER_reset_unknown);
 	}
 }
 
@@ -340,6 +378,7 @@ int main(void)
 		cmocka_unit_test(test_bad_syns),
 		cmocka_unit_test(test_cookie_remembers),
 		cmocka_unit_test(test_good_acks),
+		cmocka_unit_test(test_batches),
 		cmocka_unit_test(test_epochs),
 		cmocka_unit_test(test_two_keys),
 		cmocka_unit_test(test_forgeries),

@@ -18,6 +18,7 @@ ROWS = {
     "unknown_names": (10000, 100000),          # ClientHellos refused before a socket exists
     "stale_cookie_seconds": (0, 130),          # until a SYN cookie is too old; 0: not tested
     "calm_seconds": (0, 30),                   # in which an attack is over; 0: not waited for
+    "flood_packets": (50000, 100000),          # a second, of each flood
     "flood_seconds": (2, 15),                  # of each flood
     "flood_handshakes": (100, 200),            # real ones a second meanwhile
 }

@@ -210,19 +210,23 @@ def test_secrets_are_rotated(net, launch, link, address):
 
 @pytest.mark.skipif(not count("stale_cookie_seconds"), reason="waits for two minutes: make soak")
 def test_stale_cookie(gate, net, link):
-    """Two epochs later: data on the cookie is answered with RST, a bare ACK is dropped."""
-    clients = [link.client(address, TCP) for address in (net.v4, net.v6) for _ in range(2)]
+    """Two epochs later a client is told by an RST that it has no connection; a bare ACK to a gated
+    listener is dropped as ever."""
+    addresses = (net.v4, net.v6)
+    told = [link.client(address, port) for address in addresses for port in (TCP, TCP, GATED)]
+    quiet = [link.client(address, GATED) for address in addresses]
     begin = int(time.time()) // EPOCH_S
-    for client in clients:
+    for client in told + quiet:
         client.connect()
     stale = gate.counter("cookie_stale_rst")
     time.sleep((begin + 2) * EPOCH_S + 2 - time.time())  # the age itself is what is tested
-    for loud, quiet in (clients[:2], clients[2:]):
-        quiet.send_ack()
-        quiet.expect_silence()
-        loud.send(0, b"echo\nabc")
-        loud.expect_reset()
-    assert gate.counter("cookie_stale_rst") == stale + 2
+    for client in quiet:
+        client.send_ack()
+        client.expect_silence()
+    for number, client in enumerate(told):
+        client.send(0, b"" if number % 3 == 0 else b"echo\nabc")
+        client.expect_reset()
+    assert gate.counter("cookie_stale_rst") == stale + len(told)
 
 
 # --- modes of a listener

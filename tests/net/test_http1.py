@@ -556,6 +556,7 @@ def test_close_notify_ends_the_stream(std, net):
 
 
 def test_no_connection_is_forgotten(std):
-    """After all of the above, with every client gone, nothing is open."""
-    until(lambda: std.api("/v1/status")["connections_open"] == 0, "no connection is open", 15)
+    """After all of the above, with every client gone, nothing is open. The slow target takes what it
+    is owed first, in its own time."""
+    until(lambda: std.api("/v1/status")["connections_open"] == 0, "no connection is open", 60)
     assert all(t["outstanding"] == 0 for t in std.api("/v1/targets")["targets"])

@@ -28,5 +28,6 @@ def test_object_loads(path):
 def test_host_check():
     done = subprocess.run([BUILD / "sluiced", "--check-host"], capture_output=True, text=True, timeout=60)
     rows = {words[0]: words[1] for words in map(str.split, done.stdout.splitlines()) if len(words) > 1}
-    for name in ("btf", "xdp_load", "reuseport", "mmapable_maps", "gate", "af_xdp", "xdp_dispatcher"):
+    for name in ("btf", "xdp_load", "reuseport", "mmapable_maps", "make_sockets", "tcx", "af_xdp", "tun",
+                 "own_cookies", "gate_v4", "xdp_dispatcher"):
         assert rows.get(name) == "ok", done.stdout

@@ -114,18 +114,12 @@ static int del(const struct invocation *invocation, char **words, int n)
 
 /* --- import */
 
-/* The whole file, "-": standard input. NULL: it has been said why. */
-static char *slurp(const char *path, size_t *ret_len)
+/* Everything that is left of `file`. NULL: it has been said why. */
+static char *read_all(FILE *file, const char *path, size_t *ret_len)
 {
-	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
 	size_t len = 0, size = 1024 * 1024;
-	char *text;
+	char *text = mem_alloc(size);
 
-	if (!file) {
-		fprintf(stderr, "sluicectl: %s: %s\n", path, strerror(errno));
-		return NULL;
-	}
-	text = mem_alloc(size);
 	for (;;) {
 		len += fread(text + len, 1, size - len, file);
 		if (len < size || len > ADMIN_BIG_BODY_BYTES_MAX)
@@ -133,15 +127,30 @@ static char *slurp(const char *path, size_t *ret_len)
 		size *= 2;
 		text = mem_realloc(text, size);
 	}
-	if (ferror(file) || len > ADMIN_BIG_BODY_BYTES_MAX) {
-		fprintf(stderr, "sluicectl: %s: %s\n", path,
-			ferror(file) ? strerror(errno) : "more than 128 MiB: use deny_file");
-		free(text);
-		text = NULL;
-	}
-	if (file != stdin)
-		fclose(file);
 	*ret_len = len;
+	if (!ferror(file) && len <= ADMIN_BIG_BODY_BYTES_MAX)
+		return text;
+	fprintf(stderr, "sluicectl: %s: %s\n", path,
+		ferror(file) ? strerror(errno) : "more than 128 MiB: use deny_file, allow_file");
+	free(text);
+	return NULL;
+}
+
+/* "-": standard input. */
+static char *slurp(const char *path, size_t *ret_len)
+{
+	FILE *file;
+	char *text;
+
+	if (strcmp(path, "-") == 0)
+		return read_all(stdin, "standard input", ret_len);
+	file = fopen(path, "re");
+	if (!file) {
+		fprintf(stderr, "sluicectl: %s: %s\n", path, strerror(errno));
+		return NULL;
+	}
+	text = read_all(file, path, ret_len);
+	fclose(file);
 	return text;
 }
 
@@ -170,13 +179,17 @@ static int import(const struct invocation *invocation, char **words, int n)
 
 	if (n != 1) {
 		free(target);
-		return usage("import takes one file (- is standard input), see", "help");
+		return usage(n > 1 ? "import takes one file, what is meant by"
+				   : "import which file? (- is standard input)",
+			n > 1 ? words[1] : "");
 	}
 	text = slurp(words[0], &request.body_len);
 	request.body = text;
 	if (!text) {
-		code = EXIT_REFUSED;
-	} else if (client_ask(&request, &answer, &err)) {
+		free(target);
+		return EXIT_REFUSED;
+	}
+	if (client_ask(&request, &answer, &err)) {
 		fprintf(stderr, "sluicectl: %s\n", err.text);
 		code = EXIT_UNREACHABLE;
 	} else {

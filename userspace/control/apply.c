@@ -48,8 +48,8 @@ static void set_limits(const struct config_limits *node, const struct config_lis
 	ret_limits[LIMIT_SYNS] = (struct dp_limit){own->syns_per_second, own->syns_burst};
 }
 
-static void set_row(const struct build *build, uint32_t listener, const struct listener_socket *sock,
-	struct dp_listener *ret_row)
+static void set_row(const struct build *build, uint32_t listener,
+	const struct listener_socket *sock, struct dp_listener *ret_row)
 {
 	static const enum listener_syn_mode modes[] = {
 		[CONFIG_SYN_ALWAYS] = SYN_ALWAYS,

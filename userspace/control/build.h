@@ -48,7 +48,8 @@ struct built_listener {
 	struct tls_server *tls;
 	struct listener_socket **sockets; /* counted */
 	uint32_t n_sockets;
-	struct gate_policy *policy; /* counted; NULL: nothing is asked of its clients' first bytes */
+	struct gate_policy
+		*policy; /* counted; NULL: nothing is asked of its clients' first bytes */
 	uint8_t limits_generation;
 };
 

@@ -28,7 +28,8 @@ static bool same_limits(const struct config *a, const struct config_listener *li
 	const struct config *b, const struct config_listener *listener_b)
 {
 	struct config_limits x = a->limits, y = b->limits;
-	const struct config_listener_limits *own = &listener_a->limits, *other = &listener_b->limits;
+	const struct config_listener_limits *own = &listener_a->limits,
+					    *other = &listener_b->limits;
 
 	return x.source.handshakes_per_second == y.source.handshakes_per_second &&
 	       x.source.handshakes_burst == y.source.handshakes_burst &&
@@ -73,8 +74,8 @@ static struct gate_name *names_of(const struct config_listener *wanted)
 
 	for (i = 0; i < wanted->routes_count; i++)
 		for (at = 0; at < wanted->routes[i].server_names_count; at++)
-			names[n++] = (struct gate_name){
-				slice_of(wanted->routes[i].server_names[at]), i};
+			names[n++] =
+				(struct gate_name){slice_of(wanted->routes[i].server_names[at]), i};
 	return names;
 }
 
@@ -166,9 +167,9 @@ struct target_group **build_route_groups(
 	uint32_t i;
 
 	for (i = 0; i < wanted->routes_count; i++)
-		groups[i] = build->groups[wanted->routes[i].target_group -
-					  build->config->target_groups]
-				    .group;
+		groups[i] =
+			build->groups[wanted->routes[i].target_group - build->config->target_groups]
+				.group;
 	return groups;
 }
 
@@ -183,7 +184,8 @@ void build_gate_listeners(struct build *build)
 	build->gate_listeners = mem_zalloc((n + 1) * sizeof(*build->gate_listeners));
 	for (i = 0; i < build->n_listeners; i++) {
 		listener = &build->built[i];
-		for (at = 0; build_is_gated(&build->config->listeners[i]) && at < listener->n_sockets;
+		for (at = 0;
+			build_is_gated(&build->config->listeners[i]) && at < listener->n_sockets;
 			at++)
 			build->gate_listeners[build->n_gate_listeners++] = (struct gate_listener){
 				.local = listener->sockets[at]->addr,

@@ -32,8 +32,8 @@ void build_lists(struct building *building)
 	struct err err;
 
 	if (lists_config_new(&spec, &building->build->lists, &err) < 0)
-		config_errors_add(building->errors, config->mark, "deny_file, allow_file", "%s",
-			err.text);
+		config_errors_add(
+			building->errors, config->mark, "deny_file, allow_file", "%s", err.text);
 	free(deny);
 	free(allow);
 }

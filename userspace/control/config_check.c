@@ -64,7 +64,8 @@ static void check_group_fits(struct checker *checker, const struct config_listen
 {
 	const struct config_target_group *group = *field;
 
-	if (!group || group->protocol > CONFIG_TCP || is_web(group->protocol) == is_web(l->protocol))
+	if (!group || group->protocol > CONFIG_TCP ||
+		is_web(group->protocol) == is_web(l->protocol))
 		return;
 	refuse(checker, field, mark, "target_group",
 		"a listener of protocol %s cannot use \"%s\", whose protocol is %s (it needs %s)",

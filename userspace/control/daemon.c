@@ -202,7 +202,7 @@ static int start_dataplane(struct daemon *daemon, const struct config *config, s
 		log_warn("no packet plane: %s", report->why);
 	for (i = 0; i < report->interface_count; i++)
 		log_info("XDP on %s: %s%s%s%s", report->interfaces[i].name,
-			dataplane_mode_name(report->interfaces[i].mode),
+			dataplane_attachment_name(&report->interfaces[i]),
 			report->interfaces[i].adopted ? ", adopted" : "",
 			*report->interfaces[i].why ? ": " : "", report->interfaces[i].why);
 	free(report);
@@ -216,8 +216,8 @@ static int init_workers(struct daemon *daemon, struct err *err)
 
 	daemon->workers = mem_zalloc(daemon->env.n_workers * sizeof(*daemon->workers));
 	for (i = 0; i < daemon->env.n_workers; i++) {
-		r = worker_init(&daemon->workers[i], i, &daemon->root, &daemon->node,
-			&daemon->gate_node);
+		r = worker_init(
+			&daemon->workers[i], i, &daemon->root, &daemon->node, &daemon->gate_node);
 		if (r == 0)
 			r = dp_heartbeat_open(
 				daemon->dataplane, i, &daemon->workers[i].heartbeat, err);
@@ -300,28 +300,6 @@ static int start_io(struct daemon *daemon, struct err *err)
 	return r < 0 ? err_set(err, r, "cannot start: %s", strerror(-r)) : 0;
 }
 
-static void start_gates(struct daemon *daemon, const struct config *config)
-{
-	union addr *addresses = mem_zalloc((SLUICE_MAX_LISTENERS + 1) * sizeof(*addresses));
-	struct gates_spec spec = {
-		.dp = daemon->dataplane,
-		.workers = daemon->workers,
-		.n_workers = daemon->env.n_workers,
-		.addresses = addresses,
-	};
-	const struct config_listener *listener;
-	uint32_t i, at;
-
-	for (i = 0; i < config->listeners_count; i++) {
-		listener = &config->listeners[i];
-		for (at = 0; at < listener->address_count; at++)
-			if (spec.n_addresses < SLUICE_MAX_LISTENERS)
-				addresses[spec.n_addresses++] = build_addr(&listener->address[at]);
-	}
-	daemon->gates = gates_new(&spec);
-	free(addresses);
-}
-
 /* In this order: nothing is served before the packet plane guards it, nothing is promised (admin
  * socket, "ready") before it is served. */
 static int start(struct daemon *daemon, struct config *config, struct err *err)
@@ -343,7 +321,12 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 		config_free(config);
 		return r;
 	}
-	start_gates(daemon, config);
+	daemon->gates = gates_new(&(struct gates_spec){
+		.dp = daemon->dataplane,
+		.workers = daemon->workers,
+		.n_workers = daemon->env.n_workers,
+		.config = config,
+	});
 	daemon->health = health_new(&daemon->io, daemon->tls, apply_health, daemon);
 	r = build_first(daemon, config, err);
 	if (r == 0)

@@ -6,7 +6,6 @@
 #include "core/mem.h"
 #include "net/tun.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +18,7 @@ struct gate_socket {
 
 struct gate_interface {
 	struct dp_gate_interface row; /* as it was when its sockets were made, or could not be */
-	bool seen;                    /* while the set is compared */
+	bool seen;		    /* while the set is compared */
 };
 
 /* What workers may still be using; freed once each has taken its new share. */
@@ -126,8 +125,8 @@ static void add_interface(struct gates *gates, const struct dp_gate_interface *r
 
 	if (gates->n_interfaces < DATAPLANE_MAX_INTERFACES)
 		gates->interfaces[gates->n_interfaces++] = (struct gate_interface){*row, true};
-	gates->sockets = mem_realloc(gates->sockets,
-		(gates->n_sockets + row->queues + 1) * sizeof(*gates->sockets));
+	gates->sockets = mem_realloc(
+		gates->sockets, (gates->n_sockets + row->queues + 1) * sizeof(*gates->sockets));
 	for (spec.queue = 0; spec.queue < row->queues; spec.queue++) {
 		sock = &gates->sockets[gates->n_sockets];
 		*sock = (struct gate_socket){.ifindex = row->ifindex,
@@ -163,8 +162,8 @@ static void remove_interface(struct gates *gates, size_t at)
 	struct retired *old = &gates->retired;
 
 	dp_gate_remove(gates->dp, ifindex);
-	old->xsks = mem_realloc(
-		old->xsks, (old->n_xsks + gates->n_sockets + 1) * sizeof(struct xsk *));
+	old->xsks =
+		mem_realloc(old->xsks, (old->n_xsks + gates->n_sockets + 1) * sizeof(struct xsk *));
 	for (i = 0; i < gates->n_sockets; i++)
 		if (gates->sockets[i].ifindex == ifindex)
 			old->xsks[old->n_xsks++] = gates->sockets[i].xsk;
@@ -215,7 +214,8 @@ void gates_maintain(struct gates *gates)
 			changed = true;
 		}
 	first = gates->n_sockets;
-	for (i = 0; i < n; i++)
+	/* a queue can be had again when its old socket is closed: at the next call */
+	for (i = 0; i < n && !gates->retired.n_xsks; i++)
 		if (!find_interface(gates, &rows[i])) {
 			add_interface(gates, &rows[i]);
 			changed = true;
@@ -240,32 +240,13 @@ static int open_device(struct gates *gates, struct err *err)
 	return r;
 }
 
-/* A family whose flights do not arrive takes the gate from both: there is one way for all. */
-static int probe_family(struct gates *gates, const struct gates_spec *spec, int family,
-	struct err *err)
-{
-	union addr tried;
-	size_t i;
-	int r = 0;
-
-	for (i = 0; i < spec->n_addresses; i++) {
-		if (spec->addresses[i].any.sa_family != family)
-			continue;
-		r = gate_probe_run(gates->dp, gates->tun, &spec->addresses[i], &tried, err);
-		if (r != -EADDRNOTAVAIL)
-			break;
-	}
-	return r == -EHOSTUNREACH ? r : 0; /* what could not be tried is no reason */
-}
-
 /* Does what is released arrive? If not, the kernel answers SYNs: a firewall that drops segments
  * without a SYN would drop those that XDP lets in, too. */
 static void probe(struct gates *gates, const struct gates_spec *spec)
 {
 	struct err err;
 
-	if (probe_family(gates, spec, AF_INET, &err) == 0 &&
-		probe_family(gates, spec, AF_INET6, &err) == 0)
+	if (gate_probe_config(gates->dp, gates->tun, spec->config, &err) == 0)
 		return;
 	log_warn("no gate and no SYN cookies in XDP: %s", err.text);
 	snprintf(gates->why, sizeof(gates->why), "%.250s", err.text);
@@ -322,8 +303,8 @@ void gates_report(const struct gates *gates, struct gates_report *ret_report)
 	memset(ret_report, 0, sizeof(*ret_report));
 	snprintf(ret_report->why, sizeof(ret_report->why), "%s", gates->why);
 	if (gates->tun)
-		snprintf(ret_report->device, sizeof(ret_report->device), "%s",
-			tun_name(gates->tun));
+		snprintf(
+			ret_report->device, sizeof(ret_report->device), "%s", tun_name(gates->tun));
 	ret_report->sockets = gates->n_sockets;
 	ret_report->active = gates->n_sockets > 0;
 	for (i = 0; i < gates->n_sockets; i++) {

@@ -6,6 +6,7 @@
 #ifndef SLUICE_CONTROL_GATES_H
 #define SLUICE_CONTROL_GATES_H
 
+#include "control/config.h"
 #include "control/worker.h"
 #include "core/err.h"
 #include "dataplane/dp_gate.h"
@@ -21,9 +22,7 @@ struct gates_spec {
 	struct dataplane *dp;
 	struct worker *workers;
 	uint32_t n_workers;
-	/* Of listeners, which are not open yet: one of each family is tried (gate_probe.h). */
-	const union addr *addresses;
-	size_t n_addresses;
+	const struct config *config; /* whose listeners are not open yet: for gate_probe_config() */
 };
 
 /* Makes the device and the sockets and gives each worker its share. What the host cannot do is in
@@ -39,7 +38,7 @@ struct gates_report {
 	char why[GATES_WHY_BYTES]; /* why not, or what is missing; "" */
 	char device[16]; /* the TUN device */
 	uint32_t sockets, zero_copy; /* AF_XDP sockets; those without copying */
-	struct xsk_counts counts;    /* of them all */
+	struct xsk_counts counts; /* of them all */
 };
 
 void gates_report(const struct gates *gates, struct gates_report *ret_report);

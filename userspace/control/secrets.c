@@ -59,8 +59,8 @@ static int read_lines(
 		if (!*text || *text == '#')
 			continue;
 		if (keys == SLUICE_COOKIE_KEYS)
-			return err_set(err, -EINVAL, "%s:%u: a third secret: at most two are allowed",
-				path, number);
+			return err_set(err, -EINVAL,
+				"%s:%u: a third secret: at most two are allowed", path, number);
 		if (!read_key(text, secret.keys[keys]))
 			return err_set(err, -EINVAL,
 				"%s:%u: not 32 hexadecimal digits that are not all 0 (make one "
@@ -72,8 +72,8 @@ static int read_lines(
 	if (ferror(file))
 		return err_set(err, -EIO, "%s: cannot be read", path);
 	if (!keys)
-		return err_set(err, -EINVAL, "%s: has no secret (make one with: openssl rand -hex 16)",
-			path);
+		return err_set(err, -EINVAL,
+			"%s: has no secret (make one with: openssl rand -hex 16)", path);
 	*ret_secret = secret;
 	explicit_bzero(&secret, sizeof(secret));
 	return 0;

@@ -32,7 +32,7 @@ static void put_interface(
 	if (interface->mode == DATAPLANE_NONE)
 		put(list, name, "off", "the kernel's network stack alone", why);
 	else
-		put(list, name, native ? "used" : "fallback", dataplane_mode_name(interface->mode),
+		put(list, name, native ? "used" : "fallback", dataplane_attachment_name(interface),
 			native ? NULL : why);
 }
 

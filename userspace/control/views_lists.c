@@ -18,7 +18,7 @@
 enum {
 	PIECE_BYTES = 16 * 1024,
 	ROW_BYTES_MAX = 256,
-	HITS_MAX = 65536, /* prefixes with the most hits whose count is shown */
+	HITS_MAX = 1024, /* prefixes with the most hits whose count is shown */
 	ADDRESS_BYTES = 64,
 };
 

@@ -128,7 +128,7 @@ static void put_xdp(const struct dataplane_report *report, const struct view *ro
 		row = view_list_object(&interfaces);
 		why = !*interface->why && !report->active ? report->why : interface->why;
 		view_text(&row, "name", interface->name);
-		view_text(&row, "mode", dataplane_mode_name(interface->mode));
+		view_text(&row, "mode", dataplane_attachment_name(interface));
 		view_text(&row, "reason", *why ? why : NULL);
 		if (interface->prog_id)
 			view_number(&row, "prog_id", interface->prog_id);

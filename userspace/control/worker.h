@@ -28,13 +28,13 @@ struct worker {
 	_Atomic(const struct gate_share *) share_wanted; /* the control thread's wish */
 	_Atomic(const struct gate_share *) share_seen; /* the wish it has followed */
 	const struct snapshot_root *root; /* struct build */
-	struct list acceptors;            /* struct acceptor_link, in worker.c */
+	struct list acceptors; /* struct acceptor_link, in worker.c */
 	struct dp_heartbeat heartbeat;
 	int cpu; /* pinned to; -1: not pinned */
 	pthread_t thread;
 	bool started;
-	atomic_bool drain;          /* set: keep nothing alive */
-	atomic_bool stop;           /* set: close everything and end */
+	atomic_bool drain; /* set: keep nothing alive */
+	atomic_bool stop; /* set: close everything and end */
 	atomic_uint sweeps; /* bumped: look for targets that were removed or have expired */
 	uint32_t sweeps_seen;
 	atomic_uint_fast64_t stamp_ns; /* last turn, CLOCK_MONOTONIC_COARSE */

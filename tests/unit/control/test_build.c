@@ -340,8 +340,7 @@ static void test_listener_settings_change(void **state)
 static const struct gate_policy_spec *asks(const struct build *build, int listener)
 {
 	assert_non_null(build->built[listener].policy);
-	assert_ptr_equal(
-		build->listeners[listener]->spec.policy, build->built[listener].policy);
+	assert_ptr_equal(build->listeners[listener]->spec.policy, build->built[listener].policy);
 	return &build->built[listener].policy->spec;
 }
 
@@ -362,8 +361,9 @@ static void test_gates(void **state)
 
 	texts.web = "certificates: www, limits: {handshakes_per_second: 5, handshakes_burst: 9},"
 		    " gate: {unknown_name: refuse, refusal: reset}";
-	texts.raw = ", gate: {ja4_deny: [\"t12*\"]}, routes: [{server_names: [a.test, \"*.b.test\"],"
-		    " target_group: raw}]";
+	texts.raw =
+		", gate: {ja4_deny: [\"t12*\"]}, routes: [{server_names: [a.test, \"*.b.test\"],"
+		" target_group: raw}]";
 	new = build(old);
 	assert_int_equal(new->n_gate_listeners, 3);
 	assert_int_equal(asks(new, WEB)->per_listener.rate_per_s, 5);
@@ -371,8 +371,8 @@ static void test_gates(void **state)
 	assert_int_not_equal(asks(new, WEB)->per_listener.generation, generation);
 	assert_true(asks(new, WEB)->refuse_unknown_name);
 	assert_false(asks(new, WEB)->refuse_by_alert);
-	assert_int_equal(asks(new, API)->per_listener.generation,
-		asks(old, API)->per_listener.generation);
+	assert_int_equal(
+		asks(new, API)->per_listener.generation, asks(old, API)->per_listener.generation);
 	assert_int_equal(asks(new, RAW)->n_names, 2);
 	assert_int_equal(asks(new, RAW)->version_max, 0);
 	assert_ptr_equal(new->listeners[RAW]->spec.route_groups[0], new->groups[1].group);

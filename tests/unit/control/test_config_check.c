@@ -242,9 +242,9 @@ static void xdp_needs_an_interface(void **state)
 
 static void routes_fit_their_listener(void **state)
 {
-	struct config *config = case_accepted(
-		LISTENERS("- {name: a, protocol: tcp, address: 0.0.0.0:1, target_group: raw,\n"
-			  "   routes: [{server_names: [a.example, \"*.b.example\"], target_group: raw}]}\n"));
+	struct config *config = case_accepted(LISTENERS(
+		"- {name: a, protocol: tcp, address: 0.0.0.0:1, target_group: raw,\n"
+		"   routes: [{server_names: [a.example, \"*.b.example\"], target_group: raw}]}\n"));
 
 	assert_int_equal(config->listeners[0].routes_count, 1);
 	assert_string_equal(config->listeners[0].routes[0].server_names[1], "*.b.example");

@@ -166,8 +166,8 @@ static void start(uint32_t n_workers)
 		hold_port(&held[i], &ports[i]);
 	root = (struct snapshot_root){0};
 	atomic_store(&node.open, 0);
-	gate_node = (struct gate_node){
-		.limits = gate_limits_new(), .released = gate_released_new()};
+	gate_node =
+		(struct gate_node){.limits = gate_limits_new(), .released = gate_released_new()};
 	for (i = 0; i < n_workers; i++)
 		assert_int_equal(worker_init(&workers[i], i, &root, &node, &gate_node), 0);
 	publish(build("", 1));
