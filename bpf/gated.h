@@ -8,6 +8,7 @@
 #define SLUICE_BPF_GATED_H
 
 #include "count.h"
+#include "forward.h"
 #include "listener.h"
 #include "reread.h"
 #include "socket.h"
@@ -37,10 +38,12 @@ __noinline int gated_judge_fragment(struct xdp_md *ctx)
 {
 	const struct sluice_settings *config = settings_get();
 	struct packet packet = {};
+	struct sluice_guard *guard;
 
-	if (config && reread(ctx, &packet) && listener_of_address(&packet, config))
-		return DROP(gated_fragment);
-	return PASS(fragment);
+	if (!config || !reread(ctx, &packet))
+		return PASS(fragment);
+	guard = listener_of_address(&packet, config);
+	return guard && !forward_is(ctx, &packet, guard) ? DROP(gated_fragment) : PASS(fragment);
 }
 
 /* More VLAN tags than are looked behind. The kernel takes any number of tags of VLAN 0 off, so that
@@ -65,7 +68,7 @@ __noinline int gated_judge_not_linear(struct xdp_md *ctx)
 		return PASS(headers_not_linear);
 	guard = packet.ports.dest ? listener_find(&packet, config, listener_port(&packet))
 				  : listener_of_address(&packet, config);
-	if (!guard || !listener_is_gated(guard))
+	if (!guard || !listener_is_gated(guard) || forward_is(ctx, &packet, guard))
 		return PASS(headers_not_linear);
 	if (packet.ports.dest &&
 		!socket_is_among(socket_state_of(ctx, &packet), SOCKET_STRAY_STATES))

@@ -35,6 +35,8 @@ struct {
 struct recent {
 	__u64 key;
 	__u64 jiffies;
+	__u32 saddr_be[4];
+	__u32 daddr_be[4];
 };
 
 struct {

@@ -27,12 +27,22 @@ static __always_inline __u64 recent_key(const struct packet *packet)
 	       packet->ports.dest;
 }
 
+/* Of the very same tuple: or one good cookie would let through what bears it in any name. */
+static __always_inline bool recent_is(const struct recent *row, const struct packet *packet)
+{
+	__u32 differ = 0;
+
+	for (int i = 0; i < 4; i++)
+		differ |= (row->saddr_be[i] ^ packet->saddr_be[i]) |
+			  (row->daddr_be[i] ^ packet->daddr_be[i]);
+	return !differ && row->key == recent_key(packet);
+}
+
 static __always_inline bool recent_has(const struct packet *packet)
 {
 	struct recent *row = recent_row(packet);
 
-	return row && row->key == recent_key(packet) &&
-	       bpf_jiffies64() - row->jiffies <= RECENT_JIFFIES;
+	return row && bpf_jiffies64() - row->jiffies <= RECENT_JIFFIES && recent_is(row, packet);
 }
 
 static __always_inline void recent_note(const struct packet *packet)
@@ -42,6 +52,8 @@ static __always_inline void recent_note(const struct packet *packet)
 	if (!row)
 		return;
 	row->key = recent_key(packet);
+	__builtin_memcpy(row->saddr_be, packet->saddr_be, sizeof(row->saddr_be));
+	__builtin_memcpy(row->daddr_be, packet->daddr_be, sizeof(row->daddr_be));
 	row->jiffies = bpf_jiffies64();
 }
 

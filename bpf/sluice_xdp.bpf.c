@@ -82,7 +82,7 @@ static __always_inline int judge_refused(
 	if (verdict == DROP(gated_not_linear))
 		return gated_judge_not_linear(ctx);
 	guard = listener_find(packet, config, listener_port(packet));
-	if (!guard)
+	if (!guard || forward_is(ctx, packet, guard))
 		return XDP_PASS;
 	if (verdict == DROP(deny_v4) || verdict == DROP(deny_v6))
 		deny_drop(packet, config);
@@ -94,8 +94,9 @@ static __always_inline int judge_unknown_once(struct xdp_md *ctx, struct unknown
 {
 	if (!tcp_is_syn(unknown->packet.flags))
 		return stray_judge(ctx, &unknown->packet, unknown->state);
-	return socket_is_among(unknown->state, SOCKET_NEW_STATES) ? syn_judge(ctx, &unknown->packet)
-								  : XDP_PASS;
+	return socket_is_among(unknown->state, SOCKET_SYN_STATES)
+		       ? syn_judge(ctx, &unknown->packet, unknown->state)
+		       : XDP_PASS;
 }
 
 static __always_inline int judge_unknown(struct xdp_md *ctx, struct unknown *unknown)

@@ -8,12 +8,12 @@
 #define SOCKET_NONE 0 /* no state of TCP has this number */
 
 /* Bit n: state n is none of a connection that the kernel alone deals with. A SYN for any but the
- * first two is the kernel's all the same: an answer with a cookie would lead to a second socket of
- * the same tuple. */
+ * first two is answered by the kernel: a cookie would lead to a second socket of the same tuple. In
+ * TIME_WAIT it becomes a new connection, and is charged as one. */
 #define SOCKET_STRAY_STATES                                                                        \
 	(1u << SOCKET_NONE | 1u << BPF_TCP_LISTEN | 1u << BPF_TCP_TIME_WAIT |                      \
 		1u << BPF_TCP_NEW_SYN_RECV)
-#define SOCKET_NEW_STATES (1u << SOCKET_NONE | 1u << BPF_TCP_LISTEN)
+#define SOCKET_SYN_STATES (1u << SOCKET_NONE | 1u << BPF_TCP_LISTEN | 1u << BPF_TCP_TIME_WAIT)
 
 /* The compiler may form &sk->state before the load, which the verifier refuses ("pointer
  * arithmetic on sock_common prohibited"): this keeps the offset inside the load. */

@@ -94,16 +94,61 @@ static __always_inline int stray_good(struct xdp_md *ctx, const struct packet *p
 	return DROP(cookie_ack);
 }
 
-/* The kernel answered the SYN, and has not heard of the client since. */
+/* What a segment for a half-open connection of the kernel's shows. */
+enum stray_proof {
+	REQUEST_GONE, /* there is a socket by now, or none: the kernel's business */
+	REQUEST_FORGED, /* does not acknowledge our SYN: whoever sent it has not seen that */
+	REQUEST_ANSWERED,
+	REQUEST_BEGINS, /* ... and is where the stream begins */
+};
+
+/* A function of its own, since it is asked rarely. */
+__noinline int stray_prove(struct xdp_md *ctx, const struct packet *packet)
+{
+	enum stray_proof proof = REQUEST_GONE;
+	struct tcp_request_sock *request;
+	struct bpf_sock *sk;
+
+	if (!packet)
+		return proof;
+	sk = socket_lookup(ctx, packet, packet->ports.source);
+	if (!sk)
+		return proof;
+	request = bpf_skc_to_tcp_request_sock(sk);
+	if (request && packet->ack_seq != request->snt_isn + 1)
+		proof = REQUEST_FORGED;
+	else if (request)
+		proof = packet->seq == request->rcv_isn + 1 ? REQUEST_BEGINS : REQUEST_ANSWERED;
+	bpf_sk_release(sk);
+	return proof;
+}
+
+/*
+ * The kernel answered the SYN, and has not heard of the client since. Anybody can bring that about
+ * in another's name: so nothing is given to the gate, which charges limits and keeps first flights,
+ * that does not acknowledge the SYN-ACK. A FIN ends the connection where its stream begins; anywhere
+ * else it would make a socket that later segments reach around the gate.
+ */
 static __always_inline int stray_request(struct xdp_md *ctx, const struct packet *packet,
 	const struct sluice_guard *guard, struct sluice_settings *config)
 {
+	bool payload = stray_has_payload(packet);
+	int proof, verdict;
+
 	if (!listener_is_gated(guard) || config->handover != HANDOVER_OWN_COOKIES ||
 		(packet->flags & TCP_FLAG_RST_BIT))
 		return XDP_PASS;
-	if (stray_has_payload(packet))
-		return gate_give(ctx, packet, guard, config);
-	return packet->flags & TCP_FLAG_FIN_BIT ? XDP_PASS : DROP(request_ack);
+	if (!payload && !(packet->flags & TCP_FLAG_FIN_BIT))
+		return DROP(request_ack);
+	proof = stray_prove(ctx, packet);
+	if (proof == REQUEST_GONE)
+		return XDP_PASS;
+	if (proof == REQUEST_FORGED)
+		return stray_bad(config);
+	if (!payload)
+		return proof == REQUEST_BEGINS ? XDP_PASS : DROP(request_ack);
+	verdict = bucket_charge_packets(packet, guard, config, true);
+	return verdict == XDP_PASS ? gate_give(ctx, packet, guard, config) : verdict;
 }
 
 static __always_inline bool stray_kernel_may_send_cookies(
@@ -180,7 +225,7 @@ __noinline int stray_judge(struct xdp_md *ctx, struct packet *packet, __u32 stat
 	if (!packet || !config)
 		return XDP_PASS;
 	guard = listener_find(packet, config, listener_port(packet));
-	if (!guard)
+	if (!guard || forward_is(ctx, packet, guard))
 		return XDP_PASS;
 	verdict = stray_judge_for(ctx, packet, guard, config, state);
 	if (verdict_is_drop(verdict))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Stage: a SYN that no connection of the kernel's is waiting for. It is answered with a cookie,
+/* Stage: a SYN that no connection of the kernel's is waiting for, unless in TIME_WAIT. It is answered with a cookie,
  * without leaving a trace, or let through to the kernel, as the listener has it. */
 #ifndef SLUICE_BPF_SYN_H
 #define SLUICE_BPF_SYN_H
@@ -173,7 +173,7 @@ static __always_inline int syn_pass(const struct packet *packet, const struct sl
 }
 
 static __always_inline int syn_judge_for(struct xdp_md *ctx, struct packet *packet,
-	const struct sluice_guard *guard, const struct sluice_settings *config)
+	const struct sluice_guard *guard, const struct sluice_settings *config, __u32 state)
 {
 	int verdict;
 
@@ -182,6 +182,9 @@ static __always_inline int syn_judge_for(struct xdp_md *ctx, struct packet *pack
 		return RST(workers_stale_rst);
 	}
 	verdict = gated_check(packet, guard);
+	/* an answer with a cookie would collide with it; the kernel makes a new connection of it */
+	if (verdict == XDP_PASS && state == BPF_TCP_TIME_WAIT)
+		return syn_pass(packet, guard, config);
 	if (verdict == XDP_PASS)
 		verdict = bucket_charge_packets(packet, guard, config, false);
 	if (verdict != XDP_PASS)
@@ -193,7 +196,7 @@ static __always_inline int syn_judge_for(struct xdp_md *ctx, struct packet *pack
 }
 
 /* A function of its own, so that the verifier walks through it once. */
-__noinline int syn_judge(struct xdp_md *ctx, struct packet *packet)
+__noinline int syn_judge(struct xdp_md *ctx, struct packet *packet, __u32 state)
 {
 	const struct sluice_settings *config = settings_get();
 	struct sluice_guard *guard;
@@ -202,9 +205,9 @@ __noinline int syn_judge(struct xdp_md *ctx, struct packet *packet)
 	if (!packet || !config)
 		return XDP_PASS;
 	guard = listener_find(packet, config, listener_port(packet));
-	if (!guard)
+	if (!guard || forward_is(ctx, packet, guard))
 		return XDP_PASS;
-	verdict = syn_judge_for(ctx, packet, guard, config);
+	verdict = syn_judge_for(ctx, packet, guard, config, state);
 	if (verdict_is_drop(verdict))
 		LISTENER_COUNT(guard, dropped);
 	return verdict;

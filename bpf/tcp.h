@@ -56,7 +56,8 @@ static __always_inline enum tcp_fault tcp_fault(
 		return TCP_HEADER_LENGTH;
 	if (!tcp_flags_good(tcp_flags(tcp)))
 		return TCP_FLAGS;
-	return tcp->source ? TCP_SOUND : TCP_PORT_ZERO;
+	/* to port 0, too: what is served there is a row that stands for whole addresses */
+	return tcp->source && tcp->dest ? TCP_SOUND : TCP_PORT_ZERO;
 }
 
 static __always_inline int tcp_refuse_flags(__u8 flags)

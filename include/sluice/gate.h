@@ -17,14 +17,14 @@
 enum handover {
 	HANDOVER_NONE,           /* the kernel's listening socket does everything */
 	HANDOVER_KERNEL_COOKIES, /* the kernel answers SYNs; XDP drops ACKs that carry no cookie of its own */
-	HANDOVER_OWN_COOKIES,    /* XDP answers SYNs, the tc program makes sockets */
+	HANDOVER_OWN_COOKIES, /* XDP answers SYNs, the tc program makes sockets */
 };
 
 struct sluice_interface_slots {
 	__u32 ifindex; /* 0: row not used; another one: collision, that interface has no gate */
-	__u32 first;   /* slot of queue 0 */
-	__u32 queues;  /* AF_XDP sockets there are; other queues have none */
-	__u16 mtu;     /* decides the MSS that a SYN-ACK offers */
+	__u32 first; /* slot of queue 0 */
+	__u32 queues; /* AF_XDP sockets there are; other queues have none */
+	__u16 mtu; /* decides the MSS that a SYN-ACK offers */
 	__u16 pad;
 };
 SLUICE_SIZE(struct sluice_interface_slots, 16);

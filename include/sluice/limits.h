@@ -13,8 +13,8 @@
 #define SLUICE_SOURCE_ROWS     (1u << 18) /* default; a power of two */
 #define SLUICE_SOURCE_ROWS_MAX (1u << 24)
 
-#define SLUICE_GATE_SLOTS      1024 /* AF_XDP sockets: one per interface and receive queue */
-#define SLUICE_INTERFACE_ROWS  4096 /* row = ifindex modulo this */
+#define SLUICE_GATE_SLOTS     1024 /* AF_XDP sockets: one per interface and receive queue */
+#define SLUICE_INTERFACE_ROWS 4096 /* row = ifindex modulo this */
 
 #define SLUICE_NAME_BYTES    64 /* with the final NUL */
 #define SLUICE_ADDRESS_BYTES 64 /* "[2001:db8::1]:443" */

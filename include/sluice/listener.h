@@ -58,9 +58,9 @@ enum listener_limit {
 struct sluice_listener {
 	char name[SLUICE_NAME_BYTES];
 	char address_text[SLUICE_ADDRESS_BYTES];
-	__u32 id;               /* < SLUICE_MAX_LISTENERS: row of the per-listener arrays */
+	__u32 id; /* < SLUICE_MAX_LISTENERS: row of the per-listener arrays */
 	enum listener_state state;
-	__u32 flags;            /* enum listener_flags */
+	__u32 flags; /* enum listener_flags */
 	__u32 socket_base; /* worker_sockets slot of worker 0: socket row * SLUICE_MAX_WORKERS */
 	struct sluice_limit limits[LISTENER_LIMITS];
 };

@@ -18,20 +18,20 @@ enum settings_flags {
 
 struct sluice_settings {
 	__u32 layout_version; /* SLUICE_LAYOUT_VERSION of the daemon that wrote the pinned maps */
-	__u32 worker_count;   /* rows of `workers` in use */
-	__u64 hash_key[2];    /* secret of the source table, new at every start from scratch */
-	__u64 stale_ns;       /* age at which a heartbeat no longer counts */
-	__u32 source_mask;    /* rows of source_buckets - 1 */
-	__u32 deny_state;     /* enum deny_state: changed in one store */
+	__u32 worker_count; /* rows of `workers` in use */
+	__u64 hash_key[2]; /* secret of the source table, new at every start from scratch */
+	__u64 stale_ns; /* age at which a heartbeat no longer counts */
+	__u32 source_mask; /* rows of source_buckets - 1 */
+	__u32 deny_state; /* enum deny_state: changed in one store */
 	__u64 started_unix_s;
 	__u32 guard_slot; /* row of listener_table in force: changed in one store */
-	__u32 flags;      /* enum settings_flags */
+	__u32 flags; /* enum settings_flags */
 	enum handover handover;
-	__u32 epoch;             /* CLOCK_REALTIME / SLUICE_EPOCH_S, kept by the daemon */
+	__u32 epoch; /* CLOCK_REALTIME / SLUICE_EPOCH_S, kept by the daemon */
 	__u64 cookie_keys[SLUICE_COOKIE_KEYS][2];
-	__u64 meta_magic;        /* random, sluice_meta.magic */
+	__u64 meta_magic; /* random, sluice_meta.magic */
 	__u32 meta_missing; /* set by the XDP program: a driver has no room for metadata */
-	__u32 gate_frame_bytes;  /* longest frame an AF_XDP socket takes; 0: no gate */
+	__u32 gate_frame_bytes; /* longest frame an AF_XDP socket takes; 0: no gate */
 	__u32 sample_every_jiffies; /* between two samples of a CPU; 0: none */
 	__u32 pad0;
 	struct sluice_limit resets; /* RSTs for segments that belong to nothing, of the node */

@@ -50,7 +50,7 @@ struct packet_spec {
 	uint8_t tcp_options;   /* bytes, multiple of 4 */
 	uint16_t payload;
 	int ip_len_delta;      /* the IP length lies by this */
-	bool sport_zero;
+	bool sport_zero, dport_zero;
 	uint32_t seq, ack_seq;
 	const uint8_t *options; /* tcp_options bytes instead of NOPs */
 	enum pkt_checksum checksum;
@@ -194,7 +194,7 @@ static inline void pkt_ipv6(struct frame *frame, const struct packet_spec *spec)
 static inline void pkt_tcp(struct frame *frame, const struct packet_spec *spec)
 {
 	pkt_u16(frame, spec->sport_zero ? 0 : spec->sport ? spec->sport : 40000);
-	pkt_u16(frame, spec->dport ? spec->dport : PKT_PORT);
+	pkt_u16(frame, spec->dport_zero ? 0 : spec->dport ? spec->dport : PKT_PORT);
 	pkt_u32(frame, spec->seq ? spec->seq : PKT_SEQ);
 	pkt_u32(frame, spec->ack_seq);
 	pkt_u8(frame, (spec->doff ? spec->doff : 5u + spec->tcp_options / 4u) << 4);

@@ -224,6 +224,12 @@ static void test_batches(void **state)
 		other.sport += 256; /* the same row of the table */
 		ack = cookies_ack(&other, &answer, more, 0, 300);
 		cookies_expect("another client", &ack, XDP_DROP, COUNTER_cookie_bad);
+		other = *syns[i];
+		other.src = other.v6 ? "2001:db8:2::8" : "198.51.100.8";
+		ack = cookies_ack(&other, &answer, more, 0, 300);
+		cookies_expect("the same in another name", &ack, XDP_DROP, COUNTER_cookie_bad);
+		ack.flags = PKT_RST | PKT_ACK;
+		cookies_expect("RST in another name", &ack, XDP_DROP, COUNTER_reset_unknown);
 		cookies_next_batch();
 		ack = cookies_ack(syns[i], &answer, bytes, 0, 0);
 		ack.flags = PKT_RST | PKT_ACK;

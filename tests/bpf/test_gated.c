@@ -61,6 +61,8 @@ static const struct row rows[] = {
 		COUNTER_reset_unknown},
 	{"RST with ACK", {.flags = PKT_RST | PKT_ACK}, XDP_DROP, COUNTER_reset_unknown, XDP_DROP,
 		COUNTER_reset_unknown},
+	{"SYN to port 0", {.flags = PKT_SYN, .dport_zero = true}, XDP_DROP, COUNTER_tcp_port_zero,
+		XDP_PASS, NOTHING},
 	{"no flags", {.flags = PKT_PSH}, XDP_DROP, COUNTER_tcp_no_flags, XDP_DROP,
 		COUNTER_tcp_no_flags},
 	{"SYN and FIN", {.flags = PKT_SYN | PKT_FIN | PKT_ACK}, XDP_DROP, COUNTER_tcp_syn_fin,
@@ -188,6 +190,7 @@ static void test_around_the_gate(void **state)
 	int fd;
 
 	cookies_on(SYN_ALWAYS, true);
+	cookies_next_batch();
 	fd = gate_open(0);
 	answer = cookies_syn(&syn_linux);
 	ack = cookies_ack(&syn_linux, &answer, bytes, 0, 517);

@@ -8,6 +8,7 @@
 #include "bpf/xdp_pass.skel.h"
 
 #include <fcntl.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_packet.h>
 #include <netinet/tcp.h>
@@ -336,12 +337,42 @@ static void test_time_wait(void **state)
 	close(client);
 	cookies_expect("time-wait, ACK", &ack, XDP_PASS, COUNTER_COUNT);
 	syn.flags = PKT_SYN;
-	cookies_expect("time-wait, SYN", &syn, XDP_PASS, COUNTER_COUNT);
+	cookies_expect("time-wait, SYN", &syn, XDP_PASS, COUNTER_syn);
 	client = client_connect(SERVER_V4, 50123);
 	server = accept_soon(listener);
 	say(client, server, "again");
 	close(server);
 	close(client);
+	close(listener);
+}
+
+/* Whoever comes again from a port in TIME_WAIT makes a connection, too: limits hold for it. */
+static void test_time_wait_limit(void **state)
+{
+	static const struct packet_spec syn = {.src = "10.78.0.2",
+		.dst = SERVER_V4,
+		.sport = 50124,
+		.dport = PORT,
+		.flags = PKT_SYN};
+	struct dp_listener limited = {.id = 4,
+		.name = "limited",
+		.protocol = IPPROTO_TCP,
+		.limits = {[LIMIT_SOURCE_CONNECTIONS] = {.rate_per_s = 1, .burst = 3}}};
+	int listener = listening(SERVER_V4), client, server;
+	char byte;
+
+	serve(SYN_ALWAYS, false);
+	client = client_connect(SERVER_V4, 50124);
+	server = accept_soon(listener);
+	close(server);
+	assert_int_equal(read(client, &byte, 1), 0);
+	close(client);
+	limited.address = harness_address(SERVER_V4, PORT);
+	harness_listeners(&limited, 1);
+	harness_count_from_here();
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(harness_run(&syn), i < 3 ? XDP_PASS : XDP_DROP);
+	assert_int_equal(harness_counted().value[COUNTER_source_connection_limit], 2);
 	close(listener);
 }
 
@@ -370,8 +401,40 @@ static void hardware_address(struct frame *frame)
 	close(fd);
 }
 
-/* The kernel answers a SYN whose sender stays silent: a half-open connection. */
-static void half_open(void)
+/* The clients' side of the wire, from now on. */
+static int wire_tap(void)
+{
+	struct timeval limit = {.tv_sec = WAIT_MS / 1000};
+	struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP)};
+	int fd;
+
+	enter(client_ns);
+	at.sll_ifindex = (int)if_nametoindex("cli0");
+	fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_IP));
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	enter(server_ns);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	return fd;
+}
+
+/* The sequence number of the SYN-ACK to this port. */
+static uint32_t wire_syn_ack(int tap, uint16_t port)
+{
+	uint8_t frame[2048];
+
+	for (;;) {
+		ssize_t got = recv(tap, frame, sizeof(frame), 0);
+
+		assert_true(got > 0);
+		if (got >= 54 && frame[23] == IPPROTO_TCP && frame[47] == (PKT_SYN | PKT_ACK) &&
+			(frame[36] << 8 | frame[37]) == port)
+			return cookies_u32(frame + 38);
+	}
+}
+
+/* The kernel answers a SYN whose sender stays silent: a half-open connection. Returns the number
+ * that the answer would acknowledge. */
+static uint32_t half_open(void)
 {
 	struct packet_spec syn = {.src = "10.78.0.99",
 		.dst = SERVER_V4,
@@ -380,12 +443,16 @@ static void half_open(void)
 		.flags = PKT_SYN,
 		.checksum = PKT_SUM_GOOD};
 	struct frame frame = packet_build(&syn);
+	int tap = wire_tap();
+	uint32_t isn;
 
 	hardware_address(&frame);
+	harness_sh("ip neigh replace 10.78.0.99 lladdr 02:00:00:00:00:99 dev srv0");
 	harness_alive(true);
 	wire_send(&frame);
-	harness_sh("for i in $(seq 100); do ss -Htn state syn-recv | grep -q 50200 && exit 0; "
-		   "sleep 0.05; done; exit 1");
+	isn = wire_syn_ack(tap, 50200);
+	close(tap);
+	return isn + 1;
 }
 
 static void test_half_open(void **state)
@@ -397,20 +464,31 @@ static void test_half_open(void **state)
 		uint16_t payload;
 		int verdict;
 		enum sluice_counter counter;
+		bool forged; /* by somebody who has not seen the SYN-ACK */
+		uint32_t offset; /* in the stream */
 	} rows[] = {
 		{"open, bare ACK", false, PKT_ACK, 0, XDP_PASS, COUNTER_COUNT},
 		{"open, data", false, PKT_ACK, 10, XDP_PASS, COUNTER_COUNT},
 		{"open, RST", false, PKT_RST, 0, XDP_PASS, COUNTER_COUNT},
 		{"gated, bare ACK", true, PKT_ACK, 0, XDP_DROP, COUNTER_request_ack},
 		{"gated, FIN", true, PKT_FIN | PKT_ACK, 0, XDP_PASS, COUNTER_COUNT},
+		{"gated, FIN of a later place", true, PKT_FIN | PKT_ACK, 0, XDP_DROP,
+			COUNTER_request_ack, .offset = 500},
+		{"gated, FIN, forged", true, PKT_FIN | PKT_ACK, 0, XDP_DROP, COUNTER_cookie_bad,
+			.forged = true},
 		{"gated, RST", true, PKT_RST, 0, XDP_PASS, COUNTER_COUNT},
 		{"gated, data", true, PKT_ACK, 10, XDP_PASS, COUNTER_gate_bypassed},
+		{"gated, later data", true, PKT_ACK, 10, XDP_PASS, COUNTER_gate_bypassed,
+			.offset = 500},
+		{"gated, data, forged", true, PKT_ACK, 10, XDP_DROP, COUNTER_cookie_bad,
+			.forged = true},
 		{"gated, SYN again", true, PKT_SYN, 0, XDP_PASS, COUNTER_COUNT},
 	};
 	int listener = listening(SERVER_V4);
+	uint32_t ack;
 
 	serve(SYN_KERNEL, false);
-	half_open();
+	ack = half_open();
 	for (size_t i = 0; i < array_len(rows); i++) {
 		struct packet_spec spec = {.src = "10.78.0.99",
 			.dst = SERVER_V4,
@@ -418,8 +496,8 @@ static void test_half_open(void **state)
 			.dport = PORT,
 			.flags = rows[i].flags,
 			.payload = rows[i].payload,
-			.seq = PKT_SEQ + 1,
-			.ack_seq = 1};
+			.seq = PKT_SEQ + 1 + rows[i].offset,
+			.ack_seq = ack + rows[i].forged};
 
 		serve(SYN_KERNEL, rows[i].gated);
 		cookies_expect(rows[i].name, &spec, rows[i].verdict, rows[i].counter);
@@ -455,6 +533,51 @@ static void test_kernel_cookies(void **state)
 	close(listener);
 }
 
+/* A node that routes: a listener of all its addresses is not one of everybody else's. */
+static void test_forwarded(void **state)
+{
+	static const struct {
+		const char *name, *dst;
+		uint8_t flags;
+		uint16_t frag_off;
+		int verdict;
+		enum sluice_counter counter;
+	} rows[] = {
+		{"SYN to us", SERVER_V4, PKT_SYN, 0, XDP_TX, COUNTER_syn_cookie},
+		{"data to us", SERVER_V4, PKT_ACK, 0, XDP_DROP, COUNTER_cookie_bad},
+		{"scan of us", SERVER_V4, PKT_FIN, 0, XDP_DROP, COUNTER_tcp_fin_without_ack},
+		{"fragment to us", SERVER_V4, PKT_ACK, 0x10, XDP_DROP, COUNTER_gated_fragment},
+		{"SYN through us", "10.79.0.5", PKT_SYN, 0, XDP_PASS, COUNTER_COUNT},
+		{"data through us", "10.79.0.5", PKT_ACK, 0, XDP_PASS, COUNTER_COUNT},
+		{"scan through us", "10.79.0.5", PKT_FIN, 0, XDP_PASS, COUNTER_COUNT},
+		{"fragment through us", "10.79.0.5", PKT_ACK, 0x10, XDP_PASS, COUNTER_fragment},
+	};
+	struct dp_listener any = {.id = 5,
+		.name = "any",
+		.protocol = IPPROTO_TCP,
+		.syn_mode = SYN_ALWAYS,
+		.gated = true};
+	int listener = listening("0.0.0.0");
+
+	cookies_on(SYN_ALWAYS, true);
+	any.address = harness_address("0.0.0.0", PORT);
+	harness_listeners(&any, 1);
+	harness_sh("ip route add 10.79.0.0/24 via 10.78.0.2; sysctl -qw net.ipv4.ip_forward=1");
+	for (size_t i = 0; i < array_len(rows); i++) {
+		struct packet_spec spec = {.src = "10.78.0.2",
+			.dst = rows[i].dst,
+			.sport = 50400,
+			.dport = PORT,
+			.flags = rows[i].flags,
+			.frag_off = rows[i].frag_off,
+			.checksum = PKT_SUM_GOOD};
+
+		cookies_expect(rows[i].name, &spec, rows[i].verdict, rows[i].counter);
+	}
+	harness_sh("sysctl -qw net.ipv4.ip_forward=0; ip route del 10.79.0.0/24");
+	close(listener);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -464,8 +587,10 @@ int main(void)
 		cmocka_unit_test(test_gated_without_gate),
 		cmocka_unit_test(test_connection_limit),
 		cmocka_unit_test(test_time_wait),
+		cmocka_unit_test(test_time_wait_limit),
 		cmocka_unit_test(test_half_open),
 		cmocka_unit_test(test_kernel_cookies),
+		cmocka_unit_test(test_forwarded),
 	};
 
 	return cmocka_run_group_tests_name("bpf/release", tests, group_setup, group_teardown);

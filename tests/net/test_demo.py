@@ -35,7 +35,7 @@ EXPECTED = [
     ("sluicectl.* certs", r"\*\.apps\.sluice\.test"),
     ("sluicectl.* drops", r""),
     ("maps/backends", r'BACKEND_HEALTHY'),
-    ("maps/counters", r'"?syn"?: *[1-9]'),
+    ("maps/counters", r'"?syn_cookie"?: *[1-9]'),
 ]
 
 

@@ -106,9 +106,10 @@ static int set_first(struct daemon *daemon, struct build *build, struct err *err
 	return r;
 }
 
-static void set_again(struct daemon *daemon, struct build *build)
+static void set_again(
+	struct daemon *daemon, struct build *build, struct lists_request *lists_done)
 {
-	lists_config_set(daemon->lists, build->lists);
+	lists_config_set(daemon->lists, build->lists, lists_done);
 	build->lists = NULL;
 	if (build->has_cookie_secret)
 		dp_cookies_set(daemon->dataplane, &build->cookie_secret);
@@ -142,11 +143,19 @@ size_t apply_interfaces(const struct config_xdp *xdp,
 		[CONFIG_XDP_GENERIC] = DATAPLANE_GENERIC,
 		[CONFIG_XDP_OFF] = DATAPLANE_NONE,
 	};
+	static const enum dataplane_dispatcher dispatchers[] = {
+		[CONFIG_DISPATCHER_AUTO] = DATAPLANE_DISPATCHER_AUTO,
+		[CONFIG_DISPATCHER_ALWAYS] = DATAPLANE_DISPATCHER_ALWAYS,
+		[CONFIG_DISPATCHER_NEVER] = DATAPLANE_DISPATCHER_NEVER,
+	};
 	uint32_t i;
 
 	for (i = 0; i < xdp->interfaces_count && i < DATAPLANE_MAX_INTERFACES; i++)
-		ret_specs[i] =
-			(struct dataplane_interface_spec){xdp->interfaces[i], modes[xdp->mode]};
+		ret_specs[i] = (struct dataplane_interface_spec){
+			.name = xdp->interfaces[i],
+			.mode = modes[xdp->mode],
+			.dispatcher = dispatchers[xdp->dispatcher],
+		};
 	return i;
 }
 
@@ -358,7 +367,8 @@ static void retire(struct daemon *daemon, struct build *build)
 	loader_submit(daemon->loader, &retired->job);
 }
 
-int apply_build(struct daemon *daemon, struct build *build, struct err *err)
+int apply_build(struct daemon *daemon, struct build *build, struct lists_request *lists_done,
+	struct err *err)
 {
 	struct build *old = daemon->build;
 	struct err undo;
@@ -373,8 +383,6 @@ int apply_build(struct daemon *daemon, struct build *build, struct err *err)
 			log_error("the packet plane could not be put back: %s", undo.text);
 		return r;
 	}
-	if (old)
-		set_again(daemon, build);
 	atomic_store(&daemon->node.max_connections, build->config->limits.connections);
 	log_level_set((enum log_level)build->config->log.level);
 	daemon->build = build;
@@ -392,6 +400,7 @@ int apply_build(struct daemon *daemon, struct build *build, struct err *err)
 	if (old) {
 		build_release_ids(old, build, &daemon->env, false);
 		retire(daemon, old);
+		set_again(daemon, build, lists_done);
 	}
 	return 0;
 }

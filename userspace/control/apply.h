@@ -8,8 +8,10 @@
 #include "control/daemon.h"
 
 /* Puts `build` in force; the one before goes once no worker sees it. 0, or -errno: the packet
- * plane refused it and nothing has changed (build stays the caller's). */
-int apply_build(struct daemon *daemon, struct build *build, struct err *err) must_check;
+ * plane refused it and nothing has changed (build stays the caller's). Deny and allow lists follow:
+ * `lists_done` (NULL at start, where they come first) is told when they are in force. */
+int apply_build(struct daemon *daemon, struct build *build, struct lists_request *lists_done,
+	struct err *err) must_check;
 
 /* Where XDP is wanted, for the packet plane. Returns how many. */
 size_t apply_interfaces(const struct config_xdp *xdp,

@@ -4,6 +4,7 @@
 #define SLUICE_CONTROL_CONFIG_OBJECTS_H
 
 #include "control/config_errors.h"
+#include "control/config_listener.h"
 #include "control/config_values.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -78,69 +79,6 @@ struct config_target_group {
 	struct config_health_check health_check;
 };
 
-struct config_listener_tls {
-	struct config_mark mark;
-	enum config_tls_version min_version, max_version;
-	bool session_tickets;
-	char **alpn; /* tls listeners only, most preferred first; https is always http/1.1 */
-	uint32_t alpn_count;
-};
-
-struct config_listener_timeouts {
-	struct config_mark mark;
-	uint32_t handshake_ms, header_ms, request_body_ms, idle_ms, keep_alive_ms;
-};
-
-struct config_listener_limits {
-	struct config_mark mark;
-	uint32_t connections;
-	uint32_t packets_per_second, packets_burst;
-	uint32_t connections_per_second, connections_burst;
-	uint32_t handshakes_per_second, handshakes_burst;
-	uint32_t syns_per_second, syns_burst;
-	uint32_t header_bytes;
-	uint64_t body_bytes;
-	uint32_t requests_per_connection;
-};
-
-struct config_route {
-	struct config_mark mark;
-	char **server_names;
-	uint32_t server_names_count;
-	const struct config_target_group *target_group;
-};
-
-struct config_gate {
-	struct config_mark mark;
-	enum config_gate_mode mode;
-	enum config_name_action unknown_name, missing_name;
-	enum config_refusal refusal;
-	char **ja4_deny;
-	uint32_t ja4_deny_count;
-	char **ja4_allow;
-	uint32_t ja4_allow_count;
-};
-
-struct config_listener {
-	struct config_mark mark;
-	char *name;
-	enum config_protocol protocol;
-	struct config_address *address;
-	uint32_t address_count;
-	const struct config_certificate **certificates; /* [0] is the default */
-	uint32_t certificates_count;
-	struct config_route *routes;
-	uint32_t routes_count;
-	const struct config_target_group *target_group; /* of what no route is for */
-	enum config_proxy_in proxy_protocol;
-	enum config_xff x_forwarded_for;
-	struct config_listener_tls tls;
-	enum config_syn_cookies syn_cookies;
-	struct config_gate gate;
-	struct config_listener_timeouts timeouts;
-	struct config_listener_limits limits;
-};
-
 /* 0 per second: no limit; burst 0: one second's worth. */
 struct config_rates {
 	struct config_mark mark;
@@ -176,6 +114,7 @@ struct config_xdp {
 	struct config_mark mark;
 	enum config_xdp_mode mode;
 	enum config_handover handover;
+	enum config_dispatcher dispatcher;
 	char *cookie_secret_path; /* NULL: a random one */
 	char **interfaces;
 	uint32_t interfaces_count;

@@ -18,7 +18,7 @@ struct gate_socket {
 
 struct gate_interface {
 	struct dp_gate_interface row; /* as it was when its sockets were made, or could not be */
-	bool seen;		    /* while the set is compared */
+	bool seen;      /* while the set is compared */
 };
 
 /* What workers may still be using; freed once each has taken its new share. */

@@ -28,6 +28,7 @@ struct change {
 	struct lists_ops ops;
 	struct lists_config *config; /* to build with; counted */
 	const struct lists_view *before; /* in force meanwhile */
+	struct lists_request *wanted_by; /* whose reload it is; NULL: nobody's */
 	bool hits;
 	struct lists_view *view; /* what it came to */
 	struct dp_lists *built;
@@ -148,6 +149,15 @@ static void ops_tell(struct lists_ops *ops, int code, const struct err *err)
 	}
 }
 
+static void reload_tell(struct lists_request **request, int code, const char *text)
+{
+	struct lists_request *told = *request;
+
+	*request = NULL;
+	if (told)
+		told->done(told, code, text);
+}
+
 static void expiry_set(struct lists *lists)
 {
 	int64_t left_s = lists->view->first_expiry_unix_s - clock_unix_s();
@@ -198,6 +208,7 @@ static void change_install(struct lists *lists, struct change *change)
 	report_success(lists, change);
 	expiry_set(lists);
 	ops_tell(&change->ops, 0, NULL);
+	reload_tell(&change->wanted_by, 0, "");
 }
 
 /* What requests wanted is dropped with them; a reload and what time brings are tried again. */
@@ -213,6 +224,7 @@ static void change_refuse(struct lists *lists, struct change *change)
 		timer_set(lists->loop, &lists->expiry, LISTS_RETRY_MS);
 	}
 	ops_tell(&change->ops, change->code, &change->err);
+	reload_tell(&change->wanted_by, change->code, change->err.text);
 }
 
 static void change_done(struct job *job)
@@ -240,6 +252,8 @@ static struct change *change_new(struct lists *lists)
 	lists->ops = (struct lists_ops){};
 	change->config = lists->wanted ? lists->wanted : lists_config_get(lists->view->config);
 	lists->wanted = NULL;
+	change->wanted_by = lists->wanted_by;
+	lists->wanted_by = NULL;
 	change->hits = lists->hits_wanted || change->config->hits;
 	lists->is_due = lists->is_retry = false;
 	return change;
@@ -346,8 +360,10 @@ void lists_free(struct lists *lists)
 	if (lists->change) {
 		/* the loader ended between the two jobs of a change */
 		dp_lists_free(lists->dp, lists->change->built);
+		reload_tell(&lists->change->wanted_by, -ECANCELED, stopped.text);
 		change_free(lists->change);
 	}
+	reload_tell(&lists->wanted_by, -ECANCELED, stopped.text);
 	ops_tell(&lists->ops, -ECANCELED, &stopped);
 	lists_ops_free(&lists->ops);
 	lists_config_free(lists->wanted);
@@ -356,11 +372,19 @@ void lists_free(struct lists *lists)
 	free(lists);
 }
 
-void lists_config_set(struct lists *lists, struct lists_config *config)
+void lists_config_set(
+	struct lists *lists, struct lists_config *config, struct lists_request *request)
 {
+	if (!lists->change && !lists->wanted && lists_config_eq(config, lists->view->config)) {
+		lists_config_free(config);
+		reload_tell(&request, 0, "");
+		return;
+	}
 	lists_config_free(lists->wanted);
 	lists->wanted = config;
+	lists->wanted_by = request;
 	lists->is_due = true;
+	lists->begun_mono_ms = 0; /* somebody waits: no pause since the change before */
 	lists_poke(lists);
 }
 

@@ -50,15 +50,17 @@ int lists_new(const struct lists_spec *spec, struct lists_config *config, struct
 	struct err *err) must_check;
 /* After loader_free(): no change is under way any more. */
 void lists_free(struct lists *lists);
-/* A reload: takes `config` over; in force within about a second. */
-void lists_config_set(struct lists *lists, struct lists_config *config);
-
 /* --- changes at run time */
 struct lists_request {
 	struct list link;
 	/* The change is in force and kept (code 0), or nothing of it is, for the reason in the text. */
 	void (*done)(struct lists_request *request, int code, const char *text);
 };
+
+/* A reload: takes `config` over. `request` is told when it is in force, at once where nothing has
+ * changed; one at a time, NULL: nobody waits. */
+void lists_config_set(
+	struct lists *lists, struct lists_config *config, struct lists_request *request);
 
 struct lists_change {
 	enum list_kind kind;

@@ -27,6 +27,7 @@ struct lists_view {
 };
 
 struct lists_config *lists_config_get(struct lists_config *config);
+bool lists_config_eq(const struct lists_config *a, const struct lists_config *b);
 /* Takes over the entries and one reference to `config`. */
 struct lists_view *lists_view_new(
 	struct lists_config *config, struct lists_entries api[LIST_KINDS]);
@@ -59,6 +60,7 @@ struct lists {
 	char *state_path;
 	struct lists_view *view;     /* in force */
 	struct lists_config *wanted; /* of a reload, not in force yet; NULL: none */
+	struct lists_request *wanted_by; /* to be told; NULL: nobody, or its change is on its way */
 	struct lists_ops ops;        /* not on their way yet */
 	const struct lists_ops *ops_going; /* on their way, not in force yet; NULL: none */
 	struct change *change; /* on its way, also while it is freed; NULL: none */

@@ -52,6 +52,27 @@ struct lists_config *lists_config_get(struct lists_config *config)
 	return config;
 }
 
+static bool entries_eq(const struct lists_entries *a, const struct lists_entries *b)
+{
+	size_t i;
+
+	if (a->count != b->count)
+		return false;
+	for (i = 0; i < a->count; i++)
+		if (dp_prefix_compare(&a->rows[i].prefix, &b->rows[i].prefix) != 0)
+			return false;
+	return true;
+}
+
+bool lists_config_eq(const struct lists_config *a, const struct lists_config *b)
+{
+	for (int kind = 0; kind < LIST_KINDS; kind++)
+		if (!entries_eq(&a->config[kind], &b->config[kind]) ||
+			!entries_eq(&a->file[kind], &b->file[kind]))
+			return false;
+	return a->hits == b->hits;
+}
+
 void lists_config_free(struct lists_config *config)
 {
 	if (!config || atomic_fetch_sub(&config->refs, 1) != 1)

@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ struct reload {
 	bool again; /* asked for once more meanwhile */
 	struct config_errors errors;
 	struct build *build; /* NULL: refused */
+	struct lists_request lists_done;
 };
 
 static void read_and_build(struct job *job)
@@ -94,6 +96,42 @@ static void discard(struct reload *reload)
 	reload->build = NULL;
 }
 
+static void end(struct reload *reload)
+{
+	struct daemon *daemon = reload->daemon;
+	bool again = reload->again;
+
+	config_errors_fini(&reload->errors);
+	free(reload);
+	daemon->reload = NULL;
+	if (again && !daemon->stopping)
+		reload_start(daemon, NULL, false);
+}
+
+/* The last part of it: the reload is over. */
+static void lists_done(struct lists_request *request, int code, const char *text)
+{
+	struct reload *reload = container_of(request, struct reload, lists_done);
+	struct daemon *daemon = reload->daemon;
+
+	if (code == -ECANCELED) {
+		if (reload->reply)
+			admin_reply_error(
+				reload->reply, 503, "stopping", "the daemon is stopping");
+	} else if (code < 0) {
+		config_errors_add(&reload->errors, (struct config_mark){0}, NULL,
+			"everything is in force but the deny and allow lists: %s", text);
+		refuse(reload);
+	} else {
+		note_result(daemon, NULL);
+		log_info("generation %llu is in force",
+			(unsigned long long)daemon->build->generation);
+		if (reload->reply)
+			admin_reply_reloaded(reload->reply, false, daemon->build->generation);
+	}
+	end(reload);
+}
+
 static void put_in_force(struct reload *reload)
 {
 	struct daemon *daemon = reload->daemon;
@@ -103,18 +141,16 @@ static void put_in_force(struct reload *reload)
 		discard(reload);
 		if (reload->reply)
 			admin_reply_reloaded(reload->reply, true, daemon->build->generation);
+		end(reload);
 		return;
 	}
-	if (apply_build(daemon, reload->build, &err) < 0) {
-		discard(reload);
-		config_errors_add(&reload->errors, (struct config_mark){0}, NULL, "%s", err.text);
-		refuse(reload);
-		return;
-	}
-	note_result(daemon, NULL);
-	log_info("generation %llu is in force", (unsigned long long)daemon->build->generation);
-	if (reload->reply)
-		admin_reply_reloaded(reload->reply, false, daemon->build->generation);
+	reload->lists_done.done = lists_done;
+	if (apply_build(daemon, reload->build, &reload->lists_done, &err) == 0)
+		return; /* lists_done() goes on */
+	discard(reload);
+	config_errors_add(&reload->errors, (struct config_mark){0}, NULL, "%s", err.text);
+	refuse(reload);
+	end(reload);
 }
 
 /* The daemon began to stop meanwhile: the workers have no snapshot any more and get none. */
@@ -129,20 +165,16 @@ static void give_up(struct reload *reload)
 static void finish(struct job *job)
 {
 	struct reload *reload = container_of(job, struct reload, job);
-	struct daemon *daemon = reload->daemon;
-	bool again = reload->again;
 
-	if (daemon->stopping)
-		give_up(reload);
-	else if (reload->build)
+	if (reload->build && !reload->daemon->stopping) {
 		put_in_force(reload);
+		return;
+	}
+	if (reload->daemon->stopping)
+		give_up(reload);
 	else
 		refuse(reload);
-	config_errors_fini(&reload->errors);
-	free(reload);
-	daemon->reload = NULL;
-	if (again && !daemon->stopping)
-		reload_start(daemon, NULL, false);
+	end(reload);
 }
 
 void reload_start(struct daemon *daemon, struct admin_reply *reply, bool dry_run)

@@ -101,7 +101,7 @@ static int release(struct gate *gate, const struct arrival *arrival,
 	int r;
 
 	gate_released_put(gate->worker->node->released, &arrival->client,
-		arrival->frame->tuple.to_port_be, judgement->ja4, gate_now_us(gate));
+		arrival->listener->policy->spec.listener_id, judgement->ja4, gate_now_us(gate));
 	r = gate->ops->release(
 		gate->out, packet->parts, packet->n_parts, packet->ip_bytes, packet->partial);
 	gate->releases++;

@@ -9,6 +9,7 @@
 #include "core/hash.h"
 #include "core/mem.h"
 
+#include <sluice/limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ enum {
 	ROWS = 1 << 15, /* 2 MiB */
 	ROWS_TRIED = 4,
 	LIFE_MS = 5000,
+	SKEW_MS = 1000, /* loops read the clock once a turn: one may be behind another */
 	JA4_LEN = JA4_BYTES - 1,
 };
 
@@ -24,7 +26,7 @@ enum row_state { ROW_FREE, ROW_BUSY, ROW_FULL };
 
 struct key {
 	uint8_t client[16]; /* IPv4 mapped */
-	uint16_t client_port_be, local_port_be;
+	uint16_t client_port_be, listener_id;
 };
 
 /* state: bits 0 and 1 enum row_state, 2 to 31 of the hash, 32 to 63 milliseconds. */
@@ -34,6 +36,7 @@ struct row {
 	char ja4[JA4_LEN];
 } cache_aligned;
 
+_Static_assert(SLUICE_MAX_LISTENERS <= UINT16_MAX, "an id fits the key");
 _Static_assert(sizeof(struct row) == CACHE_LINE, "a row is one cache line");
 
 struct gate_released {
@@ -61,12 +64,12 @@ void gate_released_free(struct gate_released *released)
 	free(released);
 }
 
-static void make_key(const union addr *client, uint16_t local_port_be, struct key *ret_key)
+static void make_key(const union addr *client, uint32_t listener_id, struct key *ret_key)
 {
 	addr_to_mapped(client, ret_key->client);
 	/* The port lies at the same place in both families. */
 	ret_key->client_port_be = client->v4.sin_port;
-	ret_key->local_port_be = local_port_be;
+	ret_key->listener_id = (uint16_t)listener_id;
 }
 
 static uint64_t full_state(uint64_t hash, uint64_t now_us)
@@ -82,7 +85,9 @@ static bool is_same_tag(uint64_t a, uint64_t b)
 
 static bool is_stale(uint64_t state, uint64_t now_us)
 {
-	return (uint32_t)(now_us / 1000) - (uint32_t)(state >> 32) > LIFE_MS;
+	uint32_t age_ms = (uint32_t)(now_us / 1000) - (uint32_t)(state >> 32);
+
+	return age_ms + SKEW_MS > LIFE_MS + SKEW_MS;
 }
 
 static struct row *row_at(const struct gate_released *released, uint64_t hash, uint32_t i)
@@ -130,13 +135,13 @@ static struct row *claim_for_put(
 }
 
 void gate_released_put(struct gate_released *released, const union addr *client,
-	uint16_t local_port_be, const char ja4[static JA4_BYTES], uint64_t now_us)
+	uint32_t listener_id, const char ja4[static JA4_BYTES], uint64_t now_us)
 {
 	struct key key;
 	struct row *row;
 	uint64_t hash, full;
 
-	make_key(client, local_port_be, &key);
+	make_key(client, listener_id, &key);
 	hash = hash_bytes(&released->hash_key, &key, sizeof(key));
 	full = full_state(hash, now_us);
 	row = claim_for_put(released, hash, full, now_us);
@@ -167,13 +172,13 @@ static bool take_row(struct row *row, uint64_t state, const struct key *key, uin
 }
 
 bool gate_released_take(struct gate_released *released, const union addr *client,
-	uint16_t local_port_be, uint64_t now_us, char ret_ja4[static JA4_BYTES])
+	uint32_t listener_id, uint64_t now_us, char ret_ja4[static JA4_BYTES])
 {
 	struct key key;
 	uint64_t hash, state, full;
 	uint32_t i;
 
-	make_key(client, local_port_be, &key);
+	make_key(client, listener_id, &key);
 	hash = hash_bytes(&released->hash_key, &key, sizeof(key));
 	full = full_state(hash, now_us);
 	for (i = 0; i < ROWS_TRIED; i++) {

@@ -18,12 +18,13 @@ struct gate_released;
 struct gate_released *gate_released_new(void);
 void gate_released_free(struct gate_released *released);
 
-/* Before the packet is written to the TUN device: `client` and `local_port_be` as the socket will
- * have them (not those of a PROXY header). */
+/* Before the packet is written to the TUN device: `client` as the socket will have it (not that of
+ * a PROXY header). `listener_id`: whose policy was asked; no other listener's connection counts as
+ * judged by it. */
 void gate_released_put(struct gate_released *released, const union addr *client,
-	uint16_t local_port_be, const char ja4[static JA4_BYTES], uint64_t now_us);
+	uint32_t listener_id, const char ja4[static JA4_BYTES], uint64_t now_us);
 /* At accept. Rows older than a few seconds do not count. */
 bool gate_released_take(struct gate_released *released, const union addr *client,
-	uint16_t local_port_be, uint64_t now_us, char ret_ja4[static JA4_BYTES]);
+	uint32_t listener_id, uint64_t now_us, char ret_ja4[static JA4_BYTES]);
 
 #endif

@@ -224,7 +224,8 @@ static void wait_for_bytes(struct conn *conn)
 /* Whether the gate let it in a moment ago; if so the JA4 is known. */
 static bool was_judged(struct conn *conn, struct gate_worker *gate)
 {
-	if (gate_released_take(gate->node->released, &conn->client, htons(addr_port(&conn->local)),
+	if (gate_released_take(gate->node->released, &conn->client,
+		    conn->listener->spec.policy->spec.listener_id,
 		    loop_now_us(conn->worker->io.loop), conn->ja4))
 		return true;
 	counter_inc(&gate->counts.reasons[GATE_ungated]);

@@ -71,6 +71,7 @@ static void words_fit_their_enums(void **state)
 		{SECTION_config_listener_tls, "min_version", CONFIG_TLS_1_3},
 		{SECTION_config_xdp, "mode", CONFIG_XDP_OFF},
 		{SECTION_config_xdp, "handover", CONFIG_HANDOVER_NONE},
+		{SECTION_config_xdp, "dispatcher", CONFIG_DISPATCHER_NEVER},
 		{SECTION_config_listener, "syn_cookies", CONFIG_SYN_OFF},
 		{SECTION_config_gate, "mode", CONFIG_GATE_OFF},
 		{SECTION_config_gate, "unknown_name", CONFIG_NAME_REFUSE},

@@ -21,6 +21,7 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "xdp:\n"
 				    "  mode: auto\n"
 				    "  handover: auto\n"
+				    "  dispatcher: auto\n"
 				    "  pin_dir: /sys/fs/bpf/sluice\n"
 				    "deny: []\n"
 				    "allow: []\n"
@@ -179,7 +180,7 @@ static void everything_survives_the_round_trip(void **state)
 		"matcher: 200,204-206", "jitter: 0%", "server_name: chk", "proxy_protocol: require",
 		"x_forwarded_for: remove", "min_version: 1.3", "session_tickets: false",
 		"header_bytes: 1025", "body_bytes: 5g", "- imap", "name: \"null\"",
-		"handover: kernel_cookies", "cookie_secret_file: /s", "deny_file: /d",
+		"handover: kernel_cookies", "dispatcher: never", "cookie_secret_file: /s", "deny_file: /d",
 		"- 10.1.0.0/16", "allow_file: /a", "dry_run: true", "connections_per_second: 7",
 		"handshakes_burst: 8", "syn_cookies: under_attack", "syns_per_second: 11",
 		"unknown_name: refuse", "refusal: reset", "- \"t13*\"", "- t12d", "mode: on",
@@ -189,7 +190,7 @@ static void everything_survives_the_round_trip(void **state)
 		"admin: {socket: \"/run/my \\\"admin\\\" \xc3\xa4\\x85\"}\n"
 		"log: {level: debug}\n"
 		"xdp: {mode: off, interfaces: [wlan0@x], pin_dir: /p, handover: kernel_cookies,\n"
-		"      cookie_secret_file: /s}\n"
+		"      cookie_secret_file: /s, dispatcher: never}\n"
 		"deny: [10.0.0.0/8, \"2001:db8::/32\"]\n"
 		"deny_file: /d\n"
 		"allow: [10.1.0.0/16]\n"

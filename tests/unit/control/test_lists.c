@@ -370,11 +370,17 @@ static void test_reload_keeps_what_was_added(void **state)
 	struct err err = {};
 
 	add("198.51.100.7", 0);
-	lists_config_set(lists, config_of("203.0.113.0/24", "192.0.2.1\n"));
-	lists_config_set(lists, config_of("203.0.113.0/25", "192.0.2.2\n"));
-	wait_until(is_settled);
+	lists_config_set(lists, config_of("203.0.113.0/24", "192.0.2.1\n"), NULL);
+	lists_config_set(lists, config_of("203.0.113.0/25", "192.0.2.2\n"), ask());
+	wait_until(is_told);
+	assert_int_equal(told.code, 0);
 	assert_string_equal(
 		in_force(LIST_DENY), "config:203.0.113.0/25 file:192.0.2.2 api:198.51.100.7 ");
+	/* nothing new: nothing to wait for */
+	wait_until(is_settled);
+	lists_config_set(lists, config_of("203.0.113.0/25", "192.0.2.2\n"), ask());
+	assert_int_equal(told.times, 1);
+	wait_until(is_settled);
 	assert_int_equal(change("192.0.2.2", true, 0, &err), -EPERM);
 }
 

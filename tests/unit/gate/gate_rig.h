@@ -292,6 +292,7 @@ static inline struct gate_policy *rig_policy(const struct gate_policy_spec *want
 	struct err err = {""};
 
 	spec.name = "test";
+	spec.listener_id = 5;
 	spec.names = names;
 	spec.n_names = 1;
 	rig_must(gate_policy_new(&spec, 1, &policy, &err) == 0, err.text);

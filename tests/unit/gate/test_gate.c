@@ -85,7 +85,7 @@ static void check_released(size_t times, size_t bytes)
 static bool was_released(char ret_ja4[static JA4_BYTES])
 {
 	return gate_released_take(rig.node.released, &client.segment.from,
-		htons(addr_port(&client.segment.to)), rig.now_us, ret_ja4);
+		rig.policy->spec.listener_id, rig.now_us, ret_ja4);
 }
 
 /* The TCP header of the latest reply. */

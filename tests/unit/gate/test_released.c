@@ -13,6 +13,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+enum { LISTENER = 3 };
+
 static const uint64_t start_us = 777000000ull;
 static const char ja4_a[] = "t13d1516h2_8daaf6152771_e5627efa2ab1";
 static const char ja4_b[] = "t13d1516h2_8daaf6152771_000000000000";
@@ -53,14 +55,14 @@ static void test_taken_once(void **state)
 	struct gate_released *released = *state;
 	char ja4[JA4_BYTES] = "";
 
-	assert_false(gate_released_take(released, &a, htons(443), start_us, ja4));
-	gate_released_put(released, &a, htons(443), ja4_a, start_us);
-	gate_released_put(released, &b, htons(443), ja4_b, start_us);
-	assert_false(gate_released_take(released, &a, htons(444), start_us, ja4));
-	assert_true(gate_released_take(released, &a, htons(443), start_us + 1000, ja4));
+	assert_false(gate_released_take(released, &a, LISTENER, start_us, ja4));
+	gate_released_put(released, &a, LISTENER, ja4_a, start_us);
+	gate_released_put(released, &b, LISTENER, ja4_b, start_us);
+	assert_false(gate_released_take(released, &a, LISTENER + 1, start_us, ja4));
+	assert_true(gate_released_take(released, &a, LISTENER, start_us + 1000, ja4));
 	assert_string_equal(ja4, ja4_a);
-	assert_false(gate_released_take(released, &a, htons(443), start_us + 1000, ja4));
-	assert_true(gate_released_take(released, &b, htons(443), start_us + 1000, ja4));
+	assert_false(gate_released_take(released, &a, LISTENER, start_us + 1000, ja4));
+	assert_true(gate_released_take(released, &b, LISTENER, start_us + 1000, ja4));
 	assert_string_equal(ja4, ja4_b);
 }
 
@@ -71,11 +73,11 @@ static void test_families(void **state)
 		   v6 = parse("[2001:db8::1]:4000");
 	char ja4[JA4_BYTES];
 
-	gate_released_put(*state, &v4, htons(443), ja4_a, start_us);
-	assert_false(gate_released_take(*state, &v6, htons(443), start_us, ja4));
-	assert_true(gate_released_take(*state, &mapped, htons(443), start_us, ja4));
-	gate_released_put(*state, &v6, htons(443), ja4_a, start_us);
-	assert_true(gate_released_take(*state, &v6, htons(443), start_us, ja4));
+	gate_released_put(*state, &v4, LISTENER, ja4_a, start_us);
+	assert_false(gate_released_take(*state, &v6, LISTENER, start_us, ja4));
+	assert_true(gate_released_take(*state, &mapped, LISTENER, start_us, ja4));
+	gate_released_put(*state, &v6, LISTENER, ja4_a, start_us);
+	assert_true(gate_released_take(*state, &v6, LISTENER, start_us, ja4));
 }
 
 static void test_old_ones_do_not_count(void **state)
@@ -83,10 +85,22 @@ static void test_old_ones_do_not_count(void **state)
 	union addr a = parse("192.0.2.1:4000");
 	char ja4[JA4_BYTES];
 
-	gate_released_put(*state, &a, htons(443), ja4_a, start_us);
-	assert_false(gate_released_take(*state, &a, htons(443), start_us + 60000000, ja4));
-	gate_released_put(*state, &a, htons(443), ja4_a, start_us);
-	assert_true(gate_released_take(*state, &a, htons(443), start_us + 3000000, ja4));
+	gate_released_put(*state, &a, LISTENER, ja4_a, start_us);
+	assert_false(gate_released_take(*state, &a, LISTENER, start_us + 60000000, ja4));
+	gate_released_put(*state, &a, LISTENER, ja4_a, start_us);
+	assert_true(gate_released_take(*state, &a, LISTENER, start_us + 3000000, ja4));
+}
+
+/* The clock of the loop that accepts may have been read before that of the gate. */
+static void test_clocks_differ(void **state)
+{
+	union addr a = parse("192.0.2.1:4000");
+	char ja4[JA4_BYTES];
+
+	gate_released_put(*state, &a, LISTENER, ja4_a, start_us);
+	assert_true(gate_released_take(*state, &a, LISTENER, start_us - 20000, ja4));
+	gate_released_put(*state, &a, LISTENER, ja4_a, start_us);
+	assert_false(gate_released_take(*state, &a, LISTENER, start_us - 60000000, ja4));
 }
 
 /* A flight whose segment came again is released again: one row, the later one. */
@@ -95,11 +109,11 @@ static void test_released_again(void **state)
 	union addr a = parse("192.0.2.1:4000");
 	char ja4[JA4_BYTES];
 
-	gate_released_put(*state, &a, htons(443), ja4_a, start_us);
-	gate_released_put(*state, &a, htons(443), ja4_b, start_us + 1000);
-	assert_true(gate_released_take(*state, &a, htons(443), start_us + 2000, ja4));
+	gate_released_put(*state, &a, LISTENER, ja4_a, start_us);
+	gate_released_put(*state, &a, LISTENER, ja4_b, start_us + 1000);
+	assert_true(gate_released_take(*state, &a, LISTENER, start_us + 2000, ja4));
 	assert_string_equal(ja4, ja4_b);
-	assert_false(gate_released_take(*state, &a, htons(443), start_us + 2000, ja4));
+	assert_false(gate_released_take(*state, &a, LISTENER, start_us + 2000, ja4));
 }
 
 /* More than there is room for: nothing is mixed up, and the room comes back. */
@@ -115,11 +129,11 @@ static void test_overfull(void **state)
 
 		for (i = 0; i < N; i++) {
 			addr = client(i);
-			gate_released_put(*state, &addr, htons(443), i % 2 ? ja4_a : ja4_b, now_us);
+			gate_released_put(*state, &addr, LISTENER, i % 2 ? ja4_a : ja4_b, now_us);
 		}
 		for (found = 0, i = 0; i < N; i++) {
 			addr = client(i);
-			if (!gate_released_take(*state, &addr, htons(443), now_us, ja4))
+			if (!gate_released_take(*state, &addr, LISTENER, now_us, ja4))
 				continue;
 			assert_string_equal(ja4, i % 2 ? ja4_a : ja4_b);
 			found++;
@@ -138,11 +152,11 @@ static void test_load(void **state)
 
 	for (i = 0; i < N; i++) {
 		addr = client(i);
-		gate_released_put(*state, &addr, htons(443), ja4_a, start_us);
+		gate_released_put(*state, &addr, LISTENER, ja4_a, start_us);
 	}
 	for (i = 0; i < N; i++) {
 		addr = client(i);
-		found += gate_released_take(*state, &addr, htons(443), start_us, ja4);
+		found += gate_released_take(*state, &addr, LISTENER, start_us, ja4);
 	}
 	assert_in_range(found, N * 98 / 100, N);
 }
@@ -167,7 +181,7 @@ static void *put_all(void *arg)
 	for (i = 0; i < TURNS; i++) {
 		addr = client(i);
 		name_of(i, ja4);
-		gate_released_put(arg, &addr, htons(443), ja4, start_us);
+		gate_released_put(arg, &addr, LISTENER, ja4, start_us);
 		atomic_store_explicit(&produced, i + 1, memory_order_relaxed);
 	}
 	return NULL;
@@ -183,7 +197,7 @@ static void *take_all(void *arg)
 		until = atomic_load_explicit(&produced, memory_order_relaxed);
 		for (i = from > WINDOW ? from - WINDOW : 0; i < until; i++) {
 			addr = client(i);
-			if (!gate_released_take(arg, &addr, htons(443), start_us, ja4))
+			if (!gate_released_take(arg, &addr, LISTENER, start_us, ja4))
 				continue;
 			name_of(i, expected);
 			if (strcmp(ja4, expected) != 0 || atomic_fetch_add(&taken[i], 1))
@@ -217,6 +231,7 @@ int main(void)
 		CASE(test_taken_once),
 		CASE(test_families),
 		CASE(test_old_ones_do_not_count),
+		CASE(test_clocks_differ),
 		CASE(test_released_again),
 		CASE(test_overfull),
 		CASE(test_load),

@@ -329,7 +329,7 @@ static void test_proxy_header_byte_by_byte(void **state)
 }
 
 /* --- released by the gate a moment ago */
-static struct peer client_released(void)
+static struct peer client_released_by(uint32_t listener_id)
 {
 	static const char ja4[JA4_BYTES] = "t13d1516h2_8daaf6152771_e5627efa2ab1";
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), accepted;
@@ -338,14 +338,32 @@ static struct peer client_released(void)
 
 	assert_int_equal(connect(fd, &rig.front_addr.any, addr_len(&rig.front_addr)), 0);
 	assert_int_equal(socket_local_addr(fd, &client), 0);
-	gate_released_put(node.released, &client, rig.front_addr.v4.sin_port, ja4,
-		loop_now_us(rig.worker.io.loop));
+	gate_released_put(
+		node.released, &client, listener_id, ja4, loop_now_us(rig.worker.io.loop));
 	peer_send_bytes(&peer, flight.at, flight.len);
 	WAIT(&rig, (accepted = socket_accept(rig.front_fd, &client)) >= 0);
 	assert_int_equal(
 		poll(&(struct pollfd){.fd = accepted, .events = POLLIN}, 1, RIG_DEADLINE_MS), 1);
 	conn_new(&rig.worker, rig.listener, accepted, &client, &rig.front_addr);
 	return peer;
+}
+
+static struct peer client_released(void)
+{
+	return client_released_by(policy_spec.listener_id);
+}
+
+/* The same client, from the same port, was let in elsewhere: that says nothing here. */
+static void test_released_elsewhere(void **state)
+{
+	struct peer client;
+
+	policy_spec.refuse_unknown_name = true;
+	policy_spec.listener_id = 7;
+	serve();
+	set_flight("stranger.test", 0);
+	client = client_released_by(8);
+	expect_refused(&client, GATE_name_unknown);
 }
 
 static void test_released(void **state)
@@ -602,6 +620,7 @@ int main(void)
 		CASE(test_proxy_header),
 		CASE(test_proxy_header_byte_by_byte),
 		CASE(test_released),
+		CASE(test_released_elsewhere),
 		CASE(test_released_with_header_and_route),
 		CASE(test_routes),
 		CASE(test_half_closed),
