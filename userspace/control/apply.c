@@ -106,8 +106,7 @@ static int set_first(struct daemon *daemon, struct build *build, struct err *err
 	return r;
 }
 
-static void set_again(
-	struct daemon *daemon, struct build *build, struct lists_request *lists_done)
+static void set_again(struct daemon *daemon, struct build *build, struct lists_request *lists_done)
 {
 	lists_config_set(daemon->lists, build->lists, lists_done);
 	build->lists = NULL;

@@ -61,10 +61,10 @@ struct lists {
 	struct lists_view *view;     /* in force */
 	struct lists_config *wanted; /* of a reload, not in force yet; NULL: none */
 	struct lists_request *wanted_by; /* to be told; NULL: nobody, or its change is on its way */
-	struct lists_ops ops;        /* not on their way yet */
+	struct lists_ops ops; /* not on their way yet */
 	const struct lists_ops *ops_going; /* on their way, not in force yet; NULL: none */
 	struct change *change; /* on its way, also while it is freed; NULL: none */
-	bool is_due;   /* something is to be put in force as soon as possible */
+	bool is_due; /* something is to be put in force as soon as possible */
 	bool is_retry; /* ... or when `expiry` fires, because it has failed */
 	bool hits_wanted;
 	struct timer pace; /* the next change may begin */

@@ -116,8 +116,7 @@ static void lists_done(struct lists_request *request, int code, const char *text
 
 	if (code == -ECANCELED) {
 		if (reload->reply)
-			admin_reply_error(
-				reload->reply, 503, "stopping", "the daemon is stopping");
+			admin_reply_error(reload->reply, 503, "stopping", "the daemon is stopping");
 	} else if (code < 0) {
 		config_errors_add(&reload->errors, (struct config_mark){0}, NULL,
 			"everything is in force but the deny and allow lists: %s", text);

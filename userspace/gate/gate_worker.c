@@ -1,6 +1,8 @@
 /* What every worker has for judging first flights: see gate.h. On that worker's thread. */
+#define LOG_MODULE "gate"
 #include "core/clock.h"
 #include "core/counter.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "gate/gate.h"
 
@@ -117,6 +119,20 @@ static void put_event(struct gate_worker *worker, const struct gate_policy *poli
 	gate_events_put(worker->events, &event);
 }
 
+static void log_refusal(const struct gate_policy *policy, const struct gate_judgement *judgement,
+	const union addr *client)
+{
+	struct slice name = judgement->hello.server_name;
+	bool named = judgement->has_hello && name.len;
+	char text[ADDR_TEXT_BYTES];
+
+	log_debug("listener %s: client %s: refused: %s%s%s%s%.*s", policy ? policy->spec.name : "?",
+		addr_format(client, text), gate_reason_rows[judgement->reason].name,
+		judgement->fault ? " fault=" : "",
+		judgement->fault ? clienthello_fault_name(judgement->fault) : "",
+		named ? " server_name=" : "", named ? (int)name.len : 0, named ? name.ptr : "");
+}
+
 void gate_worker_note(struct gate_worker *worker, const struct gate_policy *policy,
 	const struct gate_judgement *judgement, const union addr *client, const union addr *local,
 	bool ungated)
@@ -126,7 +142,10 @@ void gate_worker_note(struct gate_worker *worker, const struct gate_policy *poli
 		client = &judgement->client;
 	count(&worker->counts, judgement, ungated);
 	count_top(worker, judgement, client);
-	if (gate_reason_rows[judgement->reason].verdict == GATE_VERDICT_REFUSE &&
-		gate_events_wanted(worker->events))
+	if (gate_reason_rows[judgement->reason].verdict != GATE_VERDICT_REFUSE)
+		return;
+	if (log_level_get() == LOG_LEVEL_DEBUG)
+		log_refusal(policy, judgement, client);
+	if (gate_events_wanted(worker->events))
 		put_event(worker, policy, judgement, client, local, ungated);
 }

@@ -196,6 +196,8 @@ static enum gate_reason judge_limits(const struct flight *flight)
 	const struct gate_policy_spec *spec = &flight->policy->spec;
 	union addr client = flight->judgement->client;
 
+	if (!flight->limits)
+		return GATE_released;
 	addr_unmap(&client);
 	if (!charge(flight, &spec->per_source, GATE_LIMIT_SOURCE,
 		    address_key(&client, sizeof(client.v4.sin_addr), V6_SOURCE_BYTES)))

@@ -23,7 +23,7 @@ struct gate_judgement {
 
 /*
  * `bytes`: the connection's stream from its first byte. -EAGAIN: sound so far, but not complete.
- * 0: `ret` is final. `scratch`: CLIENTHELLO_SCRATCH_BYTES, the caller's (one per worker).
+ * 0: `ret` is final. `limits` NULL: nothing is charged (the gate has done it). `scratch`: CLIENTHELLO_SCRATCH_BYTES, the caller's (one per worker).
  */
 int gate_judge(const struct gate_policy *policy, struct gate_limits *limits,
 	const union addr *client, const void *bytes, size_t len, void *scratch, uint64_t now_us,

@@ -1,8 +1,9 @@
 /*
  * First flights that were released a moment ago: so that the worker that accepts the connection,
- * which need not be the one whose gate released it, knows that it was judged, and its JA4. One fixed
- * table for the node; a row is one cache line, taken out when it is found. What does not fit is
- * judged a second time after accept, which costs time and nothing else. Any worker; lock-free.
+ * which need not be the one whose gate released it, knows that limits were charged for it, and does
+ * not charge them again. The mark is of the client, not of its bytes: those are judged after accept,
+ * too. One fixed table for the node; a row is one cache line, taken out when it is found. What does
+ * not fit is charged a second time. Any worker; lock-free.
  */
 #ifndef SLUICE_GATE_RELEASED_H
 #define SLUICE_GATE_RELEASED_H

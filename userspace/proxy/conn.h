@@ -36,7 +36,7 @@ struct conn {
 	enum conn_state state;
 	bool is_tls;
 	bool has_header_addrs; /* client and local are from a PROXY header */
-	bool is_judged; /* its first flight came through the gate */
+	bool is_judged; /* a first flight of its client came through the gate, and was charged */
 	bool told_why;  /* CONN_PEEK: refused by an alert */
 	char ja4[JA4_BYTES]; /* "" where there is no policy */
 	uint32_t peek_needs; /* CONN_PEEK: fewer bytes would say nothing new; 0: not known */

@@ -2,10 +2,8 @@
  * The first bytes of a connection: see peek.h. Most often they are all there at accept, and one
  * look is all there is to it; only a connection whose bytes are still to come enters the loop.
  */
-#define LOG_MODULE "frontend"
 #include "proxy/peek.h"
 #include "core/counter.h"
-#include "core/log.h"
 #include "gate/gate.h"
 #include "gate/judge.h"
 #include "proxy/frontend.h"
@@ -55,21 +53,6 @@ static void go_on(struct conn *conn, const struct proxyproto *header, size_t hea
 }
 
 /* --- judging */
-static void log_refusal(const struct conn *conn, const struct gate_judgement *judgement)
-{
-	struct slice name = judgement->hello.server_name;
-	char text[ADDR_TEXT_BYTES];
-
-	if (log_level_get() < LOG_LEVEL_DEBUG)
-		return;
-	log_debug("listener %s: client %s: refused: %s%s%s%s%.*s", conn->listener->spec.name,
-		addr_format(&judgement->client, text), gate_reason_rows[judgement->reason].name,
-		judgement->fault ? " fault=" : "",
-		judgement->fault ? clienthello_fault_name(judgement->fault) : "",
-		judgement->has_hello && name.len ? " server_name=" : "",
-		judgement->has_hello ? (int)name.len : 0, name.ptr ? name.ptr : "");
-}
-
 static enum close_reason close_reason_of(enum gate_reason reason)
 {
 	if (reason == GATE_proxy_header_bad)
@@ -86,7 +69,6 @@ static void refuse(struct conn *conn, const struct gate_judgement *judgement)
 
 	if (n && recv(conn->peek.fd, conn->worker->peek_bytes, PEEK_BYTES_MAX, MSG_TRUNC) > 0)
 		conn->told_why = send(conn->peek.fd, alert, n, MSG_NOSIGNAL) == (ssize_t)n;
-	log_refusal(conn, judgement);
 	conn_close(conn, close_reason_of(judgement->reason));
 }
 
@@ -98,13 +80,14 @@ static int judge(struct conn *conn, const uint8_t *bytes, size_t len)
 	struct proxyproto header;
 	int r;
 
-	r = gate_judge(policy, gate->node->limits, &conn->client, bytes, len, gate->scratch,
-		loop_now_us(conn->worker->io.loop), &judgement);
+	r = gate_judge(policy, conn->is_judged ? NULL : gate->node->limits, &conn->client, bytes,
+		len, gate->scratch, loop_now_us(conn->worker->io.loop), &judgement);
 	if (r < 0) {
 		conn->peek_needs = (uint32_t)gate_judge_needs(&judgement, bytes, len);
 		return r;
 	}
-	gate_worker_note(gate, policy, &judgement, &conn->client, &conn->local, true);
+	if (!conn->is_judged || judgement.reason != GATE_released)
+		gate_worker_note(gate, policy, &judgement, &conn->client, &conn->local, true);
 	memcpy(conn->ja4, judgement.ja4, sizeof(conn->ja4));
 	if (judgement.reason != GATE_released) {
 		refuse(conn, &judgement);
@@ -140,23 +123,11 @@ static int find_header(
 
 static int read_on(struct conn *conn, const uint8_t *bytes, size_t len)
 {
-	const struct gate_worker *gate = gate_of(conn);
-	enum clienthello_fault fault;
 	struct proxyproto header;
-	struct clienthello hello;
-	int header_len, r;
+	int header_len = find_header(conn, bytes, len, &header);
 
-	header_len = find_header(conn, bytes, len, &header);
 	if (header_len < 0)
 		return header_len == -EAGAIN ? -EAGAIN : 0;
-	if (gate && conn->listener->spec.n_route_groups) {
-		r = clienthello_parse(bytes + header_len, len - (size_t)header_len, gate->scratch,
-			&hello, &fault);
-		if (r == -EAGAIN)
-			return r;
-		if (r > 0)
-			choose_route(conn, hello.server_name);
-	}
 	go_on(conn, &header, (size_t)header_len);
 	return 0;
 }
@@ -184,8 +155,7 @@ static bool is_settled(struct conn *conn, size_t size, size_t *ret_got)
 	int r = -EAGAIN;
 
 	if (got)
-		r = conn->is_judged || !gate_of(conn) ? read_on(conn, bytes, got)
-						      : judge(conn, bytes, got);
+		r = gate_of(conn) ? judge(conn, bytes, got) : read_on(conn, bytes, got);
 	*ret_got = got;
 	return r == 0 || conn->state == CONN_CLOSED;
 }
@@ -221,7 +191,11 @@ static void wait_for_bytes(struct conn *conn)
 		conn_close(conn, CLOSE_out_of_memory);
 }
 
-/* Whether the gate let it in a moment ago; if so the JA4 is known. */
+/*
+ * Whether the gate let it in a moment ago: then limits were charged. The bytes are judged all the
+ * same, since the mark is of the client and says nothing of them: a segment that came around the
+ * gate may have made this socket, and what the gate let in come too late.
+ */
 static bool was_judged(struct conn *conn, struct gate_worker *gate)
 {
 	if (gate_released_take(gate->node->released, &conn->client,
@@ -236,13 +210,10 @@ void peek_start(struct conn *conn)
 {
 	const struct listener_spec *spec = &conn->listener->spec;
 	struct gate_worker *gate = gate_of(conn);
-	bool wants_bytes = spec->proxy_in != PROXY_IN_OFF;
 
-	if (gate) {
+	if (gate)
 		conn->is_judged = was_judged(conn, gate);
-		wants_bytes |= !conn->is_judged || spec->n_route_groups;
-	}
-	if (!wants_bytes)
+	if (!gate && spec->proxy_in == PROXY_IN_OFF)
 		frontend_peeked(conn);
 	else if (!try_bytes(conn))
 		wait_for_bytes(conn);

@@ -180,11 +180,11 @@ static void everything_survives_the_round_trip(void **state)
 		"matcher: 200,204-206", "jitter: 0%", "server_name: chk", "proxy_protocol: require",
 		"x_forwarded_for: remove", "min_version: 1.3", "session_tickets: false",
 		"header_bytes: 1025", "body_bytes: 5g", "- imap", "name: \"null\"",
-		"handover: kernel_cookies", "dispatcher: never", "cookie_secret_file: /s", "deny_file: /d",
-		"- 10.1.0.0/16", "allow_file: /a", "dry_run: true", "connections_per_second: 7",
-		"handshakes_burst: 8", "syn_cookies: under_attack", "syns_per_second: 11",
-		"unknown_name: refuse", "refusal: reset", "- \"t13*\"", "- t12d", "mode: on",
-		"- \"*.r.example\""};
+		"handover: kernel_cookies", "dispatcher: never", "cookie_secret_file: /s",
+		"deny_file: /d", "- 10.1.0.0/16", "allow_file: /a", "dry_run: true",
+		"connections_per_second: 7", "handshakes_burst: 8", "syn_cookies: under_attack",
+		"syns_per_second: 11", "unknown_name: refuse", "refusal: reset", "- \"t13*\"",
+		"- t12d", "mode: on", "- \"*.r.example\""};
 	struct config *config = case_accepted(
 		"workers: 7\n"
 		"admin: {socket: \"/run/my \\\"admin\\\" \xc3\xa4\\x85\"}\n"
