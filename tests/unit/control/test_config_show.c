@@ -238,7 +238,7 @@ static void example_is_valid(void **state)
 	(void)!config_load_file("docs/example.yaml", &config, &errors);
 	text = case_errors_text(&errors);
 	assert_string_equal(text, "");
-	assert_int_equal(config->listeners_count, 4);
+	assert_int_equal(config->listeners_count, 5);
 	shown_again(config);
 	free(text);
 	config_errors_fini(&errors);
