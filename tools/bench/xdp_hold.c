@@ -31,9 +31,9 @@ static int attach(const char *interface, int verdict)
 int main(int argc, char **argv)
 {
 	char byte;
-	int verdict = argc == 3 && !strcmp(argv[2], "pass") ? XDP_PASS : XDP_DROP;
+	int verdict = argc == 3 && strcmp(argv[2], "pass") == 0 ? XDP_PASS : XDP_DROP;
 
-	if (argc != 3 || (verdict == XDP_DROP && strcmp(argv[2], "drop"))) {
+	if (argc != 3 || (verdict == XDP_DROP && strcmp(argv[2], "drop") != 0)) {
 		fprintf(stderr, "usage: xdp_hold INTERFACE pass|drop\n");
 		return 2;
 	}

@@ -199,8 +199,10 @@ int dp_lists_build(struct dataplane *dp, const struct dp_lists_spec *spec,
 	struct dp_lists *lists;
 	int code = 0;
 
-	if (__atomic_exchange_n(&dp->lists_busy, true, __ATOMIC_ACQUIRE))
-		return err_set(err, -EBUSY, "another change of the lists is under way");
+	if (__atomic_exchange_n(&dp->lists_busy, true, __ATOMIC_ACQUIRE)) {
+		err_set(err, -EBUSY, "another change of the lists is under way");
+		return -EBUSY;
+	}
 	lists = lists_new();
 	if (dp->active)
 		code = lists_fill(dp, spec, lists, err);
