@@ -40,11 +40,10 @@ static int name_stranger(const uint8_t *bytes, size_t len, enum clienthello_faul
 		if (memcmp(bytes, methods[i], len < n ? len : n) == 0)
 			return len < n ? -EAGAIN : refuse(CLIENTHELLO_plain_http, ret_fault);
 	}
-	/* RFC 5246 E.2: length with the high bit set, CLIENT-HELLO, version 0.2 or 3.x. */
-	if (!(bytes[0] & 0x80) || (len > 2 && bytes[2] != MESSAGE_CLIENT_HELLO) ||
-		(len > 3 && bytes[3] != 0 && bytes[3] != 3))
+	/* RFC 5246 E.2: length with the high bit set, CLIENT-HELLO; of any version, as OpenSSL has it. */
+	if (!(bytes[0] & 0x80) || (len > 2 && bytes[2] != MESSAGE_CLIENT_HELLO))
 		return refuse(CLIENTHELLO_not_tls, ret_fault);
-	return len < 4 ? -EAGAIN : refuse(CLIENTHELLO_sslv2, ret_fault);
+	return len < 3 ? -EAGAIN : refuse(CLIENTHELLO_sslv2, ret_fault);
 }
 
 /* The length of the record's content, which is at least 1; or -EAGAIN, -EPROTO. */
