@@ -46,4 +46,13 @@ static __always_inline bool forward_is(
 	return (address[2] == 0 || address[2] == bpf_htonl(0xffff)) && forward_lookup(ctx, packet);
 }
 
+/* The listener that a packet with ports is for. NULL: none, or the packet only passes through. */
+static __always_inline struct sluice_guard *forward_listener(
+	struct xdp_md *ctx, const struct packet *packet, const struct sluice_settings *settings)
+{
+	struct sluice_guard *guard = listener_find(packet, settings, listener_port(packet));
+
+	return guard && !forward_is(ctx, packet, guard) ? guard : NULL;
+}
+
 #endif

@@ -81,8 +81,8 @@ static __always_inline int judge_refused(
 		return XDP_PASS;
 	if (verdict == DROP(gated_not_linear))
 		return gated_judge_not_linear(ctx);
-	guard = listener_find(packet, config, listener_port(packet));
-	if (!guard || forward_is(ctx, packet, guard))
+	guard = forward_listener(ctx, packet, config);
+	if (!guard)
 		return XDP_PASS;
 	if (verdict == DROP(deny_v4) || verdict == DROP(deny_v6))
 		deny_drop(packet, config);

@@ -224,8 +224,8 @@ __noinline int stray_judge(struct xdp_md *ctx, struct packet *packet, __u32 stat
 
 	if (!packet || !config)
 		return XDP_PASS;
-	guard = listener_find(packet, config, listener_port(packet));
-	if (!guard || forward_is(ctx, packet, guard))
+	guard = forward_listener(ctx, packet, config);
+	if (!guard)
 		return XDP_PASS;
 	verdict = stray_judge_for(ctx, packet, guard, config, state);
 	if (verdict_is_drop(verdict))

@@ -204,8 +204,8 @@ __noinline int syn_judge(struct xdp_md *ctx, struct packet *packet, __u32 state)
 
 	if (!packet || !config)
 		return XDP_PASS;
-	guard = listener_find(packet, config, listener_port(packet));
-	if (!guard || forward_is(ctx, packet, guard))
+	guard = forward_listener(ctx, packet, config);
+	if (!guard)
 		return XDP_PASS;
 	verdict = syn_judge_for(ctx, packet, guard, config, state);
 	if (verdict_is_drop(verdict))
