@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Stage: is the source on the deny list, and not on the allow list? Structure: <sluice/deny.h>. */
+/* Stage: is the source on the deny list, and not on the allow list? Structure: <sluice/deny.h>,
+ * <sluice/deny_v4.h>. */
 #ifndef SLUICE_BPF_DENY_H
 #define SLUICE_BPF_DENY_H
 
@@ -7,53 +8,91 @@
 #include "maps_lists.h"
 #include "parse.h"
 
-/* More than one octet of part number `part`: this one? */
-static __always_inline bool list_v4_row_has(
-	void *lines, const struct sluice_list_v4 *list, __u32 part, __u32 code, __u32 octet)
+/* A crowded /15: a line more or two, each by a call. */
+__noinline int list_v4_block_has(__u32 which, __u32 block, __u32 address)
 {
-	__u32 block = part / SLUICE_LIST_V4_CODES, place = list->first_base + block / 16, row;
-	union sluice_list_v4_line *line = bpf_map_lookup_elem(lines, &place);
+	void *rows = bpf_map_lookup_elem(&deny_v4_rows, &which);
+	__u32 place = block + (address >> 14 & (SLUICE_LIST_V4_BLOCK - 1)), row;
+	union sluice_list_v4_row *line;
+	__u64 bit = 1ull << (address >> 8 & 63);
 
+	line = rows ? bpf_map_lookup_elem(rows, &place) : NULL;
 	if (!line)
 		return false;
-	row = line->bases[block & 15] + code - SLUICE_LIST_V4_MORE;
-	place = list->first_row + row / 2;
-	line = bpf_map_lookup_elem(lines, &place);
-	return line && (line->rows[row & 1][octet >> 6] >> (octet & 63) & 1);
+	if (line->single & bit) {
+		row = __builtin_popcountll(line->single & (bit - 1));
+		return row < SLUICE_LIST_V4_SINGLES && line->octets[row] == (__u8)address;
+	}
+	if (!(line->several & bit))
+		return (line->whole & bit) != 0;
+	row = line->first_row + __builtin_popcountll(line->several & (bit - 1));
+	place = row / 2;
+	line = bpf_map_lookup_elem(rows, &place);
+	return line && (line->rows[row & 1][address >> 6 & 3] >> (address & 63) & 1);
 }
 
-/* Only part of the /24 is listed: this octet? */
-static __always_inline bool list_v4_part_has(
-	__u32 which, const struct sluice_list_v4 *list, __u32 part, __u8 octet)
-{
-	void *lines = bpf_map_lookup_elem(&deny_v4_rows, &which);
-	__u32 place = part / SLUICE_LIST_V4_CODES, code;
-	union sluice_list_v4_line *line;
+#define LIST_V4_LANES 0x0001000100010001ull /* four of 16 bits */
+#define LIST_V4_TOPS  (LIST_V4_LANES << 15)
+#define LIST_V4_CLOSE 0x0001000200040008ull /* times the lowest bits of lanes: bits 48 to 51 */
 
-	line = lines ? bpf_map_lookup_elem(lines, &place) : NULL;
-	if (!line)
-		return false;
-	code = line->codes[part & (SLUICE_LIST_V4_CODES - 1)];
-	if (code < SLUICE_LIST_V4_MORE)
-		return code == octet;
-	return list_v4_row_has(lines, list, part, code, octet);
+/* Which of four prefixes cover the address: a bit each. Behind the end of a list it may name some
+ * that are none, but before that only where one does (a borrow goes upwards). */
+static __always_inline __u32 list_v4_long_has(const void *prefixes, __u64 address_lanes)
+{
+	__u64 four = *(const __u64 *)prefixes, differ;
+
+	/* not the lowest one of each and what is below it */
+	differ = (four ^ address_lanes) & ~(four ^ (four - LIST_V4_LANES));
+	differ = (differ - LIST_V4_LANES) & ~differ & LIST_V4_TOPS;
+	return (differ >> 15) * LIST_V4_CLOSE >> 48 & 15;
+}
+
+/* Of the four-bit numbers in 16 bits. */
+static __always_inline __u32 list_v4_sum(__u32 counts)
+{
+	counts = (counts & 0x0f0f) + (counts >> 4 & 0x0f0f);
+	return (counts + (counts >> 8)) & 0xff;
+}
+
+static __always_inline bool list_v4_line_whole(
+	const struct sluice_list_v4_line *line, __u32 address)
+{
+	__u32 group = address >> 11 & 63, at;
+	__u64 groups = line->groups;
+
+	at = sizeof(*line) - 1 - __builtin_popcountll(groups & ((1ull << group) - 1));
+	asm volatile("%0 &= 63" : "+r"(at)); /* for the verifier */
+	return groups >> group & ((const __u8 *)line)[at] >> (address >> 8 & 7) & 1;
+}
+
+/* Without a branch: nobody could predict it. */
+static __always_inline bool list_v4_line_long(const struct sluice_list_v4_line *line, __u32 address)
+{
+	__u32 quarter = address >> 13 & 12, counts = line->counts, at, hits;
+	__u64 lanes = (__u64)(address << 1 & 0xffff) * LIST_V4_LANES;
+	const void *rest = line->rest;
+
+	at = list_v4_sum(counts & ((1u << quarter) - 1)) * 2;
+	asm volatile("%0 &= 63" : "+r"(at)); /* for the verifier */
+	hits = list_v4_long_has(rest + at, lanes);
+	hits |= list_v4_long_has(rest + 8 + at, lanes) << 4;
+	return hits & ((1u << (counts >> quarter & 15)) - 1);
 }
 
 static __always_inline bool list_v4_has(__u32 which, __u32 address)
 {
 	void *map = bpf_map_lookup_elem(&deny_v4, &which);
+	const struct sluice_list_v4_line *line;
 	struct sluice_list_v4 *list;
-	__s64 found, part;
 	__u32 zero = 0;
 
 	list = map ? bpf_map_lookup_elem(map, &zero) : NULL;
-	if (!list || !(list->slash22[address >> 16] >> (address >> 10 & 63) & 1))
+	if (!list || !(list->some[address >> 17] >> (address >> 11 & 63) & 1))
 		return false;
-	found = sluice_rank(&list->some, address >> 8);
-	if (found < 0)
-		return false;
-	part = sluice_rank(&list->part, found);
-	return part < 0 || list_v4_part_has(which, list, part, address);
+	line = &list->lines[address >> 17];
+	if (line->counts == SLUICE_LIST_V4_CROWDED)
+		return list_v4_block_has(which, line->block, address);
+	return list_v4_line_whole(line, address) || list_v4_line_long(line, address);
 }
 
 static __always_inline __u64 list_host64(const __u32 *words_be)
@@ -154,15 +193,15 @@ __noinline int list_v6_search(__u32 which, __u64 high, __u64 low)
 static __always_inline bool list_v6_has(__u32 which, const __u32 address_be[4])
 {
 	void *map = bpf_map_lookup_elem(&deny_v6, &which);
-	__u64 high = list_host64(address_be);
+	__u64 high = list_host64(address_be), bits, word;
 	struct sluice_list_v6 *list;
-	__u32 zero = 0, bit;
+	__u32 zero = 0;
 
 	list = map ? bpf_map_lookup_elem(map, &zero) : NULL;
 	if (!list)
 		return false;
-	bit = sluice_list_v6_filter_bit(list, high);
-	if (!(list->filter[bit >> 6] >> (bit & 63) & 1))
+	word = list->filter[sluice_list_v6_filter_word(list, high, &bits)];
+	if (bits & ~word)
 		return false;
 	return list_v6_search(which, high, list_host64(address_be + 2));
 }

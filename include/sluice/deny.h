@@ -3,22 +3,18 @@
  * `deny_v4_rows`, `deny_v6`, `deny_v6_rows` have two slots for each list, and one store to
  * settings.deny_state says which slot is in force. What is behind the slots is never changed.
  *
- * IPv4: a bit for each /22, then one for each /24 of which something is listed; a third bit, stored
- * for those only, says that it is a part; a part is a code, and a code is the one octet that is
- * listed or names a row of 256 bits. Where the next thing is stored is found by counting bits. So a
- * flood from random sources mostly touches 512 KiB, and a hit on a list of a million prefixes 4 MiB
- * at most: the caches decide what this costs.
- * IPv6: a filter, one bit for each hash of the first bits of all prefixes, turns away most of what
- * is not listed; then a hash table of (prefix, length), searched by halving the sorted list of
+ * IPv4: see <sluice/deny_v4.h>.
+ * IPv6: a filter (Bloom), two bits for each hash of the first bits of all prefixes, turns away most of
+ * what is not listed; then a hash table of (prefix, length), searched by halving the sorted list of
  * lengths in use (Waldvogel et al., SIGCOMM 1997). No prefix in the table covers another one.
- * Nothing here is a hash map of the kernel's: a look-up is plain loads, and one call for each row
- * or bucket.
+ * Nothing here is a hash map of the kernel's: a look-up is plain loads, and one call for each line or
+ * row of a crowded /15 and for each bucket.
  */
 #ifndef SLUICE_DENY_H
 #define SLUICE_DENY_H
 
+#include <sluice/deny_v4.h>
 #include <sluice/types.h>
-#include <sluice/rank.h>
 
 enum list_kind {
 	LIST_DENY,
@@ -42,31 +38,9 @@ enum deny_state {
 	ALLOW_HAS_V6 = 32,
 };
 
-struct sluice_list_v4 {
-	__u64 slash22[(1u << 22) / 64]; /* a bit for each /22 of which something is listed */
-	struct sluice_ranked some; /* of all /24s: something of it is listed */
-	struct sluice_ranked part; /* of those in `some`: not all of it */
-	__u32 first_base; /* lines of deny_v4_rows where the regions below begin */
-	__u32 first_row;
-	__u32 prefix_count; /* for people */
-	__u32 part_count;
-};
-SLUICE_SIZE(struct sluice_list_v4, (1u << 19) + 2 * sizeof(struct sluice_ranked) + 16);
-
-#define SLUICE_LIST_V4_CODES 32  /* of a line */
-#define SLUICE_LIST_V4_MORE  256 /* codes from here on: row `base` of the line + code - this */
-
-/* deny_v4_rows: first the codes of all parts, then the bases of their lines, then the rows. */
-union sluice_list_v4_line {
-	__u16 codes[SLUICE_LIST_V4_CODES];
-	__u32 bases[16];
-	__u64 rows[2][4]; /* a bit for each last octet */
-};
-SLUICE_SIZE(union sluice_list_v4_line, 64);
-
 #define SLUICE_LIST_V6_LENGTHS     129 /* 0 to 128 */
-#define SLUICE_LIST_V6_STEPS       8   /* halvings that exhaust 129 lengths */
-#define SLUICE_LIST_V6_FILTER_BITS 24
+#define SLUICE_LIST_V6_STEPS       8 /* halvings that exhaust 129 lengths */
+#define SLUICE_LIST_V6_FILTER_BITS 23 /* of which each prefix sets two in one word */
 #define SLUICE_LIST_V6_ENTRIES     3 /* of a bucket */
 #define SLUICE_LIST_V6_CHAIN       16 /* buckets that an entry may be away from its own */
 
@@ -126,9 +100,14 @@ SLUICE_INLINE __u32 sluice_list_v6_home(
 	return (hash >> 32) * list->bucket_count >> 32;
 }
 
-SLUICE_INLINE __u32 sluice_list_v6_filter_bit(const struct sluice_list_v6 *list, __u64 high)
+/* The word of the filter, and which of its bits must be set. */
+SLUICE_INLINE __u32 sluice_list_v6_filter_word(
+	const struct sluice_list_v6 *list, __u64 high, __u64 *ret_bits)
 {
-	return (high & list->filter_mask) * list->factors[3] >> (64 - SLUICE_LIST_V6_FILTER_BITS);
+	__u64 hash = (high & list->filter_mask) * list->factors[3];
+
+	*ret_bits = 1ull << (hash >> 35 & 63) | 1ull << (hash >> 41 & 63);
+	return hash >> (64 - SLUICE_LIST_V6_FILTER_BITS + 6);
 }
 
 SLUICE_INLINE __u64 sluice_list_v6_mask(__u32 bits)

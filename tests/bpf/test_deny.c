@@ -1,5 +1,6 @@
-/* Deny and allow lists: every prefix length, big random lists against a plain comparison, allowing
- * within denying, swapping under traffic, hits per prefix. */
+/* Deny and allow lists: every prefix length, big random lists against a plain comparison, lines of an
+ * IPv4 list that are just full and more than full, allowing within denying, swapping under traffic,
+ * hits per prefix. */
 #include "harness.h"
 
 #include "dataplane/dp_deny.h"
@@ -201,6 +202,171 @@ static void test_random_lists(void **state)
 		}
 	}
 	assert_in_range(hits, RANDOM_ADDRESSES / 10, RANDOM_ADDRESSES * 9 / 10);
+}
+
+/* --- what a line of an IPv4 list holds, and what it does not: <sluice/deny_v4.h> */
+
+static struct dp_prefix prefix_v4(uint32_t host, unsigned int length)
+{
+	struct dp_prefix prefix = {.length_bits = (uint8_t)length};
+	uint32_t addr_be = htonl(length ? host & ~0u << (32 - length) : 0);
+
+	memcpy(prefix.addr, &addr_be, sizeof(addr_be));
+	return prefix;
+}
+
+static bool denied_v4(uint32_t host)
+{
+	uint32_t addr_be = htonl(host);
+	uint8_t addr[16] = {};
+
+	memcpy(addr, &addr_be, sizeof(addr_be));
+	return denied(false, addr);
+}
+
+/* As many prefixes as `count`, `step` apart, and none but those. */
+struct even {
+	uint32_t base, step, count;
+	unsigned int length;
+};
+
+enum { EVEN_MAX = 128, EVENS = 9 };
+
+static void even_check(const struct even *even)
+{
+	uint32_t addresses = 1u << (32 - even->length);
+
+	for (uint32_t i = 0; i <= even->count; i++) {
+		uint32_t first = even->base + i * even->step;
+		bool expected = i < even->count;
+
+		if (denied_v4(first) != expected || denied_v4(first + addresses - 1) != expected ||
+			denied_v4(first + addresses) || denied_v4(first - 1))
+			fail_msg("%u of /%u from %08x by %x: number %u", even->count, even->length,
+				even->base, even->step, i);
+	}
+}
+
+static void evens_check(const struct even *evens, size_t evens_count)
+{
+	static struct dp_prefix prefixes[EVENS * EVEN_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < evens_count; i++)
+		for (uint32_t j = 0; j < evens[i].count; j++)
+			prefixes[count++] =
+				prefix_v4(evens[i].base + j * evens[i].step, evens[i].length);
+	deny(prefixes, count);
+	for (size_t i = 0; i < evens_count; i++)
+		even_check(&evens[i]);
+}
+
+/* Prefixes of a /17 and of a /15, single addresses of a /18: one less than fits, as many, one more.
+ * Apart by two /24s, by a /21, and so that they cross from one line to the next. */
+static void test_v4_lines_overflow(void **state)
+{
+	static const uint32_t counts[] = {1, 7, 8, 9, 26, 27, 28, 35, 36, 37, 53, 54, 55, 64, 100};
+	static const uint32_t steps[] = {0x200, 0x800, 0x1800};
+
+	for (size_t i = 0; i < array_len(counts); i++) {
+		struct even evens[EVENS];
+
+		for (uint32_t j = 0; j < EVENS; j++)
+			evens[j] = (struct even){.base = 0x0a000000 + j * 0x200000,
+				.step = steps[j % 3],
+				.count = counts[i],
+				.length = 24 + j / 3 * 4};
+		evens_check(evens, EVENS);
+	}
+	/* every /24 of a /18, which no other line can hold */
+	evens_check((struct even[]){{0x0a000033, 0x100, 36, 32}, {0x0b000033, 0x100, 37, 32},
+			    {0x0c000033, 0x100, 64, 32}, {0x0d0000ff, 0x100, 65, 32}},
+		4);
+}
+
+/* /24s that are whole only all together, and prefixes that are one shorter together. */
+static void test_v4_pieces(void **state)
+{
+	struct dp_prefix pieces[16] = {prefix_of("10.1.2.0/25"), prefix_of("10.1.2.128/26"),
+		prefix_of("10.1.2.192/26"), prefix_of("10.1.4.2"), prefix_of("10.1.4.3"),
+		prefix_of("10.1.4.4/30"), prefix_of("10.1.4.5"), prefix_of("10.1.6.255"),
+		prefix_of("10.1.7.0")};
+
+	deny(pieces, 9);
+	assert_true(denied_text("10.1.2.0") && denied_text("10.1.2.127"));
+	assert_true(denied_text("10.1.2.128") && denied_text("10.1.2.255"));
+	assert_false(denied_text("10.1.1.255") || denied_text("10.1.3.0"));
+	assert_false(denied_text("10.1.4.1") || denied_text("10.1.4.8"));
+	for (uint32_t host = 0x0a010402; host <= 0x0a010407; host++)
+		assert_true(denied_v4(host));
+	assert_true(denied_text("10.1.6.255") && denied_text("10.1.7.0"));
+	assert_false(denied_text("10.1.6.254") || denied_text("10.1.7.1"));
+}
+
+enum { CROWD_MAX = 3000, CROWD_ADDRESSES = 500 };
+
+static bool covers(const struct dp_prefix *prefix, uint32_t host)
+{
+	uint32_t addr_be;
+
+	memcpy(&addr_be, prefix->addr, sizeof(addr_be));
+	return (host ^ ntohl(addr_be)) >> (32 - prefix->length_bits) == 0;
+}
+
+static bool any_covers(const struct dp_prefix *prefixes, size_t count, uint32_t host)
+{
+	for (size_t i = 0; i < count; i++)
+		if (covers(&prefixes[i], host))
+			return true;
+	return false;
+}
+
+/* The first /15 of all, two neighbours, the last one. */
+static uint32_t crowd_host(void)
+{
+	static const uint32_t bases[] = {0, 0x0a000000, 0x0a020000, 0xfffe0000};
+
+	return bases[random() % 4] + (uint32_t)random() % 0x20000;
+}
+
+/* Mostly of a prefix or one bit beside it. */
+static uint32_t crowd_near(const struct dp_prefix *prefixes, size_t count)
+{
+	uint32_t addr_be;
+
+	if (random() % 4 == 0)
+		return crowd_host();
+	memcpy(&addr_be, prefixes[(size_t)random() % count].addr, sizeof(addr_be));
+	return ntohl(addr_be) ^ (random() % 2 ? 1u << random() % 17 : 0);
+}
+
+/* In four /15s, from one prefix to far more than fit their lines. */
+static void test_v4_crowds(void **state)
+{
+	static const size_t counts[] = {1, 2, 3, 5, 7, 10, 15, 22, 33, 50, 75, 110, 170, 250, 380,
+		560, 850, 1300, 2000, CROWD_MAX};
+	static struct dp_prefix prefixes[CROWD_MAX];
+	int expected_hits = 0;
+
+	srandom(3);
+	for (size_t i = 0; i < array_len(counts); i++) {
+		unsigned int shortest = 20 + (unsigned int)(i % 3) * 5; /* 20, 25, 30 */
+
+		for (size_t j = 0; j < counts[i]; j++)
+			prefixes[j] = prefix_v4(
+				crowd_host(), shortest + (unsigned int)random() % (33 - shortest));
+		deny(prefixes, counts[i]);
+		for (int j = 0; j < CROWD_ADDRESSES; j++) {
+			uint32_t host = crowd_near(prefixes, counts[i]);
+			bool expected = any_covers(prefixes, counts[i], host);
+
+			expected_hits += expected;
+			if (denied_v4(host) != expected)
+				fail_msg("%zu prefixes of /%u and longer: %08x", counts[i],
+					shortest, host);
+		}
+	}
+	assert_in_range(expected_hits, CROWD_ADDRESSES * 5, CROWD_ADDRESSES * 15);
 }
 
 static void test_lists_are_swapped_whole(void **state)
@@ -530,6 +696,9 @@ int main(void)
 		cmocka_unit_test(test_every_v4_length),
 		cmocka_unit_test(test_every_v6_length),
 		cmocka_unit_test(test_random_lists),
+		cmocka_unit_test(test_v4_lines_overflow),
+		cmocka_unit_test(test_v4_pieces),
+		cmocka_unit_test(test_v4_crowds),
 		cmocka_unit_test(test_lists_are_swapped_whole),
 		cmocka_unit_test(test_other_traffic_is_not_judged),
 		cmocka_unit_test(test_boundaries),

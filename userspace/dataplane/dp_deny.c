@@ -110,7 +110,7 @@ static int fence(struct dataplane *dp, struct err *err)
 
 	if (!dp->lists_unfenced)
 		return 0;
-	code = deny_map_new("fence", sizeof(union sluice_list_v4_line), 1,
+	code = deny_map_new("fence", sizeof(union sluice_list_v4_row), 1,
 		BPF_F_MMAPABLE | BPF_F_INNER_MAP, &map, err);
 	if (code)
 		return code;

@@ -1,7 +1,7 @@
 /*
  * What the files that build lists share; nobody else includes it. Any thread.
  *	dp_deny.c       slots, order of things
- *	dp_deny_v4.c    bits and rows
+ *	dp_deny_v4.c    lines and blocks
  *	dp_deny_v6.c    filter and hash table
  *	dp_deny_hits.c  counting per prefix
  */
@@ -25,7 +25,7 @@ struct deny_map {
 /* One list of one address family. */
 struct deny_family {
 	struct deny_map index; /* struct sluice_list_v4 or _v6 */
-	struct deny_map rows;  /* union sluice_list_v4_line or struct sluice_list_v6_bucket */
+	struct deny_map rows;  /* union sluice_list_v4_row or struct sluice_list_v6_bucket */
 };
 
 int deny_map_new(const char *name, size_t value_bytes, size_t rows, uint32_t flags,

@@ -1,6 +1,6 @@
 /*
- * Building an IPv4 list (<sluice/deny.h>): a few passes over the prefixes, nothing is sorted. Two
- * plain bitmaps of all /24s come first, then the ranked ones out of them. Any thread.
+ * Building an IPv4 list (<sluice/deny_v4.h>): a bitmap of the /24s that are listed whole, the longer
+ * prefixes brought together by /15, then one /15 after the other. Any thread.
  */
 #include "core/mem.h"
 #include "dataplane/dp_deny_internal.h"
@@ -11,13 +11,38 @@
 
 #define V4_WORDS ((1u << 24) / 64)
 
+enum {
+	V4_SLASH24S = 512, /* of a /15 */
+	V4_LONGS = sizeof(((struct sluice_list_v4_line *)NULL)->rest) / 2,
+};
+
+struct v4_long {
+	uint32_t host;
+	uint32_t length_bits;
+};
+
 struct v4_row {
 	uint64_t by_octet[4];
 };
 
-struct v4_plain {
-	uint64_t some[V4_WORDS];  /* a bit for each /24, lowest first */
-	uint64_t whole[V4_WORDS]; /* those listed whole */
+struct v4_builder {
+	const struct dp_prefix *prefixes;
+	size_t count;
+	struct sluice_list_v4 *list;
+	uint64_t *whole;      /* a bit for each /24, lowest first */
+	struct v4_long *longs; /* those of /15 number n: from first[n] to first[n + 1] */
+	size_t first[SLUICE_LIST_V4_LINES + 1];
+	union sluice_list_v4_row *rows; /* for deny_v4_rows */
+	size_t row_count, row_room;
+	uint32_t
+		whole_block; /* number of the block, and 1, of a /15 all of which is listed; 0: none */
+};
+
+/* One /15. */
+struct v4_part {
+	uint64_t *whole; /* of the builder's */
+	uint64_t part[8]; /* /24s with longer prefixes */
+	struct v4_row rows[V4_SLASH24S]; /* of those */
 };
 
 static uint32_t v4_host(const struct dp_prefix *prefix)
@@ -28,7 +53,7 @@ static uint32_t v4_host(const struct dp_prefix *prefix)
 	return be32toh(addr_be);
 }
 
-static void v4_set_whole(struct v4_plain *plain, const struct dp_prefix *prefix)
+static void v4_set_whole(uint64_t *whole, const struct dp_prefix *prefix)
 {
 	uint32_t slash24 = v4_host(prefix) >> 8, words;
 
@@ -36,165 +61,281 @@ static void v4_set_whole(struct v4_plain *plain, const struct dp_prefix *prefix)
 		uint32_t count = 1u << (24 - prefix->length_bits);
 		uint64_t bits = count == 64 ? ~0ull : (1ull << count) - 1;
 
-		plain->whole[slash24 / 64] |= bits << slash24 % 64;
+		whole[slash24 / 64] |= bits << slash24 % 64;
 		return;
 	}
 	words = 1u << (18 - prefix->length_bits);
-	memset(&plain->whole[slash24 / 64], 0xff, words * sizeof(uint64_t));
+	memset(&whole[slash24 / 64], 0xff, words * sizeof(uint64_t));
 }
 
-static bool v4_is_part(const struct dp_prefix *prefix)
+static bool v4_is_long(const struct dp_prefix *prefix)
 {
 	return !prefix->v6 && prefix->length_bits > 24;
 }
 
-static struct v4_plain *v4_plain_new(
-	const struct dp_prefix *prefixes, size_t count, uint32_t *ret_v4_count)
+static void v4_sort(struct v4_builder *builder)
 {
-	struct v4_plain *plain = mem_zalloc(sizeof(*plain));
+	size_t *next = mem_zalloc((SLUICE_LIST_V4_LINES + 1) * sizeof(*next)), all = 0;
 
-	*ret_v4_count = 0;
-	for (size_t i = 0; i < count; i++) {
-		*ret_v4_count += !prefixes[i].v6;
-		if (!prefixes[i].v6 && prefixes[i].length_bits <= 24)
-			v4_set_whole(plain, &prefixes[i]);
-	}
-	memcpy(plain->some, plain->whole, sizeof(plain->some));
-	for (size_t i = 0; i < count; i++) {
-		uint32_t slash24 = v4_host(&prefixes[i]) >> 8;
+	for (size_t i = 0; i < builder->count; i++) {
+		const struct dp_prefix *prefix = &builder->prefixes[i];
 
-		if (v4_is_part(&prefixes[i]))
-			plain->some[slash24 / 64] |= 1ull << slash24 % 64;
+		builder->list->prefix_count += !prefix->v6;
+		if (v4_is_long(prefix))
+			next[v4_host(prefix) >> 17]++;
+		else if (!prefix->v6)
+			v4_set_whole(builder->whole, prefix);
 	}
-	return plain;
+	for (uint32_t line = 0; line <= SLUICE_LIST_V4_LINES; line++) {
+		builder->first[line] = all;
+		all += next[line];
+		next[line] = builder->first[line];
+	}
+	builder->longs = mem_alloc((all + 1) * sizeof(*builder->longs));
+	for (size_t i = 0; i < builder->count; i++) {
+		const struct dp_prefix *prefix = &builder->prefixes[i];
+
+		if (v4_is_long(prefix))
+			builder->longs[next[v4_host(prefix) >> 17]++] =
+				(struct v4_long){v4_host(prefix), prefix->length_bits};
+	}
+	free(next);
 }
 
-static void v4_rank_set(struct sluice_ranked *ranked, uint32_t x)
+static bool v4_bit(const uint64_t *bits, uint32_t bit)
 {
-	ranked->words[sluice_rank_word(x)] |= 1ull << sluice_rank_bit(x);
+	return bits[bit / 64] >> bit % 64 & 1;
 }
 
-/* Returns how many bits are set in all. */
-static uint32_t v4_rank_finish(struct sluice_ranked *ranked)
+/* What longer prefixes add to a /24, which becomes a whole one with its last address. */
+static void v4_part_add(struct v4_part *part, const struct v4_long *prefix)
 {
-	uint32_t all = 0;
+	uint32_t slash24 = prefix->host >> 8 & (V4_SLASH24S - 1), octet = prefix->host & 255;
+	uint32_t left = 1u << (32 - prefix->length_bits);
+	struct v4_row *row = &part->rows[slash24];
 
-	for (uint32_t i = 0; i < SLUICE_RANK_WORDS; i++) {
-		uint32_t *before = &ranked->before[i >> SLUICE_RANK_BLOCK_SHIFT];
-		uint64_t bits = ranked->words[i];
-
-		if (i % (1u << SLUICE_RANK_BLOCK_SHIFT) == 0)
-			*before = all;
-		ranked->words[i] |= (uint64_t)(all - *before) << SLUICE_RANK_BITS;
-		all += (uint32_t)__builtin_popcountll(bits);
+	if (v4_bit(part->whole, slash24))
+		return;
+	if (!v4_bit(part->part, slash24))
+		*row = (struct v4_row){};
+	part->part[slash24 / 64] |= 1ull << slash24 % 64;
+	for (; left; octet++, left--)
+		row->by_octet[octet / 64] |= 1ull << octet % 64;
+	if ((row->by_octet[0] & row->by_octet[1] & row->by_octet[2] & row->by_octet[3]) == ~0ull) {
+		part->part[slash24 / 64] &= ~(1ull << slash24 % 64);
+		part->whole[slash24 / 64] |= 1ull << slash24 % 64;
 	}
-	return all;
 }
 
-static void v4_index(struct sluice_list_v4 *list, const struct v4_plain *plain)
+/* Length of the shortest prefix that begins at this octet and is listed. */
+static uint32_t v4_shortest(const struct v4_row *row, uint32_t octet)
 {
-	uint32_t place = 0;
+	uint32_t length = 32;
 
-	for (uint32_t word = 0; word < V4_WORDS; word++) {
-		for (uint64_t left = plain->some[word]; left; left &= left - 1, place++) {
-			uint32_t bit = (uint32_t)__builtin_ctzll(left), slash24 = word * 64 + bit;
+	for (; length > 25; length--) {
+		uint32_t addresses = 1u << (33 - length); /* of the prefix that is shorter by one */
 
-			list->slash22[slash24 / 256] |= 1ull << slash24 / 4 % 64;
-			v4_rank_set(&list->some, slash24);
-			if (!(plain->whole[word] >> bit & 1))
-				v4_rank_set(&list->part, place);
+		if (octet % addresses)
+			break;
+		for (uint32_t i = octet + addresses / 2; i < octet + addresses; i++)
+			if (!v4_bit(row->by_octet, i))
+				return length;
+	}
+	return length;
+}
+
+/* The first octet from this one on that is listed; 256: none. */
+static uint32_t v4_next(const struct v4_row *row, uint32_t octet)
+{
+	for (; octet < 256; octet = (octet / 64 + 1) * 64) {
+		uint64_t left = row->by_octet[octet / 64] >> octet % 64;
+
+		if (left)
+			return octet + (uint32_t)__builtin_ctzll(left);
+	}
+	return 256;
+}
+
+/* The prefixes of one /24 behind the first `count` ones. Returns how many there are then; more than
+ * `room`: they do not fit. */
+static uint32_t v4_longs_of(
+	const struct v4_row *row, uint32_t slash24, uint32_t count, uint32_t room, uint16_t *longs)
+{
+	uint32_t octet = v4_next(row, 0);
+
+	for (; octet < 256 && count <= room; count++) {
+		uint32_t length = v4_shortest(row, octet);
+
+		if (count < room)
+			longs[count] = sluice_list_v4_long(slash24 << 8 | octet, length);
+		octet = v4_next(row, octet + (1u << (32 - length)));
+	}
+	return count;
+}
+
+/* False: they do not fit. */
+static bool v4_line_longs(
+	const struct v4_part *part, struct sluice_list_v4_line *line, uint32_t *ret_count)
+{
+	uint16_t longs[V4_LONGS];
+	uint32_t count = 0;
+
+	for (uint32_t quarter = 0; quarter < 4; quarter++) {
+		uint32_t begin = count, room = begin + SLUICE_LIST_V4_LONG;
+
+		room = room < V4_LONGS ? room : V4_LONGS;
+		for (uint32_t word = quarter * 2; word < quarter * 2 + 2; word++) {
+			for (uint64_t left = part->part[word]; left; left &= left - 1) {
+				uint32_t slash24 = word * 64 + (uint32_t)__builtin_ctzll(left);
+
+				count = v4_longs_of(
+					&part->rows[slash24], slash24, count, room, longs);
+				if (count > room)
+					return false;
+			}
 		}
+		line->counts |= (uint16_t)((count - begin) << quarter * 4);
 	}
-	v4_rank_finish(&list->some);
-	list->part_count = v4_rank_finish(&list->part);
+	memcpy(line->rest, longs, count * sizeof(*longs));
+	*ret_count = count;
+	return true;
 }
 
-/* The octets of every part, in the order of the parts. */
-static struct v4_row *v4_parts(
-	const struct sluice_list_v4 *list, const struct dp_prefix *prefixes, size_t count)
+/* A bit for each byte that is not 0, lowest first. */
+static uint64_t v4_groups(const uint64_t *slash24s)
 {
-	struct v4_row *parts = mem_zalloc(((size_t)list->part_count + 1) * sizeof(*parts));
+	uint64_t groups = 0, low = 0x7f7f7f7f7f7f7f7full;
 
-	for (size_t i = 0; i < count; i++) {
-		uint32_t host = v4_host(&prefixes[i]), left;
-		int64_t part;
+	for (int word = 0; word < 8; word++) {
+		uint64_t tops = (((slash24s[word] & low) + low) | slash24s[word]) & ~low;
 
-		if (!v4_is_part(&prefixes[i]))
-			continue;
-		part = sluice_rank(&list->part, (uint32_t)sluice_rank(&list->some, host >> 8));
-		if (part < 0)
-			continue;
-		left = 1u << (32 - prefixes[i].length_bits);
-		for (uint32_t octet = host & 255; left; octet++, left--)
-			parts[part].by_octet[octet / 64] |= 1ull << octet % 64;
+		groups |= (tops >> 7) * 0x0102040810204080ull >> 56 << word * 8;
 	}
-	return parts;
+	return groups;
+}
+
+/* False: it does not fit. */
+static bool v4_line_fill(const struct v4_part *part, struct sluice_list_v4_line *ret_line)
+{
+	struct sluice_list_v4_line line = {.groups = v4_groups(part->whole)};
+	uint32_t longs, at = sizeof(line.rest);
+
+	if (!v4_line_longs(part, &line, &longs) ||
+		longs * 2 + (uint32_t)__builtin_popcountll(line.groups) > sizeof(line.rest))
+		return false;
+	for (uint64_t left = line.groups; left; left &= left - 1) {
+		uint32_t group = (uint32_t)__builtin_ctzll(left);
+
+		line.rest[--at] = (uint8_t)(part->whole[group / 8] >> group % 8 * 8);
+	}
+	*ret_line = line;
+	return true;
+}
+
+/* Empty ones at the end. Returns the number of the first one. */
+static uint32_t v4_rows_more(struct v4_builder *builder, size_t count)
+{
+	size_t first = builder->row_count;
+
+	builder->row_count += count;
+	if (builder->row_count > builder->row_room) {
+		builder->row_room = builder->row_count * 2 + 1024;
+		builder->rows =
+			mem_realloc(builder->rows, builder->row_room * sizeof(*builder->rows));
+	}
+	memset(&builder->rows[first], 0, count * sizeof(*builder->rows));
+	return (uint32_t)first;
 }
 
 /* The octet that is the only one; -1: there are more. */
-static int v4_single(const struct v4_row *part)
+static int v4_single(const struct v4_row *row)
 {
 	int octet = -1;
 
 	for (int word = 0; word < 4; word++) {
-		if (!part->by_octet[word])
+		if (!row->by_octet[word])
 			continue;
-		if (octet >= 0 || part->by_octet[word] & (part->by_octet[word] - 1))
+		if (octet >= 0 || row->by_octet[word] & (row->by_octet[word] - 1))
 			return -1;
-		octet = word * 64 + __builtin_ctzll(part->by_octet[word]);
+		octet = word * 64 + __builtin_ctzll(row->by_octet[word]);
 	}
 	return octet;
 }
 
-static uint32_t v4_rows_needed(const struct v4_row *parts, uint32_t count)
+/* A /18 of a crowded /15. */
+static void v4_block_line(
+	struct v4_builder *builder, const struct v4_part *part, uint32_t word, size_t place)
 {
-	uint32_t rows = 0;
+	union sluice_list_v4_row line = {.whole = part->whole[word]};
+	uint32_t singles = 0, several = 0;
 
-	for (uint32_t i = 0; i < count; i++)
-		rows += v4_single(&parts[i]) < 0;
-	return rows;
-}
+	for (uint64_t left = part->part[word]; left; left &= left - 1) {
+		uint64_t bit = left & -left;
+		int octet = v4_single(&part->rows[word * 64 + (uint32_t)__builtin_ctzll(left)]);
 
-static void v4_lines_fill(const struct sluice_list_v4 *list, const struct v4_row *parts,
-	union sluice_list_v4_line *lines)
-{
-	uint32_t row = 0, base = 0;
-
-	for (uint32_t i = 0; i < list->part_count; i++) {
-		uint32_t line = i / SLUICE_LIST_V4_CODES;
-		int octet = v4_single(&parts[i]);
-
-		if (i % SLUICE_LIST_V4_CODES == 0) {
-			base = row;
-			lines[list->first_base + line / 16].bases[line % 16] = base;
+		if (octet >= 0 && singles < SLUICE_LIST_V4_SINGLES) {
+			line.single |= bit;
+			line.octets[singles++] = (uint8_t)octet;
+		} else {
+			line.several |= bit;
 		}
-		if (octet < 0) {
-			memcpy(lines[list->first_row + row / 2].rows[row % 2], parts[i].by_octet,
-				sizeof(parts[i].by_octet));
-			octet = (int)(SLUICE_LIST_V4_MORE + row++ - base);
-		}
-		lines[line].codes[i % SLUICE_LIST_V4_CODES] = (uint16_t)octet;
 	}
+	several = (uint32_t)__builtin_popcountll(line.several);
+	line.first_row = v4_rows_more(builder, (several + 1) / 2) * 2;
+	several = line.first_row;
+	for (uint64_t left = line.several; left; left &= left - 1, several++)
+		memcpy(builder->rows[several / 2].rows[several % 2],
+			&part->rows[word * 64 + (uint32_t)__builtin_ctzll(left)],
+			sizeof(struct v4_row));
+	builder->rows[place] = line;
 }
 
-/* Everything of the list that is not in its index. */
-static int v4_lines_build(
-	struct deny_family *family, const struct dp_prefix *prefixes, size_t count, struct err *err)
+static uint32_t v4_block(struct v4_builder *builder, const struct v4_part *part)
 {
-	struct sluice_list_v4 *list = family->index.rows;
-	struct v4_row *parts = v4_parts(list, prefixes, count);
-	uint32_t blocks = (list->part_count + SLUICE_LIST_V4_CODES - 1) / SLUICE_LIST_V4_CODES;
-	uint32_t rows = v4_rows_needed(parts, list->part_count);
+	uint32_t first;
+	bool whole = true;
+
+	for (uint32_t word = 0; word < SLUICE_LIST_V4_BLOCK; word++)
+		whole = whole && part->whole[word] == ~0ull;
+	if (whole && builder->whole_block)
+		return builder->whole_block - 1;
+	first = v4_rows_more(builder, SLUICE_LIST_V4_BLOCK);
+	for (uint32_t word = 0; word < SLUICE_LIST_V4_BLOCK; word++)
+		v4_block_line(builder, part, word, first + word);
+	if (whole)
+		builder->whole_block = first + 1;
+	return first;
+}
+
+static void v4_fifteen(struct v4_builder *builder, uint32_t number)
+{
+	struct sluice_list_v4_line *line = &builder->list->lines[number];
+	struct v4_part part; /* 16 KiB, of which little is used */
+
+	part.whole = &builder->whole[number * 8];
+	memset(part.part, 0, sizeof(part.part));
+	for (size_t i = builder->first[number]; i < builder->first[number + 1]; i++)
+		v4_part_add(&part, &builder->longs[i]);
+	builder->list->some[number] = v4_groups(part.whole) | v4_groups(part.part);
+	if (!builder->list->some[number] || v4_line_fill(&part, line))
+		return;
+	line->counts = SLUICE_LIST_V4_CROWDED;
+	line->block = v4_block(builder, &part);
+	builder->list->crowded_count++;
+}
+
+static int v4_rows_build(
+	const struct v4_builder *builder, struct deny_family *family, struct err *err)
+{
 	int code;
 
-	list->first_base = blocks;
-	list->first_row = blocks + (blocks + 15) / 16;
-	code = deny_map_new("deny_v4_rows", sizeof(union sluice_list_v4_line),
-		(size_t)list->first_row + rows / 2 + 1, BPF_F_MMAPABLE | BPF_F_INNER_MAP,
-		&family->rows, err);
+	if (!builder->row_count)
+		return 0;
+	code = deny_map_new("deny_v4_rows", sizeof(*builder->rows), builder->row_count,
+		BPF_F_MMAPABLE | BPF_F_INNER_MAP, &family->rows, err);
 	if (!code)
-		v4_lines_fill(list, parts, family->rows.rows);
-	free(parts);
+		memcpy(family->rows.rows, builder->rows,
+			builder->row_count * sizeof(*builder->rows));
 	return code;
 }
 
@@ -202,18 +343,26 @@ int deny_v4_build(const struct dp_prefix *prefixes, size_t count, struct deny_fa
 	struct err *err)
 {
 	struct deny_family family = {DENY_MAP_NONE, DENY_MAP_NONE};
-	struct sluice_list_v4 *list;
-	struct v4_plain *plain;
+	struct v4_builder *builder;
 	int code;
 
-	code = deny_map_new("deny_v4", sizeof(*list), 1, BPF_F_MMAPABLE, &family.index, err);
+	code = deny_map_new(
+		"deny_v4", sizeof(struct sluice_list_v4), 1, BPF_F_MMAPABLE, &family.index, err);
 	if (code)
 		return code;
-	list = family.index.rows;
-	plain = v4_plain_new(prefixes, count, &list->prefix_count);
-	v4_index(list, plain);
-	free(plain);
-	code = v4_lines_build(&family, prefixes, count, err);
+	builder = mem_zalloc(sizeof(*builder));
+	builder->prefixes = prefixes;
+	builder->count = count;
+	builder->list = family.index.rows;
+	builder->whole = mem_zalloc(V4_WORDS * sizeof(*builder->whole));
+	v4_sort(builder);
+	for (uint32_t number = 0; number < SLUICE_LIST_V4_LINES; number++)
+		v4_fifteen(builder, number);
+	code = v4_rows_build(builder, &family, err);
+	free(builder->rows);
+	free(builder->longs);
+	free(builder->whole);
+	free(builder);
 	if (code) {
 		deny_map_free(&family.index);
 		return code;

@@ -119,7 +119,8 @@ static bool v6_covered(const struct v6_table *table, const struct v6_prefix *pre
 /* The prefix itself, and a marker at every shorter length the halving looks at on its way. */
 static int v6_add(const struct v6_table *table, const struct v6_prefix *prefix, uint32_t length)
 {
-	uint32_t first = 0, behind = table->list->length_count, bit;
+	uint32_t first = 0, behind = table->list->length_count, word;
+	__u64 bits;
 
 	while (first < behind) {
 		uint32_t middle = (first + behind) / 2, looked = table->list->lengths[middle];
@@ -139,8 +140,8 @@ static int v6_add(const struct v6_table *table, const struct v6_prefix *prefix, 
 		}
 		first = middle + 1;
 	}
-	bit = sluice_list_v6_filter_bit(table->list, prefix->high);
-	table->list->filter[bit / 64] |= 1ull << bit % 64;
+	word = sluice_list_v6_filter_word(table->list, prefix->high, &bits);
+	table->list->filter[word] |= bits;
 	return 0;
 }
 
