@@ -8,7 +8,9 @@ help:
 	'make run CONFIG=my.yaml  run on this host with your own configuration' \
 	'make test                everything CI runs (unit, BPF, VM, network; sanitizers)' \
 	'make test ONLY=unit|bpf|vm|net  one layer;  make test K=expr  tests whose name matches' \
-	'make vm CMD="uname -a"   any command on the kernel of the tests (Debian in a virtual machine)' \
+	'make test-vm [KERNEL=stable|backports] [ONLY=bpf|vm|net] [K=expr]   all of tests/bpf, tests/net and' \
+	'                         tests/vm in a virtual machine with a kernel of Debian; takes long' \
+	'make vm CMD="uname -a" [KERNEL=backports]   any command in that virtual machine' \
 	'make soak                the same bodies with full counts and durations' \
 	'make bench [ROWS="a b"]  side by side with nginx and haproxy; writes build/bench/latest.json' \
 	'make fuzz [SECONDS=60]   fuzz every parser that sees the network' \

@@ -1,11 +1,12 @@
 # What is run. Included by the Makefile inside the devroot.
-.PHONY: run test soak bench fuzz lint units vm
+.PHONY: run test test-vm soak bench fuzz lint units vm
 ONLY    ?=
 K       ?=
 ROWS    ?=
 NAME    ?=
 CMD     ?= uname -a
 SECONDS ?= 60
+KERNEL  ?= stable
 
 # The recipes below begin with + where a person watches the output: make would hold it back until
 # the end (--output-sync), and the commands of `make run` would never be seen.
@@ -14,11 +15,14 @@ units: $(UNIT_BIN) $(BPF_TEST_BIN) build/vm/init $(BUILD)/bench/flood
 test: all units
 	+$(Q)BUILD_DIR=$(BUILD) python3 tests/run $(if $(ONLY),--only $(ONLY)) $(if $(K),-k '$(K)')
 
+test-vm: all units
+	+$(Q)BUILD_DIR=$(BUILD) python3 tests/run --kernel $(KERNEL) $(if $(ONLY),--only $(ONLY)) $(if $(K),-k '$(K)')
+
 soak: all units
 	+$(Q)BUILD_DIR=$(BUILD) python3 tests/run --soak $(if $(ONLY),--only $(ONLY)) $(if $(K),-k '$(K)')
 
 vm: build/vm/init
-	+$(Q)exec tools/vm/run --env BUILD_DIR=$(BUILD) -- sh -c '$(subst ','\'',$(value CMD))'
+	+$(Q)exec tools/vm/run --kernel $(KERNEL) --env BUILD_DIR=$(BUILD) -- sh -c '$(subst ','\'',$(value CMD))'
 
 run: all
 	+$(Q)BUILD_DIR=$(BUILD) exec tools/run $(if $(CONFIG),--config $(CONFIG)) $(if $(NAME),--name $(NAME))

@@ -1,29 +1,31 @@
-"""How much of everything the network tests do: one row per count, what `make test` takes and what
-`make soak` takes. tests/run prints the column in use before it starts."""
+"""How much of everything the network tests do: one row per count, what `make test`, `make soak`
+and `make test-vm` (a processor that is translated) take. tests/run prints the column in use before
+it starts."""
 import os
 
 ROWS = {
-    # name: (test, soak)
-    "idle_connections": (10000, 15000),        # TLS connections open at once
-    "keep_alive_connections": (200, 1000),     # kept open across a reload under load
-    "load_seconds": (2, 30),                   # how long a load goes on around an event
-    "load_interval_ms": (250, 250),            # between two requests of one connection
-    "reloads": (3, 50),                        # in a row under load
-    "big_bytes": (10_000_000, 200_000_000),    # upload and download with a checksum
-    "slow_client_bytes": (100_000_000, 1_000_000_000),  # body that waits for a slow client
-    "tunnel_bytes": (10_000_000, 200_000_000),  # both ways at once
-    "spread_requests": (120, 6000),            # requests of a balancing test
-    "kills": (1, 10),                          # kill -9 and restart in a row
-    "data_less_connections": (10000, 100000),  # SYN, ACK and nothing else
-    "unknown_names": (10000, 100000),          # ClientHellos refused before a socket exists
-    "stale_cookie_seconds": (0, 130),          # until a SYN cookie is too old; 0: not tested
-    "calm_seconds": (0, 30),                   # in which an attack is over; 0: not waited for
-    "flood_packets": (50000, 100000),          # a second, of each flood
-    "flood_seconds": (2, 15),                  # of each flood
-    "flood_handshakes": (100, 200),            # real ones a second meanwhile
+    # name: (test, soak, vm)
+    "idle_connections": (10000, 15000, 500),              # TLS connections open at once
+    "keep_alive_connections": (200, 1000, 20),            # kept open across a reload under load
+    "load_seconds": (2, 30, 2),                           # how long a load goes on around an event
+    "load_interval_ms": (250, 250, 1000),                 # between two requests of one connection
+    "reloads": (3, 50, 2),                                # in a row under load
+    "big_bytes": (10_000_000, 200_000_000, 2_000_000),    # upload and download with a checksum
+    "slow_client_bytes": (100_000_000, 1_000_000_000, 20_000_000),# body that waits for a slow client
+    "tunnel_bytes": (10_000_000, 200_000_000, 2_000_000), # both ways at once
+    "spread_requests": (120, 6000, 120),                  # requests of a balancing test
+    "kills": (1, 10, 1),                                  # kill -9 and restart in a row
+    "data_less_connections": (10000, 100000, 1000),       # SYN, ACK and nothing else
+    "unknown_names": (10000, 100000, 500),                # ClientHellos refused before a socket exists
+    "stale_cookie_seconds": (0, 130, 0),                  # until a SYN cookie is too old; 0: not tested
+    "calm_seconds": (0, 30, 0),                           # in which an attack is over; 0: not waited for
+    "flood_packets": (50000, 100000, 2000),               # a second, of each flood
+    "flood_seconds": (2, 15, 2),                          # of each flood
+    "flood_handshakes": (100, 200, 5),                    # real ones a second meanwhile
 }
 
-COLUMN = 1 if os.environ.get("SLUICE_COUNTS") == "soak" else 0
+COLUMNS = ("test", "soak", "vm")
+COLUMN = COLUMNS.index(os.environ.get("SLUICE_COUNTS") or "test")
 
 
 def count(name):
@@ -32,8 +34,6 @@ def count(name):
 
 def table():
     """The rows as text, the column in use marked."""
-    marks = ["", ""]
-    marks[COLUMN] = "*"
-    lines = [f"{'count':24} {'test' + marks[0]:>12} {'soak' + marks[1]:>12}"]
-    lines += [f"{name:24} {test:>12} {soak:>12}" for name, (test, soak) in ROWS.items()]
-    return "\n".join(lines)
+    heads = [name + "*" * (number == COLUMN) for number, name in enumerate(COLUMNS)]
+    rows = [("count", heads)] + list(ROWS.items())
+    return "\n".join(f"{name:24}" + "".join(f" {value:>12}" for value in values) for name, values in rows)

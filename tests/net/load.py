@@ -4,7 +4,7 @@ again."""
 import threading
 import time
 
-from wire import Connection, TlsConnection
+from wire import Connection, TlsConnection, patience
 
 
 class Load:
@@ -21,7 +21,7 @@ class Load:
         self.slowest_s = 0.0
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._ready = threading.Barrier(connections + 1, timeout=60)
+        self._ready = threading.Barrier(connections + 1, timeout=patience(60))
         self._threads = [threading.Thread(target=self._run, args=(i,), daemon=True)
                          for i in range(connections)]
 
@@ -94,4 +94,4 @@ class Load:
     def __exit__(self, *_):
         self._stop.set()
         for thread in self._threads:
-            thread.join(timeout=20)
+            thread.join(timeout=patience(20))

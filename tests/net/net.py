@@ -20,7 +20,7 @@ from pathlib import Path
 import netns
 import pki
 from sluiced import Sluiced
-from wire import trust, until
+from wire import patience, trust, until
 
 HERE = Path(__file__).resolve().parent
 CLIENTS = [f"198.18.1.{host}" for host in (1, 21, 22, 23, 24)]
@@ -58,7 +58,7 @@ class Target:
 
     def ask(self, **request):
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(10)
+            sock.settimeout(patience(10))
             sock.connect(str(self.control))
             sock.sendall(json.dumps(request).encode() + b"\n")
             return json.loads(sock.makefile().readline())

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 import netns
-from wire import until
+from wire import patience, until
 
 BUILD = Path(os.environ.get("BUILD_DIR", "build/release"))
 if not BUILD.is_absolute():
@@ -21,12 +21,12 @@ IS_SANITIZED = BUILD.name.startswith("san-")
 SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
                    "WARNING: ThreadSanitizer")
 READY_S = 20
-STOP_S = 15
+STOP_S = patience(15)
 
 
 class UnixHttp(http.client.HTTPConnection):
     def __init__(self, path, timeout=10):
-        super().__init__("sluice", timeout=timeout)
+        super().__init__("sluice", timeout=patience(timeout))
         self.path = str(path)
 
     def connect(self):
@@ -146,7 +146,7 @@ class Sluiced:
     def ctl(self, *words, check=True):
         """sluicectl; returns (exit status, standard output, standard error)."""
         done = subprocess.run([BUILD / "sluicectl", "--socket", self.socket, *words],
-                              capture_output=True, text=True, timeout=20)
+                              capture_output=True, text=True, timeout=patience(20))
         if check:
             assert done.returncode == 0, f"sluicectl {words}: {done.returncode}: {done.stderr}"
         return done.returncode, done.stdout, done.stderr
@@ -214,12 +214,12 @@ class Sluiced:
     def dump(self, name):
         """A pinned map as bpftool prints it."""
         return subprocess.run(["bpftool", "map", "dump", "pinned", self.pins / "maps" / name],
-                              capture_output=True, text=True, check=True, timeout=20).stdout
+                              capture_output=True, text=True, check=True, timeout=patience(20)).stdout
 
     def dump_json(self, name):
         """The rows of a pinned map with formatted values."""
         done = subprocess.run(["bpftool", "--json", "map", "dump", "pinned", self.pins / "maps" / name],
-                              capture_output=True, text=True, check=True, timeout=20)
+                              capture_output=True, text=True, check=True, timeout=patience(20))
         return json.loads(done.stdout)
 
 

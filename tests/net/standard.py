@@ -1,7 +1,9 @@
-"""The configuration most tests share: a listener for each thing that is looked at, by port."""
+"""The configuration most tests share: a listener for each thing that is looked at, by port.
+Time-outs are as patient as the machine is slow."""
+from wire import milliseconds
 
-CHECK = {"protocol": "http", "path": "/healthz", "matcher": "200-299", "interval": "300ms",
-         "timeout": "250ms", "rise": 1, "fall": 2, "port": 8080}
+CHECK = {"protocol": "http", "path": "/healthz", "matcher": "200-299", "interval": milliseconds(300),
+         "timeout": milliseconds(250), "rise": 1, "fall": 2, "port": 8080}
 NO_CHECK = {"protocol": "off"}
 
 HTTP, HTTPS, TLS, TCP = 80, 443, 4443, 4000
@@ -47,7 +49,7 @@ def groups(net):
         group("raw-empty", "tcp", []),
         group("refused", "http", net.target_list(1, 1)),
         group("empty", "http", []),
-        group("impatient", "http", net.target_list(8080), timeouts={"response": "400ms"}),
+        group("impatient", "http", net.target_list(8080), timeouts={"response": milliseconds(400)}),
     ]
 
 
@@ -71,9 +73,9 @@ def listeners():
         secure("tls-alpn", "tls", TLS_ALPN, "raw", tls={"alpn": ["echo/2", "echo/1"]}),
         secure("tls-tls", "tls", TLS_TLS, "raw-tls"),
         listener("pp-accept", "http", PP_ACCEPT, "web", proxy_protocol="accept",
-                 timeouts={"handshake": "1s"}),
+                 timeouts={"handshake": milliseconds(1000)}),
         listener("pp-require", "http", PP_REQUIRE, "web", proxy_protocol="require",
-                 timeouts={"handshake": "1s"}),
+                 timeouts={"handshake": milliseconds(1000)}),
         listener("pp-tcp", "tcp", PP_TCP, "raw-pp2", proxy_protocol="accept"),
         listener("pp-tcp-require", "tcp", PP_TCP_REQUIRE, "raw-pp1", proxy_protocol="require"),
         secure("pp-https", "https", PP_HTTPS, "web", proxy_protocol="accept"),
@@ -83,17 +85,16 @@ def listeners():
         listener("pp-out-tcp-v1", "tcp", PP_OUT_TCP_V1, "raw-pp1"),
         listener("pp-out-tcp-v2", "tcp", PP_OUT_TCP_V2, "raw-pp2"),
         listener("strict", "http", STRICT, "one",
-                 timeouts={"header": "700ms", "request_body": "700ms", "keep_alive": "700ms",
-                           "idle": "700ms"},
+                 timeouts={name: milliseconds(700) for name in ("header", "request_body", "keep_alive", "idle")},
                  limits={"header_bytes": "4k", "body_bytes": "1k"}),
         listener("requests-3", "http", REQUESTS_3, "one", limits={"requests_per_connection": 3}),
         listener("xff-preserve", "http", XFF_PRESERVE, "one", x_forwarded_for="preserve"),
         listener("xff-remove", "http", XFF_REMOVE, "one", x_forwarded_for="remove"),
         listener("refused", "http", REFUSED, "refused"),
         listener("empty", "http", EMPTY, "empty"),
-        listener("impatient", "http", IMPATIENT, "impatient", timeouts={"idle": "400ms"}),
-        listener("tcp-idle", "tcp", TCP_IDLE, "raw-idle", timeouts={"idle": "700ms"}),
-        secure("tls-idle", "tls", TLS_IDLE, "raw-idle", timeouts={"idle": "700ms"}),
+        listener("impatient", "http", IMPATIENT, "impatient", timeouts={"idle": milliseconds(400)}),
+        listener("tcp-idle", "tcp", TCP_IDLE, "raw-idle", timeouts={"idle": milliseconds(700)}),
+        secure("tls-idle", "tls", TLS_IDLE, "raw-idle", timeouts={"idle": milliseconds(700)}),
         listener("tcp-greet", "tcp", TCP_GREET, "raw-greet"),
         secure("tls-greet", "tls", TLS_GREET, "raw-greet"),
         listener("tcp-refused", "tcp", TCP_REFUSED, "raw-refused"),

@@ -5,7 +5,7 @@ import standard
 from counts import count
 from load import Load
 from standard import CHECK, group, listener
-from wire import Connection, TlsConnection, until
+from wire import Connection, TlsConnection, milliseconds, until
 
 ALL = ["healthy"] * 3
 
@@ -63,7 +63,7 @@ def test_matcher(net, launch, targets):
 @pytest.mark.parametrize("state", ["fail", "hang"])
 def test_rise_and_fall(net, launch, targets, state):
     """A target changes after `fall` failures and `rise` successes in a row, not before."""
-    one = launch(web(net, check=CHECK | {"rise": 3, "fall": 3, "interval": "300ms", "jitter": "0%"}))
+    one = launch(web(net, check=CHECK | {"rise": 3, "fall": 3, "interval": milliseconds(300), "jitter": "0%"}))
     one.wait_states("web", ALL, 15)
     targets[0].reset()
     targets[0].health(state)

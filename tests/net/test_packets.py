@@ -7,7 +7,7 @@ import pytest
 from net import CLIENTS, CLIENTS_V6
 from sluiced import stopwatch
 from standard import NO_CHECK, group, listener
-from wire import Connection, until
+from wire import Connection, status, until
 
 DENIED, DENIED_V6 = CLIENTS[1], CLIENTS_V6[1]
 
@@ -20,15 +20,6 @@ def config(net, deny=(), source=None, limits=None):
     if source:
         settings["limits"] = {"source": source}
     return settings
-
-
-def status(address, port=80, source=None, timeout=2):
-    """The status of a request from a source address, or None when no connection comes about."""
-    try:
-        with Connection((address, port), source=source, timeout=timeout) as client:
-            return client.request().status
-    except (TimeoutError, ConnectionResetError):
-        return None
 
 
 def knocks(address, port, source, number):

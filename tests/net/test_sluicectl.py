@@ -15,9 +15,8 @@ import gated
 import netns
 from net import CLIENTS, CLIENTS_V6
 from sluiced import BUILD, UnixHttp
-from test_packets import status
 from test_survive import config
-from wire import Connection, TlsConnection, until
+from wire import Connection, TlsConnection, status, until
 
 VIEWS = {"status": ["pid"], "listeners": ["https", "tls-alpn", "443"],
          "targets": ["t1", "198.18.2.11:8080", "healthy"],

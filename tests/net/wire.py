@@ -1,23 +1,37 @@
 """Clients of the network tests: raw connections (plain or TLS with control over every byte and over
 each direction's end), an HTTP/1.1 reader that forgives nothing, and waiting for conditions."""
 import json
+import os
 import socket
 import ssl
 import struct
 import time
 
 TIMEOUT = 10.0
+# How many times slower than an ordinary machine this one is (a processor that is translated): what
+# the tests wait for may take so much longer.
+SLOW = float(os.environ.get("SLUICE_SLOW") or 1)
+
+
+def patience(seconds):
+    """How long to wait here for what takes less than `seconds` on an ordinary machine."""
+    return seconds * SLOW
+
+
+def milliseconds(number):
+    """The same as a duration of a configuration."""
+    return f"{round(patience(number))}ms"
 
 
 def until(condition, what, timeout=TIMEOUT, pause=0.02):
     """Waits until condition() is true and returns what it returned; fails at the deadline."""
-    end = time.monotonic() + timeout
+    end = time.monotonic() + patience(timeout)
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"not within {timeout:g} s: {what} (last: {value!r})")
+            raise AssertionError(f"not within {patience(timeout):g} s: {what} (last: {value!r})")
         time.sleep(pause)
 
 
@@ -46,7 +60,7 @@ class Connection:
     def __init__(self, address, timeout=TIMEOUT, source=None, receive_buffer=None):
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
-        self.sock.settimeout(timeout)
+        self.sock.settimeout(patience(timeout))
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if source:
@@ -122,7 +136,7 @@ class Connection:
 
     def is_ended(self, timeout=TIMEOUT):
         """Does the peer end the connection (FIN or RST) without another byte?"""
-        self.sock.settimeout(timeout)
+        self.sock.settimeout(patience(timeout))
         try:
             return self.held == b"" and self.recv() == b""
         except (ConnectionError, ssl.SSLEOFError):
@@ -245,6 +259,15 @@ class TlsConnection(Connection):
         der = self.tls.getpeercert(True)
         names = sorted(v for _, v in self.tls.getpeercert().get("subjectAltName", ()))
         return names, "rsa" if RSA_OID in der else "ecdsa"
+
+
+def status(address, port=80, source=None, timeout=2):
+    """The status of a request from a source address, or None when no connection comes about."""
+    try:
+        with Connection((address, port), source=source, timeout=timeout) as client:
+            return client.request().status
+    except (TimeoutError, ConnectionResetError):
+        return None
 
 
 RSA_OID = bytes.fromhex("2a864886f70d010101")  # rsaEncryption, as in SubjectPublicKeyInfo

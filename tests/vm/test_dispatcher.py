@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import netns
+from standard import group, listener
+from wire import status
 
 TOP = netns.TOP
 NATIVE = 1  # enum xdp_attach_mode
@@ -15,12 +17,12 @@ NATIVE = 1  # enum xdp_attach_mode
 class Neighbour:
     """Somebody else's program, attached as any tool would do it."""
 
-    def __init__(self, wire):
-        self.wire = wire
+    def __init__(self, net):
+        self.net = net
         self.libxdp = ctypes.CDLL("libxdp.so.1")
         self.libxdp.xdp_program__open_file.restype = ctypes.c_void_p
-        with netns.entered(wire.lb):
-            self.ifindex = ctypes.CDLL(None).if_nametoindex(wire.device.encode())
+        with netns.entered(net.lb):
+            self.ifindex = ctypes.CDLL(None).if_nametoindex(net.device.encode())
             self.program = ctypes.c_void_p(self.libxdp.xdp_program__open_file(
                 str(TOP / "build/gen/bpf/xdp_neighbour.bpf.o").encode(), None, None))
             assert self.libxdp.xdp_program__attach(self.program, self.ifindex, NATIVE, 0) == 0
@@ -30,13 +32,13 @@ class Neighbour:
         return maps[0]["formatted"]["value"] if "formatted" in maps[0] else maps[0]["value"]
 
     def detach(self):
-        with netns.entered(self.wire.lb):
+        with netns.entered(self.net.lb):
             assert self.libxdp.xdp_program__detach(self.program, self.ifindex, NATIVE, 0) == 0
 
 
-def members(wire):
+def members(net):
     """Names of the interface's own program and of those in the slots of the dispatcher it may be."""
-    link = netns.ip_json("link", "show", wire.device, namespace=wire.lb)[0]
+    link = netns.ip_json("link", "show", net.device, namespace=net.lb)[0]
     own = link.get("xdp", {}).get("prog", {})
     pins = Path("/sys/fs/bpf/xdp") / f"dispatch-{link['ifindex']}-{own.get('id')}"
     programs = [json.loads(netns.run(["bpftool", "--json", "prog", "show", "pinned", pin]))
@@ -44,33 +46,35 @@ def members(wire):
     return own.get("name"), sorted(program["name"] for program in programs)
 
 
-def expect(wire, *programs):
-    assert members(wire) == ("xdp_dispatcher" if programs else None, list(programs))
+def expect(net, *programs):
+    assert members(net) == ("xdp_dispatcher" if programs else None, list(programs))
 
 
 @pytest.fixture
-def neighbour(wire):
-    return Neighbour(wire)
+def neighbour(net):
+    net.halt()
+    return Neighbour(net)
 
 
-def test_joined(wire, neighbour):
-    one = wire.launch(wire.config(deny=["198.18.1.9/32"]))
+def test_joined(net, neighbour, launch):
+    one = launch({"target_groups": [group("web", "http", net.target_list(8080))],
+                  "listeners": [listener("web", "http", 80, "web")], "deny": ["198.18.1.9/32"]})
     row = one.api("/v1/status")["xdp"]["interfaces"][0]
     assert row["mode"] == "native (dispatcher)", row
-    expect(wire, "sluice_xdp", "xdp_neighbour")
+    expect(net, "sluice_xdp", "xdp_neighbour")
     before = neighbour.saw()
-    assert wire.get(wire.v4) == (0, "200")
+    assert status(net.v4) == 200
     assert neighbour.saw() > before
     assert one.counter("syn") + one.counter("syn_cookie") > 0
     # A crash: both stay, and the next process takes the place of its predecessor.
     one.kill9()
-    expect(wire, "sluice_xdp", "xdp_neighbour")
+    expect(net, "sluice_xdp", "xdp_neighbour")
     one.start()
     assert "XDP taken over, native (dispatcher)" in one.log()
-    expect(wire, "sluice_xdp", "xdp_neighbour")
-    assert wire.get(wire.v4) == (0, "200")
+    expect(net, "sluice_xdp", "xdp_neighbour")
+    assert status(net.v4) == 200
     # An orderly stop takes away what is ours.
     one.stop()
-    expect(wire, "xdp_neighbour")
+    expect(net, "xdp_neighbour")
     neighbour.detach()
-    expect(wire)
+    expect(net)

@@ -1,5 +1,6 @@
-"""Fixtures: one network for the session, one shared sluiced that is restarted when a test ended it,
-`launch` for tests that need one of their own. Every test has a deadline."""
+"""Fixtures of the tests that send traffic, on the host and in the VM (tests/net, tests/vm): one network
+for the session, one shared sluiced that is restarted when a test ended it, `launch` for tests that
+need one of their own. Every test has a deadline."""
 import os
 import resource
 import signal
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools" / "demo"))
+TOP = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TOP / "tests/net"), str(TOP / "tools/demo")]
 
 import gated  # noqa: E402 (needs the path above)
 import net as network  # noqa: E402
@@ -16,7 +18,7 @@ import standard  # noqa: E402
 from counts import COLUMN  # noqa: E402
 from rawtcp import Link  # noqa: E402
 
-TEST_SECONDS = (150, 1800)[COLUMN]
+TEST_SECONDS = (150, 1800, 300)[COLUMN]
 
 
 def pytest_configure(config):
@@ -48,6 +50,14 @@ def pytest_runtest_makereport(item, call):
             lines = instance.log()[instance.log_mark:].splitlines()[-60:]
             report.sections.append(("sluiced's log since the test began", "\n".join(lines)))
     return report
+
+
+def pytest_runtest_logreport(report):
+    """In the VM failures are shown as they happen: its time is limited."""
+    if report.failed and "SLUICE_VM" in os.environ:
+        print(f"\n--- {report.nodeid} ({report.when})\n{report.longreprtext[-6000:]}", flush=True)
+        for title, text in report.sections[-1:]:
+            print(f"--- {title}\n{text[-3000:]}", flush=True)
 
 
 NETS = []
