@@ -1,5 +1,5 @@
-/* Whether what the gate releases reaches accept(): on a host without a packet filter, with the
- * filters people have, and with the rules that the probe says are needed. */
+/* Whether what the gate releases, and what XDP lets in directly, reaches accept(): on a host without
+ * a packet filter, with the filters people have, and with the rules that the probe says are needed. */
 #include "harness.h"
 
 #include "control/gate_probe.h"
@@ -8,11 +8,17 @@
 enum { PORT = 443 };
 
 static struct tun *tun;
+static struct gate_probe_way by_tun, by_link;
+static struct dp_gate_interface host0;
 
 static int group_setup(void **state)
 {
+	static const struct dataplane_interface_spec interface = {
+		.name = "host0", .mode = DATAPLANE_GENERIC};
 	struct dataplane_spec spec = {
 		.enabled = true,
+		.interfaces = &interface,
+		.interface_count = 1,
 		.pin_dir = harness_pin_dir(),
 		.workers = 1,
 		.handover = HANDOVER_OWN_COOKIES,
@@ -31,7 +37,11 @@ static int group_setup(void **state)
 		print_error("%s\n", err.text);
 		return -1;
 	}
-	return dataplane_active(harness.dp) ? 0 : -1;
+	if (!dataplane_active(harness.dp) || dp_gate_interfaces(harness.dp, &host0) != 1)
+		return -1;
+	by_tun = (struct gate_probe_way){.dp = harness.dp, .tun = tun};
+	by_link = (struct gate_probe_way){.dp = harness.dp, .interface = &host0};
+	return 0;
 }
 
 static int group_teardown(void **state)
@@ -51,9 +61,11 @@ static int flush(void **state)
 /* Nothing of the probe stays: no route, no listening socket, no connection. */
 static void check_nothing_left(void)
 {
-	harness_sh("test -z \"$(ip route show dev %s; ip -6 route show dev %s)\"", tun_name(tun),
-		tun_name(tun));
-	harness_sh("test $(cat /proc/net/tcp /proc/net/tcp6 | grep -vc local_address) = 0");
+	harness_sh("test -z \"$(ip route show dev %s; ip -6 route show dev %s; "
+		   "ip route show 198.51.100.77; ip -6 route show 2001:db8:5:77::77; "
+		   "ip neigh show dev host0 nud permanent)\" && "
+		   "test $(cat /proc/net/tcp /proc/net/tcp6 | grep -vc local_address) = 0",
+		tun_name(tun), tun_name(tun));
 }
 
 static union addr address(const char *text)
@@ -64,13 +76,18 @@ static union addr address(const char *text)
 	return parsed;
 }
 
-static int run(const char *target, struct err *err)
+static int run_by(const struct gate_probe_way *way, const char *target, struct err *err)
 {
 	union addr wanted = address(target), tried;
-	int code = gate_probe_run(harness.dp, tun, &wanted, &tried, err);
+	int code = gate_probe_run(way, &wanted, &tried, err);
 
 	check_nothing_left();
 	return code;
+}
+
+static int run(const char *target, struct err *err)
+{
+	return run_by(&by_tun, target, err);
 }
 
 static void run_ok(const char *target)
@@ -179,15 +196,87 @@ static void test_port_of_the_listener(void **state)
 
 static void test_port_in_use(void **state)
 {
-	union addr wanted = address("10.88.0.1:443"), tried;
+	union addr wanted = address("0.0.0.0:443"), tried;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	struct err err = {};
 
 	assert_int_equal(bind(fd, &wanted.any, addr_len(&wanted)), 0);
 	assert_int_equal(listen(fd, 1), 0);
-	harness_ok(gate_probe_run(harness.dp, tun, &wanted, &tried, &err), &err);
+	harness_ok(gate_probe_run(&by_tun, &wanted, &tried, &err), &err);
 	assert_int_not_equal(addr_port(&tried), PORT);
 	close(fd);
+}
+
+/* The product's own listener, which is open when the gate comes up later: the port is tried all the
+ * same, where nobody connects to. */
+static void test_port_in_use_by_us(void **state)
+{
+	static const char *const targets[] = {"0.0.0.0:443", "10.88.0.1:443"};
+
+	filter("table inet filter {\nchain input {\n"
+	       "type filter hook input priority 0; policy drop;\ntcp dport 443 accept\n}\n}\n");
+	for (size_t i = 0; i < array_len(targets); i++) {
+		union addr wanted = address(targets[i]), tried;
+		int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+		struct err err = {};
+
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
+		assert_int_equal(bind(fd, &wanted.any, addr_len(&wanted)), 0);
+		assert_int_equal(listen(fd, 1), 0);
+		harness_ok(gate_probe_run(&by_tun, &wanted, &tried, &err), &err);
+		harness_ok(gate_probe_run(&by_link, &wanted, &tried, &err), &err);
+		assert_int_equal(addr_port(&tried), PORT);
+		close(fd);
+	}
+}
+
+/* --- in on an interface */
+static void test_link_reaches_accept(void **state)
+{
+	static const char *const targets[] = {"10.88.0.1:443", "[::]:80"};
+
+	for (size_t i = 0; i < 2 * array_len(targets); i++) {
+		struct err err = {};
+
+		if (i == array_len(targets)) {
+			harness_sh("sysctl -qw net.ipv4.conf.all.rp_filter=1 "
+				   "net.ipv4.tcp_timestamps=0");
+			dataplane_maintain(harness.dp);
+		}
+		harness_ok(run_by(&by_link, targets[i % array_len(targets)], &err), &err);
+	}
+}
+
+/* What drops only what comes from the TUN device leaves this way open. */
+static void test_link_past_filter_by_interface(void **state)
+{
+	struct err err = {};
+
+	filter("table inet filter {\nchain input {\n"
+	       "type filter hook input priority 0; policy drop;\n"
+	       "iifname { \"lo\", \"host0\" } accept\n}\n}\n");
+	assert_int_equal(run("10.88.0.1:443", &err), -EHOSTUNREACH);
+	harness_ok(run_by(&by_link, "10.88.0.1:443", &err), &err);
+	harness_ok(run_by(&by_link, "[2001:db8:88::1]:443", &err), &err);
+}
+
+static void test_link_filter_of_states(void **state)
+{
+	static const char *const targets[] = {"10.88.0.1:443", "[2001:db8:88::1]:443"};
+
+	for (size_t i = 0; i < array_len(targets); i++) {
+		struct err err = {};
+
+		harness_sh("nft flush ruleset");
+		filter("table inet mangle {\nchain early {\n"
+		       "type filter hook prerouting priority mangle;\n"
+		       "ct state new tcp flags & (fin|syn|rst|ack) != syn counter drop\n}\n}\n");
+		assert_int_equal(run_by(&by_link, targets[i], &err), -EHOSTUNREACH);
+		if (!strstr(err.text, "inet mangle early iifname \"host0\" tcp dport 443 accept"))
+			fail_msg("%s", err.text);
+		follow_advice(&err);
+		harness_ok(run_by(&by_link, targets[i], &err), &err);
+	}
 }
 
 static void test_not_tried(void **state)
@@ -223,6 +312,10 @@ int main(void)
 		cmocka_unit_test_teardown(test_two_filters, flush),
 		cmocka_unit_test_teardown(test_port_of_the_listener, flush),
 		cmocka_unit_test_teardown(test_port_in_use, flush),
+		cmocka_unit_test_teardown(test_port_in_use_by_us, flush),
+		cmocka_unit_test_teardown(test_link_reaches_accept, flush),
+		cmocka_unit_test_teardown(test_link_past_filter_by_interface, flush),
+		cmocka_unit_test_teardown(test_link_filter_of_states, flush),
 		cmocka_unit_test_teardown(test_not_tried, flush),
 		cmocka_unit_test_teardown(test_no_program, flush),
 	};

@@ -6,7 +6,7 @@
  *  - what was released is one sound packet, is judged good by gate_judge itself, and holds at every
  *    place the byte that came there first;
  *  - replies are frames with sound checksums;
- *  - no more flights are open than there may be.
+ *  - no more flights are open than there may be, in all and of one prefix.
  * Frames stand in memory of exactly their length.
  */
 #define LOG_MODULE "fuzz"
@@ -15,7 +15,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { CLIENTS = 6, FLIGHTS = 4, STREAM_BYTES = 40000, STEPS_MAX = 512, POLICIES = 4 };
+enum { CLIENTS = 6, FLIGHTS = 4, SHARE = 2, STREAM_BYTES = 40000, STEPS_MAX = 512, POLICIES = 4 };
 
 struct input {
 	const uint8_t *at, *end;
@@ -168,7 +168,8 @@ static void check_reply(const struct rig_packet *packet)
 static uint64_t frame_verdicts(void)
 {
 	static const enum gate_reason others[] = {GATE_partial_acked, GATE_reordered, GATE_dry_run,
-		GATE_flight_timeout, GATE_flight_replaced, GATE_flights_full, GATE_reply_lost};
+		GATE_flight_timeout, GATE_flight_replaced, GATE_flights_full, GATE_prefix_flights,
+		GATE_reply_lost};
 	const uint64_t *reasons = rig.worker.counts.reasons;
 	uint64_t sum = 0;
 	size_t i;
@@ -178,6 +179,17 @@ static uint64_t frame_verdicts(void)
 	for (i = 0; i < array_len(others); i++)
 		sum -= reasons[others[i]];
 	return sum;
+}
+
+/* The clients with IPv4 addresses are all of one /24. */
+static uint32_t open_of_v4(void)
+{
+	const struct list *link;
+	uint32_t n = 0;
+
+	list_for_each(link, &rig.gate->flights.open)
+		n += !container_of(link, struct flight, open)->key.tuple.v6;
+	return n;
 }
 
 static void serve(uint8_t *frame, uint32_t len)
@@ -193,6 +205,7 @@ static void serve(uint8_t *frame, uint32_t len)
 	if (rig.n_sent > sent)
 		check_reply(rig_last_sent(&rig));
 	rig_must(rig.gate->flights.n_open <= FLIGHTS, "too many flights");
+	rig_must(open_of_v4() <= SHARE, "too many flights of a prefix");
 	rig_must(rig.worker.counts.flights_open == rig.gate->flights.n_open, "flights_open");
 	forget_ended();
 }
@@ -267,8 +280,8 @@ static void raw(struct input *input)
 
 static void listen_or_not(bool listens)
 {
-	struct gate_listener rows[] = {
-		{rig_addr(RIG_LOCAL), rig.policy, 3000}, {rig_addr("[::]:443"), rig.policy, 60000}};
+	struct gate_listener rows[] = {{rig_addr(RIG_LOCAL), rig.policy, 3000, SHARE},
+		{rig_addr("[::]:443"), rig.policy, 60000, 0}};
 
 	listening = listens;
 	gate_set_listeners(rig.gate, rows, listens ? 2 : 0);

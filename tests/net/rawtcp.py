@@ -14,6 +14,7 @@ import struct
 import time
 
 import netns
+from wire import patience
 
 SOURCES = {4: "198.19.{}.{}", 6: "fd51:9::{:x}:{:x}"}
 SOURCES_V4, SOURCES_V6 = "198.19.0.0/16", "fd51:9::/64"
@@ -140,6 +141,7 @@ class Link:
         device = netns.ip_json("link", "show", "client0", namespace=net.client)[0]
         peer = netns.ip_json("link", "show", net.device, namespace=net.lb)[0]
         self.ethernet = bytes.fromhex((peer["address"] + device["address"]).replace(":", ""))
+        self.own = self.ethernet[:6]
         with netns.entered(net.client):
             self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
             self.sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
@@ -149,6 +151,11 @@ class Link:
 
     def close(self):
         self.sock.close()
+
+    def address_to(self, mac):
+        """Frames go to this MAC address from here on; None: to the load balancer's, as ever."""
+        mac = bytes.fromhex(mac.replace(":", "")) if mac else self.own
+        self.ethernet = mac + self.ethernet[6:]
 
     def send(self, packet, vlan=None):
         tag = struct.pack("!HH", ETH_P_VLAN, vlan) if vlan is not None else b""
@@ -301,7 +308,9 @@ class RawTcp:
 
     def receive(self, timeout=2.0):
         """The next segment for this connection, or None; notes what it says, acknowledges data."""
-        deadline = time.monotonic() + timeout
+        return self._next(time.monotonic() + patience(timeout))
+
+    def _next(self, deadline):
         while segment := self.link.receive(deadline):
             if self.is_mine(segment):
                 self.seen.append(segment)
@@ -334,8 +343,8 @@ class RawTcp:
 
     def expect(self, what, condition, timeout=2.0):
         """The first segment for which condition(segment) holds; an AssertionError at the deadline."""
-        deadline, begin = time.monotonic() + timeout, len(self.seen)
-        while segment := self.receive(deadline - time.monotonic()):
+        deadline, begin = time.monotonic() + patience(timeout), len(self.seen)
+        while segment := self._next(deadline):
             if condition(segment):
                 return segment
         raise AssertionError(f"no {what} within {timeout:g} s; received: {self.seen[begin:]}")
@@ -369,9 +378,9 @@ class RawTcp:
 
     def read(self, timeout=5.0):
         """Bytes of the stream, b"" at its end; ConnectionResetError after an RST."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + patience(timeout)
         while not self.held and not self.is_ended and not self.is_reset:
-            if self.receive(deadline - time.monotonic()) is None:
+            if self._next(deadline) is None:
                 raise TimeoutError(f"nothing to read within {timeout:g} s; received: {self.seen}")
         if self.held:
             data, self.held = bytes(self.held), bytearray()

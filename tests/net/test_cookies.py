@@ -124,6 +124,53 @@ def test_cookie_of_another_client(gate, net, link, address):
     assert gated.hand_made(net, TCP, other) == []
 
 
+# --- whom a frame is for
+
+OTHERS = {"unicast": "02:00:5e:10:00:09", "broadcast": "ff:ff:ff:ff:ff:ff", "multicast": "01:00:5e:00:00:09"}
+
+
+@pytest.mark.parametrize("mac", OTHERS.values(), ids=OTHERS)
+def test_frames_of_another_node(gate, net, link, address, mac):
+    """What a switch floods or mirrors: another node answers it. Here it is silence, and no socket, be it
+    a SYN, data of a connection of that node's, or even an answer to a cookie."""
+    known = link.client(address, TCP)
+    known.connect()
+    link.address_to(mac)
+    before, rsts = gate.counter("other_host"), gate.counter("cookie_bad_rst")
+    known.send(0, b"echo\nabc")
+    for port in (TCP, GATED):
+        raw = link.client(address, port)
+        raw.send_syn()
+        raw.transmit(raw.segment(0, b"of another node", ack=1))
+        raw.expect_silence(0.2)
+    known.expect_silence(0.1)
+    assert gate.counter("other_host") == before + 5
+    assert gate.counter("cookie_bad_rst") == rsts
+    assert gated.hand_made(net, TCP, known) == []
+    link.address_to(None)
+    known.send(0, b"echo\nabc")
+    assert known.read() == b"abc"
+    known.abort()
+
+
+def test_address_of_the_interface_changes(net, launch, link, address):
+    one = launch(gated.config(net))
+    own, other = ":".join(f"{byte:02x}" for byte in link.own), "02:00:5e:10:00:0a"
+
+    def is_answered(mac):
+        link.address_to(mac)
+        before = one.counter("syn_cookie")
+        link.client(address, HTTP).send_syn()
+        return one.counter("syn_cookie") > before
+    assert is_answered(own) and not is_answered(other)
+    try:
+        netns.ip(net.lb, f"link set {net.device} address {other}")
+        until(lambda: is_answered(other) and not is_answered(own), "the new address is known")
+    finally:
+        netns.ip(net.lb, f"link set {net.device} address {own}")
+    until(lambda: is_answered(own), "the old one is back")
+
+
 # --- tuples the kernel knows
 
 def test_syn_of_a_closed_connection(gate, link, address):

@@ -11,8 +11,9 @@ import netns
 from counts import count
 from gated import GATED, QUIET, SHAPES, STRICT, UNKNOWN, WWW, flood
 from rawtcp import F, SYN_ACK, Hello, alert, hello_context
+from sluiced import stopwatch
 from standard import listener
-from wire import Connection, TlsConnection, client_context, until
+from wire import Connection, TlsConnection, client_context, patience, until
 
 UNRECOGNIZED_NAME, PROTOCOL_VERSION, NO_APPLICATION_PROTOCOL, DECODE_ERROR = 112, 70, 120, 50
 
@@ -251,6 +252,43 @@ def test_incomplete_flight_is_forgotten(net, launch, link, address):
     raw.expect_ack(100)
     until(lambda: one.drops().get("flight_timeout"), "the time-out is counted", 5)
     assert gated.passive_opens(net) == before
+
+
+@pytest.mark.parametrize("share", [32, 0])
+def test_one_prefix_fills_no_table(net, launch, link, address, share):
+    """Thousands of ClientHellos that never become whole, from one prefix: it has its share and no
+    more (or what others leave), and who comes from elsewhere, before or after, is served at once."""
+    one = launch(gated.config(net, limits={"flights_per_prefix": share}))
+    number = min(count("unknown_names"), 6000)  # there is room for 4096
+    part = net.folder / "hello-part"
+    hellos = [Hello(context=hello_context(None)) for _ in range(2)]
+    part.write_bytes(hellos[0].bytes[:1000])
+    early, late = [link.client(address, GATED, source=source) for source in
+                   (("198.19.250.1", "198.19.251.1") if address == net.v4 else
+                    ("fd51:9:0:fa00::1", "fd51:9:0:fb00::1"))]
+    early.connect()
+    early.send(0, hellos[0].bytes[:1000])
+    early.expect_ack(1000)
+    result = flood(net, "hello", address, GATED, 60, count=number, pps=5000, payload=part,
+                   source="198.19.40.0/24" if address == net.v4 else "fd51:9::/64")
+    assert result["syn_acks"] >= 0.99 * number, result
+    kept = share or 4096
+    until(lambda: one.drops().get("prefix_flights" if share else "flights_full", 0) >=
+          0.9 * (number - kept), "those over the share are counted")
+    assert one.api("/v1/status")["gate"]["flights_open"] <= kept + 1
+    link.sock.settimeout(0.1)
+    with pytest.raises(TimeoutError):  # the answers to all the others fill the packet socket
+        while link.sock.recv(1 << 17):
+            pass
+    passed = stopwatch()
+    late.connect()
+    served(late, hellos[1])
+    early.send(1000, hellos[0].bytes[1000:])
+    assert hellos[0].finish(early).get(early) == 200
+    early.abort()
+    assert passed() < patience(2)
+    drops = one.drops()
+    assert drops.get("flights_full" if share else "prefix_flights", 0) == 0
 
 
 def test_data_less_connections(gate, net, address, grown):
@@ -582,12 +620,100 @@ def firewall(net, request):
 @pytest.mark.parametrize("firewall", FIREWALLS, indirect=True)
 def test_host_firewalls(net, firewall, launch):
     """Where the host's rules would drop what the gate lets in, the gate steps back, visibly, and
-    clients are served; --check-host names the rule that is needed."""
+    clients are served; --check-host names the rule that is needed. Cookies of our own step back only
+    where the rules would drop what XDP lets in directly, too."""
     one = launch(gated.config(net))
+    has_cookies = firewall == "only_the_interface"
+    status = one.api("/v1/status")
+    assert status["handover"]["mode"] == ("own_cookies" if has_cookies else "kernel_cookies")
+    assert not status["gate"]["active"] and "nft insert rule" in status["gate"]["reason"]
+    assert ("no gate and no SYN cookies in XDP" in one.log()) == (not has_cookies)
     for _ in range(3):
         with TlsConnection((net.v4, GATED), WWW) as client:
             assert client.request().status == 200
+        with Connection((net.v4, gated.HTTP)) as client:
+            assert client.request().status == 200
+    with pytest.raises(ssl.SSLError, match="(?i)unrecognized.name"):
+        TlsConnection((net.v4, STRICT), UNKNOWN)
+    assert one.counter("gate_frames") == 0 and one.drops()["name_unknown"] == 1
+    assert (one.counter("syn_cookie") >= 7) == has_cookies
     done = subprocess.run(netns.inside(net.lb, gated.BUILD / "sluiced", "--check-host", one.file),
                           capture_output=True, text=True, timeout=20)
     said = done.stdout + done.stderr
     assert "tun" in said.lower() and ("nft" in said.lower() or "rule" in said.lower()), said
+
+
+@pytest.mark.parametrize("firewall", ["new_without_syn"], indirect=True)
+def test_firewall_against_plain_listeners(net, firewall, launch):
+    """What such rules drop is let in without a gate just the same: they must not be cut off."""
+    settings = gated.config(net)
+    one = launch(settings | {"listeners": [one for one in settings["listeners"] if one["name"] == "http"]})
+    assert one.api("/v1/status")["handover"]["mode"] == "kernel_cookies"
+    with Connection((net.v4, gated.HTTP)) as client:
+        assert client.request().status == 200
+
+
+def gate_row(one):
+    return one.api("/v1/status")["gate"]
+
+
+@pytest.fixture
+def no_syncookies(net):
+    netns.sysctl(net.lb, ipv4__tcp_syncookies=0)
+    yield
+    netns.sysctl(net.lb, ipv4__tcp_syncookies=1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_gate_follows_the_handover(net, no_syncookies, launch, link, workers):
+    """A sysctl without which there can be no gate: repaired and broken again while sluiced runs. The
+    gate comes and goes with it, visibly, and everybody is served all the time."""
+    one = launch(gated.config(net, workers=workers))
+
+    def serves():
+        for port in (GATED, STRICT):
+            with TlsConnection((net.v4, port), WWW) as client:
+                assert client.request().status == 200
+        with pytest.raises(ssl.SSLError, match="(?i)unrecognized.name"):
+            TlsConnection((net.v4, STRICT), UNKNOWN)
+    assert not gate_row(one)["active"] and "tcp_syncookies" in gate_row(one)["reason"]
+    serves()
+    assert one.counter("gate_frames") == 0
+    for _ in range(2):
+        netns.sysctl(net.lb, ipv4__tcp_syncookies=1)
+        until(lambda: gate_row(one)["active"], "the gate is there")
+        row = gate_row(one)
+        assert row["reason"] is None and row["device"] and row["sockets"] >= 1
+        assert f"released into {row['device']}" in one.log()
+        frames, device = one.counter("gate_frames"), row["device"]
+        serves()
+        assert one.counter("gate_frames") >= frames + 3
+        waiting = link.client(net.v4, GATED)
+        waiting.connect()
+        waiting.send(0, Hello().bytes[:100])
+        waiting.expect_ack(100)
+        netns.sysctl(net.lb, ipv4__tcp_syncookies=0)
+        until(lambda: not gate_row(one)["active"], "the gate is gone")
+        assert "tcp_syncookies" in gate_row(one)["reason"]
+        until(lambda: device not in {link["ifname"] for link in netns.ip_json("link", namespace=net.lb)},
+              "its device is gone")
+        assert gate_row(one)["flights_open"] == 0 and gate_row(one)["sockets"] == 0
+        frames = one.counter("gate_frames")
+        serves()
+        assert one.counter("gate_frames") == frames
+    assert one.log().count("incomplete first flights are forgotten") == 2
+
+
+@pytest.mark.parametrize("firewall", FIREWALLS, indirect=True)
+def test_gate_comes_up_behind_a_firewall(net, no_syncookies, firewall, launch):
+    """The same care later as at the start."""
+    one = launch(gated.config(net))
+    netns.sysctl(net.lb, ipv4__tcp_syncookies=1)
+    until(lambda: "nft insert rule" in (gate_row(one)["reason"] or ""), "the gate steps back")
+    mode = one.api("/v1/status")["handover"]["mode"]
+    assert mode == ("own_cookies" if firewall == "only_the_interface" else "kernel_cookies")
+    for port in (GATED, STRICT):
+        with TlsConnection((net.v4, port), WWW) as client:
+            assert client.request().status == 200
+    with Connection((net.v4, gated.HTTP)) as client:
+        assert client.request().status == 200

@@ -71,18 +71,30 @@ static void set_row(const struct build *build, uint32_t listener,
 	set_limits(&build->config->limits, &wanted->limits, ret_row->limits);
 }
 
-static int set_listeners(struct daemon *daemon, const struct build *build, struct err *err)
+/* `more` may be NULL. */
+static int set_listeners(struct daemon *daemon, const struct build *build,
+	const struct dp_listener *more, struct err *err)
 {
-	struct dp_listener *rows = mem_zalloc((count_sockets(build) + 1) * sizeof(*rows));
+	struct dp_listener *rows =
+		mem_zalloc(((build ? count_sockets(build) : 0) + 1) * sizeof(*rows));
 	uint32_t i, at, n = 0;
 	int r;
 
-	for (i = 0; i < build->n_listeners; i++)
+	if (more)
+		rows[n++] = *more;
+	for (i = 0; build && i < build->n_listeners; i++)
 		for (at = 0; at < build->built[i].n_sockets; at++)
 			set_row(build, i, build->built[i].sockets[at], &rows[n++]);
 	r = dp_listeners_set(daemon->dataplane, rows, n, err);
 	free(rows);
 	return r;
+}
+
+int apply_guard(void *arg, const struct dp_listener *listener, struct err *err)
+{
+	struct daemon *daemon = arg;
+
+	return set_listeners(daemon, daemon->build, listener, err);
 }
 
 /* At start: nobody is served before these are in force. */
@@ -172,7 +184,7 @@ enum handover apply_handover(const struct config_xdp *xdp)
 
 static int set_dataplane(struct daemon *daemon, const struct build *build, struct err *err)
 {
-	int r = set_listeners(daemon, build, err);
+	int r = set_listeners(daemon, build, NULL, err);
 
 	if (r == 0)
 		r = set_sockets(daemon, build, err);

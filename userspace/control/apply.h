@@ -19,6 +19,9 @@ size_t apply_interfaces(const struct config_xdp *xdp,
 
 enum handover apply_handover(const struct config_xdp *xdp);
 
+/* A gate_probe_guard of the daemon: one listener more is guarded, beside those in force. */
+int apply_guard(void *arg, const struct dp_listener *listener, struct err *err) must_check;
+
 /* Reads the configuration again. `reply` (may be NULL) is finished when it is done. */
 void reload_start(struct daemon *daemon, struct admin_reply *reply, bool dry_run);
 

@@ -173,6 +173,14 @@ struct target_group **build_route_groups(
 	return groups;
 }
 
+/* Behind a proxy all clients have its address. */
+static uint32_t flights_share(const struct config *config, uint32_t listener)
+{
+	return config->listeners[listener].proxy_protocol == CONFIG_PROXY_IN_OFF
+		       ? config->limits.flights_per_prefix
+		       : 0;
+}
+
 /* What the gates look addresses up in. */
 void build_gate_listeners(struct build *build)
 {
@@ -191,6 +199,7 @@ void build_gate_listeners(struct build *build)
 				.local = listener->sockets[at]->addr,
 				.policy = listener->policy,
 				.handshake_ms = build->config->listeners[i].timeouts.handshake_ms,
+				.flights_per_prefix = flights_share(build->config, i),
 			};
 	}
 }

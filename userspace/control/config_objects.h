@@ -94,7 +94,7 @@ struct config_handshake_rate {
 
 struct config_limits {
 	struct config_mark mark;
-	uint32_t connections;
+	uint32_t connections, flights_per_prefix;
 	bool dry_run;
 	struct config_rates source, prefix;
 	struct config_handshake_rate per_name, per_ja4;

@@ -100,7 +100,7 @@ static void tick(struct timer *timer)
 	uint64_t now_ms = loop_now_ms(daemon->io.loop);
 
 	dataplane_maintain(daemon->dataplane);
-	gates_maintain(daemon->gates);
+	gates_maintain(daemon->gates, daemon->build->config);
 	keep_cookies(daemon, now_ms);
 	departing_tick(daemon);
 	views_tick(daemon);
@@ -321,12 +321,15 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 		config_free(config);
 		return r;
 	}
-	daemon->gates = gates_new(&(struct gates_spec){
-		.dp = daemon->dataplane,
-		.workers = daemon->workers,
-		.n_workers = daemon->env.n_workers,
-		.config = config,
-	});
+	daemon->gates = gates_new(
+		&(struct gates_spec){
+			.dp = daemon->dataplane,
+			.workers = daemon->workers,
+			.n_workers = daemon->env.n_workers,
+			.guard = apply_guard,
+			.arg = daemon,
+		},
+		config);
 	daemon->health = health_new(&daemon->io, daemon->tls, apply_health, daemon);
 	r = build_first(daemon, config, err);
 	if (r == 0)

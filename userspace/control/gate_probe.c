@@ -1,16 +1,16 @@
 /*
  * A first flight of nobody's: see gate_probe.h. Its client is an address that nobody has, routed
- * into the TUN device for the moment, so that no answer leaves the host.
+ * into the TUN device for the moment, so that no answer leaves the host; or to the interface and,
+ * there, to the interface's own hardware address, so that no answer passes the next switch.
  */
 #include "control/gate_probe.h"
 
+#include "control/gate_probe_advice.h"
 #include "control/gate_probe_flight.h"
 #include "core/hash.h"
 #include "core/mem.h"
 #include "dataplane/dp_counters.h"
-#include "dataplane/dp_gate.h"
-#include "dataplane/dp_listeners.h"
-#include "net/firewall.h"
+#include "net/rtnl.h"
 
 #include <errno.h>
 #include <ifaddrs.h>
@@ -36,8 +36,11 @@ static bool is_unspecified(const union addr *address)
 	return address->v4.sin_addr.s_addr == htonl(INADDR_ANY);
 }
 
-static bool is_useful(const struct ifaddrs *row, sa_family_t family)
+/* `interface` NULL: any. */
+static bool is_useful(const struct ifaddrs *row, sa_family_t family, const char *interface)
 {
+	if (interface && strcmp(row->ifa_name, interface) != 0)
+		return false;
 	if (!row->ifa_addr || row->ifa_addr->sa_family != family || !(row->ifa_flags & IFF_UP) ||
 		row->ifa_flags & IFF_LOOPBACK)
 		return false;
@@ -46,7 +49,7 @@ static bool is_useful(const struct ifaddrs *row, sa_family_t family)
 }
 
 /* Keeps the port. */
-static int address_of_host(union addr *address, struct err *err)
+static int address_of_host(const char *interface, union addr *address, struct err *err)
 {
 	struct ifaddrs *rows, *row;
 	union addr found;
@@ -55,7 +58,7 @@ static int address_of_host(union addr *address, struct err *err)
 	if (getifaddrs(&rows))
 		return err_set(err, -errno, "addresses of the host: %s", strerror(errno));
 	for (row = rows; row && code; row = row->ifa_next) {
-		if (!is_useful(row, address->any.sa_family))
+		if (!is_useful(row, address->any.sa_family, interface))
 			continue;
 		found = (union addr){0};
 		memcpy(&found, row->ifa_addr,
@@ -65,28 +68,57 @@ static int address_of_host(union addr *address, struct err *err)
 		code = 0;
 	}
 	freeifaddrs(rows);
-	return code ? err_set(err, code, "no %s address but loopback",
+	return code ? err_set(err, code, "%s%sno %s address but loopback",
+			      interface ? interface : "", interface ? ": " : "",
 			      address->any.sa_family == AF_INET ? "IPv4" : "IPv6")
 		    : 0;
+}
+
+/* The TUN device's address (see net/tun.c), which nobody connects to: the port of a listener that
+ * is open already can be tried there. */
+static int bind_beside(int fd, union addr *address)
+{
+	union addr beside;
+	int one = 1, code;
+
+	if (address->any.sa_family != AF_INET)
+		return -EADDRINUSE;
+	code = addr_parse(TUN_ADDRESS ":1", &beside);
+	if (code)
+		return code;
+	addr_port_set(&beside, addr_port(address));
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) ||
+		bind(fd, &beside.any, addr_len(&beside)))
+		return -errno;
+	*address = beside;
+	return 0;
+}
+
+static int socket_bind(int fd, union addr *address)
+{
+	if (bind(fd, &address->any, addr_len(address)) == 0)
+		return 0;
+	if (errno != EADDRINUSE)
+		return -errno;
+	if (bind_beside(fd, address) == 0)
+		return 0;
+	addr_port_set(address, 0);
+	return bind(fd, &address->any, addr_len(address)) ? -errno : 0;
 }
 
 static int socket_listen(int fd, union addr *address)
 {
 	socklen_t len = sizeof(*address);
-	int one = 1;
+	int one = 1, code;
 
 	if (address->any.sa_family == AF_INET6 &&
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)))
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)))
 		return -errno;
-	if (bind(fd, &address->any, addr_len(address))) {
-		if (errno != EADDRINUSE)
-			return -errno;
-		addr_port_set(address, 0);
-		if (bind(fd, &address->any, addr_len(address)))
-			return -errno;
-	}
+	code = socket_bind(fd, address);
+	if (code)
+		return code;
 	if (listen(fd, 8) || getsockname(fd, &address->any, &len))
 		return -errno;
 	return 0;
@@ -127,8 +159,24 @@ static bool accept_client(int listener, const union addr *client)
 	}
 }
 
-static int flight_send(struct dataplane *dp, const struct tun *tun, int listener,
-	union addr *client, const union addr *server)
+static int flight_write(const struct gate_probe_way *way, const struct gate_probe_flight *flight,
+	const uint8_t mac[static DP_MAC_BYTES], struct err *err)
+{
+	uint8_t frame[GATE_PROBE_FRAME_BYTES];
+	int code;
+
+	if (way->interface)
+		return dp_gate_inject(way->dp, way->interface->ifindex, frame,
+			gate_probe_frame_build(flight, mac, frame), err);
+	code = tun_write(tun_queue_fd(way->tun, 0),
+		&(struct iovec){(void *)(uintptr_t)flight->bytes, flight->len}, 1, flight->head,
+		true);
+	return code ? err_set(err, code, "writing to %s: %s", tun_name(way->tun), strerror(-code))
+		    : 0;
+}
+
+static int flight_send(const struct gate_probe_way *way, int listener, union addr *client,
+	const union addr *server, const uint8_t mac[static DP_MAC_BYTES], struct err *err)
 {
 	struct pollfd polled = {.fd = listener, .events = POLLIN};
 	struct gate_probe_flight flight;
@@ -137,91 +185,75 @@ static int flight_send(struct dataplane *dp, const struct tun *tun, int listener
 
 	hash_random(&port, sizeof(port));
 	addr_port_set(client, (uint16_t)(32768 | port));
-	gate_probe_flight_build(&flight, dp_settings(dp), client, server);
-	code = tun_write(tun_queue_fd(tun, 0), &(struct iovec){flight.bytes, flight.len}, 1,
-		flight.head, true);
+	gate_probe_flight_build(&flight, dp_settings(way->dp), client, server, !way->interface);
+	code = flight_write(way, &flight, mac, err);
 	if (code)
 		return code;
 	if (poll(&polled, 1, PATIENCE_MS) < 0)
-		return -errno;
-	return accept_client(listener, client) ? 0 : -EHOSTUNREACH;
+		return err_set(err, -errno, "waiting for accept(): %s", strerror(errno));
+	return accept_client(listener, client)
+		       ? 0
+		       : err_set(err, -EHOSTUNREACH, "nothing was accepted");
 }
 
-static int client_try(struct dataplane *dp, const struct tun *tun, int listener,
-	const char *client_text, const union addr *server, struct err *err)
+static const char *way_name(const struct gate_probe_way *way)
 {
+	return way->interface ? way->interface->name : tun_name(way->tun);
+}
+
+static int route(const struct gate_probe_way *way, const union addr *client, bool there,
+	const uint8_t mac[static DP_MAC_BYTES], struct err *err)
+{
+	int code, other = 0;
+
+	if (!way->interface) {
+		code = tun_route(way->tun, client, there);
+	} else {
+		code = rtnl_route(way->interface->ifindex, client, there);
+		if (!code || !there)
+			other = rtnl_neighbour(way->interface->ifindex, client, mac, there);
+		if (there && other && !code)
+			(void)rtnl_route(way->interface->ifindex, client, false);
+		code = code ? code : other;
+	}
+	return code ? err_set(err, code, "route to the probe's client on %s: %s%s", way_name(way),
+			      there ? "" : "it stays there: ", strerror(-code))
+		    : 0;
+}
+
+static int client_try(const struct gate_probe_way *way, int listener, const char *client_text,
+	const union addr *server, struct err *err)
+{
+	uint8_t mac[DP_MAC_BYTES] = {};
+	struct err other = {};
 	union addr client;
 	int code = addr_parse(client_text, &client), removed;
 
-	if (!code)
-		code = tun_route(tun, &client, true);
+	if (!code && way->interface)
+		code = dp_gate_mac(way->interface->ifindex, mac);
 	if (code)
-		return err_set(err, code, "route to %s on %s: %s", client_text, tun_name(tun),
-			strerror(-code));
-	code = flight_send(dp, tun, listener, &client, server);
+		return err_set(err, code, "%s: %s", way_name(way), strerror(-code));
+	code = route(way, &client, true, mac, err);
 	if (code)
-		err_set(err, code, "writing to %s: %s", tun_name(tun), strerror(-code));
-	addr_port_set(&client, 0);
-	removed = tun_route(tun, &client, false);
-	tun_drain(tun);
-	return removed ? err_set(err, removed, "taking the route to %s away: %s", client_text,
-				 strerror(-removed))
-		       : code;
+		return code;
+	code = flight_send(way, listener, &client, server, mac, err);
+	removed = route(way, &client, false, mac, &other);
+	if (!way->interface)
+		tun_drain(way->tun);
+	return removed ? err_set(err, removed, "%s", other.text) : code;
 }
 
-/* "sluice" of "sluice0": the number may be another one after the next start. */
-static int tun_prefix(const struct tun *tun)
-{
-	size_t len = strlen(tun_name(tun));
-
-	while (len && tun_name(tun)[len - 1] >= '0' && tun_name(tun)[len - 1] <= '9')
-		len--;
-	return (int)len;
-}
-
-static bool has_iptables(int family)
-{
-	FILE *tables = fopen(
-		family == AF_INET6 ? "/proc/net/ip6_tables_names" : "/proc/net/ip_tables_names",
-		"re");
-	bool some = tables && fgetc(tables) != EOF;
-
-	if (tables)
-		fclose(tables);
-	return some;
-}
-
-/* The rule to add in front of each chain that drops anything at all. */
-static void advise(const struct tun *tun, int family, char *text, size_t size)
-{
-	struct firewall_chain chains[FIREWALL_CHAINS_MAX];
-	size_t count = firewall_droppers(family, chains), len = 0;
-	const int prefix = tun_prefix(tun);
-
-	for (size_t i = 0; i < count && len < size; i++)
-		len += (size_t)snprintf(text + len, size - len,
-			"%snft insert rule %s %s %s iifname \"%.*s*\" accept", i ? "; " : "",
-			chains[i].family, chains[i].table, chains[i].name, prefix, tun_name(tun));
-	if (!count && has_iptables(family))
-		len += (size_t)snprintf(text, size, "%s -I INPUT -i %.*s+ -j ACCEPT",
-			family == AF_INET6 ? "ip6tables" : "iptables", prefix, tun_name(tun));
-	if (!len)
-		snprintf(text, size,
-			"no chain of nftables drops anything, so it is something else that looks at "
-			"packets from interface %s",
-			tun_name(tun));
-}
-
-static int dropped(const struct tun *tun, const union addr *server, bool made,
+static int dropped(const struct gate_probe_way *way, const union addr *server, bool made,
 	const struct dp_counters *before, const struct dp_counters *after, struct err *err)
 {
-	char address[ADDR_TEXT_BYTES], advice[320];
+	char address[ADDR_TEXT_BYTES], advice[GATE_PROBE_ADVICE_BYTES];
 
 	addr_format(server, address);
 	if (made) {
-		advise(tun, server->any.sa_family, advice, sizeof(advice));
-		return err_set(err, -EHOSTUNREACH,
-			"a packet filter drops what the gate releases to %s: %s", address, advice);
+		gate_probe_advise(way, server, advice);
+		return err_set(err, -EHOSTUNREACH, "a packet filter drops what %s to %s: %s",
+			way->interface ? "XDP lets in without a SYN" : "the gate releases", address,
+			advice);
 	}
 	for (int id = 0; id < COUNTER_COUNT; id++)
 		if (after->value[id] > before->value[id] &&
@@ -233,75 +265,79 @@ static int dropped(const struct tun *tun, const union addr *server, bool made,
 	return err_set(err, -EIO, "no socket was made for %s, and no reason was counted", address);
 }
 
-static int probe(struct dataplane *dp, const struct tun *tun, int listener,
-	const union addr *server, struct err *err)
+static int probe(
+	const struct gate_probe_way *way, int listener, const union addr *server, struct err *err)
 {
 	const bool v6 = server->any.sa_family == AF_INET6;
 	const char *const *clients = v6 ? clients_v6 : clients_v4;
 	size_t n = v6 ? array_len(clients_v6) : array_len(clients_v4);
 	struct dp_counters before, after;
-	int code = dp_counters_read(dp, &before, err);
+	int code = dp_counters_read(way->dp, &before, err);
 
 	if (code)
 		return code;
 	code = -EHOSTUNREACH;
 	for (size_t i = 0; i < n && code == -EHOSTUNREACH; i++)
-		code = client_try(dp, tun, listener, clients[i], server, err);
+		code = client_try(way, listener, clients[i], server, err);
 	if (code != -EHOSTUNREACH)
 		return code;
-	code = dp_counters_read(dp, &after, err);
+	code = dp_counters_read(way->dp, &after, err);
 	return code ? code
-		    : dropped(tun, server,
+		    : dropped(way, server,
 			      after.value[COUNTER_released] > before.value[COUNTER_released],
 			      &before, &after, err);
 }
 
-/* The tc program makes sockets for listeners that are guarded, no others. */
-static int guard(struct dataplane *dp, const union addr *server, struct err *err)
+/* Sockets are made for listeners that are guarded, no others. What is let in directly is what goes
+ * to a listener without a gate. */
+static int guard(const struct gate_probe_way *way, const union addr *server, struct err *err)
 {
 	struct dp_listener listener = {
 		.id = SLUICE_MAX_LISTENERS - 1,
 		.socket_row = SLUICE_MAX_LISTENERS - 1,
 		.name = "gate_probe",
 		.protocol = IPPROTO_TCP,
-		.gated = true,
+		.gated = !way->interface,
 	};
 
-	memcpy(&listener.address, server, sizeof(*server));
-	return dp_listeners_set(dp, &listener, 1, err);
+	if (server)
+		memcpy(&listener.address, server, sizeof(*server));
+	if (way->guard)
+		return way->guard(way->arg, server ? &listener : NULL, err);
+	return dp_listeners_set(way->dp, server ? &listener : NULL, server ? 1 : 0, err);
 }
 
-static int probe_guarded(struct dataplane *dp, const struct tun *tun, int listener,
-	const union addr *server, struct err *err)
+static int probe_guarded(
+	const struct gate_probe_way *way, int listener, const union addr *server, struct err *err)
 {
 	struct err other = {};
-	int code = guard(dp, server, err), removed;
+	int code = guard(way, server, err), removed;
 
 	if (code)
 		return code;
-	code = probe(dp, tun, listener, server, err);
-	removed = dp_listeners_set(dp, NULL, 0, &other);
+	code = probe(way, listener, server, err);
+	removed = guard(way, NULL, &other);
 	return removed ? err_set(err, removed, "%s", other.text) : code;
 }
 
-int gate_probe_run(struct dataplane *dp, const struct tun *tun, const union addr *target,
+int gate_probe_run(const struct gate_probe_way *way, const union addr *target,
 	union addr *ret_address, struct err *err)
 {
 	struct dp_handover_report report;
 	union addr server = *target;
 	int listener, code = 0;
 
-	dp_handover_report(dp, &report);
+	dp_handover_report(way->dp, &report);
 	if (report.reached != HANDOVER_OWN_COOKIES)
 		return err_set(err, -ENOTSUP, "%s", report.why);
 	if (is_unspecified(target))
-		code = address_of_host(&server, err);
+		code = address_of_host(way->interface ? way->interface->name : NULL, &server, err);
 	if (code)
 		return code;
 	listener = probe_listen(&server, err);
 	if (listener < 0)
 		return listener;
-	code = probe_guarded(dp, tun, listener, &server, err);
+	code = probe_guarded(way, listener, &server, err);
 	close(listener);
 	*ret_address = server;
 	return code;

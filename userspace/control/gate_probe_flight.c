@@ -4,6 +4,7 @@
 #include "core/hash.h"
 
 #include <arpa/inet.h>
+#include <linux/if_ether.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
@@ -19,13 +20,14 @@ _Static_assert(sizeof(struct ipv6hdr) + sizeof(struct tcphdr) + OPTIONS_BYTES + 
 		       GATE_PROBE_FLIGHT_BYTES,
 	"the longest flight has room");
 
-/* Of a gated listener. */
-static struct sluice_cookie_tuple tuple_of(const union addr *client, const union addr *server)
+static struct sluice_cookie_tuple tuple_of(
+	const union addr *client, const union addr *server, bool gated)
 {
 	struct sluice_cookie_tuple tuple = {
 		.from_port_be = htons(addr_port(client)),
 		.to_port_be = htons(addr_port(server)),
 		.v6 = client->any.sa_family == AF_INET6,
+		.bound = !gated,
 	};
 
 	addr_to_mapped(client, (uint8_t *)tuple.from_be);
@@ -89,9 +91,10 @@ static uint16_t partial_checksum(const struct sluice_cookie_tuple *tuple, uint32
 }
 
 void gate_probe_flight_build(struct gate_probe_flight *flight,
-	const struct sluice_settings *settings, const union addr *client, const union addr *server)
+	const struct sluice_settings *settings, const union addr *client, const union addr *server,
+	bool gated)
 {
-	const struct sluice_cookie_tuple tuple = tuple_of(client, server);
+	const struct sluice_cookie_tuple tuple = tuple_of(client, server, gated);
 	struct sluice_cookie cookie = {
 		.options = sluice_cookie_mss_bits(MSS, tuple.v6) | SLUICE_COOKIE_NO_SCALE,
 		.has_timestamp = settings->flags & SETTINGS_TIMESTAMPS,
@@ -107,7 +110,8 @@ void gate_probe_flight_build(struct gate_probe_flight *flight,
 
 	memset(flight, 0, sizeof(*flight));
 	hash_random(&cookie.client_isn, sizeof(cookie.client_isn));
-	sluice_cookie_make(settings->cookie_keys, settings->epoch, &tuple, &cookie);
+	sluice_cookie_make(
+		sluice_cookie_secret_of(settings)->keys, settings->epoch, &tuple, &cookie);
 	tcp.seq = htonl(cookie.client_isn + 1);
 	tcp.ack_seq = htonl(cookie.ret_isn + 1);
 	tcp.check = partial_checksum(&tuple, tcp_bytes);
@@ -118,4 +122,23 @@ void gate_probe_flight_build(struct gate_probe_flight *flight,
 	memcpy(flight->bytes + flight->head, &tcp, sizeof(tcp));
 	memcpy(flight->bytes + flight->head + sizeof(tcp), words, options);
 	flight->len = flight->head + tcp_bytes;
+}
+
+uint32_t gate_probe_frame_build(const struct gate_probe_flight *flight, const uint8_t mac[static 6],
+	uint8_t ret_frame[static GATE_PROBE_FRAME_BYTES])
+{
+	struct ethhdr head = {.h_source = {2, 0, 0, 0, 0, 1}}; /* nobody's: locally administered */
+	__u32 words[GATE_PROBE_FLIGHT_BYTES / 4 + 1] = {};
+	struct tcphdr tcp;
+
+	memcpy(head.h_dest, mac, sizeof(head.h_dest));
+	head.h_proto = htons(flight->head == sizeof(struct ipv6hdr) ? ETH_P_IPV6 : ETH_P_IP);
+	memcpy(ret_frame, &head, sizeof(head));
+	memcpy(ret_frame + sizeof(head), flight->bytes, flight->len);
+	/* The field holds the sum of the pseudo header: with it the sum of the segment is whole. */
+	memcpy(words, flight->bytes + flight->head, flight->len - flight->head);
+	memcpy(&tcp, words, sizeof(tcp));
+	tcp.check = htons((uint16_t)~sum_fold(sum_words(words, array_len(words), 0)));
+	memcpy(ret_frame + sizeof(head) + flight->head, &tcp, sizeof(tcp));
+	return (uint32_t)sizeof(head) + flight->len;
 }

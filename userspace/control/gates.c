@@ -26,13 +26,13 @@ struct retired {
 	struct xsk **xsks;
 	uint32_t n_xsks;
 	struct gate_share **shares; /* one per worker */
+	struct tun *tun;
 };
 
 struct gates {
-	struct dataplane *dp;
-	struct worker *workers;
-	uint32_t n_workers;
+	struct gates_spec spec;
 	struct tun *tun; /* NULL: no gate */
+	bool failed; /* it could not be had with the present handover */
 	char why[GATES_WHY_BYTES];
 	struct gate_socket *sockets;
 	uint32_t n_sockets;
@@ -53,9 +53,9 @@ static bool all_took_their_share(const struct gates *gates)
 {
 	uint32_t i;
 
-	for (i = 0; i < gates->n_workers; i++)
-		if (atomic_load_explicit(&gates->workers[i].share_seen, memory_order_acquire) !=
-			gates->shares[i])
+	for (i = 0; i < gates->spec.n_workers; i++)
+		if (atomic_load_explicit(&gates->spec.workers[i].share_seen,
+			    memory_order_acquire) != gates->shares[i])
 			return false;
 	return true;
 }
@@ -67,8 +67,10 @@ static void free_retired(struct gates *gates)
 
 	for (i = 0; i < old->n_xsks; i++)
 		xsk_close(old->xsks[i]);
-	for (i = 0; old->shares && i < gates->n_workers; i++)
+	for (i = 0; old->shares && i < gates->spec.n_workers; i++)
 		share_free(old->shares[i]);
+	if (old->tun)
+		tun_close(old->tun);
 	free(old->xsks);
 	free(old->shares);
 	memset(old, 0, sizeof(*old));
@@ -90,17 +92,17 @@ static struct gate_share *share_new(const struct gates *gates, uint32_t worker)
 /* Tells every worker its share; what it had goes when all have taken theirs. */
 static void deal(struct gates *gates)
 {
-	struct gate_share **shares = mem_zalloc(gates->n_workers * sizeof(*shares));
+	struct gate_share **shares = mem_zalloc(gates->spec.n_workers * sizeof(*shares));
 	uint32_t i;
 
-	for (i = 0; i < gates->n_workers; i++)
+	for (i = 0; i < gates->spec.n_workers; i++)
 		shares[i] = share_new(gates, i);
 	gates->retired.shares = gates->shares;
 	gates->shares = shares;
-	for (i = 0; i < gates->n_workers; i++) {
+	for (i = 0; i < gates->spec.n_workers; i++) {
 		atomic_store_explicit(
-			&gates->workers[i].share_wanted, shares[i], memory_order_release);
-		worker_wake(&gates->workers[i]);
+			&gates->spec.workers[i].share_wanted, shares[i], memory_order_release);
+		worker_wake(&gates->spec.workers[i]);
 	}
 }
 
@@ -110,7 +112,7 @@ static uint32_t worker_with_least(const struct gates *gates)
 
 	for (i = 0; i < gates->n_sockets; i++)
 		counts[gates->sockets[i].worker]++;
-	for (i = 1; i < gates->n_workers; i++)
+	for (i = 1; i < gates->spec.n_workers; i++)
 		if (counts[i] < counts[least])
 			least = i;
 	return least;
@@ -148,7 +150,7 @@ static void show_new(struct gates *gates, uint32_t first)
 	uint32_t i;
 
 	for (i = first; i < gates->n_sockets; i++)
-		if (dp_gate_add(gates->dp, gates->sockets[i].ifindex, gates->sockets[i].queue,
+		if (dp_gate_add(gates->spec.dp, gates->sockets[i].ifindex, gates->sockets[i].queue,
 			    gates->sockets[i].worker, xsk_fd(gates->sockets[i].xsk), &err) < 0) {
 			log_warn("queue %u goes around the gate: %s", gates->sockets[i].queue,
 				err.text);
@@ -161,7 +163,7 @@ static void remove_interface(struct gates *gates, size_t at)
 	uint32_t ifindex = gates->interfaces[at].row.ifindex, i, kept = 0;
 	struct retired *old = &gates->retired;
 
-	dp_gate_remove(gates->dp, ifindex);
+	dp_gate_remove(gates->spec.dp, ifindex);
 	old->xsks =
 		mem_realloc(old->xsks, (old->n_xsks + gates->n_sockets + 1) * sizeof(struct xsk *));
 	for (i = 0; i < gates->n_sockets; i++)
@@ -185,7 +187,7 @@ static struct gate_interface *find_interface(
 	return NULL;
 }
 
-void gates_maintain(struct gates *gates)
+static void follow_interfaces(struct gates *gates)
 {
 	struct dp_gate_interface rows[DATAPLANE_MAX_INTERFACES];
 	struct gate_interface *known;
@@ -193,14 +195,7 @@ void gates_maintain(struct gates *gates)
 	size_t n, i;
 	bool changed = false;
 
-	if (!gates->tun)
-		return;
-	if (gates->retired.shares) {
-		if (!all_took_their_share(gates))
-			return;
-		free_retired(gates);
-	}
-	n = dp_gate_interfaces(gates->dp, rows);
+	n = dp_gate_interfaces(gates->spec.dp, rows);
 	for (i = 0; i < gates->n_interfaces; i++)
 		gates->interfaces[i].seen = false;
 	for (i = 0; i < n; i++) {
@@ -226,54 +221,131 @@ void gates_maintain(struct gates *gates)
 	show_new(gates, first);
 }
 
-static int open_device(struct gates *gates, struct err *err)
+/* A filter that drops segments without a SYN drops what XDP lets in directly, too: then the kernel
+ * answers SYNs. Returns how many ways were seen to be open. */
+static int probe_links(struct gates *gates, const struct config *config, struct err *err)
 {
-	int r = tun_open("sluice%d", gates->n_workers, &gates->tun, err);
+	const struct gate_probe_way way = {
+		.dp = gates->spec.dp, .guard = gates->spec.guard, .arg = gates->spec.arg};
+	int passed = gate_probe_links(&way, config, err);
 
-	if (r < 0)
+	if (passed >= 0)
+		return passed;
+	log_warn("no gate and no SYN cookies in XDP: %s", err->text);
+	dp_handover_limit(gates->spec.dp, HANDOVER_KERNEL_COOKIES, err->text);
+	return passed;
+}
+
+/* Without the gate XDP goes on answering SYNs where what it lets in directly is seen to arrive. */
+static int probe_device(
+	struct gates *gates, const struct config *config, int links_passed, struct err *err)
+{
+	const struct gate_probe_way way = {.dp = gates->spec.dp,
+		.tun = gates->tun,
+		.guard = gates->spec.guard,
+		.arg = gates->spec.arg};
+	int r = gate_probe_config(&way, config, err);
+
+	if (r == 0)
+		return 0;
+	if (links_passed) {
+		log_warn("no gate, ClientHellos are judged after accept: %s", err->text);
 		return r;
-	r = dp_gate_attach_tun(gates->dp, tun_ifindex(gates->tun), err);
-	if (r < 0) {
-		tun_close(gates->tun);
-		gates->tun = NULL;
 	}
+	log_warn("no gate and no SYN cookies in XDP: %s", err->text);
+	dp_handover_limit(gates->spec.dp, HANDOVER_KERNEL_COOKIES, err->text);
 	return r;
 }
 
-/* Does what is released arrive? If not, the kernel answers SYNs: a firewall that drops segments
- * without a SYN would drop those that XDP lets in, too. */
-static void probe(struct gates *gates, const struct gates_spec *spec)
+static int open_device(struct gates *gates, struct err *err)
 {
-	struct err err;
+	int r = tun_open("sluice%d", gates->spec.n_workers, &gates->tun, err);
 
-	if (gate_probe_config(gates->dp, gates->tun, spec->config, &err) == 0)
+	if (r == 0)
+		r = dp_gate_attach_tun(gates->spec.dp, tun_ifindex(gates->tun), err);
+	if (r < 0)
+		log_warn("no gate: %s", err->text);
+	return r;
+}
+
+/* What is missing is not tried again until the handover has changed. */
+static void come_up(struct gates *gates, const struct config *config)
+{
+	struct err err = {};
+	int passed = probe_links(gates, config, &err), r = passed < 0 ? passed : 0;
+
+	if (r == 0)
+		r = open_device(gates, &err);
+	if (r == 0)
+		r = probe_device(gates, config, passed, &err);
+	gates->why[0] = '\0';
+	if (r == 0)
 		return;
-	log_warn("no gate and no SYN cookies in XDP: %s", err.text);
+	gates->failed = true;
 	snprintf(gates->why, sizeof(gates->why), "%.250s", err.text);
-	dp_handover_limit(gates->dp, HANDOVER_KERNEL_COOKIES, err.text);
-	tun_close(gates->tun);
+	if (gates->tun)
+		tun_close(gates->tun);
 	gates->tun = NULL;
 }
 
-struct gates *gates_new(const struct gates_spec *spec)
+/* The device goes when no worker writes to it any more. */
+static void go_down(struct gates *gates)
+{
+	while (gates->n_interfaces)
+		remove_interface(gates, gates->n_interfaces - 1);
+	gates->retired.tun = gates->tun;
+	gates->tun = NULL;
+	deal(gates);
+	log_warn("no gate, incomplete first flights are forgotten: %s", gates->why);
+}
+
+/* True: there is a device. */
+static bool follow_handover(struct gates *gates, const struct config *config)
+{
+	struct dp_handover_report report;
+
+	dp_handover_report(gates->spec.dp, &report);
+	if (report.reached == HANDOVER_OWN_COOKIES) {
+		if (!gates->tun && !gates->failed)
+			come_up(gates, config);
+		return gates->tun;
+	}
+	gates->failed = false;
+	snprintf(gates->why, sizeof(gates->why), "%s", report.why);
+	if (gates->tun)
+		go_down(gates);
+	return false;
+}
+
+/* True: what was retired is gone. */
+static bool end_retirement(struct gates *gates)
+{
+	if (gates->retired.shares) {
+		if (!all_took_their_share(gates))
+			return false;
+		free_retired(gates);
+	}
+	return true;
+}
+
+void gates_maintain(struct gates *gates, const struct config *config)
+{
+	bool had = gates->tun;
+
+	if (!end_retirement(gates) || !follow_handover(gates, config))
+		return;
+	follow_interfaces(gates);
+	if (!had)
+		log_info("gate: %u AF_XDP sockets, first flights are released into %s",
+			gates->n_sockets, tun_name(gates->tun));
+}
+
+struct gates *gates_new(const struct gates_spec *spec, const struct config *config)
 {
 	struct gates *gates = mem_zalloc(sizeof(*gates));
-	struct dp_handover_report report;
-	struct err err;
 
-	gates->dp = spec->dp;
-	gates->workers = spec->workers;
-	gates->n_workers = spec->n_workers;
-	dp_handover_report(spec->dp, &report);
-	if (report.reached != HANDOVER_OWN_COOKIES) {
-		snprintf(gates->why, sizeof(gates->why), "%s", report.why);
-	} else if (open_device(gates, &err) < 0) {
-		log_warn("no gate: %s", err.text);
-		snprintf(gates->why, sizeof(gates->why), "%.250s", err.text);
-	} else {
-		probe(gates, spec);
-		gates_maintain(gates);
-	}
+	gates->spec = *spec;
+	gates_maintain(gates, config);
 	return gates;
 }
 
@@ -286,7 +358,7 @@ void gates_free(struct gates *gates)
 	free_retired(gates);
 	for (i = 0; i < gates->n_sockets; i++)
 		xsk_close(gates->sockets[i].xsk);
-	for (i = 0; gates->shares && i < gates->n_workers; i++)
+	for (i = 0; gates->shares && i < gates->spec.n_workers; i++)
 		share_free(gates->shares[i]);
 	if (gates->tun)
 		tun_close(gates->tun);

@@ -7,6 +7,7 @@
 #define SLUICE_CONTROL_GATES_H
 
 #include "control/config.h"
+#include "control/gate_probe.h"
 #include "control/worker.h"
 #include "core/err.h"
 #include "dataplane/dp_gate.h"
@@ -22,16 +23,19 @@ struct gates_spec {
 	struct dataplane *dp;
 	struct worker *workers;
 	uint32_t n_workers;
-	const struct config *config; /* whose listeners are not open yet: for gate_probe_config() */
+	gate_probe_guard *guard;
+	void *arg; /* of guard */
 };
 
 /* Makes the device and the sockets and gives each worker its share. What the host cannot do is in
- * the report, and first flights then go around the gate; only lack of memory ends the process. */
-struct gates *gates_new(const struct gates_spec *spec);
+ * the report, and first flights then go around the gate; only lack of memory ends the process.
+ * `config`: whose listeners are not open yet, for the probes. */
+struct gates *gates_new(const struct gates_spec *spec, const struct config *config);
 /* Workers must have ended. */
 void gates_free(struct gates *gates);
-/* About once a second: interfaces that came, went or changed their queues. */
-void gates_maintain(struct gates *gates);
+/* About once a second: interfaces that came, went or changed their queues, and the handover: there
+ * is a gate as long as the packet plane has cookies of its own. `config`: the one in force. */
+void gates_maintain(struct gates *gates, const struct config *config);
 
 struct gates_report {
 	bool active; /* there is a gate */

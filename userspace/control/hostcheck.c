@@ -52,7 +52,7 @@ void hostcheck_required(struct hostcheck *check, const char *name, bool ok, cons
 static bool is_about_interface(const struct dp_hostcheck_row *row)
 {
 	return strcmp(row->name, "xdp_native") == 0 || strcmp(row->name, "xdp_generic") == 0 ||
-	       strcmp(row->name, "af_xdp") == 0;
+	       strcmp(row->name, "af_xdp") == 0 || strcmp(row->name, "rx_vlan_offload") == 0;
 }
 
 /* Everything with the first interface; for the others what is theirs alone. */

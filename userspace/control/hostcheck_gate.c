@@ -40,16 +40,17 @@ static void check_family(
 	struct hostcheck *check, struct dataplane *dp, const struct tun *tun, sa_family_t family)
 {
 	const char *name = family == AF_INET ? "gate_v4" : "gate_v6";
+	const struct gate_probe_way way = {.dp = dp, .tun = tun};
 	union addr target = {.any = {.sa_family = family}}, tried = {0};
 	struct err err = {};
 	int code;
 
-	if (!gate_probe_target(check->config, family, &target)) {
+	if (!gate_probe_target(check->config, family, true, &target)) {
 		target = (union addr){0};
 		target.any.sa_family = family;
 		addr_port_set(&target, PORT_ANY);
 	}
-	code = gate_probe_run(dp, tun, &target, &tried, &err);
+	code = gate_probe_run(&way, &target, &tried, &err);
 	probe_row(check, name, &target, &tried, code, &err);
 }
 

@@ -51,6 +51,13 @@ size_t dp_gate_interfaces(
  * ascending order from 0. */
 int dp_gate_add(struct dataplane *dp, uint32_t ifindex, uint32_t queue, uint32_t worker, int xsk_fd,
 	struct err *err) must_check;
+/* For probes: a frame as if it had come in on that interface, through the XDP program, the tc
+ * program and whatever else looks at packets there. When it returns the stack has had it. */
+int dp_gate_inject(struct dataplane *dp, uint32_t ifindex, const void *frame, size_t len,
+	struct err *err) must_check;
+enum { DP_MAC_BYTES = 6 };
+/* -EOPNOTSUPP: not an Ethernet interface. */
+int dp_gate_mac(uint32_t ifindex, uint8_t ret_mac[static DP_MAC_BYTES]) must_check;
 /* Takes every slot of the interface out of use; its first flights then go around the gate. */
 void dp_gate_remove(struct dataplane *dp, uint32_t ifindex);
 

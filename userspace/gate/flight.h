@@ -13,6 +13,7 @@
 
 #include "core/list.h"
 #include "core/loop.h"
+#include "gate/crowds.h"
 #include "gate/frame.h"
 #include <sys/uio.h>
 
@@ -36,7 +37,8 @@ struct flights;
 
 struct flight {
 	struct list open; /* of struct flights, oldest first */
-	struct list large; /* the same, of those with a large buffer */
+	struct crowd *crowd; /* of its client */
+	struct list shares[CROWD_SHARES]; /* of the crowd; [CROWD_LARGE]: has a large buffer */
 	struct flight *chain; /* same cell of the hash, or next free one */
 	struct flights *flights;
 	struct timer timer;

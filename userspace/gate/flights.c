@@ -38,20 +38,23 @@ static size_t large_bytes(const struct flights *flights)
 
 int flights_init(struct flights *flights, uint32_t max)
 {
-	uint32_t cells = 64;
+	uint32_t cells = 64, shares[CROWD_SHARES];
+	int r;
 
 	*flights = (struct flights){.max = max ? max : FLIGHTS_MAX_DEFAULT};
 	flights->max_large = flights->max / FLIGHTS_PER_LARGE + LARGE_SPARE;
+	shares[CROWD_OPEN] = flights->max;
+	shares[CROWD_LARGE] = flights->max_large;
 	while (cells < flights->max * 2)
 		cells *= 2;
 	flights->cell_mask = cells - 1;
 	list_init(&flights->open);
-	list_init(&flights->large);
 	hash_random(&flights->hash_key, sizeof(flights->hash_key));
 	flights->cells = calloc(cells, sizeof(*flights->cells));
 	flights->all = map(all_bytes(flights));
 	flights->all_large = map(large_bytes(flights));
-	if (flights->cells && flights->all && flights->all_large)
+	r = crowds_init(&flights->crowds, shares);
+	if (r == 0 && flights->cells && flights->all && flights->all_large)
 		return 0;
 	flights_fini(flights);
 	return -ENOMEM;
@@ -59,13 +62,14 @@ int flights_init(struct flights *flights, uint32_t max)
 
 void flights_fini(struct flights *flights)
 {
-	while (flights->cells && !list_is_empty(&flights->open))
-		flights_put(flights, flights_oldest(flights));
+	while (flights->n_open)
+		flights_put(flights, container_of(flights->open.next, struct flight, open));
 	if (flights->all)
 		munmap(flights->all, all_bytes(flights));
 	if (flights->all_large)
 		munmap(flights->all_large, large_bytes(flights));
 	free(flights->cells);
+	crowds_fini(&flights->crowds);
 	*flights = (struct flights){0};
 }
 
@@ -105,6 +109,7 @@ static struct flight *take(struct flights *flights)
 struct flight *flights_get(struct flights *flights, const struct flight_key *key)
 {
 	struct flight *flight = take(flights), **head;
+	struct crowd_prefix prefix;
 
 	if (!flight)
 		return NULL;
@@ -114,6 +119,9 @@ struct flight *flights_get(struct flights *flights, const struct flight_key *key
 	flight->chain = *head;
 	*head = flight;
 	list_add_tail(&flights->open, &flight->open);
+	prefix = crowd_prefix_of(&key->tuple);
+	flight->crowd = crowds_get(&flights->crowds, &prefix);
+	crowds_add(&flights->crowds, flight->crowd, CROWD_OPEN, &flight->shares[CROWD_OPEN]);
 	flights->n_open++;
 	return flight;
 }
@@ -124,8 +132,9 @@ void flights_put(struct flights *flights, struct flight *flight)
 	struct flights_large *large;
 
 	timer_clear(&flight->timer);
-	if (list_is_linked(&flight->large)) {
-		list_del(&flight->large);
+	if (list_is_linked(&flight->shares[CROWD_LARGE])) {
+		crowds_del(
+			&flights->crowds, flight->crowd, CROWD_LARGE, &flight->shares[CROWD_LARGE]);
 		large = container_of(flight->bytes, struct flights_large, bytes);
 		large->next = flights->free_large;
 		flights->free_large = large;
@@ -134,6 +143,7 @@ void flights_put(struct flights *flights, struct flight *flight)
 		link = &(*link)->chain;
 	*link = flight->chain;
 	list_del(&flight->open);
+	crowds_del(&flights->crowds, flight->crowd, CROWD_OPEN, &flight->shares[CROWD_OPEN]);
 	flights->n_open--;
 	flight->chain = flights->free;
 	flights->free = flight;
@@ -152,20 +162,26 @@ bool flights_enlarge(struct flights *flights, struct flight *flight)
 	memcpy(large->bytes, flight->bytes, flight->size);
 	flight->bytes = large->bytes;
 	flight->size = FLIGHT_BYTES_MAX;
-	list_add_tail(&flights->large, &flight->large);
+	crowds_add(&flights->crowds, flight->crowd, CROWD_LARGE, &flight->shares[CROWD_LARGE]);
 	return true;
 }
 
-struct flight *flights_oldest(const struct flights *flights)
+struct flight *flights_surplus(const struct flights *flights, enum crowd_share_kind kind)
 {
-	if (list_is_empty(&flights->open))
-		return NULL;
-	return container_of(flights->open.next, struct flight, open);
+	struct list *link = crowds_oldest_of_heaviest(&flights->crowds, kind);
+
+	return link ? container_of(link, struct flight, shares[kind]) : NULL;
 }
 
-struct flight *flights_oldest_large(const struct flights *flights)
+struct flight *flights_over_share(
+	const struct flights *flights, const struct flight_key *key, uint32_t share)
 {
-	if (list_is_empty(&flights->large))
+	struct crowd_prefix prefix = crowd_prefix_of(&key->tuple);
+	const struct crowd *crowd = crowds_find(&flights->crowds, &prefix);
+	const struct crowd_share *open;
+
+	if (!crowd || crowd->shares[CROWD_OPEN].count < share)
 		return NULL;
-	return container_of(flights->large.next, struct flight, large);
+	open = &crowd->shares[CROWD_OPEN];
+	return container_of(open->members.next, struct flight, shares[CROWD_OPEN]);
 }

@@ -1,12 +1,13 @@
 /*
  * The incomplete first flights of one gate: a table of fixed size, allocated once and touched page
- * by page as it is used, found by a keyed hash. When it is full the oldest flight has to go. Owned
- * by one worker.
+ * by page as it is used, found by a keyed hash. When it is full the oldest flight of the prefix that
+ * has most has to go (see crowds.h). Owned by one worker.
  */
 #ifndef SLUICE_GATE_FLIGHTS_H
 #define SLUICE_GATE_FLIGHTS_H
 
 #include "core/hash.h"
+#include "gate/crowds.h"
 #include "gate/flight.h"
 
 enum {
@@ -18,7 +19,7 @@ struct flights_large;
 
 struct flights {
 	struct list open; /* struct flight, oldest first */
-	struct list large; /* those with a large buffer, in the order in which they got it */
+	struct crowds crowds;
 	uint32_t n_open, max;
 	uint32_t n_fresh, n_fresh_large; /* of the arrays: used once at least */
 	uint32_t max_large;
@@ -35,14 +36,17 @@ void flights_fini(struct flights *flights);
 uint64_t flights_hash(const struct flights *flights, const struct flight_key *key);
 /* NULL: there is none. */
 struct flight *flights_find(const struct flights *flights, const struct flight_key *key);
-/* A new one, started. NULL: put the oldest one back first (flights_oldest). */
+/* A new one, started. NULL: put another one back first (flights_surplus). */
 struct flight *flights_get(struct flights *flights, const struct flight_key *key) must_check;
 /* Clears its timer too. */
 void flights_put(struct flights *flights, struct flight *flight);
-/* Gives it a large buffer, its bytes move. False: all are in use (flights_oldest_large). */
+/* Gives it a large buffer, its bytes move. False: all are in use (flights_surplus). */
 bool flights_enlarge(struct flights *flights, struct flight *flight) must_check;
-/* NULL: there is none. */
-struct flight *flights_oldest(const struct flights *flights);
-struct flight *flights_oldest_large(const struct flights *flights);
+/* The oldest flight of the prefix that has most flights, or most large buffers: the one to put
+ * back. NULL: there is none. */
+struct flight *flights_surplus(const struct flights *flights, enum crowd_share_kind kind);
+/* The oldest flight of the key's prefix if it has `share` of them or more; NULL: it has less. */
+struct flight *flights_over_share(
+	const struct flights *flights, const struct flight_key *key, uint32_t share);
 
 #endif

@@ -25,9 +25,10 @@ static void check_cookie(const struct gate *gate, struct arrival *arrival)
 
 	if (!settings)
 		return;
-	arrival->own_cookie = sluice_cookie_check(settings->cookie_keys, settings->epoch,
-				      &frame->tuple, frame->ack - 1, frame->has_timestamp,
-				      frame->tsecr, frame->seq, &offset) != COOKIE_BAD;
+	arrival->own_cookie =
+		sluice_cookie_check(sluice_cookie_secret_of(settings)->keys, settings->epoch,
+			&frame->tuple, frame->ack - 1, frame->has_timestamp, frame->tsecr,
+			frame->seq, &offset) != COOKIE_BAD;
 	arrival->has_offset = arrival->own_cookie && frame->has_timestamp;
 	arrival->offset = offset;
 }
@@ -161,17 +162,21 @@ void gate_set_listeners(struct gate *gate, const struct gate_listener *listeners
 	listeners_set(&gate->listeners, listeners, count);
 }
 
+/* As they are until they are watched, so that gate_free() can tell. */
+static void init_sources(struct gate *gate, const struct gate_io *io)
+{
+	uint32_t i;
+
+	for (i = 0; i < gate->n_sources; i++)
+		gate->sources[i] = (struct gate_source){
+			.watch = {.fd = -1}, .gate = gate, .io = io->sources[i]};
+}
+
 static int watch_sources(struct gate *gate, const struct gate_io *io, struct err *err)
 {
 	uint32_t i;
 	int r;
 
-	for (i = 0; i < gate->n_sources; i++) {
-		struct gate_source *source = &gate->sources[i];
-
-		*source = (struct gate_source){
-			.watch = {.fd = -1}, .gate = gate, .io = io->sources[i]};
-	}
 	for (i = 0; i < gate->n_sources; i++) {
 		struct gate_source *source = &gate->sources[i];
 		int fd = io->ops->fd(source->io);
@@ -202,6 +207,7 @@ int gate_new_io(const struct gate_spec *spec, const struct gate_io *io, struct g
 	gate->worker = spec->worker;
 	gate->flush.run = flush;
 	gate->n_sources = (uint32_t)io->n_sources;
+	init_sources(gate, io);
 	listeners_init(&gate->listeners);
 	r = flights_init(&gate->flights, spec->flights_max);
 	if (r < 0)

@@ -58,6 +58,8 @@ struct gate_listener {
 	union addr local;
 	const struct gate_policy *policy; /* of the snapshot */
 	uint32_t handshake_ms; /* how long an incomplete flight is kept */
+	/* Incomplete flights of an IPv4 /24 or IPv6 /56 at a time in one gate; 0: as many as fit. */
+	uint32_t flights_per_prefix;
 };
 
 struct gate;

@@ -93,18 +93,28 @@ void gate_fire_due(struct gate *gate)
 	}
 }
 
+/* A prefix that has its share makes room itself. After a change of the share it may have more. */
+static struct flight *get_flight(
+	struct gate *gate, const struct arrival *arrival, const struct flight_key *key)
+{
+	uint32_t share = arrival->listener->flights_per_prefix;
+	struct flight *flight;
+
+	while (share && (flight = flights_over_share(&gate->flights, key, share)))
+		forget(gate, flight, GATE_prefix_flights, false);
+	flight = flights_get(&gate->flights, key);
+	if (flight)
+		return flight;
+	forget(gate, flights_surplus(&gate->flights, CROWD_OPEN), GATE_flights_full, false);
+	return flights_get(&gate->flights, key);
+}
+
 static struct flight *open_flight(struct gate *gate, const struct arrival *arrival)
 {
 	struct flight_key key = {arrival->frame->tuple, arrival->frame->ack};
 	uint32_t keep_ms = arrival->listener->handshake_ms;
-	struct flight *flight = flights_get(&gate->flights, &key);
+	struct flight *flight = get_flight(gate, arrival, &key);
 
-	if (!flight) {
-		forget(gate, flights_oldest(&gate->flights), GATE_flights_full, false);
-		flight = flights_get(&gate->flights, &key);
-	}
-	if (!flight)
-		return NULL; /* a table without rows */
 	if (!keep_ms || keep_ms > TIMEOUT_MS_MAX)
 		keep_ms = TIMEOUT_MS_MAX;
 	flight->timer.fire = timer_fired;
@@ -125,7 +135,8 @@ static enum flight_added add(
 	if (added != FLIGHT_NEEDS_LARGE)
 		return added;
 	while (!flights_enlarge(&gate->flights, flight))
-		forget(gate, flights_oldest_large(&gate->flights), GATE_flights_full, false);
+		forget(gate, flights_surplus(&gate->flights, CROWD_LARGE), GATE_flights_full,
+			false);
 	return flight_add(flight, arrival->frame, offset);
 }
 
@@ -135,7 +146,8 @@ static bool judge(struct gate *gate, const struct arrival *arrival, struct fligh
 	uint32_t prefix = flight_prefix(flight);
 	struct gate_judgement judgement;
 	struct arrival whole = *arrival;
-	struct packet packet = {.n_parts = 2, .partial = true};
+	struct packet packet = {
+		.n_parts = 2, .partial = true, .acknowledged = flight->acknowledged};
 
 	if (prefix < flight->judge_at || !flight_begins(flight))
 		return false;

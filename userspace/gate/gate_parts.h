@@ -48,6 +48,7 @@ struct packet {
 	int n_parts;
 	uint32_t ip_bytes;
 	bool partial;
+	bool acknowledged; /* some of it: the client will not send all of it again */
 	uint32_t next_seq;
 };
 

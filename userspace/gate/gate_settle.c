@@ -95,13 +95,12 @@ void gate_acknowledge(struct gate *gate, const struct arrival *arrival, struct f
 	flight->ack_due_ms = 0;
 }
 
-static int release(struct gate *gate, const struct arrival *arrival,
-	const struct gate_judgement *judgement, const struct packet *packet)
+static int release(struct gate *gate, const struct arrival *arrival, const struct packet *packet)
 {
 	int r;
 
 	gate_released_put(gate->worker->node->released, &arrival->client,
-		arrival->listener->policy->spec.listener_id, judgement->ja4, gate_now_us(gate));
+		arrival->listener->policy->spec.listener_id, gate_now_us(gate));
 	r = gate->ops->release(
 		gate->out, packet->parts, packet->n_parts, packet->ip_bytes, packet->partial);
 	gate->releases++;
@@ -122,9 +121,11 @@ void gate_settle(struct gate *gate, const struct arrival *arrival, struct gate_j
 	size_t len;
 
 	if (judgement->reason == GATE_released) {
-		if (release(gate, arrival, judgement, packet) < 0)
+		if (release(gate, arrival, packet) < 0)
 			judgement->reason = GATE_tun_failed;
 		note(gate, arrival, judgement);
+		if (judgement->reason == GATE_tun_failed && packet->acknowledged)
+			send_rst(gate, arrival);
 		return;
 	}
 	note(gate, arrival, judgement);

@@ -52,7 +52,9 @@ static int take_proxy_header(struct flight *flight, const void *bytes, size_t le
 	judgement->proxy_bytes = (size_t)r;
 	if (header.has_addrs) {
 		judgement->client = header.src;
+		judgement->local = header.dst;
 		addr_unmap(&judgement->client);
+		addr_unmap(&judgement->local);
 	}
 	return 0;
 }

@@ -14,6 +14,7 @@ struct gate_judgement {
 	enum gate_reason reason; /* GATE_released: let it in */
 	enum gate_reason would_be; /* dry run: the limit that was exceeded; else GATE_released */
 	union addr client; /* of the PROXY header, else as given */
+	union addr local; /* of the PROXY header; AF_UNSPEC: there is none, or it names nobody */
 	size_t proxy_bytes; /* length of the PROXY header in front of the hello */
 	bool has_hello; /* the members below are filled in */
 	struct clienthello hello; /* borrows from `bytes` or `scratch` */

@@ -15,11 +15,10 @@
 #include <string.h>
 
 enum {
-	ROWS = 1 << 15, /* 2 MiB */
+	ROWS = 1 << 15, /* 1 MiB */
 	ROWS_TRIED = 4,
 	LIFE_MS = 5000,
 	SKEW_MS = 1000, /* loops read the clock once a turn: one may be behind another */
-	JA4_LEN = JA4_BYTES - 1,
 };
 
 enum row_state { ROW_FREE, ROW_BUSY, ROW_FULL };
@@ -33,11 +32,11 @@ struct key {
 struct row {
 	_Atomic uint64_t state;
 	struct key key;
-	char ja4[JA4_LEN];
-} cache_aligned;
+	uint32_t unused;
+} __attribute__((aligned(CACHE_LINE / 2)));
 
 _Static_assert(SLUICE_MAX_LISTENERS <= UINT16_MAX, "an id fits the key");
-_Static_assert(sizeof(struct row) == CACHE_LINE, "a row is one cache line");
+_Static_assert(sizeof(struct row) * 2 == CACHE_LINE, "a row does not cross a cache line");
 
 struct gate_released {
 	struct hash_key hash_key;
@@ -135,7 +134,7 @@ static struct row *claim_for_put(
 }
 
 void gate_released_put(struct gate_released *released, const union addr *client,
-	uint32_t listener_id, const char ja4[static JA4_BYTES], uint64_t now_us)
+	uint32_t listener_id, uint64_t now_us)
 {
 	struct key key;
 	struct row *row;
@@ -148,13 +147,11 @@ void gate_released_put(struct gate_released *released, const union addr *client,
 	if (!row)
 		return;
 	row->key = key;
-	memcpy(row->ja4, ja4, JA4_LEN);
 	leave(row, full);
 }
 
 /* The row is claimed: takes it out if it is the one that is looked for and not too old. */
-static bool take_row(struct row *row, uint64_t state, const struct key *key, uint64_t now_us,
-	char ret_ja4[static JA4_BYTES])
+static bool take_row(struct row *row, uint64_t state, const struct key *key, uint64_t now_us)
 {
 	bool found;
 
@@ -163,16 +160,12 @@ static bool take_row(struct row *row, uint64_t state, const struct key *key, uin
 		return false;
 	}
 	found = !is_stale(state, now_us);
-	if (found) {
-		memcpy(ret_ja4, row->ja4, JA4_LEN);
-		ret_ja4[JA4_LEN] = '\0';
-	}
 	leave(row, ROW_FREE);
 	return found;
 }
 
 bool gate_released_take(struct gate_released *released, const union addr *client,
-	uint32_t listener_id, uint64_t now_us, char ret_ja4[static JA4_BYTES])
+	uint32_t listener_id, uint64_t now_us)
 {
 	struct key key;
 	uint64_t hash, state, full;
@@ -187,7 +180,7 @@ bool gate_released_take(struct gate_released *released, const union addr *client
 		state = atomic_load_explicit(&row->state, memory_order_relaxed);
 		if (!is_same_tag(state, full) || !claim(row, state))
 			continue;
-		if (take_row(row, state, &key, now_us, ret_ja4))
+		if (take_row(row, state, &key, now_us))
 			return true;
 	}
 	return false;

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/neighbour.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -69,4 +70,47 @@ int rtnl_request_run(const struct rtnl_request *request)
 	code = run_on(fd, request);
 	close(fd);
 	return code;
+}
+
+static void add_address(struct rtnl_request *request, uint16_t type, const union addr *addr)
+{
+	if (addr->any.sa_family == AF_INET6)
+		rtnl_request_add(request, type, &addr->v6.sin6_addr, 16);
+	else
+		rtnl_request_add(request, type, &addr->v4.sin_addr, 4);
+}
+
+int rtnl_route(uint32_t ifindex, const union addr *to, bool there)
+{
+	const bool v6 = to->any.sa_family == AF_INET6;
+	const struct rtmsg route = {
+		.rtm_family = (unsigned char)to->any.sa_family,
+		.rtm_dst_len = v6 ? 128 : 32,
+		.rtm_table = RT_TABLE_MAIN,
+		.rtm_protocol = RTPROT_STATIC,
+		.rtm_scope = v6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
+		.rtm_type = RTN_UNICAST,
+	};
+	struct rtnl_request request;
+
+	rtnl_request_init(&request, there ? RTM_NEWROUTE : RTM_DELROUTE,
+		there ? NLM_F_CREATE | NLM_F_EXCL : 0, &route, sizeof(route));
+	add_address(&request, RTA_DST, to);
+	rtnl_request_add(&request, RTA_OIF, &ifindex, sizeof(ifindex));
+	return rtnl_request_run(&request);
+}
+
+int rtnl_neighbour(
+	uint32_t ifindex, const union addr *addr, const uint8_t mac[static 6], bool there)
+{
+	const struct ndmsg neighbour = {.ndm_family = (unsigned char)addr->any.sa_family,
+		.ndm_ifindex = (int)ifindex,
+		.ndm_state = NUD_PERMANENT};
+	struct rtnl_request request;
+
+	rtnl_request_init(&request, there ? RTM_NEWNEIGH : RTM_DELNEIGH,
+		there ? NLM_F_CREATE | NLM_F_REPLACE : 0, &neighbour, sizeof(neighbour));
+	add_address(&request, NDA_DST, addr);
+	rtnl_request_add(&request, NDA_LLADDR, mac, 6);
+	return rtnl_request_run(&request);
 }

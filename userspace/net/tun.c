@@ -121,7 +121,8 @@ static int device_set_up(struct tun *tun, struct err *err)
 			err, code, "%s: rp_filter, txqueuelen: %s", tun->name, strerror(-code));
 	code = v4_address_add(tun->ifindex);
 	if (code)
-		return err_set(err, code, "%s: address 192.0.0.8: %s", tun->name, strerror(-code));
+		return err_set(
+			err, code, "%s: address " TUN_ADDRESS ": %s", tun->name, strerror(-code));
 	v6_enable(tun->name);
 	rtnl_request_init(&request, RTM_SETLINK, 0, &up, sizeof(up));
 	code = rtnl_request_run(&request);
@@ -218,25 +219,7 @@ int tun_queue_fd(const struct tun *tun, uint32_t queue)
 
 int tun_route(const struct tun *tun, const union addr *client, bool there)
 {
-	const bool v6 = client->any.sa_family == AF_INET6;
-	const struct rtmsg route = {
-		.rtm_family = (unsigned char)client->any.sa_family,
-		.rtm_dst_len = v6 ? 128 : 32,
-		.rtm_table = RT_TABLE_MAIN,
-		.rtm_protocol = RTPROT_STATIC,
-		.rtm_scope = v6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
-		.rtm_type = RTN_UNICAST,
-	};
-	struct rtnl_request request;
-
-	rtnl_request_init(&request, there ? RTM_NEWROUTE : RTM_DELROUTE,
-		there ? NLM_F_CREATE | NLM_F_EXCL : 0, &route, sizeof(route));
-	if (v6)
-		rtnl_request_add(&request, RTA_DST, &client->v6.sin6_addr, 16);
-	else
-		rtnl_request_add(&request, RTA_DST, &client->v4.sin_addr, 4);
-	rtnl_request_add(&request, RTA_OIF, &tun->ifindex, sizeof(tun->ifindex));
-	return rtnl_request_run(&request);
+	return rtnl_route(tun->ifindex, client, there);
 }
 
 void tun_drain(const struct tun *tun)

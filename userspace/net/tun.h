@@ -17,6 +17,9 @@
 
 struct tun;
 
+/* Of every such device: see tun.c. Nobody connects to it. */
+#define TUN_ADDRESS "192.0.0.8"
+
 /* `name` may end in %d. Sets up: link up, loose rp_filter (and the dummy
  * IPv4 address 192.0.0.8, without which that drops all), no IPv6 address, no router solicitations. */
 int tun_open(const char *name, uint32_t queues, struct tun **ret_tun, struct err *err) must_check;

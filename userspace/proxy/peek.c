@@ -32,20 +32,22 @@ static void choose_route(struct conn *conn, struct slice server_name)
 		conn->route_group = spec->route_groups[route];
 }
 
+static void believe_header(struct conn *conn, const union addr *client, const union addr *local)
+{
+	conn->has_header_addrs = true;
+	conn->client = *client;
+	conn->local = *local;
+	addr_unmap(&conn->client);
+	addr_unmap(&conn->local);
+}
+
 /* All is well: takes the PROXY header off, so that what comes behind it is the stream's to read. */
-static void go_on(struct conn *conn, const struct proxyproto *header, size_t header_bytes)
+static void go_on(struct conn *conn, size_t header_bytes)
 {
 	if (header_bytes && recv(conn->peek.fd, conn->worker->peek_bytes, header_bytes, 0) !=
 				    (ssize_t)header_bytes) {
 		conn_close(conn, CLOSE_proxy_header_bad);
 		return;
-	}
-	if (header_bytes && header->has_addrs) {
-		conn->has_header_addrs = true;
-		conn->client = header->src;
-		conn->local = header->dst;
-		addr_unmap(&conn->client);
-		addr_unmap(&conn->local);
 	}
 	if (conn->peek.ready)
 		loop_del(conn->worker->io.loop, &conn->peek);
@@ -77,7 +79,6 @@ static int judge(struct conn *conn, const uint8_t *bytes, size_t len)
 	const struct gate_policy *policy = conn->listener->spec.policy;
 	struct gate_worker *gate = conn->worker->gate;
 	struct gate_judgement judgement;
-	struct proxyproto header;
 	int r;
 
 	r = gate_judge(policy, conn->is_judged ? NULL : gate->node->limits, &conn->client, bytes,
@@ -94,11 +95,9 @@ static int judge(struct conn *conn, const uint8_t *bytes, size_t len)
 		return 0;
 	}
 	choose_route(conn, judgement.hello.server_name);
-	/* Once more for the addresses; it was sound. */
-	if (judgement.proxy_bytes && proxyproto_parse(bytes, len, &header, NULL) < 0)
-		conn_close(conn, CLOSE_proxy_header_bad);
-	else
-		go_on(conn, &header, judgement.proxy_bytes);
+	if (judgement.local.any.sa_family != AF_UNSPEC)
+		believe_header(conn, &judgement.client, &judgement.local);
+	go_on(conn, judgement.proxy_bytes);
 	return 0;
 }
 
@@ -128,7 +127,9 @@ static int read_on(struct conn *conn, const uint8_t *bytes, size_t len)
 
 	if (header_len < 0)
 		return header_len == -EAGAIN ? -EAGAIN : 0;
-	go_on(conn, &header, (size_t)header_len);
+	if (header_len && header.has_addrs)
+		believe_header(conn, &header.src, &header.dst);
+	go_on(conn, (size_t)header_len);
 	return 0;
 }
 
@@ -200,7 +201,7 @@ static bool was_judged(struct conn *conn, struct gate_worker *gate)
 {
 	if (gate_released_take(gate->node->released, &conn->client,
 		    conn->listener->spec.policy->spec.listener_id,
-		    loop_now_us(conn->worker->io.loop), conn->ja4))
+		    loop_now_us(conn->worker->io.loop)))
 		return true;
 	counter_inc(&gate->counts.reasons[GATE_ungated]);
 	return false;

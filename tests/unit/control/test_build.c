@@ -351,6 +351,7 @@ static void test_gates(void **state)
 	uint8_t generation;
 
 	assert_int_equal(old->n_gate_listeners, 2); /* the one for tcp has none of itself */
+	assert_int_equal(old->gate_listeners[0].flights_per_prefix, 512);
 	assert_null(old->built[RAW].policy);
 	assert_int_equal(asks(old, WEB)->version_min, TLS_VERSION_1_2);
 	assert_string_equal(asks(old, WEB)->alpn[0], "http/1.1");
@@ -359,13 +360,15 @@ static void test_gates(void **state)
 	assert_int_equal(asks(old, API)->listener_id, old->listeners[API]->spec.stats->id);
 	generation = asks(old, WEB)->per_listener.generation;
 
-	texts.web = "certificates: www, limits: {handshakes_per_second: 5, handshakes_burst: 9},"
+	texts.web = "certificates: www, proxy_protocol: accept,"
+		    " limits: {handshakes_per_second: 5, handshakes_burst: 9},"
 		    " gate: {unknown_name: refuse, refusal: reset}";
 	texts.raw =
 		", gate: {ja4_deny: [\"t12*\"]}, routes: [{server_names: [a.test, \"*.b.test\"],"
 		" target_group: raw}]";
 	new = build(old);
 	assert_int_equal(new->n_gate_listeners, 3);
+	assert_int_equal(new->gate_listeners[0].flights_per_prefix, 0); /* all of the proxy */
 	assert_int_equal(asks(new, WEB)->per_listener.rate_per_s, 5);
 	assert_int_equal(asks(new, WEB)->per_listener.burst, 9);
 	assert_int_not_equal(asks(new, WEB)->per_listener.generation, generation);

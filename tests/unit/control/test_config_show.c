@@ -27,6 +27,7 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "allow: []\n"
 				    "limits:\n"
 				    "  connections: 0\n"
+				    "  flights_per_prefix: 512\n"
 				    "  dry_run: false\n"
 				    "  source:\n"
 				    "    packets_per_second: 0\n"
@@ -181,10 +182,10 @@ static void everything_survives_the_round_trip(void **state)
 		"x_forwarded_for: remove", "min_version: 1.3", "session_tickets: false",
 		"header_bytes: 1025", "body_bytes: 5g", "- imap", "name: \"null\"",
 		"handover: kernel_cookies", "dispatcher: never", "cookie_secret_file: /s",
-		"deny_file: /d", "- 10.1.0.0/16", "allow_file: /a", "dry_run: true",
-		"connections_per_second: 7", "handshakes_burst: 8", "syn_cookies: under_attack",
-		"syns_per_second: 11", "unknown_name: refuse", "refusal: reset", "- \"t13*\"",
-		"- t12d", "mode: on", "- \"*.r.example\""};
+		"deny_file: /d", "- 10.1.0.0/16", "allow_file: /a", "flights_per_prefix: 7",
+		"dry_run: true", "connections_per_second: 7", "handshakes_burst: 8",
+		"syn_cookies: under_attack", "syns_per_second: 11", "unknown_name: refuse",
+		"refusal: reset", "- \"t13*\"", "- t12d", "mode: on", "- \"*.r.example\""};
 	struct config *config = case_accepted(
 		"workers: 7\n"
 		"admin: {socket: \"/run/my \\\"admin\\\" \xc3\xa4\\x85\"}\n"
@@ -195,7 +196,7 @@ static void everything_survives_the_round_trip(void **state)
 		"deny_file: /d\n"
 		"allow: [10.1.0.0/16]\n"
 		"allow_file: /a\n"
-		"limits: {connections: 5, dry_run: yes,\n"
+		"limits: {connections: 5, flights_per_prefix: 7, dry_run: yes,\n"
 		"   source: {packets_per_second: 9, packets_burst: 3, connections_per_second: 7},\n"
 		"   prefix: {packets_burst: 1}, name: {handshakes_burst: 8}, ja4: {handshakes_per_second: 1}}\n"
 		"certificates: [{name: c, cert: /c, key: /k, key_password_file: /pw}]\n"

@@ -316,8 +316,8 @@ static inline void rig_init(
 	memset(rig, 0, sizeof(*rig));
 	rig->now_us = 1000 * 1000;
 	rig->settings.epoch = 1000;
-	rig->settings.cookie_keys[0][0] = 0x0123456789abcdef;
-	rig->settings.cookie_keys[0][1] = 0xfedcba9876543210;
+	rig->settings.cookie_secrets[0].keys[0][0] = 0x0123456789abcdef;
+	rig->settings.cookie_secrets[0].keys[0][1] = 0xfedcba9876543210;
 	rig->node = (struct gate_node){gate_limits_new(), gate_released_new(), &rig->settings};
 	rig_must(iothread_init(&rig->io, 0) == 0, "loop");
 	rig_must(gate_worker_init(&rig->worker, &rig->node) == 0, "worker");
@@ -413,7 +413,8 @@ static inline void rig_client_stamp(struct rig_client *client, const struct rig 
 
 	addr_to_mapped(&segment->from, (uint8_t *)tuple.from_be);
 	addr_to_mapped(&segment->to, (uint8_t *)tuple.to_be);
-	sluice_cookie_make(rig->settings.cookie_keys, rig->settings.epoch, &tuple, &cookie);
+	sluice_cookie_make(
+		rig->settings.cookie_secrets[0].keys, rig->settings.epoch, &tuple, &cookie);
 	segment->ack = (client->flags & RIG_KERNEL_COOKIE ? ~cookie.ret_isn : cookie.ret_isn) + 1;
 	segment->tsecr = cookie.ret_tsval;
 }

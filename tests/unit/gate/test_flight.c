@@ -328,18 +328,18 @@ static void the_table_is_bounded(void **state)
 		key.ack = 99;
 		assert_null(flights_get(&flights, &key));
 		assert_null(flights_find(&flights, &key));
-		assert_ptr_equal(flights_oldest(&flights), got[0]);
+		assert_ptr_equal(flights_surplus(&flights, CROWD_OPEN), got[0]);
 		for (i = 39; flights_enlarge(&flights, got[i]); i--)
 			large++;
-		assert_ptr_equal(flights_oldest_large(&flights), got[39]);
+		assert_ptr_equal(flights_surplus(&flights, CROWD_LARGE), got[39]);
 		for (i = 0; i < 40; i++) {
 			key.ack = i;
 			assert_ptr_equal(flights_find(&flights, &key), got[i]);
 			flights_put(&flights, got[i]);
 			assert_null(flights_find(&flights, &key));
 		}
-		assert_null(flights_oldest(&flights));
-		assert_null(flights_oldest_large(&flights));
+		assert_null(flights_surplus(&flights, CROWD_OPEN));
+		assert_null(flights_surplus(&flights, CROWD_LARGE));
 	}
 	assert_int_equal(large, 3 * (40 / FLIGHTS_PER_LARGE + 4));
 	flights_fini(&flights);

@@ -82,10 +82,10 @@ static void check_released(size_t times, size_t bytes)
 			0xffff);
 }
 
-static bool was_released(char ret_ja4[static JA4_BYTES])
+static bool was_released(void)
 {
-	return gate_released_take(rig.node.released, &client.segment.from,
-		rig.policy->spec.listener_id, rig.now_us, ret_ja4);
+	return gate_released_take(
+		rig.node.released, &client.segment.from, rig.policy->spec.listener_id, rig.now_us);
 }
 
 /* The TCP header of the latest reply. */
@@ -120,7 +120,6 @@ static void check_ack(size_t sent, size_t bytes)
 static void a_hello_in_one_frame(
 	const char *from, const char *to, int flags, int tags, bool partial)
 {
-	char ja4[JA4_BYTES] = "";
 	uint32_t len;
 
 	make_hello("www.test", 0, 16384);
@@ -129,7 +128,7 @@ static void a_hello_in_one_frame(
 	rig_client_init(&client, &rig, from, to, flags, &hello);
 	client.segment.tags = tags;
 	client.segment.partial = partial;
-	assert_false(was_released(ja4));
+	assert_false(was_released());
 	len = rig_client_frame(&client, 0, hello.len, FRAME_ACK | FRAME_PSH | FRAME_FIN, frame);
 	rig_take(&rig, frame, len);
 	check_released(1, hello.len);
@@ -139,8 +138,7 @@ static void a_hello_in_one_frame(
 	assert_int_equal(rig.n_sent, 0);
 	assert_int_equal(rig.worker.counts.frames, 1);
 	assert_int_equal(rig.worker.counts.flights_open, 0);
-	assert_true(was_released(ja4));
-	assert_memory_equal(ja4, "t13d0205", 8);
+	assert_true(was_released());
 	rig_fini(&rig);
 }
 
