@@ -4,11 +4,11 @@
  * which limit counts what: enum listener_limit). Knows no context: for XDP and tc alike.
  *
  * Per source and prefix: every one owns two rows of one table, chosen by a keyed hash of address,
- * kind of limit and listener; a packet spends a token in both and passes if either had one. A
+ * kind of limit, listener and the limit's generation; a packet spends a token in both and passes if either had one. A
  * source alone drains both alike, so its limit is exact; two that share one row have the other.
  * Only a proven address is charged: a flood that forges a client's address must not spend that
  * client's tokens. The allow list is looked at only where a source or prefix is over its limit, and
- * then spares it both kinds. A limit that is not set costs one load.
+ * then spares it both. A limit that is not set costs one load.
  */
 #ifndef SLUICE_BPF_BUCKET_H
 #define SLUICE_BPF_BUCKET_H
@@ -19,8 +19,9 @@
 #include "parse.h"
 #include <sluice/siphash.h>
 
-#define BUCKET_TRIES    4
-#define BUCKET_ATTACK_S 10 /* cookies are sent for so long after the SYN budget was last empty */
+#define BUCKET_TRIES           4
+#define BUCKET_GENERATION_MASK 0xffffffu /* the kind is above it in the hashed word */
+#define BUCKET_ATTACK_S        10 /* cookies are sent for so long after the SYN budget was last empty */
 
 extern int CONFIG_HZ __kconfig;
 
@@ -77,7 +78,7 @@ static __always_inline bool bucket_is_prefix(enum listener_limit kind)
 
 /* /32 or /24 of IPv4, /64 or /56 of IPv6. */
 static __always_inline __u64 bucket_source_hash(const struct packet *packet, __u32 id,
-	enum listener_limit kind, const struct sluice_settings *settings)
+	enum listener_limit kind, __u32 generation, const struct sluice_settings *settings)
 {
 	__u32 mask = bucket_is_prefix(kind) ? bpf_htonl(0xffffff00) : ~0u;
 	__u64 source;
@@ -86,16 +87,30 @@ static __always_inline __u64 bucket_source_hash(const struct packet *packet, __u
 		source = (__u64)packet->saddr_be[0] << 32 | (packet->saddr_be[1] & mask);
 	else
 		source = packet->saddr_be[3] & mask;
-	return siphash_2(
-		settings->hash_key, source, (__u64)packet->v6 << 63 | (__u64)kind << 32 | id);
+	return siphash_2(settings->hash_key, source,
+		(__u64)packet->v6 << 63 | (__u64)kind << 56 |
+			(__u64)(generation & BUCKET_GENERATION_MASK) << 32 | id);
 }
 
-static __always_inline bool bucket_charge_rows(
-	struct sluice_bucket *a, struct sluice_bucket *b, const struct sluice_limit *limit)
+/* The same as bucket_grants() for a row that keys of other limits share: it is never moved back,
+ * and what it says is believed as long as some limit could have put it there. */
+static __always_inline bool bucket_grants_shared(
+	__u64 old, const struct sluice_limit *limit, __u64 now, __u64 longest, __u64 *next)
+{
+	__s64 ahead = old - now;
+
+	if (ahead < 0 || ahead > (__s64)longest)
+		ahead = 0;
+	*next = now + ahead + limit->ticks_per_token;
+	return ahead <= (__s64)limit->ticks_burst;
+}
+
+static __always_inline bool bucket_charge_rows(struct sluice_bucket *a, struct sluice_bucket *b,
+	const struct sluice_limit *limit, __u64 longest)
 {
 	__u64 now = bucket_now(), old_a = bucket_read(a), old_b = bucket_read(b), next_a, next_b;
-	bool grant_a = bucket_grants(old_a, limit, now, &next_a);
-	bool grant_b = bucket_grants(old_b, limit, now, &next_b);
+	bool grant_a = bucket_grants_shared(old_a, limit, now, longest, &next_a);
+	bool grant_b = bucket_grants_shared(old_b, limit, now, longest, &next_b);
 
 	if (grant_a)
 		__sync_val_compare_and_swap(&a->full_at_gen, old_a, next_a);
@@ -116,12 +131,12 @@ static __always_inline bool bucket_charge_source(const struct packet *packet,
 
 	if (!limit->ticks_per_token)
 		return true;
-	hash = bucket_source_hash(packet, guard->id, kind, settings);
+	hash = bucket_source_hash(packet, guard->id, kind, limit->generation, settings);
 	row_a = hash & settings->source_mask;
 	row_b = hash >> 32 & settings->source_mask;
 	a = bpf_map_lookup_elem(&source_buckets, &row_a);
 	b = bpf_map_lookup_elem(&source_buckets, &row_b);
-	return !a || !b || bucket_charge_rows(a, b, limit);
+	return !a || !b || bucket_charge_rows(a, b, limit, settings->source_longest);
 }
 
 static __always_inline struct sluice_listener_bucket *bucket_listener(
@@ -141,53 +156,48 @@ static __always_inline struct sluice_listener_bucket *bucket_listener(
 		_dry;                                                                              \
 	})
 
+/* Over a limit: is the source on the allow list, which spares it that and what its neighbours share?
+ * It is looked for here alone, at most once per packet. */
+static __always_inline bool bucket_spares(
+	struct packet *packet, const struct sluice_settings *settings)
+{
+	if (!allow_has(packet, settings))
+		return false;
+	COUNT(allow_list);
+	packet->spared = true;
+	return true;
+}
+
 /* Source first, and both before the listener: one loud source must not spend what others share. */
-static __always_inline int bucket_charge_source_packets(const struct packet *packet,
+static __always_inline int bucket_charge_source_packets(struct packet *packet,
 	const struct sluice_guard *guard, const struct sluice_settings *settings)
 {
-	if (packet->spared)
-		return XDP_PASS;
 	if (!bucket_charge_source(packet, guard, LIMIT_SOURCE_PACKETS, settings) &&
-		!BUCKET_DRY(guard, source_packet_limit))
+		!BUCKET_DRY(guard, source_packet_limit) && !bucket_spares(packet, settings))
 		return DROP(source_packet_limit);
-	if (!bucket_charge_source(packet, guard, LIMIT_PREFIX_PACKETS, settings) &&
-		!BUCKET_DRY(guard, prefix_packet_limit))
+	if (!packet->spared &&
+		!bucket_charge_source(packet, guard, LIMIT_PREFIX_PACKETS, settings) &&
+		!BUCKET_DRY(guard, prefix_packet_limit) && !bucket_spares(packet, settings))
 		return DROP(prefix_packet_limit);
 	return XDP_PASS;
 }
 
-static __always_inline int bucket_charge_source_connection(const struct packet *packet,
+static __always_inline int bucket_charge_source_connection(struct packet *packet,
 	const struct sluice_guard *guard, const struct sluice_settings *settings)
 {
-	if (packet->spared)
-		return XDP_PASS;
 	if (!bucket_charge_source(packet, guard, LIMIT_SOURCE_CONNECTIONS, settings) &&
-		!BUCKET_DRY(guard, source_connection_limit))
+		!BUCKET_DRY(guard, source_connection_limit) && !bucket_spares(packet, settings))
 		return DROP(source_connection_limit);
-	if (!bucket_charge_source(packet, guard, LIMIT_PREFIX_CONNECTIONS, settings) &&
-		!BUCKET_DRY(guard, prefix_connection_limit))
+	if (!packet->spared &&
+		!bucket_charge_source(packet, guard, LIMIT_PREFIX_CONNECTIONS, settings) &&
+		!BUCKET_DRY(guard, prefix_connection_limit) && !bucket_spares(packet, settings))
 		return DROP(prefix_connection_limit);
 	return XDP_PASS;
 }
 
-/* Is it a verdict that the allow list spares a source? The packet is then judged once more, with
- * `spared` set: the lists are searched where the program ends, not deep inside of it. */
-static __always_inline bool bucket_spares(
-	int verdict, const struct packet *packet, const struct sluice_settings *settings)
-{
-	if (verdict != DROP(source_packet_limit) && verdict != DROP(prefix_packet_limit) &&
-		verdict != DROP(source_connection_limit) &&
-		verdict != DROP(prefix_connection_limit))
-		return false;
-	if (!allow_has(packet, settings))
-		return false;
-	COUNT(allow_list);
-	return true;
-}
-
 /* A packet that belongs to no connection. `proven`: its source address is known to be no forgery.
  * Returns XDP_PASS, or the DROP() of the limit that is exceeded. */
-static __always_inline int bucket_charge_packets(const struct packet *packet,
+static __always_inline int bucket_charge_packets(struct packet *packet,
 	const struct sluice_guard *guard, const struct sluice_settings *settings, bool proven)
 {
 	const struct sluice_limit *limit = &guard->limits[LIMIT_PACKETS];
@@ -204,7 +214,7 @@ static __always_inline int bucket_charge_packets(const struct packet *packet,
 }
 
 /* A socket is about to be made: once per connection. */
-static __always_inline int bucket_charge_connection(const struct packet *packet,
+static __always_inline int bucket_charge_connection(struct packet *packet,
 	const struct sluice_guard *guard, const struct sluice_settings *settings, bool proven)
 {
 	const struct sluice_limit *limit = &guard->limits[LIMIT_CONNECTIONS];

@@ -6,6 +6,7 @@
 
 #include "count.h"
 #include "heartbeat.h"
+#include "interface.h"
 #include "listener.h"
 #include "maps.h"
 #include "recent.h"
@@ -14,12 +15,11 @@
 /* Slot of the AF_XDP socket for this queue; negative: there is none that somebody serves. */
 static __always_inline int gate_slot(struct xdp_md *ctx, const struct sluice_settings *config)
 {
-	__u32 ifindex = ctx->ingress_ifindex, queue = ctx->rx_queue_index;
-	__u32 row = ifindex % SLUICE_INTERFACE_ROWS, slot;
-	struct sluice_interface_slots *slots = bpf_map_lookup_elem(&interface_slots, &row);
+	const struct sluice_interface_slots *slots = interface_get(ctx->ingress_ifindex);
+	__u32 queue = ctx->rx_queue_index, slot;
 	struct sluice_gate_slot *owner;
 
-	if (!slots || slots->ifindex != ifindex || queue >= slots->queues)
+	if (!slots || queue >= slots->queues)
 		return -1;
 	slot = slots->first + queue;
 	owner = bpf_map_lookup_elem(&gate_slots, &slot);

@@ -17,34 +17,10 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SLUICE_INTERFACE_ROWS);
-	__type(key, __u32);
-	__type(value, struct sluice_interface_slots);
-} interface_slots SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SLUICE_GATE_SLOTS);
 	__type(key, __u32);
 	__type(value, struct sluice_gate_slot);
 } gate_slots SEC(".maps");
-
-/* See recent.h. */
-#define RECENT_ROWS 256
-
-struct recent {
-	__u64 key;
-	__u64 jiffies;
-	__u32 saddr_be[4];
-	__u32 daddr_be[4];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, RECENT_ROWS);
-	__type(key, __u32);
-	__type(value, struct recent);
-} recent SEC(".maps");
 
 /* Written by the daemon's health checks, for people and for the forwarding stage. */
 struct {

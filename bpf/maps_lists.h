@@ -70,7 +70,7 @@ struct {
 		__uint(max_entries, 1);
 		__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
 		__type(key, __u32);
-		__type(value, INNER(union sluice_list_v4_line));
+		__type(value, INNER(union sluice_list_v4_row));
 	});
 } deny_v4_rows SEC(".maps");
 

@@ -79,7 +79,8 @@ struct packet {
 	bool first_fragment;
 	bool options; /* IPv4 options or IPv6 extension headers */
 	bool spared;  /* the source is on the allow list: limits per source do not apply */
-	__u8 pad[4];
+	bool gate_changed; /* its cookie is of before the listener's gate was switched on or off */
+	__u8 pad[3];
 	struct tcp_options tcp_options; /* by options_of_*() */
 	__u32 offer; /* by cookie_offer() */
 };
@@ -263,14 +264,14 @@ static __always_inline bool parse_is_extension(__u8 type)
 
 enum walk_result {
 	WALK_GOOD,
-	WALK_CUT,      /* the buffer ends inside the chain */
+	WALK_CUT, /* the buffer ends inside the chain */
 	WALK_FRAGMENT, /* a later fragment: what follows is not a header */
 };
 
 struct extension_walk {
 	struct xdp_md *ctx;
 	__u32 offset; /* of the header `next` from the start of the frame */
-	__u8 next;    /* the upper protocol in the end */
+	__u8 next; /* the upper protocol in the end */
 	bool first_fragment;
 	enum walk_result result;
 };

@@ -3,21 +3,40 @@
  * Connections for which a socket is being made at this moment. A driver hands frames over in batches:
  * the XDP program sees all of a batch, and then the tc program all of it, before TCP sees the first
  * one. So what follows the first segment of a connection at once finds no socket yet, though there
- * will be one when its turn comes: it passes, and no second socket is asked for.
+ * will be one when its turn comes: it passes, and no second socket is asked for. Each of the two
+ * programs remembers what it has seen itself.
  */
 #ifndef SLUICE_BPF_RECENT_H
 #define SLUICE_BPF_RECENT_H
 
-#include "maps.h"
 #include "parse.h"
 
+#ifndef RECENT_MAP
+#define RECENT_MAP recent /* its name: both programs' are pinned side by side */
+#endif
+
+#define RECENT_ROWS    256
 #define RECENT_JIFFIES 2 /* longer than any batch, shorter than any retransmission */
+
+struct recent {
+	__u64 key;
+	__u64 jiffies;
+	__u32 saddr_be[4];
+	__u32 daddr_be[4];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, RECENT_ROWS);
+	__type(key, __u32);
+	__type(value, struct recent);
+} RECENT_MAP SEC(".maps");
 
 static __always_inline struct recent *recent_row(const struct packet *packet)
 {
 	__u32 row = (packet->ack_seq ^ packet->ports.source) % RECENT_ROWS;
 
-	return bpf_map_lookup_elem(&recent, &row);
+	return bpf_map_lookup_elem(&RECENT_MAP, &row);
 }
 
 /* The cookie, which no other connection has, and the ports. */

@@ -17,14 +17,19 @@
 #include "bucket.h"
 #include "cookie.h"
 #include "count.h"
+#include "interface.h"
 #include "listener.h"
 #include "parse.h"
+#define RECENT_MAP recent_release
+#include "recent.h"
 #include "sample.h"
 #include "socket.h"
 #include "tcp.h"
 
 #define TC_ACT_OK   0
 #define TC_ACT_SHOT 2
+
+#define TC_PACKET_HOST 0 /* skb->pkt_type: addressed to this device */
 
 #define RELEASE_HEADERS 128 /* bytes that are pulled into the linear part */
 
@@ -41,6 +46,22 @@ struct bpf_tcp_req_attrs___sluice {
 	__u8 usec_ts_ok;
 	__u8 reserved[3];
 };
+
+/* The packet at hand lies in a map and not on the stack, of which there is little. A CPU works on one
+ * at a time: packets come in here with softirqs off. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct packet);
+} scratch_release SEC(".maps");
+
+static __always_inline struct packet *release_scratch(void)
+{
+	__u32 row = 0;
+
+	return bpf_map_lookup_elem(&scratch_release, &row);
+}
 
 /* Since 6.9. */
 extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;
@@ -176,8 +197,9 @@ __noinline int release_make(struct __sk_buff *skb, const struct packet *packet)
 	return verdict;
 }
 
-/* Of no connection. `marked`: the XDP program, or the gate, found a cookie in it. */
-static __always_inline int release_unknown(struct __sk_buff *skb, const struct packet *packet,
+/* Of no connection. `marked`: the XDP program, or the gate, found a cookie in it. What is not may
+ * follow the segment that a socket was just asked for in the same batch, and passes then. */
+static __always_inline int release_unknown(struct __sk_buff *skb, struct packet *packet,
 	const struct sluice_settings *config, bool marked)
 {
 	const struct sluice_guard *guard = listener_find(packet, config, listener_port(packet));
@@ -188,6 +210,8 @@ static __always_inline int release_unknown(struct __sk_buff *skb, const struct p
 		return marked ? DROP(release_no_listener) : XDP_PASS;
 	if (cookie_check(packet, guard, config, &offset) == COOKIE_BAD)
 		return marked ? DROP(release_cookie) : XDP_PASS;
+	if (!marked && recent_has(packet))
+		return XDP_PASS;
 	if (offset)
 		return DROP(segment_early);
 	verdict = bucket_charge_connection(packet, guard, config, true);
@@ -195,6 +219,7 @@ static __always_inline int release_unknown(struct __sk_buff *skb, const struct p
 		return verdict;
 	verdict = release_make(skb, packet);
 	if (verdict == XDP_PASS) {
+		recent_note(packet);
 		COUNT(released);
 		LISTENER_COUNT(guard, released);
 	}
@@ -221,7 +246,7 @@ static __always_inline bool release_begins_request(
 	return begins;
 }
 
-static __always_inline int release_judge(struct __sk_buff *skb, const struct packet *packet,
+static __always_inline int release_judge(struct __sk_buff *skb, struct packet *packet,
 	const struct sluice_settings *config, bool marked)
 {
 	__u32 state = socket_state_of(skb, packet);
@@ -237,7 +262,7 @@ static __always_inline int release_judge(struct __sk_buff *skb, const struct pac
 
 /* The whole, given the packet's values: a function of its own, so that the verifier walks through
  * it once. Returns XDP_PASS or a DROP(). */
-__noinline int release_packet(struct __sk_buff *skb, const struct packet *packet, __u32 marked)
+__noinline int release_packet(struct __sk_buff *skb, struct packet *packet, __u32 marked)
 {
 	const struct sluice_settings *config = settings_get();
 
@@ -249,14 +274,8 @@ __noinline int release_packet(struct __sk_buff *skb, const struct packet *packet
 }
 
 static __always_inline int release_leave(
-	struct __sk_buff *skb, struct packet *packet, int verdict, bool marked)
+	struct __sk_buff *skb, const struct packet *packet, int verdict)
 {
-	const struct sluice_settings *config = settings_get();
-
-	if (config && bucket_spares(verdict, packet, config)) {
-		packet->spared = true;
-		verdict = release_packet(skb, packet, marked);
-	}
 	if (!verdict_is_drop(verdict))
 		return TC_ACT_OK;
 	sample_drop_skb(skb, packet, count_verdict(verdict));
@@ -272,15 +291,17 @@ static __always_inline void release_pull(struct __sk_buff *skb)
 SEC("tcx/ingress")
 int sluice_release_tun(struct __sk_buff *skb)
 {
-	struct packet packet = {};
+	struct packet *packet = release_scratch();
 	struct cursor cursor;
 
+	if (!packet)
+		return TC_ACT_SHOT;
 	release_pull(skb);
 	cursor.pos = skb_begin(skb);
 	cursor.end = skb_end(skb);
-	if (!release_parse(skb, &cursor, skb->protocol, &packet))
-		return release_leave(skb, &packet, DROP(release_cookie), true);
-	return release_leave(skb, &packet, release_packet(skb, &packet, true), true);
+	if (!release_parse(skb, &cursor, skb->protocol, packet))
+		return release_leave(skb, packet, DROP(release_cookie));
+	return release_leave(skb, packet, release_packet(skb, packet, true));
 }
 
 /* What generic XDP copied has lost the length of its Ethernet header (mac_len; __copy_skb_header() in
@@ -315,27 +336,43 @@ static __always_inline bool release_is_marked(
 	return magic == config->meta_magic;
 }
 
+/* The same as interface_is_ours(), asked of what is not marked. The kernel calls a frame for the
+ * address of a VLAN device another machine's until that device takes it. */
+static __always_inline bool release_is_ours(struct __sk_buff *skb)
+{
+	const struct sluice_interface_slots *slots;
+	const __u64 *head = skb_begin(skb);
+
+	if (skb->pkt_type == TC_PACKET_HOST)
+		return true;
+	slots = interface_get(skb->ifindex);
+	if (!slots || !slots->mac_count || (void *)(head + 1) > skb_end(skb) ||
+		release_begins_at_ip(skb))
+		return false;
+	return interface_has(slots, sluice_mac(*head));
+}
+
 SEC("tcx/ingress")
 int sluice_release_link(struct __sk_buff *skb)
 {
 	const struct sluice_settings *config = settings_get();
-	struct packet packet = {};
+	struct packet *packet = release_scratch();
 	struct cursor cursor;
 	__be16 proto;
 	bool marked;
 
-	if (!config)
+	if (!config || !packet)
 		return TC_ACT_OK;
 	marked = release_is_marked(skb, config);
-	if (!marked && !config->meta_missing)
+	if (!marked && (!config->meta_missing || !release_is_ours(skb)))
 		return TC_ACT_OK;
 	release_pull(skb);
 	cursor.pos = skb_begin(skb);
 	cursor.end = skb_end(skb);
 	proto = release_begins_at_ip(skb) ? skb->protocol : parse_ethernet(&cursor);
-	if (!release_parse(skb, &cursor, proto, &packet))
+	if (!release_parse(skb, &cursor, proto, packet))
 		return TC_ACT_OK;
-	return release_leave(skb, &packet, release_packet(skb, &packet, marked), marked);
+	return release_leave(skb, packet, release_packet(skb, packet, marked));
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

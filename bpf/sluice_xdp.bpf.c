@@ -90,27 +90,13 @@ static __always_inline int judge_refused(
 	return verdict;
 }
 
-static __always_inline int judge_unknown_once(struct xdp_md *ctx, struct unknown *unknown)
+static __always_inline int judge_unknown(struct xdp_md *ctx, struct unknown *unknown)
 {
 	if (!tcp_is_syn(unknown->packet.flags))
 		return stray_judge(ctx, &unknown->packet, unknown->state);
 	return socket_is_among(unknown->state, SOCKET_SYN_STATES)
 		       ? syn_judge(ctx, &unknown->packet, unknown->state)
 		       : XDP_PASS;
-}
-
-static __always_inline int judge_unknown(struct xdp_md *ctx, struct unknown *unknown)
-{
-	int verdict = judge_unknown_once(ctx, unknown);
-	const struct sluice_settings *config;
-
-	if (!verdict_is_drop(verdict))
-		return verdict;
-	config = settings_get();
-	if (!config || !bucket_spares(verdict, &unknown->packet, config))
-		return verdict;
-	unknown->packet.spared = true;
-	return judge_unknown_once(ctx, unknown);
 }
 
 static __always_inline int judge(struct xdp_md *ctx, struct packet *packet,

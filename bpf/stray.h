@@ -8,6 +8,7 @@
 #include "cookie.h"
 #include "gate.h"
 #include "gated.h"
+#include "interface.h"
 #include "socket.h"
 
 /* Is it an answer to a cookie of the kernel's, which it sends when its queue of half-open
@@ -44,7 +45,7 @@ static __always_inline bool stray_has_payload(const struct packet *packet)
 
 /* The kernel's business from here on, under the limits of the source: its address is proven, or the
  * kernel does not prove addresses either. */
-static __always_inline int stray_pass(const struct packet *packet, const struct sluice_guard *guard,
+static __always_inline int stray_pass(struct packet *packet, const struct sluice_guard *guard,
 	const struct sluice_settings *config)
 {
 	int verdict = bucket_charge_packets(packet, guard, config, true);
@@ -77,15 +78,17 @@ static __always_inline int stray_early(const struct packet *packet)
 	return recent_has(packet) ? XDP_PASS : DROP(segment_early);
 }
 
-/* `offset` bytes of the stream lie before this segment. */
-static __always_inline int stray_good(struct xdp_md *ctx, const struct packet *packet,
+/* `offset` bytes of the stream lie before this segment. A connection whose SYN was answered before
+ * the gate was switched on goes around it: its cookie tells the first segment from later ones, but
+ * no later one from a forgery (it is judged after accept). */
+static __always_inline int stray_good(struct xdp_md *ctx, struct packet *packet,
 	const struct sluice_guard *guard, struct sluice_settings *config, __u32 offset)
 {
 	int verdict = bucket_charge_packets(packet, guard, config, true);
 
 	if (verdict != XDP_PASS)
 		return verdict;
-	if (!listener_is_gated(guard))
+	if (!listener_is_gated(guard) || packet->gate_changed)
 		return offset ? stray_early(packet) : gate_direct(ctx, packet, config);
 	if (stray_has_payload(packet))
 		return gate_give(ctx, packet, guard, config);
@@ -129,7 +132,7 @@ __noinline int stray_prove(struct xdp_md *ctx, const struct packet *packet)
  * that does not acknowledge the SYN-ACK. A FIN ends the connection where its stream begins; anywhere
  * else it would make a socket that later segments reach around the gate.
  */
-static __always_inline int stray_request(struct xdp_md *ctx, const struct packet *packet,
+static __always_inline int stray_request(struct xdp_md *ctx, struct packet *packet,
 	const struct sluice_guard *guard, struct sluice_settings *config)
 {
 	bool payload = stray_has_payload(packet);
@@ -215,8 +218,7 @@ static __always_inline int stray_judge_for(struct xdp_md *ctx, struct packet *pa
 	return stray_ack(ctx, packet, guard, config, state);
 }
 
-/* A function of its own, so that the verifier walks through it once. */
-__noinline int stray_judge(struct xdp_md *ctx, struct packet *packet, __u32 state)
+static __always_inline int stray_judge(struct xdp_md *ctx, struct packet *packet, __u32 state)
 {
 	struct sluice_settings *config = settings_get();
 	struct sluice_guard *guard;
@@ -227,6 +229,8 @@ __noinline int stray_judge(struct xdp_md *ctx, struct packet *packet, __u32 stat
 	guard = forward_listener(ctx, packet, config);
 	if (!guard)
 		return XDP_PASS;
+	if (!interface_is_ours(ctx))
+		return PASS(other_host);
 	verdict = stray_judge_for(ctx, packet, guard, config, state);
 	if (verdict_is_drop(verdict))
 		LISTENER_COUNT(guard, dropped);

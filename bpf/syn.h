@@ -9,6 +9,7 @@
 #include "cookie.h"
 #include "gated.h"
 #include "heartbeat.h"
+#include "interface.h"
 #include "maps.h"
 #include "reply.h"
 
@@ -20,14 +21,13 @@
 
 static __always_inline __u32 syn_mss(struct xdp_md *ctx, const struct packet *packet)
 {
-	__u32 ifindex = ctx->ingress_ifindex, row = ifindex % SLUICE_INTERFACE_ROWS;
-	struct sluice_interface_slots *slots = bpf_map_lookup_elem(&interface_slots, &row);
+	const struct sluice_interface_slots *slots = interface_get(ctx->ingress_ifindex);
 	__u32 headers = sizeof(struct tcphdr) +
 			(packet->v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
 	__u32 most = packet->v6 ? SYN_MSS_V6 : SYN_MSS_V4;
 	__u32 mtu = SYN_MTU_DEFAULT;
 
-	if (slots && slots->ifindex == ifindex && slots->mtu > headers)
+	if (slots && slots->mtu > headers)
 		mtu = slots->mtu;
 	return mtu - headers < most ? mtu - headers : most;
 }
@@ -109,8 +109,8 @@ static __always_inline int syn_ack(struct xdp_md *ctx, const struct packet *pack
 	};
 	struct sluice_cookie_tuple tuple;
 
-	cookie_tuple(&tuple, packet, guard);
-	sluice_cookie_make(config->cookie_keys, config->epoch, &tuple, &cookie);
+	cookie_tuple(&tuple, packet, !listener_is_gated(guard));
+	sluice_cookie_make(sluice_cookie_secret_of(config)->keys, config->epoch, &tuple, &cookie);
 	reply.seq = cookie.ret_isn;
 	syn_write_options(&reply, syn_mss(ctx, packet), &cookie, packet->tcp_options.tsval);
 	return reply_send(ctx, packet, &reply, addresses);
@@ -161,7 +161,7 @@ static __always_inline bool syn_is_beyond_release(
 }
 
 /* To the kernel, which answers and keeps state: the connection is charged here. */
-static __always_inline int syn_pass(const struct packet *packet, const struct sluice_guard *guard,
+static __always_inline int syn_pass(struct packet *packet, const struct sluice_guard *guard,
 	const struct sluice_settings *config)
 {
 	int verdict = bucket_charge_connection(packet, guard, config, true);
@@ -195,8 +195,7 @@ static __always_inline int syn_judge_for(struct xdp_md *ctx, struct packet *pack
 	return syn_answer(ctx, packet, guard, config);
 }
 
-/* A function of its own, so that the verifier walks through it once. */
-__noinline int syn_judge(struct xdp_md *ctx, struct packet *packet, __u32 state)
+static __always_inline int syn_judge(struct xdp_md *ctx, struct packet *packet, __u32 state)
 {
 	const struct sluice_settings *config = settings_get();
 	struct sluice_guard *guard;
@@ -207,6 +206,8 @@ __noinline int syn_judge(struct xdp_md *ctx, struct packet *packet, __u32 state)
 	guard = forward_listener(ctx, packet, config);
 	if (!guard)
 		return XDP_PASS;
+	if (!interface_is_ours(ctx))
+		return PASS(other_host);
 	verdict = syn_judge_for(ctx, packet, guard, config, state);
 	if (verdict_is_drop(verdict))
 		LISTENER_COUNT(guard, dropped);

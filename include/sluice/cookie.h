@@ -12,7 +12,7 @@ SLUICE_INLINE __u64 sluice_cookie_hash(const __u64 key[2], __u32 epoch,
 	const struct sluice_cookie_tuple *tuple, __u32 options, _Bool has_timestamp, __u32 place)
 {
 	__u32 ports = (__u32)tuple->from_port_be << 16 | tuple->to_port_be;
-	__u32 flags = tuple->v6 << 8 | has_timestamp << 9 | tuple->bound << 10;
+	__u32 flags = tuple->v6 << 8 | has_timestamp << 9 | (!has_timestamp & tuple->bound) << 10;
 	struct siphash s;
 
 	siphash_init(&s, key);

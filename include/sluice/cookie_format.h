@@ -17,6 +17,9 @@
  * there is no room for it: the place is not known and any segment of the tuple passes, since the
  * second segment of a long ClientHello must. Where nobody puts flights together (`bound`) the hash
  * covers the client's whole initial sequence number instead, and the first segment alone passes.
+ * When a listener's gate is switched both are believed for as long as a cookie lives, and the
+ * connection is treated as what the listener was when it answered (guard flags above
+ * LISTENER_GATE_EPOCH_SHIFT).
  */
 #ifndef SLUICE_COOKIE_FORMAT_H
 #define SLUICE_COOKIE_FORMAT_H
@@ -47,6 +50,11 @@ enum cookie_verdict {
 	COOKIE_GOOD,
 };
 
+struct sluice_cookie_secret {
+	__u64 keys[SLUICE_COOKIE_KEYS][2];
+};
+SLUICE_SIZE(struct sluice_cookie_secret, 16 * SLUICE_COOKIE_KEYS);
+
 /* Addresses as in struct sluice_listener_key: IPv4 mapped. `from` is the client. */
 struct sluice_cookie_tuple {
 	__u32 from_be[4];
@@ -54,7 +62,7 @@ struct sluice_cookie_tuple {
 	__u16 from_port_be;
 	__u16 to_port_be;
 	__u16 v6; /* 0 or 1 */
-	__u16 bound; /* 0 or 1: of a listener without a gate */
+	__u16 bound; /* 0 or 1: of a listener without a gate; matters without timestamps only */
 };
 SLUICE_SIZE(struct sluice_cookie_tuple, 40);
 

@@ -1,7 +1,8 @@
 /*
  * Token buckets in eight bytes. A bucket holds the one point in time at which it will be full
  * again (generic cell rate algorithm, ITU-T I.371) and the generation of the limit it was charged
- * under: a changed limit makes every older bucket count as full at once.
+ * under: a changed limit makes every older bucket count as full at once. Rows of source_buckets,
+ * which keys of different limits share, carry none: there the generation is part of the key.
  * Time is in ticks of 1/2^28 jiffy, always multiples of 256: the low 8 bits carry the generation.
  * It wraps after 2^36 jiffies; what is older than half of that is recognized and counts as full.
  * User space knows HZ from the resolution of CLOCK_MONOTONIC_COARSE and computes the ticks, so the

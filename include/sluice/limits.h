@@ -4,7 +4,7 @@
 
 /* Raised whenever the meaning of a pinned map changes in a way its key and value size do not
  * show. Pinned maps of another version are replaced at the next start. */
-#define SLUICE_LAYOUT_VERSION 2
+#define SLUICE_LAYOUT_VERSION 3
 
 #define SLUICE_MAX_LISTENERS   1024
 #define SLUICE_MAX_WORKERS     128
@@ -15,6 +15,7 @@
 
 #define SLUICE_GATE_SLOTS     1024 /* AF_XDP sockets: one per interface and receive queue */
 #define SLUICE_INTERFACE_ROWS 4096 /* row = ifindex modulo this */
+#define SLUICE_INTERFACE_MACS 6    /* its own and those of the devices on top of it */
 
 #define SLUICE_NAME_BYTES    64 /* with the final NUL */
 #define SLUICE_ADDRESS_BYTES 64 /* "[2001:db8::1]:443" */

@@ -39,6 +39,16 @@ enum listener_flags {
 	LISTENER_LAST_OF_CELL = 16, /* sluice_guard: the next one belongs to another cell */
 };
 
+/* Bits 16-31 of the flags: the low bits of the epoch in which the gate was switched on or off last.
+ * A listener of which that is not known has one that is as far away as can be; after some weeks an
+ * old one comes round again, which costs a second look at bad cookies for a few minutes. */
+#define LISTENER_GATE_EPOCH_SHIFT 16
+#define LISTENER_GATE_EPOCH_MASK  0xffffu
+#define LISTENER_GATE_EPOCH_NEVER 0x8000u /* to be added to the present one */
+/* Epochs after that one in which cookies of before may come in: they live for two, and clocks of
+ * nodes that share a secret may be one apart. */
+#define LISTENER_GATE_EPOCHS 3
+
 /*
  * Which limit; the order of sluice_listener.limits. Sources are charged only where their address is
  * proven: by a cookie, or, in SYN_KERNEL, by a socket (connections are then charged at the SYN).

@@ -28,16 +28,25 @@ struct sluice_settings {
 	__u32 flags; /* enum settings_flags */
 	enum handover handover;
 	__u32 epoch; /* CLOCK_REALTIME / SLUICE_EPOCH_S, kept by the daemon */
-	__u64 cookie_keys[SLUICE_COOKIE_KEYS][2];
+	struct sluice_cookie_secret cookie_secrets[2]; /* see sluice_cookie_secret_of() */
 	__u64 meta_magic; /* random, sluice_meta.magic */
 	__u32 meta_missing; /* set by the XDP program: a driver has no room for metadata */
 	__u32 gate_frame_bytes; /* longest frame an AF_XDP socket takes; 0: no gate */
 	__u32 sample_every_jiffies; /* between two samples of a CPU; 0: none */
-	__u32 pad0;
+	__u32 cookie_slot; /* row of cookie_secrets in force: changed in one store */
 	struct sluice_limit resets; /* RSTs for segments that belong to nothing, of the node */
-	__u64 pad[5];
+	__u64 source_longest; /* ticks that a row of source_buckets can be ahead, by any limit */
 };
 SLUICE_SIZE(struct sluice_settings, 192);
+
+/* The secret in force: whole, since every change is written into the other row. */
+SLUICE_INLINE const struct sluice_cookie_secret *sluice_cookie_secret_of(
+	const struct sluice_settings *settings)
+{
+	__u32 slot = *(const volatile __u32 *)&settings->cookie_slot;
+
+	return slot & 1 ? &settings->cookie_secrets[1] : &settings->cookie_secrets[0];
+}
 
 enum worker_state {
 	WORKER_UNUSED,

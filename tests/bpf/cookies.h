@@ -37,9 +37,9 @@ static inline void cookies_on(enum listener_syn_mode mode, bool gated)
 	settings->handover = HANDOVER_OWN_COOKIES;
 	settings->flags = COOKIES_ALL_FLAGS;
 	settings->epoch = COOKIES_EPOCH;
-	memset(&settings->cookie_keys, 0, sizeof(settings->cookie_keys));
-	settings->cookie_keys[0][0] = 0x0123456789abcdef;
-	settings->cookie_keys[0][1] = 0xfedcba9876543210;
+	settings->cookie_slot = 0;
+	settings->cookie_secrets[0] =
+		(struct sluice_cookie_secret){.keys[0] = {0x0123456789abcdef, 0xfedcba9876543210}};
 	settings->meta_magic = 0x5a5a5a5a12345678;
 	settings->meta_missing = 0;
 	memset(&settings->resets, 0, sizeof(settings->resets));

@@ -118,11 +118,14 @@ static inline void pkt_address(struct frame *frame, int family, const char *text
 	pkt_bytes(frame, bytes, family == AF_INET6 ? 16 : 4);
 }
 
+/* Whom frames are for; whoever changes it puts it back. */
+static uint8_t pkt_destination[6] = {2, 0, 0, 0, 0, 1};
+
 static inline void pkt_ethernet(struct frame *frame, const struct packet_spec *spec)
 {
-	static const uint8_t to[6] = {2, 0, 0, 0, 0, 1}, from[6] = {2, 0, 0, 0, 0, 2};
+	static const uint8_t from[6] = {2, 0, 0, 0, 0, 2};
 
-	pkt_bytes(frame, to, 6);
+	pkt_bytes(frame, pkt_destination, 6);
 	pkt_bytes(frame, from, 6);
 	for (int i = 0; i < spec->vlans; i++) {
 		pkt_u16(frame, i == 0 && spec->vlans > 1 ? 0x88a8 : 0x8100);

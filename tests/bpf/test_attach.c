@@ -42,6 +42,67 @@ static void test_generic_where_native_is_not_possible(void **state)
 	assert_string_equal(now.interfaces[3].why, "no such interface");
 }
 
+static struct sluice_interface_slots row_of(const char *interface)
+{
+	uint32_t at = if_nametoindex(interface) % SLUICE_INTERFACE_ROWS;
+	struct sluice_interface_slots row = {};
+
+	assert_int_equal(
+		bpf_map_lookup_elem(bpf_map__fd(harness.dp->xdp->maps.interface_slots), &at, &row),
+		0);
+	assert_int_equal(row.ifindex, if_nametoindex(interface));
+	return row;
+}
+
+static __u64 mac_of(uint8_t last)
+{
+	const uint8_t bytes[8] = {2, 0, 0, 0, 0, last};
+	__u64 mac;
+
+	memcpy(&mac, bytes, sizeof(mac));
+	return mac;
+}
+
+static bool row_has(const struct sluice_interface_slots *row, uint8_t last)
+{
+	for (int i = 0; i < SLUICE_INTERFACE_MACS; i++)
+		if (row->macs[i] == mac_of(last))
+			return true;
+	return false;
+}
+
+/* The row of an interface names the addresses that frames for this node have: its own, those of
+ * devices on it and of the bridge it is a port of; and follows their changes. */
+static void test_addresses_of_interfaces(void **state)
+{
+	struct sluice_interface_slots row;
+
+	veth_add();
+	harness_sh("ip link set pkt0.5 address 02:00:00:00:00:01");
+	open_ok(&veth_auto, 1);
+	row = row_of("pkt0.5");
+	assert_int_equal(row.mac_count, 1);
+	for (int i = 0; i < SLUICE_INTERFACE_MACS; i++)
+		assert_int_equal(row.macs[i], mac_of(1));
+	harness_sh("ip link set pkt0.5 address 02:00:00:00:00:02");
+	harness_sh("ip link add mac0 address 02:00:00:00:00:03 link pkt0.5 type macvlan");
+	(void)dataplane_maintain(harness.dp);
+	row = row_of("pkt0.5");
+	assert_int_equal(row.mac_count, 2);
+	assert_true(row.macs[0] == mac_of(2) && row_has(&row, 3) && !row_has(&row, 1));
+	harness_sh("ip link del mac0; ip link add bridge0 address 02:00:00:00:00:04 type bridge; "
+		   "ip link set pkt0.5 master bridge0; "
+		   "ip link add mac1 address 02:00:00:00:00:05 link bridge0 type macvlan");
+	(void)dataplane_maintain(harness.dp);
+	row = row_of("pkt0.5");
+	assert_int_equal(row.mac_count, 3);
+	assert_true(row.macs[0] == mac_of(2) && row_has(&row, 4) && row_has(&row, 5));
+	harness_sh("for i in 6 7 8 9; do ip link add mac$i link bridge0 type macvlan; done");
+	(void)dataplane_maintain(harness.dp);
+	assert_int_equal(row_of("pkt0.5").mac_count, 0); /* more than there is room for */
+	harness_sh("ip link del bridge0");
+}
+
 /* The next process takes over link and maps; the interface is never without a program. */
 static void test_adoption(void **state)
 {
@@ -407,6 +468,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_attach_and_stop),
 		TEST(test_generic_where_native_is_not_possible),
+		TEST(test_addresses_of_interfaces),
 		TEST(test_adoption),
 		TEST(test_another_layout_is_replaced),
 		TEST(test_other_sizes_are_replaced),

@@ -212,18 +212,18 @@ static void test_dry_run_only_counts(void **state)
 	struct limits all = {.dry_run = true};
 
 	for (int kind = 0; kind < LISTENER_LIMITS; kind++)
-		all.of[kind] = limit(1, (uint32_t)(10 + kind));
+		all.of[kind] = limit(1, (uint32_t)(30 + kind));
 	limits(&all);
 	assert_int_equal(passed_of(&ack, 100), 100);
-	assert_int_equal(counted(COUNTER_dry_source_packet_limit), 90 - LIMIT_SOURCE_PACKETS);
-	assert_int_equal(counted(COUNTER_dry_prefix_packet_limit), 90 - LIMIT_PREFIX_PACKETS);
-	assert_int_equal(counted(COUNTER_dry_listener_packet_limit), 90 - LIMIT_PACKETS);
+	assert_int_equal(counted(COUNTER_dry_source_packet_limit), 70 - LIMIT_SOURCE_PACKETS);
+	assert_int_equal(counted(COUNTER_dry_prefix_packet_limit), 70 - LIMIT_PREFIX_PACKETS);
+	assert_int_equal(counted(COUNTER_dry_listener_packet_limit), 70 - LIMIT_PACKETS);
 	assert_int_equal(passed_of(&syn, 100), 100);
 	assert_int_equal(
-		counted(COUNTER_dry_source_connection_limit), 90 - LIMIT_SOURCE_CONNECTIONS);
+		counted(COUNTER_dry_source_connection_limit), 70 - LIMIT_SOURCE_CONNECTIONS);
 	assert_int_equal(
-		counted(COUNTER_dry_prefix_connection_limit), 90 - LIMIT_PREFIX_CONNECTIONS);
-	assert_int_equal(counted(COUNTER_dry_listener_connection_limit), 90 - LIMIT_CONNECTIONS);
+		counted(COUNTER_dry_prefix_connection_limit), 70 - LIMIT_PREFIX_CONNECTIONS);
+	assert_int_equal(counted(COUNTER_dry_listener_connection_limit), 70 - LIMIT_CONNECTIONS);
 }
 
 static void allow(const char *text)
@@ -266,6 +266,48 @@ static void test_allow_list_spares(void **state)
 	allow(NULL);
 	limits(&all);
 	assert_true(passed_from("198.51.100.9", &ack, 50) < 20);
+}
+
+/* A packet that is judged twice, since its source is spared, spends one token of the listener's, and
+ * counts once. */
+static void test_spared_packets_spend_once(void **state)
+{
+	struct dp_listener_counts before, after;
+	struct limits all = {};
+	struct err err = {};
+
+	all.of[LIMIT_SOURCE_CONNECTIONS] = limit(1, 2);
+	all.of[LIMIT_PACKETS] = limit(1, 40);
+	all.of[LIMIT_CONNECTIONS] = limit(1, 41);
+	limits(&all);
+	allow("198.51.100.77");
+	harness_ok(dp_listener_counts(harness.dp, 1, &before, &err), &err);
+	assert_int_equal(passed_from("198.51.100.77", &syn, 60), 40);
+	assert_int_equal(counted(COUNTER_allow_list), 38);
+	assert_int_equal(counted(COUNTER_syn), 40);
+	assert_int_equal(counted(COUNTER_listener_packet_limit), 20);
+	harness_ok(dp_listener_counts(harness.dp, 1, &after, &err), &err);
+	assert_int_equal(after.dropped - before.dropped, 20);
+	assert_int_equal(after.syn - before.syn, 40);
+	allow(NULL);
+}
+
+/* Keys of limits with other bursts and kinds that come to share a row: neither refills the other's
+ * bucket, however far the larger burst lets it run ahead. */
+static void test_limits_share_rows(void **state)
+{
+	uint32_t mask = harness.dp->settings->source_mask;
+	struct limits all = {};
+
+	all.of[LIMIT_SOURCE_PACKETS] = limit(1, 5);
+	all.of[LIMIT_PREFIX_PACKETS] = limit(1, 1000);
+	all.of[LIMIT_SOURCE_CONNECTIONS] = limit(1, 900);
+	limits(&all);
+	harness.dp->settings->source_mask = 0;
+	assert_true(passed_of(&ack, 100) <= 5);
+	assert_true(passed_of(&syn, 500) >= 400);
+	assert_int_equal(passed_of(&ack, 100), 0);
+	harness.dp->settings->source_mask = mask;
 }
 
 static struct sluice_listener_bucket listener_row_get(void)
@@ -486,6 +528,8 @@ int main(void)
 		cmocka_unit_test(test_forged_syns_spend_nothing),
 		cmocka_unit_test(test_dry_run_only_counts),
 		cmocka_unit_test(test_allow_list_spares),
+		cmocka_unit_test(test_spared_packets_spend_once),
+		cmocka_unit_test(test_limits_share_rows),
 		cmocka_unit_test(test_attack_ends_late),
 		cmocka_unit_test(test_connections_spend_nothing),
 		cmocka_unit_test(test_rates),

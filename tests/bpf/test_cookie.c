@@ -180,6 +180,7 @@ static void test_good_acks(void **state)
 		cookies_check_marked(&ack);
 
 		cookies_on(SYN_ALWAYS, false);
+		cookies_next_batch();
 		answer = cookies_syn(syns[i]);
 		ack = cookies_ack(syns[i], &answer, bytes, 0, 0);
 		cookies_expect("open, bare", &ack, XDP_PASS, COUNTER_COUNT);
@@ -192,6 +193,50 @@ static void test_good_acks(void **state)
 		ack = cookies_ack(syns[i], &answer, bytes, 300, 300);
 		cookies_expect("open, second segment", &ack, XDP_DROP,
 			answer.has_timestamp ? COUNTER_segment_early : COUNTER_cookie_bad);
+	}
+}
+
+/* The gate is switched while a handshake is under way: it goes on, with and without timestamps, for
+ * as long as its cookie lives. Without them it is what it was when the SYN was answered. */
+static void test_gate_is_switched(void **state)
+{
+	const struct packet_spec *syns[] = {&syn_linux, &syn_windows, &syn_linux_v6};
+
+	for (size_t i = 0; i < array_len(syns) * 2; i++) {
+		const struct packet_spec *syn = syns[i / 2];
+		bool gated = i % 2;
+		struct segment answer;
+		struct packet_spec ack;
+		uint8_t bytes[12];
+
+		cookies_next_batch();
+		cookies_on(SYN_ALWAYS, gated);
+		answer = cookies_syn(syn);
+		harness_listen_as(SYN_ALWAYS, !gated);
+		ack = cookies_ack(syn, &answer, bytes, 0, 0);
+		if (answer.has_timestamp && !gated) {
+			cookies_expect("on", &ack, XDP_DROP, COUNTER_cookie_ack);
+		} else {
+			cookies_expect("bare", &ack, XDP_PASS, COUNTER_COUNT);
+			cookies_check_marked(&ack);
+		}
+		cookies_next_batch();
+		ack = cookies_ack(syn, &answer, bytes, 0, 300);
+		cookies_expect("data", &ack, XDP_PASS, COUNTER_COUNT);
+		cookies_check_marked(&ack);
+		cookies_next_batch();
+		ack.ack_seq ^= 1u << 20;
+		cookies_expect("another cookie", &ack, XDP_DROP, COUNTER_cookie_bad);
+		ack.ack_seq ^= 1u << 20;
+		if (answer.has_timestamp)
+			continue;
+		cookies_settings()->epoch += 2;
+		cookies_expect("too old", &ack, XDP_TX, COUNTER_cookie_stale_rst);
+		/* believed no longer: a listener that was what it is for long */
+		harness_listeners(NULL, 0);
+		harness_listen_as(SYN_ALWAYS, !gated);
+		cookies_settings()->epoch -= 2;
+		cookies_expect("never switched", &ack, XDP_DROP, COUNTER_cookie_bad);
 	}
 }
 
@@ -282,11 +327,11 @@ static void test_two_keys(void **state)
 	cookies_on(SYN_ALWAYS, true);
 	answer = cookies_syn(&syn_linux);
 	ack = cookies_ack(&syn_linux, &answer, bytes, 0, 100);
-	memcpy(settings->cookie_keys[1], settings->cookie_keys[0], 16);
-	settings->cookie_keys[0][0] = 42;
+	memcpy(settings->cookie_secrets[0].keys[1], settings->cookie_secrets[0].keys[0], 16);
+	settings->cookie_secrets[0].keys[0][0] = 42;
 	cookies_expect("old key", &ack, XDP_PASS, COUNTER_gate_bypassed);
 	assert_int_not_equal(cookies_syn(&syn_linux).seq, answer.seq);
-	memset(settings->cookie_keys[1], 0, 16);
+	memset(settings->cookie_secrets[0].keys[1], 0, 16);
 	cookies_expect("forgotten key", &ack, XDP_DROP, COUNTER_cookie_bad);
 }
 
@@ -384,6 +429,7 @@ int main(void)
 		cmocka_unit_test(test_bad_syns),
 		cmocka_unit_test(test_cookie_remembers),
 		cmocka_unit_test(test_good_acks),
+		cmocka_unit_test(test_gate_is_switched),
 		cmocka_unit_test(test_batches),
 		cmocka_unit_test(test_epochs),
 		cmocka_unit_test(test_two_keys),

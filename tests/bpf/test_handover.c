@@ -237,27 +237,35 @@ static void test_tun(void **state)
 
 static void check_secret(const uint64_t key[2])
 {
-	assert_memory_equal(dp_settings(harness.dp)->cookie_keys[0], key, 2 * sizeof(key[0]));
+	assert_memory_equal(
+		sluice_cookie_secret_of(dp_settings(harness.dp))->keys[0], key, 2 * sizeof(key[0]));
 }
 
 static void test_secret(void **state)
 {
 	const struct dp_cookie_secret mine = {.keys = {{1, 2}, {3, 4}}};
+	const struct sluice_cookie_secret *secret;
 	const struct sluice_settings *settings;
 	uint64_t first[2];
 
 	open_own();
 	settings = dp_settings(harness.dp);
-	memcpy(first, settings->cookie_keys[0], sizeof(first));
+	secret = sluice_cookie_secret_of(settings);
+	memcpy(first, secret->keys[0], sizeof(first));
 	assert_true(first[0] && first[1] && settings->meta_magic);
-	assert_false(settings->cookie_keys[1][0] | settings->cookie_keys[1][1]);
+	assert_false(secret->keys[1][0] | secret->keys[1][1]);
 	dp_cookies_rotate(harness.dp);
-	assert_memory_equal(settings->cookie_keys[1], first, sizeof(first));
-	assert_memory_not_equal(settings->cookie_keys[0], first, sizeof(first));
+	/* whoever was reading it when it changed has the old one whole */
+	assert_memory_equal(secret->keys[0], first, sizeof(first));
+	assert_ptr_not_equal(secret, sluice_cookie_secret_of(settings));
+	secret = sluice_cookie_secret_of(settings);
+	assert_memory_equal(secret->keys[1], first, sizeof(first));
+	assert_memory_not_equal(secret->keys[0], first, sizeof(first));
 	dp_cookies_forget(harness.dp);
-	assert_false(settings->cookie_keys[1][0] | settings->cookie_keys[1][1]);
+	secret = sluice_cookie_secret_of(settings);
+	assert_false(secret->keys[1][0] | secret->keys[1][1]);
 	dp_cookies_set(harness.dp, &mine);
-	assert_memory_equal(settings->cookie_keys, mine.keys, sizeof(mine.keys));
+	assert_memory_equal(sluice_cookie_secret_of(settings)->keys, mine.keys, sizeof(mine.keys));
 }
 
 static void test_epoch_follows_the_clock(void **state)
@@ -465,7 +473,7 @@ static void test_purge_removes_all(void **state)
 	assert_int_equal(tc_prog_id("gate0.1"), 0);
 	assert_int_not_equal(access(harness_pin_dir(), F_OK), 0);
 	open_own();
-	memcpy(key, dp_settings(harness.dp)->cookie_keys[0], sizeof(key));
+	memcpy(key, sluice_cookie_secret_of(dp_settings(harness.dp))->keys[0], sizeof(key));
 	assert_true(key[0] > 8 && key[1] > 8);
 }
 

@@ -178,10 +178,12 @@ static void gate_set(struct bench *bench)
 {
 	uint32_t ifindex = if_nametoindex("lo"), fd = (uint32_t)socket(AF_XDP, SOCK_RAW, 0);
 	struct sluice_interface_slots slots = {
-		.ifindex = ifindex, .first = SLOT, .queues = 1, .mtu = 1500};
+		.ifindex = ifindex, .first = SLOT, .queues = 1, .mtu = 1500, .mac_count = 1};
 	struct sluice_gate_slot owner = {.ifindex = ifindex};
 	struct sluice_settings *settings = bench->dp->settings;
 
+	for (int i = 0; i < SLUICE_INTERFACE_MACS; i++)
+		memcpy(&slots.macs[i], frame_destination, sizeof(frame_destination));
 	row_set(bench->dp->xdp->maps.interface_slots, ifindex % SLUICE_INTERFACE_ROWS, &slots);
 	row_set(bench->dp->xdp->maps.gate_slots, SLOT, &owner);
 	row_set(bench->dp->xdp->maps.xsks, SLOT, &fd);
@@ -282,7 +284,7 @@ static size_t load_frame(
 		.dport = load->established ? PORT_PLAIN : load->dport,
 		.syn = load->syn,
 		.ack = load->ack,
-		.keys = bench->dp->settings->cookie_keys,
+		.keys = sluice_cookie_secret_of(bench->dp->settings)->keys,
 		.epoch = bench->dp->settings->epoch,
 	};
 

@@ -24,19 +24,21 @@ static inline uint16_t frame_fold(uint32_t sum)
 	return htons((uint16_t)~sum);
 }
 
+static const uint8_t frame_destination[ETH_ALEN] = {2};
+
 /* Returns the length of the frame. */
 static inline size_t frame_write(uint8_t bytes[FRAME_MAX_BYTES], const struct frame_spec *spec)
 {
 	bool v6 = spec->kind == FRAME_SYN_V6;
 	size_t l3 = sizeof(struct ethhdr),
 	       ip_len = v6 ? sizeof(struct ip6_hdr) : sizeof(struct iphdr);
-	struct ethhdr eth = {
-		.h_dest = {2}, .h_source = {2, 1}, .h_proto = htons(v6 ? ETH_P_IPV6 : ETH_P_IP)};
+	struct ethhdr eth = {.h_source = {2, 1}, .h_proto = htons(v6 ? ETH_P_IPV6 : ETH_P_IP)};
 	uint8_t *tcp = bytes + l3 + ip_len;
 	size_t tcp_len;
 	uint16_t check;
 
 	memset(bytes, 0, FRAME_MAX_BYTES);
+	memcpy(eth.h_dest, frame_destination, sizeof(eth.h_dest));
 	memcpy(bytes, &eth, sizeof(eth));
 	tcp_len = frame_tcp(tcp, spec);
 	if (v6) {

@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "dataplane/dp_internal.h"
+#include "dataplane/dp_links.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -260,6 +261,7 @@ void dataplane_close(struct dataplane *dp, enum dataplane_stop stop)
 	if (dp->tun_link_fd >= 0)
 		close(dp->tun_link_fd);
 	dp_lists_close(dp);
+	dp_links_free(dp->links);
 	dp_unload(dp);
 	if (dp->lock_fd >= 0)
 		close(dp->lock_fd);

@@ -1,7 +1,9 @@
 /*
  * What SYN cookies are made with: the secret and the epoch, in `settings`. The secret is the one of
  * the configuration, or random and then kept in the pinned map, so that a restart leaves the
- * cookies that are under way valid. Control thread.
+ * cookies that are under way valid. It is written into the row that is not in force, and put in
+ * force by one store: nobody signs with half of a key. (Changes are much further apart than a packet
+ * takes.) Control thread.
  */
 #include "dataplane/dp_gate.h"
 
@@ -17,10 +19,13 @@ enum {
 	SAMPLES_PER_S = 4, /* and CPU */
 };
 
-static void key_write(struct dataplane *dp, int which, const uint64_t key[2])
+static void secret_write(struct dataplane *dp, const struct sluice_cookie_secret *secret)
 {
-	for (int i = 0; i < 2; i++)
-		__atomic_store_n(&dp->settings->cookie_keys[which][i], key[i], __ATOMIC_RELAXED);
+	struct sluice_settings *settings = dp->settings;
+	uint32_t slot = !(settings->cookie_slot & 1);
+
+	settings->cookie_secrets[slot] = *secret;
+	__atomic_store_n(&settings->cookie_slot, slot, __ATOMIC_RELEASE);
 }
 
 void dp_cookies_epoch(struct dataplane *dp)
@@ -32,7 +37,7 @@ void dp_cookies_epoch(struct dataplane *dp)
 		&dp->settings->epoch, (uint32_t)(now.tv_sec / SLUICE_EPOCH_S), __ATOMIC_RELAXED);
 }
 
-static bool is_zero(const uint64_t key[2])
+static bool is_zero(const __u64 key[2])
 {
 	return !(key[0] | key[1]);
 }
@@ -41,13 +46,12 @@ void dp_cookies_init(struct dataplane *dp)
 {
 	const struct dp_limit resets = {.rate_per_s = RESETS_PER_S};
 	struct sluice_settings *settings = dp->settings;
-	const uint64_t none[2] = {};
-	uint64_t key[2];
+	struct sluice_cookie_secret secret = *sluice_cookie_secret_of(settings);
 
-	if (!dp->maps_adopted || is_zero((const uint64_t *)settings->cookie_keys[0])) {
-		hash_random(key, sizeof(key));
-		key_write(dp, 0, key);
-		key_write(dp, 1, none);
+	if (!dp->maps_adopted || is_zero(secret.keys[0])) {
+		secret = (struct sluice_cookie_secret){};
+		hash_random(secret.keys[0], sizeof(secret.keys[0]));
+		secret_write(dp, &secret);
 	}
 	if (!dp->maps_adopted || !settings->meta_magic) {
 		hash_random(&settings->meta_magic, sizeof(settings->meta_magic));
@@ -59,32 +63,38 @@ void dp_cookies_init(struct dataplane *dp)
 	dp_cookies_epoch(dp);
 }
 
-/* The key that is only believed comes first: it may be the one that signs until now. */
 void dp_cookies_set(struct dataplane *dp, const struct dp_cookie_secret *secret)
 {
+	struct sluice_cookie_secret row;
+
 	if (!dp->active)
 		return;
-	key_write(dp, 1, secret->keys[1]);
-	key_write(dp, 0, secret->keys[0]);
+	memcpy(row.keys, secret->keys, sizeof(row.keys));
+	if (memcmp(&row, sluice_cookie_secret_of(dp->settings), sizeof(row)) != 0)
+		secret_write(dp, &row);
 }
 
 void dp_cookies_rotate(struct dataplane *dp)
 {
-	struct dp_cookie_secret secret;
+	struct sluice_cookie_secret secret;
 
 	if (!dp->active)
 		return;
+	memcpy(secret.keys[1], sluice_cookie_secret_of(dp->settings)->keys[0],
+		sizeof(secret.keys[1]));
 	hash_random(secret.keys[0], sizeof(secret.keys[0]));
-	memcpy(secret.keys[1], dp->settings->cookie_keys[0], sizeof(secret.keys[1]));
-	dp_cookies_set(dp, &secret);
+	secret_write(dp, &secret);
 }
 
 void dp_cookies_forget(struct dataplane *dp)
 {
-	const uint64_t none[2] = {};
+	struct sluice_cookie_secret secret;
 
-	if (dp->active)
-		key_write(dp, 1, none);
+	if (!dp->active)
+		return;
+	secret = *sluice_cookie_secret_of(dp->settings);
+	memset(secret.keys[1], 0, sizeof(secret.keys[1]));
+	secret_write(dp, &secret);
 }
 
 const struct sluice_settings *dp_settings(const struct dataplane *dp)

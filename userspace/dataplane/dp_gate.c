@@ -1,7 +1,8 @@
 /*
  * AF_XDP sockets and where the XDP program finds them: a row per interface names the slot of its
  * queue 0, the slots of its other queues follow. Slots stay while the interface keeps its index,
- * since a socket is bound to the device. Control thread.
+ * since a socket is bound to the device. The row also says what the interface is: its MTU, and the
+ * addresses that frames for this node have on it. Control thread.
  */
 #define LOG_MODULE "dataplane"
 #include "dataplane/dp_gate.h"
@@ -9,6 +10,7 @@
 #include "bpf/sluice_xdp.skel.h"
 #include "core/log.h"
 #include "dataplane/dp_internal.h"
+#include "dataplane/dp_links.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -149,6 +151,22 @@ static void row_clear(struct dataplane *dp, struct dp_interface *interface)
 	interface->row = none;
 }
 
+/* Not known: every frame is taken for one of ours, as without this. */
+static void row_set_macs(struct dataplane *dp, struct sluice_interface_slots *row)
+{
+	int code = dp->links ? 0 : dp_links_new(&dp->links);
+
+	if (!code)
+		code = dp_links_refresh(dp->links);
+	if (code && !dp->links_failed)
+		log_warn(
+			"addresses of interfaces: %s: frames for other machines are taken for ours",
+			strerror(-code));
+	dp->links_failed = code != 0;
+	if (!code)
+		row->mac_count = (uint16_t)dp_links_macs(dp->links, row->ifindex, row->macs);
+}
+
 void dp_gate_sync(struct dataplane *dp, struct dp_interface *interface)
 {
 	struct sluice_interface_slots row = {
@@ -158,6 +176,8 @@ void dp_gate_sync(struct dataplane *dp, struct dp_interface *interface)
 		.mtu = mtu_of(interface->name),
 	};
 
+	if (interface->ifindex)
+		row_set_macs(dp, &row);
 	if (interface->row.ifindex != interface->ifindex)
 		row_clear(dp, interface);
 	if (interface->slots.ifindex && interface->slots.ifindex != interface->ifindex) {

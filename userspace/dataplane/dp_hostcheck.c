@@ -4,15 +4,19 @@
 #include "bpf/host_probe.skel.h"
 #include "bpf/xdp_pass.skel.h"
 #include "dataplane/dp_internal.h"
+#include "dataplane/dp_links.h"
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/netdev.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
@@ -155,6 +159,42 @@ static void check_af_xdp(struct hostcheck *check, const char *interface)
 		close(fd);
 }
 
+/* ETHTOOL_GFLAGS: of the features that have a number from before they had names. */
+static bool takes_tags_off(const char *interface)
+{
+	struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
+	struct ifreq request = {.ifr_data = (char *)&flags};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool does;
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
+	does = fd >= 0 && ioctl(fd, SIOCETHTOOL, &request) == 0 && flags.data & ETH_FLAG_RXVLAN;
+	if (fd >= 0)
+		close(fd);
+	return does;
+}
+
+/* Only where there are VLAN devices on the interface: a tag that the card took off is seen by the
+ * kernel, not by XDP, which then answers without it. */
+static void check_vlan(struct hostcheck *check, const char *interface)
+{
+	struct dp_links *links;
+	const char *vlan;
+
+	if (dp_links_new(&links))
+		return;
+	vlan = dp_links_refresh(links) ? NULL : dp_links_vlan(links, if_nametoindex(interface));
+	if (vlan && takes_tags_off(interface))
+		row_add(check, "rx_vlan_offload", false,
+			"%s takes VLAN tags off before XDP sees them: what comes for %s is answered "
+			"without its tag, and lost (ethtool -K %s rxvlan off)",
+			interface, vlan, interface);
+	else if (vlan)
+		row_add(check, "rx_vlan_offload", true, "off on %s: XDP sees the tags of %s",
+			interface, vlan);
+	dp_links_free(links);
+}
+
 static void check_dispatcher(struct hostcheck *check)
 {
 	int code = dp_dispatcher_possible();
@@ -197,6 +237,8 @@ size_t dp_hostcheck(const char *interface, struct dp_hostcheck_row ret_rows[DP_H
 	check_make_sockets(&check);
 	check_af_xdp(&check, interface);
 	check_dispatcher(&check);
+	if (interface)
+		check_vlan(&check, interface);
 	libbpf_set_print(before);
 	return check.count;
 }

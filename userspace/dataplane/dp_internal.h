@@ -16,6 +16,7 @@
 #include <net/if.h>
 #include <sluice/abi.h>
 
+struct dp_links;
 struct sluice_xdp_bpf;
 struct sluice_reuseport_bpf;
 struct sluice_release_bpf;
@@ -67,6 +68,8 @@ struct dataplane {
 	char most_why[DATAPLANE_WHY_BYTES];
 	struct dp_handover_report handover;
 	uint64_t slots_taken[SLUICE_GATE_SLOTS / 64];
+	struct dp_links *links; /* NULL: not watched yet */
+	bool links_failed; /* and that was logged */
 	struct sluice_settings *settings; /* memory-mapped rows, NULL when inactive */
 	struct sluice_worker *workers;
 	bool lists_busy; /* a change of the lists was built and not freed; atomic */

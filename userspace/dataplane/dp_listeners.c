@@ -97,6 +97,44 @@ static int rows_build(const struct dp_listener *listeners, size_t count, struct 
 	return rows_check_limits(rows, count, err);
 }
 
+static uint32_t gate_epoch(uint32_t flags)
+{
+	return flags >> LISTENER_GATE_EPOCH_SHIFT;
+}
+
+/* Notes when the gate of an address was switched: from what the map says of it before the change. */
+static void rows_note_gates(
+	const struct dataplane *dp, int fd, struct listener_row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint32_t epoch = dp->settings->epoch + LISTENER_GATE_EPOCH_NEVER;
+		struct sluice_listener *now = &rows[i].value, before;
+
+		if (bpf_map_lookup_elem(fd, &rows[i].key, &before) == 0)
+			epoch = (before.flags ^ now->flags) & LISTENER_GATED
+					? dp->settings->epoch
+					: gate_epoch(before.flags);
+		now->flags |= epoch << LISTENER_GATE_EPOCH_SHIFT;
+	}
+}
+
+/* How far ahead a row of source_buckets can be under any of these limits. */
+static uint64_t rows_source_longest(const struct listener_row *rows, size_t count)
+{
+	static const enum listener_limit shared[] = {LIMIT_SOURCE_PACKETS, LIMIT_SOURCE_CONNECTIONS,
+		LIMIT_PREFIX_PACKETS, LIMIT_PREFIX_CONNECTIONS};
+	uint64_t longest = 0;
+
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = 0; j < array_len(shared); j++) {
+			const struct sluice_limit *limit = &rows[i].value.limits[shared[j]];
+			uint64_t ahead = limit->ticks_burst + limit->ticks_per_token;
+
+			longest = ahead > longest ? ahead : longest;
+		}
+	return longest;
+}
+
 static int rows_remove_stale(int fd, const struct listener_row *rows, size_t count, struct err *err)
 {
 	struct sluice_listener_key key, next;
@@ -207,6 +245,8 @@ static int tables_write(
 {
 	int code;
 
+	__atomic_store_n(
+		&dp->settings->source_longest, rows_source_longest(rows, count), __ATOMIC_RELAXED);
 	count += fragment_rows(rows, count, rows + count);
 	code = guards_write(dp, rows, count, err);
 	if (code)
@@ -233,6 +273,7 @@ int dp_listeners_set(
 	if (code || !dp->active)
 		goto out;
 	fd = bpf_map__fd(dp->xdp->maps.listeners);
+	rows_note_gates(dp, fd, rows, count);
 	code = rows_remove_stale(fd, rows, count, err);
 	if (!code)
 		code = rows_write(fd, rows, count, err);

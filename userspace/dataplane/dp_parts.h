@@ -39,7 +39,8 @@ int dp_tc_links_remove(const char *pin_dir, const struct dataplane *keep);
 /* dp_gate.c */
 /* Forgets what an earlier process wrote. */
 void dp_gate_reset(struct dataplane *dp);
-/* Writes the interface's row where something changed (MTU, queues, ifindex), or takes it away. */
+/* Writes the interface's row where something changed (MTU, addresses, queues, ifindex), or takes it
+ * away. */
 void dp_gate_sync(struct dataplane *dp, struct dp_interface *interface);
 
 /* dp_handover.c */
