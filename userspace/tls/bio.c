@@ -5,7 +5,7 @@
  * before, and returns opened records to read, header in front. So the keys come to us by the same
  * door by which they go to a kernel, and the SSL object is no longer needed for the records.
  */
-#include "tls/stream_state.h"
+#include "tls/detached.h"
 
 #include <errno.h>
 #include <stdlib.h>

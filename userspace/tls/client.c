@@ -34,6 +34,7 @@ struct tls_client {
 	SSL_CTX *ctx;
 	struct alpn alpn;
 	bool verify;
+	enum tls_ktls ktls;
 	char *server_name;
 	struct hash_key hash_key;
 	uint32_t n_workers;
@@ -106,6 +107,7 @@ static int set_up(struct tls_client *client, const struct tls_client_spec *spec,
 	int r;
 
 	client->verify = spec->verify;
+	client->ktls = spec->ktls;
 	client->server_name = spec->server_name ? mem_strdup(spec->server_name) : NULL;
 	r = alpn_init(&client->alpn, spec->alpn, spec->n_alpn, err);
 	if (r == 0)
@@ -171,6 +173,11 @@ void tls_client_hold(struct tls_client *client, uint32_t worker)
 void tls_client_drop(struct tls_client *client, uint32_t worker)
 {
 	shared_drop(&client->shared, worker);
+}
+
+enum tls_ktls tls_client_ktls(const struct tls_client *client)
+{
+	return client->ktls;
 }
 
 const char *tls_client_alpn(const struct tls_client *client, const SSL *ssl)

@@ -7,6 +7,7 @@
 
 #include "core/attr.h"
 #include "core/err.h"
+#include "tls/ktls.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@ struct tls_client_spec {
 	const char *const *alpn; /* offered, by preference */
 	size_t n_alpn;
 	uint32_t n_workers; /* iothread.worker is below this */
+	enum tls_ktls ktls;
 };
 
 struct tls_client;

@@ -4,14 +4,13 @@
  * keys. A client that resumes sessions keeps the SSL object until the first data arrives, because
  * tickets come before it.
  */
-#include "tls/stream_state.h"
+#include "tls/detached.h"
 
 #include "core/clock.h"
 #define LOG_MODULE "tls"
 #include "core/log.h"
 #include <errno.h>
 #include <openssl/err.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -118,15 +117,13 @@ static enum tls_failure failure_of(struct tls_stream *ts, unsigned long error)
 	if (reason == ERR_R_INTERNAL_ERROR)
 		return TLS_FAILURE_internal;
 	if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256) {
-		snprintf(ts->detail, sizeof(ts->detail), "%s",
-			SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
+		ts->detail = SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET);
 		return TLS_FAILURE_peer_alert;
 	}
 	if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
 		long result = SSL_get_verify_result(ts->ssl);
 
-		snprintf(ts->detail, sizeof(ts->detail), "%s",
-			X509_verify_cert_error_string(result));
+		ts->detail = X509_verify_cert_error_string(result);
 		return verify_failure(result);
 	}
 	if (ts->server && !ts->hello_seen)
@@ -154,11 +151,11 @@ static void note_detail(struct tls_stream *ts, unsigned long error)
 {
 	const char *text = ERR_reason_error_string(error);
 
-	if (!ts->detail[0] && text &&
+	if (!ts->detail && text &&
 		(ts->failure == TLS_FAILURE_bad_message ||
 			ts->failure == TLS_FAILURE_bad_client_hello ||
 			ts->failure == TLS_FAILURE_internal))
-		snprintf(ts->detail, sizeof(ts->detail), "%s", text);
+		ts->detail = text;
 	if (ts->failure == TLS_FAILURE_internal && may_log())
 		log_error("inside OpenSSL: %s", text ? text : "no reason given");
 }
@@ -212,14 +209,14 @@ static int detach(struct tls_stream *ts)
 		ts->failure = TLS_FAILURE_internal;
 		return tls_fail(ts, TLS_FAILURE_internal, -EPROTO);
 	}
+	ts->state = ts->rx.id ? TLS_STREAM_DETACHED : TLS_STREAM_ATTACHED;
+	ktls_decide(ts);
 	if (!ts->rx.id) {
-		ts->state = TLS_STREAM_ATTACHED;
 		ts->handshake_in = 0;
 		return 0;
 	}
-	ts->state = TLS_STREAM_DETACHED;
 	if (ts->held)
-		timer_set(ts->tls->io->loop, &ts->held_timer, TICKET_WAIT_MS);
+		timer_set(ts->tls->io->loop, &ts->timer, TICKET_WAIT_MS);
 	if (ts->client && ts->rx.is_tls13)
 		return 0; /* waits for tickets */
 	if (ts->client && ts->resumed)
@@ -278,11 +275,13 @@ int tls_handshake(struct stream *stream)
 	if (r < 0)
 		return r;
 	if (ts->state == TLS_STREAM_HANDSHAKE) {
+		ktls_prepare(ts);
 		if (ts->client)
 			tls_client_resume(ts);
 		r = step(ts);
 		if (r < 0)
 			return r;
 	}
-	return wire_out_flush(ts);
+	r = wire_out_flush(ts);
+	return r < 0 ? r : ktls_require(ts);
 }

@@ -18,8 +18,6 @@ static const struct {
 	[RECORD_CHACHA20] = {"ChaCha20-Poly1305", 32},
 };
 
-enum { GCM_RECORDS_MAX = 1 << 24 };
-
 int record_ciphers_init(struct record_ciphers *ciphers)
 {
 	int i;
@@ -74,7 +72,8 @@ static void gcm_key_set(struct record_key *key, const uint8_t *salt, const uint8
 	memcpy(key->iv, salt, TLS_CIPHER_AES_GCM_128_SALT_SIZE);
 	memcpy(key->iv + TLS_CIPHER_AES_GCM_128_SALT_SIZE, iv, TLS_CIPHER_AES_GCM_128_IV_SIZE);
 	memcpy(key->key, secret_key, key_bytes);
-	key->explicit_start = load_be64(iv);
+	if (!key->is_tls13) /* else the secret is there, known before the key */
+		key->explicit_start = load_be64(iv);
 	key->seq = load_be64(seq);
 }
 
@@ -85,6 +84,7 @@ int record_key_set(struct record_ciphers *ciphers, struct record_key *key, const
 	const struct tls12_crypto_info_aes_gcm_256 *gcm256 = crypto_info;
 	const struct tls12_crypto_info_chacha20_poly1305 *chacha = crypto_info;
 
+	key->is_tls13 = info->version == TLS_1_3_VERSION;
 	switch (info->cipher_type) {
 	case TLS_CIPHER_AES_GCM_128:
 		gcm_key_set(key, gcm128->salt, gcm128->iv, gcm128->key, sizeof(gcm128->key),
@@ -105,7 +105,6 @@ int record_key_set(struct record_ciphers *ciphers, struct record_key *key, const
 	default:
 		return -EOPNOTSUPP;
 	}
-	key->is_tls13 = info->version == TLS_1_3_VERSION;
 	key->id = ++ciphers->last_id;
 	return 0;
 }
@@ -143,14 +142,36 @@ int record_key_update(struct record_ciphers *ciphers, struct record_key *key)
 	return 0;
 }
 
-void record_key_clear(struct record_key *key)
+/* A context keeps the last key it was given, here of a stream that is gone: gives it zeros. */
+static void context_forget(EVP_CIPHER_CTX *ctx, uint64_t *context_key, uint64_t id)
 {
+	static const uint8_t zeros[32];
+
+	if (*context_key != id)
+		return;
+	*context_key = 0;
+	(void)EVP_CipherInit_ex2(ctx, NULL, zeros, zeros, -1, NULL);
+}
+
+void record_key_clear(struct record_ciphers *ciphers, struct record_key *key)
+{
+	if (key->id) {
+		context_forget(
+			ciphers->seal[key->cipher], &ciphers->seal_key[key->cipher], key->id);
+		context_forget(
+			ciphers->open[key->cipher], &ciphers->open_key[key->cipher], key->id);
+	}
 	OPENSSL_cleanse(key, sizeof(*key));
+}
+
+bool record_key_is_old(const struct record_key *key)
+{
+	return key->cipher != RECORD_CHACHA20 && key->seq >= RECORD_KEY_OLD;
 }
 
 bool record_key_is_used_up(const struct record_key *key)
 {
-	return key->cipher != RECORD_CHACHA20 && key->seq >= GCM_RECORDS_MAX;
+	return key->cipher != RECORD_CHACHA20 && key->seq >= RECORD_KEY_MAX;
 }
 
 static bool has_explicit_nonce(const struct record_key *key)
@@ -185,24 +206,20 @@ static int additional_data(
 	return 13;
 }
 
-static bool seal_start(
-	struct record_ciphers *ciphers, const struct record_key *key, const uint8_t *nonce)
+/* Gives the context the nonce, and the key if it has another one. A context that failed has none:
+ * never the key of one stream for the record of another. */
+static bool context_start(EVP_CIPHER_CTX *ctx, uint64_t *context_key, const struct record_key *key,
+	const uint8_t *nonce)
 {
-	bool rekey = ciphers->seal_key[key->cipher] != key->id;
+	bool has_key = *context_key == key->id;
 
-	ciphers->seal_key[key->cipher] = key->id;
-	return EVP_EncryptInit_ex2(
-		ciphers->seal[key->cipher], NULL, rekey ? key->key : NULL, nonce, NULL);
-}
-
-static bool open_start(
-	struct record_ciphers *ciphers, const struct record_key *key, const uint8_t *nonce)
-{
-	bool rekey = ciphers->open_key[key->cipher] != key->id;
-
-	ciphers->open_key[key->cipher] = key->id;
-	return EVP_DecryptInit_ex2(
-		ciphers->open[key->cipher], NULL, rekey ? key->key : NULL, nonce, NULL);
+	*context_key = 0;
+	/* RFC 8446 5.3: the sequence number must not wrap. */
+	if (key->seq == UINT64_MAX ||
+		!EVP_CipherInit_ex2(ctx, NULL, has_key ? NULL : key->key, nonce, -1, NULL))
+		return false;
+	*context_key = key->id;
+	return true;
 }
 
 static bool seal_pieces(EVP_CIPHER_CTX *ctx, struct iov_cursor *from, size_t len, uint8_t *out)
@@ -251,7 +268,7 @@ int record_seal(struct record_ciphers *ciphers, struct record_key *key, enum rec
 		implicit_nonce(key, nonce);
 	}
 	aad_len = additional_data(key, out, len, aad);
-	if (!seal_start(ciphers, key, nonce) ||
+	if (!context_start(ctx, &ciphers->seal_key[key->cipher], key, nonce) ||
 		!EVP_EncryptUpdate(ctx, NULL, &done, aad, aad_len) ||
 		!seal_pieces(ctx, from, len, content))
 		return -EIO;
@@ -272,9 +289,9 @@ int record_length(const uint8_t *bytes, size_t have)
 	if (have < RECORD_HEADER_BYTES)
 		return 0;
 	body = (size_t)bytes[3] << 8 | bytes[4];
-	if (bytes[1] != 3 || body > RECORD_BODY_MAX)
+	if (bytes[1] != 3)
 		return -EBADMSG;
-	return (int)(RECORD_HEADER_BYTES + body);
+	return body > RECORD_BODY_MAX ? -EMSGSIZE : (int)(RECORD_HEADER_BYTES + body);
 }
 
 size_t record_content_offset(const struct record_key *key)
@@ -282,20 +299,26 @@ size_t record_content_offset(const struct record_key *key)
 	return RECORD_HEADER_BYTES + (has_explicit_nonce(key) ? RECORD_EXPLICIT_NONCE_BYTES : 0);
 }
 
+size_t record_overhead(const struct record_key *key)
+{
+	return record_content_offset(key) + RECORD_TAG_BYTES + (key->is_tls13 ? 1 : 0);
+}
+
 size_t record_room(const struct record_key *key, size_t record_len)
 {
-	size_t around = record_content_offset(key) + RECORD_TAG_BYTES + (key->is_tls13 ? 1 : 0);
+	size_t around = record_overhead(key);
 
 	return record_len > around ? record_len - around : 0;
 }
 
-/* The content type of TLS 1.3 is the last byte that is not zero (RFC 8446 5.4). */
+/* The content type of TLS 1.3 is the last byte that is not zero (RFC 8446 5.4). How long this
+ * takes tells how much padding there was, which the RFC leaves open (appendix E.3). */
 static int strip_padding(const uint8_t *content, size_t len, uint8_t last, uint8_t *ret_type)
 {
 	while (!last && len)
 		last = content[--len];
 	if (!last)
-		return -EBADMSG;
+		return -EPROTO;
 	*ret_type = last;
 	return (int)len;
 }
@@ -309,10 +332,12 @@ int record_open(struct record_ciphers *ciphers, struct record_key *key, const ui
 	uint8_t nonce[12], aad[13], last = 0, tag[RECORD_TAG_BYTES];
 	int aad_len, done;
 
-	if (record_len < offset + RECORD_TAG_BYTES + (key->is_tls13 ? 1 : 0) ||
-		len > RECORD_PLAIN_MAX + (key->is_tls13 ? 255 : 0) ||
-		(key->is_tls13 && record[0] != RECORD_DATA))
+	if (key->is_tls13 && record[0] != RECORD_DATA)
+		return -EPROTO;
+	if (record_len < offset + RECORD_TAG_BYTES + (key->is_tls13 ? 1 : 0))
 		return -EBADMSG;
+	if (len > RECORD_PLAIN_MAX) /* padding counts (RFC 8446 5.4), the type does not */
+		return -EMSGSIZE;
 	if (has_explicit_nonce(key)) {
 		memcpy(nonce, key->iv, 4);
 		memcpy(nonce + 4, record + RECORD_HEADER_BYTES, 8);
@@ -322,7 +347,7 @@ int record_open(struct record_ciphers *ciphers, struct record_key *key, const ui
 	*ret_type = record[0];
 	aad_len = additional_data(key, record, len, aad);
 	memcpy(tag, record + record_len - RECORD_TAG_BYTES, RECORD_TAG_BYTES);
-	if (!open_start(ciphers, key, nonce) ||
+	if (!context_start(ctx, &ciphers->open_key[key->cipher], key, nonce) ||
 		!EVP_DecryptUpdate(ctx, NULL, &done, aad, aad_len) ||
 		!EVP_DecryptUpdate(ctx, out, &done, content, (int)len) ||
 		(key->is_tls13 && !EVP_DecryptUpdate(ctx, &last, &done, content + len, 1)) ||
@@ -330,10 +355,5 @@ int record_open(struct record_ciphers *ciphers, struct record_key *key, const ui
 		EVP_DecryptFinal_ex(ctx, tag, &done) <= 0)
 		return -EBADMSG;
 	key->seq++;
-	if (key->is_tls13) {
-		int content_len = strip_padding(out, len, last, ret_type);
-
-		return content_len > RECORD_PLAIN_MAX ? -EBADMSG : content_len;
-	}
-	return (int)len;
+	return key->is_tls13 ? strip_padding(out, len, last, ret_type) : (int)len;
 }

@@ -22,6 +22,10 @@ enum {
 	RECORD_OVERHEAD_MAX = RECORD_HEADER_BYTES + RECORD_EXPLICIT_NONCE_BYTES + RECORD_TAG_BYTES,
 	RECORD_BODY_MAX = RECORD_PLAIN_MAX + 256, /* RFC 8446 5.2; TLS 1.2 AEADs need less */
 	RECORD_SECRET_MAX = 48,
+	/* AES-GCM: RFC 8446 5.5 allows 2^24.5 full records under one key. New keys are due from the
+	 * first number on, and nothing is sealed any more from the second one on. */
+	RECORD_KEY_OLD = 1 << 24,
+	RECORD_KEY_MAX = 23726566,
 };
 
 enum record_type {
@@ -33,16 +37,18 @@ enum record_type {
 
 enum record_cipher { RECORD_AES_128_GCM, RECORD_AES_256_GCM, RECORD_CHACHA20, RECORD_CIPHERS };
 
-/* Keys of one direction. All zero: none yet. */
+/* Keys of one direction. All zero: none yet. An idle connection is hardly more than two of them. */
 struct record_key {
-	uint64_t id;  /* unique in its thread; 0: no key */
+	uint64_t id; /* unique in its thread; 0: no key */
 	uint64_t seq; /* of the next record */
 	uint8_t key[32], iv[12];
 	uint8_t cipher; /* enum record_cipher */
 	bool is_tls13;
-	uint8_t secret_len;                /* TLS 1.3; 0: unknown, the key cannot be updated */
-	uint8_t secret[RECORD_SECRET_MAX]; /* application traffic secret */
-	uint64_t explicit_start;           /* TLS 1.2 AES-GCM: explicit nonce of record 0 */
+	uint8_t secret_len; /* TLS 1.3; 0: unknown, the key cannot be updated */
+	union {
+		uint8_t secret[RECORD_SECRET_MAX]; /* TLS 1.3: application traffic secret */
+		uint64_t explicit_start; /* TLS 1.2 AES-GCM: explicit nonce of record 0 */
+	};
 };
 
 struct evp_cipher_st;
@@ -71,8 +77,11 @@ int record_key_set(
 	struct record_ciphers *ciphers, struct record_key *key, const void *crypto_info) must_check;
 /* Next generation of a TLS 1.3 key (RFC 8446 7.2). 0, or -EOPNOTSUPP without a secret. */
 int record_key_update(struct record_ciphers *ciphers, struct record_key *key) must_check;
-void record_key_clear(struct record_key *key);
-/* AES-GCM: RFC 8446 5.5 allows 2^24.5 full records under one key. */
+/* Wipes the key, also from the cipher contexts. */
+void record_key_clear(struct record_ciphers *ciphers, struct record_key *key);
+/* So many records were sealed that new keys are due. */
+bool record_key_is_old(const struct record_key *key);
+/* No further data may be sealed; what tells the peer of it may. */
 bool record_key_is_used_up(const struct record_key *key);
 
 /* Seals `len` (up to RECORD_PLAIN_MAX) bytes from the cursor, which moves on. Returns the length
@@ -81,15 +90,19 @@ int record_seal(struct record_ciphers *ciphers, struct record_key *key, enum rec
 	struct iov_cursor *from, size_t len, uint8_t *out) must_check;
 
 /* Length of the whole record that starts at `bytes` (header included), 0 if even its header is
- * not there yet, -EBADMSG if it cannot be one. */
+ * not there yet, -EBADMSG if it cannot be one, -EMSGSIZE if it is longer than allowed. */
 int record_length(const uint8_t *bytes, size_t have) must_check;
 /* Room that record_open() needs for the content of a record of this length. */
 size_t record_room(const struct record_key *key, size_t record_len);
+/* What sealing adds to the content. */
+size_t record_overhead(const struct record_key *key);
 /* Where the content of the record lies when it is opened in place. */
 size_t record_content_offset(const struct record_key *key);
 /*
  * Opens a whole record into `out` (record_room() bytes; may be the record's own content place).
- * Returns the length of the content, or -EBADMSG (then nothing in `out` may be used).
+ * Returns the length of the content, or what the peer is told by another alert each: -EBADMSG (not
+ * authentic), -EMSGSIZE (more content than allowed), -EPROTO (of no type, or not encrypted). Then
+ * nothing in `out` may be used.
  */
 int record_open(struct record_ciphers *ciphers, struct record_key *key, const uint8_t *record,
 	size_t record_len, uint8_t *out, uint8_t *ret_type) must_check;

@@ -22,6 +22,7 @@ struct tls_server {
 	struct tls_tickets *tickets; /* NULL: no resumption */
 	struct alpn alpn;
 	bool has_tls13;
+	enum tls_ktls ktls;
 };
 
 static void server_free(struct shared *shared)
@@ -134,6 +135,7 @@ static int set_up(struct tls_server *server, const struct tls_server_spec *spec,
 		!bind_sessions(ctx, spec->name))
 		return tls_context_failed(err, "cannot set up TLS");
 	server->has_tls13 = max >= TLS1_3_VERSION;
+	server->ktls = spec->ktls;
 	SSL_CTX_set_client_hello_cb(ctx, client_hello_cb, server);
 	SSL_CTX_set_cert_cb(ctx, install_cert, NULL);
 	if (server->alpn.n)
@@ -200,4 +202,9 @@ void tls_server_drop(struct tls_server *server, uint32_t worker)
 const char *tls_server_alpn(const struct tls_server *server, const SSL *ssl)
 {
 	return alpn_agreed(&server->alpn, ssl);
+}
+
+enum tls_ktls tls_server_ktls(const struct tls_server *server)
+{
+	return server->ktls;
 }

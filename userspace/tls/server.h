@@ -11,6 +11,7 @@
 #include "core/shared.h"
 #include "core/slice.h"
 #include "tls/cert.h"
+#include "tls/ktls.h"
 #include "tls/tickets.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,6 +35,7 @@ struct tls_server_spec {
 	struct tls_tickets *tickets; /* NULL: no session resumption */
 	uint32_t ticket_life_s;      /* 0: 2 hours */
 	uint32_t n_workers;          /* iothread.worker is below this */
+	enum tls_ktls ktls;
 };
 
 struct tls_server;

@@ -1,5 +1,5 @@
 /* TLS streams: making, ops, facts. See stream.h; the parts are named in stream_state.h. */
-#include "tls/stream_state.h"
+#include "tls/detached.h"
 
 #include "core/clock.h"
 #include "tls/cert.h"
@@ -49,6 +49,11 @@ void tls_thread_free(struct tls_thread *tls)
 	free(tls);
 }
 
+const struct pool *tls_thread_streams(const struct tls_thread *tls)
+{
+	return &tls->streams;
+}
+
 /* --- ops */
 static ssize_t attached_result(struct tls_stream *ts, int r)
 {
@@ -71,18 +76,19 @@ static ssize_t attached_result(struct tls_stream *ts, int r)
 
 static ssize_t attached_read(struct tls_stream *ts, void *bytes, size_t len)
 {
-	int r, sent;
+	int r;
 
 	ERR_clear_error();
 	r = SSL_read(ts->ssl, bytes, len > INT32_MAX ? INT32_MAX : (int)len);
-	sent = wire_out_send(ts, false);
+	if (ts->notify_queued)
+		ts->tls->out_len = 0; /* an answer to a KeyUpdate: nothing may follow our end */
+	if (wire_out_send(ts, false) < 0)
+		ts->base.can_write = false; /* what came before is still to be read */
 	if (ts->out_stash_len > ATTACHED_STASH_MAX)
 		return tls_fail(ts, TLS_FAILURE_bad_message, -EPROTO);
 	if (r <= 0)
 		return attached_result(ts, r);
 	ts->handshake_in = 0;
-	if (sent < 0)
-		return sent;
 	ts->base.bytes_in += (uint64_t)r;
 	return r;
 }
@@ -101,7 +107,8 @@ static ssize_t attached_writev(struct tls_stream *ts, const struct iovec *iov, i
 	for (i = 0; i < n_iov && len < sizeof(gathered); i++, len += piece) {
 		piece = iov[i].iov_len < sizeof(gathered) - len ? iov[i].iov_len
 								: sizeof(gathered) - len;
-		memcpy(gathered + len, iov[i].iov_base, piece);
+		if (piece) /* an empty one may have no address */
+			memcpy(gathered + len, iov[i].iov_base, piece);
 	}
 	if (!len)
 		return 0;
@@ -116,6 +123,27 @@ static ssize_t attached_writev(struct tls_stream *ts, const struct iovec *iov, i
 	return r;
 }
 
+static bool is_kernels(const struct tls_stream *ts, enum tls_direction direction)
+{
+	return ts->places[direction] == KTLS_kernel;
+}
+
+static ssize_t detached_read(struct tls_stream *ts, void *bytes, size_t len)
+{
+	return is_kernels(ts, TLS_RX) ? ktls_read(ts, bytes, len) : records_read(ts, bytes, len);
+}
+
+static ssize_t detached_writev(struct tls_stream *ts, const struct iovec *iov, int n_iov, bool more)
+{
+	int r = ktls_is_due(ts, TLS_TX) ? ktls_start_tx(ts) : 0;
+
+	if (r < 0)
+		return r;
+	if (is_kernels(ts, TLS_TX))
+		return ktls_writev(ts, iov, n_iov, more);
+	return records_writev(ts, iov, n_iov, more);
+}
+
 static ssize_t tls_read(struct stream *stream, void *bytes, size_t len)
 {
 	struct tls_stream *ts = tls_stream_of(stream);
@@ -124,7 +152,7 @@ static ssize_t tls_read(struct stream *stream, void *bytes, size_t len)
 		return stream->truncated ? -ECONNRESET : 0;
 	switch (ts->state) {
 	case TLS_STREAM_DETACHED:
-		return records_read(ts, bytes, len);
+		return detached_read(ts, bytes, len);
 	case TLS_STREAM_ATTACHED:
 		return attached_read(ts, bytes, len);
 	case TLS_STREAM_FAILED:
@@ -142,7 +170,7 @@ static ssize_t tls_writev(struct stream *stream, const struct iovec *iov, int n_
 		return -EPIPE;
 	switch (ts->state) {
 	case TLS_STREAM_DETACHED:
-		return records_writev(ts, iov, n_iov, more);
+		return detached_writev(ts, iov, n_iov, more);
 	case TLS_STREAM_ATTACHED:
 		return attached_writev(ts, iov, n_iov, more);
 	case TLS_STREAM_FAILED:
@@ -162,7 +190,9 @@ static int queue_notify(struct tls_stream *ts)
 	int r = 0;
 
 	if (ts->state == TLS_STREAM_DETACHED) {
-		r = records_alert(ts, ALERT_WARNING_LEVEL, 0);
+		r = message_alert(ts, ALERT_WARNING_LEVEL, 0);
+		if (r == -EAGAIN)
+			return r; /* the kernel's records: next time */
 	} else if (ts->state == TLS_STREAM_ATTACHED) {
 		ERR_clear_error();
 		SSL_shutdown(ts->ssl); /* writes the alert; the peer's is read by attached_read */
@@ -180,6 +210,8 @@ static int tls_shutdown(struct stream *stream)
 		r = queue_notify(ts);
 	if (r == 0)
 		r = wire_out_flush(ts);
+	if (r == 0 && !ts->fin_sent && is_kernels(ts, TLS_TX))
+		r = ktls_drained(ts);
 	if (r < 0 || ts->fin_sent)
 		return r;
 	ts->fin_sent = true;
@@ -204,11 +236,58 @@ static bool tls_has_pending(const struct stream *stream)
 	}
 }
 
+static bool tls_can_splice_in(struct stream *stream)
+{
+	struct tls_stream *ts = tls_stream_of(stream);
+
+	if (ts->state != TLS_STREAM_DETACHED)
+		return false;
+	ts->wanted[TLS_RX] = true;
+	if (unlikely(ktls_is_due(ts, TLS_RX)) && ktls_start_rx(ts) < 0)
+		return false; /* read() says why */
+	return is_kernels(ts, TLS_RX) && !ts->plain_left;
+}
+
+static bool tls_can_splice_out(struct stream *stream)
+{
+	struct tls_stream *ts = tls_stream_of(stream);
+
+	if (ts->state != TLS_STREAM_DETACHED || ts->notify_queued)
+		return false;
+	ts->wanted[TLS_TX] = true;
+	if (unlikely(ktls_is_due(ts, TLS_TX)) && ktls_start_tx(ts) < 0)
+		return false; /* writev() says why */
+	return is_kernels(ts, TLS_TX);
+}
+
+static ssize_t tls_splice_in(struct stream *stream, int pipe_fd, size_t max)
+{
+	struct tls_stream *ts = tls_stream_of(stream);
+
+	if (stream->read_ended)
+		return stream->truncated ? -ECONNRESET : 0;
+	if (ts->state == TLS_STREAM_FAILED)
+		return -EPROTO;
+	return is_kernels(ts, TLS_RX) ? ktls_splice_in(ts, pipe_fd, max) : -EINVAL;
+}
+
+static ssize_t tls_splice_out(struct stream *stream, int pipe_fd, size_t len)
+{
+	struct tls_stream *ts = tls_stream_of(stream);
+
+	if (ts->notify_queued)
+		return -EPIPE;
+	if (ts->state == TLS_STREAM_FAILED)
+		return -EPROTO;
+	return is_kernels(ts, TLS_TX) ? ktls_splice_out(ts, pipe_fd, len) : -EINVAL;
+}
+
 static void free_stream(struct task *task)
 {
 	struct tls_stream *ts = container_of(task, struct tls_stream, free_task);
 
-	free(ts->sni);
+	if (ts->server)
+		free(ts->sni);
 	pool_put(&ts->tls->streams, ts);
 }
 
@@ -217,16 +296,17 @@ static void tls_close(struct stream *stream, bool abort)
 	struct tls_stream *ts = tls_stream_of(stream);
 	uint32_t worker = ts->tls->io->worker;
 
-	timer_clear(&ts->held_timer);
+	timer_clear(&ts->timer);
 	tls_ssl_free(ts);
 	wire_release(ts);
-	record_key_clear(&ts->rx);
-	record_key_clear(&ts->tx);
+	record_key_clear(&ts->tls->ciphers, &ts->rx);
+	record_key_clear(&ts->tls->ciphers, &ts->tx);
 	if (ts->server)
 		tls_server_drop(ts->server, worker);
 	if (ts->client)
 		tls_client_drop(ts->client, worker);
 	stream_close_fd(stream, abort);
+	ts->free_task = (struct task){.run = free_stream}; /* the timer is not set any more */
 	loop_defer(stream->thread->loop, &ts->free_task);
 }
 
@@ -238,14 +318,23 @@ static const struct stream_ops tls_ops = {
 	.shutdown = tls_shutdown,
 	.has_pending = tls_has_pending,
 	.close = tls_close,
+	.can_splice_in = tls_can_splice_in,
+	.can_splice_out = tls_can_splice_out,
+	.splice_in = tls_splice_in,
+	.splice_out = tls_splice_out,
 	.is_plain = false,
 };
 
 /* --- making */
-static void send_held(struct timer *timer)
+static void on_timer(struct timer *timer)
 {
-	struct tls_stream *ts = container_of(timer, struct tls_stream, held_timer);
+	struct tls_stream *ts = container_of(timer, struct tls_stream, timer);
 
+	if (!ts->held) {
+		/* shutdown() waits for the kernel, which does not tell when it has sent all. */
+		ts->base.watch.ready(&ts->base.watch, EPOLLOUT);
+		return;
+	}
 	if (ts->out_stash_len)
 		return; /* the ticket follows with the next data */
 	wire_out_take_held(ts);
@@ -279,8 +368,7 @@ static struct tls_stream *new_stream(struct tls_thread *tls, int fd, SSL_CTX *ct
 		.tls = tls,
 		.state = TLS_STREAM_HANDSHAKE,
 		.bio_type = RECORD_DATA,
-		.held_timer.fire = send_held,
-		.free_task.run = free_stream,
+		.timer.fire = on_timer,
 		.started_us = clock_mono_us(),
 		.version = "",
 		.cipher = "",
@@ -347,7 +435,7 @@ const char *tls_stream_failure_detail(const struct stream *stream)
 {
 	const struct tls_stream *ts = tls_stream_of(stream);
 
-	return ts->detail;
+	return ts->detail ? ts->detail : "";
 }
 
 void tls_stream_facts(const struct stream *stream, struct tls_stream_facts *ret_facts)
@@ -359,8 +447,10 @@ void tls_stream_facts(const struct stream *stream, struct tls_stream_facts *ret_
 		.cipher = ts->cipher,
 		.group = ts->group,
 		.alpn = ts->alpn,
-		.sni = ts->sni ? ts->sni : "",
-		.cert = ts->cert,
+		.sni = ts->server && ts->sni ? ts->sni : "",
+		.cert = ts->server ? ts->cert : NULL,
+		.places = {ts->places[TLS_RX], ts->places[TLS_TX]},
+		.key_updates = ts->key_updates,
 		.resumed = ts->resumed,
 		.handshake_us = ts->handshake_us,
 	};

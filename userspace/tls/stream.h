@@ -23,6 +23,8 @@ enum { TLS_WRITE_BYTES_MAX = 512 * 1024 };
 /* Wire buffers and pools of one I/O thread; outlives its streams. NULL: out of memory. */
 struct tls_thread *tls_thread_new(struct iothread *thread) must_check;
 void tls_thread_free(struct tls_thread *tls);
+/* Its streams; any thread may read how large and how many they are. */
+const struct pool *tls_thread_streams(const struct tls_thread *tls);
 
 /*
  * Both own `fd` from then on (also on failure: it is closed), register it with the loop and keep
@@ -48,6 +50,8 @@ struct tls_stream_facts {
 	const char *alpn;    /* "http/1.1"; "" if none was agreed */
 	const char *sni;     /* lower case; "" if none was sent */
 	const struct cert *cert; /* the one we chose; NULL on the client side */
+	enum ktls_place places[TLS_DIRECTIONS]; /* where the records are, and why */
+	uint64_t key_updates; /* in both directions */
 	bool resumed;
 	uint32_t handshake_us; /* from the stream's start to the end of the handshake */
 };

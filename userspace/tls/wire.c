@@ -1,7 +1,8 @@
 /*
  * Socket bytes of TLS streams. Reading: all streams of a thread share one wire buffer, filled by
  * one recv(); a stream that leaves bytes in it keeps it until another one wants it, which moves
- * them to a block of the owner. Writing: a flight is put together in one buffer of the thread and
+ * them to memory of the owner, no more than they need: a peer may send a byte of a record and wait.
+ * Writing: a flight is put together in one buffer of the thread and
  * sent at once; what the socket does not take is kept in a block of the stream.
  */
 #include "tls/stream_state.h"
@@ -17,12 +18,19 @@ enum { WIRE_IN_EXTRA = BUF_MEDIUM - 2 * BUF_SMALL };
 
 static int stash_in(struct tls_stream *ts, const uint8_t *bytes, uint32_t len)
 {
-	uint32_t size = len <= BUF_SMALL ? BUF_SMALL : len <= BUF_MEDIUM ? BUF_MEDIUM : BUF_LARGE;
-	int r = buf_hold(&ts->in_stash, &ts->tls->io->bufs, size);
+	ts->in_stash = malloc(len);
+	if (!ts->in_stash)
+		return -ENOMEM;
+	memcpy(ts->in_stash, bytes, len);
+	ts->in_stash_len = len;
+	return 0;
+}
 
-	if (r < 0)
-		return r;
-	return buf_append(&ts->in_stash, bytes, len) ? 0 : -ENOBUFS;
+static void drop_in_stash(struct tls_stream *ts)
+{
+	free(ts->in_stash);
+	ts->in_stash = NULL;
+	ts->in_stash_len = 0;
 }
 
 static int stash_out(struct tls_stream *ts, const uint8_t *bytes, uint32_t len)
@@ -64,10 +72,10 @@ int wire_claim(struct tls_stream *ts)
 	}
 	tls->in_owner = ts;
 	tls->in_start = 0;
-	tls->in_end = buf_len(&ts->in_stash);
+	tls->in_end = ts->in_stash_len;
 	if (tls->in_end) {
-		memcpy(tls->in, buf_head(&ts->in_stash), tls->in_end);
-		buf_drop(&ts->in_stash, &tls->io->bufs);
+		memcpy(tls->in, ts->in_stash, tls->in_end);
+		drop_in_stash(ts);
 	}
 	return 0;
 }
@@ -87,13 +95,17 @@ static void make_room(struct tls_thread *tls)
 
 ssize_t wire_fill(struct tls_stream *ts, size_t want)
 {
+	return wire_fill_exact(ts, want + WIRE_IN_EXTRA);
+}
+
+ssize_t wire_fill_exact(struct tls_stream *ts, size_t want)
+{
 	struct tls_thread *tls = ts->tls;
 	size_t room;
 	ssize_t got;
 
 	make_room(tls);
 	room = WIRE_IN_BYTES - tls->in_end;
-	want += WIRE_IN_EXTRA;
 	got = stream_recv(&ts->base, tls->in + tls->in_end, want < room ? want : room);
 	if (got > 0)
 		tls->in_end += (uint32_t)got;
@@ -110,8 +122,8 @@ uint32_t wire_peek(const struct tls_stream *ts, const uint8_t **ret_bytes)
 		*ret_bytes = tls->in + tls->in_start;
 		return tls->in_end - tls->in_start;
 	}
-	*ret_bytes = ts->in_stash.data ? buf_head(&ts->in_stash) : NULL;
-	return buf_len(&ts->in_stash);
+	*ret_bytes = ts->in_stash;
+	return ts->in_stash_len;
 }
 
 void wire_consume(struct tls_stream *ts, uint32_t len)
@@ -127,7 +139,7 @@ void wire_release(struct tls_stream *ts)
 		tls->in_owner = NULL;
 		tls->in_start = tls->in_end = 0;
 	}
-	buf_drop(&ts->in_stash, &tls->io->bufs);
+	drop_in_stash(ts);
 	drop_out_stash(ts);
 	free(ts->held);
 	ts->held = NULL;
@@ -148,7 +160,7 @@ void wire_out_take_held(struct tls_stream *ts)
 	tls->out_len += ts->held_len;
 	free(ts->held);
 	ts->held = NULL;
-	timer_clear(&ts->held_timer);
+	timer_clear(&ts->timer);
 }
 
 int wire_out_send(struct tls_stream *ts, bool more)
