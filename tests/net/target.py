@@ -289,6 +289,19 @@ class Http:
         await self.send(self.head(length=1000) + BLOCK[:500])
         return "close"
 
+    async def do_cut(self, request):
+        """/cut/N/HOW: N bytes of twice as many announced, then the end, or with HOW "reset" a RST."""
+        length = self.parameter(request)
+        await self.send(self.head(length=2 * length))
+        for piece in pattern(length):
+            await self.send(piece)
+        if request.path.endswith("/reset"):
+            # What is still queued here would die with the connection.
+            while self.writer.transport.get_write_buffer_size():
+                await asyncio.sleep(0.01)
+            reset(self.writer)
+        return "close"
+
     async def do_partial_chunked(self, request):
         await self.send(self.head(headers=[("Transfer-Encoding", "chunked")]) + b"5\r\nhello\r\n")
         return "close"

@@ -2,6 +2,9 @@
 #include "net/stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -9,6 +12,7 @@ struct plain_stream {
 	struct stream base;
 	struct task free_task;
 	bool connecting;
+	bool at_mark; /* in front of urgent data, which splice() never passes and recv() does */
 };
 
 enum { KEEP_STREAMS = 4096 };
@@ -108,8 +112,10 @@ static int plain_handshake(struct stream *stream)
 
 static ssize_t plain_read(struct stream *stream, void *bytes, size_t len)
 {
+	struct plain_stream *plain = container_of(stream, struct plain_stream, base);
 	ssize_t got = stream_recv(stream, bytes, len);
 
+	plain->at_mark = false;
 	if (got > 0)
 		stream->bytes_in += (uint64_t)got;
 	else if (got == 0)
@@ -141,6 +147,73 @@ static bool plain_has_pending(const struct stream *stream)
 	return false;
 }
 
+static bool plain_can_splice_in(struct stream *stream)
+{
+	return !container_of(stream, struct plain_stream, base)->at_mark;
+}
+
+static bool plain_can_splice_out(struct stream *stream)
+{
+	return true;
+}
+
+/* Nothing moved: at urgent data tcp_splice_read() says that there is nothing, or even that this is
+ * the end, as long as recv() has not stepped over it. */
+static bool stops_at_mark(struct plain_stream *plain)
+{
+	int at_mark = 0;
+
+	if (ioctl(plain->base.watch.fd, SIOCATMARK, &at_mark) < 0)
+		return false;
+	plain->at_mark = at_mark;
+	return at_mark;
+}
+
+static ssize_t plain_splice_in(struct stream *stream, int pipe_fd, size_t max)
+{
+	struct plain_stream *plain = container_of(stream, struct plain_stream, base);
+	ssize_t moved;
+
+	if (!max)
+		return -EINVAL; /* splice() would return 0, which means the end of the stream */
+	do
+		moved = splice(stream->watch.fd, NULL, pipe_fd, NULL, max,
+			SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	while (moved < 0 && errno == EINTR);
+	if (moved > 0) {
+		stream->bytes_in += (uint64_t)moved;
+		return moved;
+	}
+	if (moved < 0 && errno != EAGAIN)
+		return -errno;
+	if (stops_at_mark(plain))
+		return -EAGAIN;
+	if (moved == 0) {
+		stream->read_ended = true;
+		return 0;
+	}
+	stream->can_read = false;
+	return -EAGAIN;
+}
+
+/* A short move says nothing: the pieces in a pipe go one by one. */
+static ssize_t plain_splice_out(struct stream *stream, int pipe_fd, size_t len)
+{
+	ssize_t moved;
+
+	do
+		moved = splice(pipe_fd, NULL, stream->watch.fd, NULL, len,
+			SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	while (moved < 0 && errno == EINTR);
+	if (moved < 0) {
+		if (errno == EAGAIN)
+			stream->can_write = false;
+		return -errno;
+	}
+	stream->bytes_out += (uint64_t)moved;
+	return moved;
+}
+
 static void plain_free(struct task *task)
 {
 	struct plain_stream *plain = container_of(task, struct plain_stream, free_task);
@@ -164,6 +237,10 @@ static const struct stream_ops plain_ops = {
 	.shutdown = plain_shutdown,
 	.has_pending = plain_has_pending,
 	.close = plain_close,
+	.can_splice_in = plain_can_splice_in,
+	.can_splice_out = plain_can_splice_out,
+	.splice_in = plain_splice_in,
+	.splice_out = plain_splice_out,
 	.is_plain = true,
 };
 

@@ -45,7 +45,18 @@ struct stream_ops {
 	/* Closes the descriptor and frees the stream's memory at the end of the turn. With
 	 * `abort`, the peer gets a RST instead of an orderly end. */
 	void (*close)(struct stream *stream, bool abort);
-	bool is_plain; /* bytes on the descriptor are the bytes of the stream: splice() is allowed */
+	/* May splice_in (splice_out) be used for what comes next? Asks for it, too: a TLS stream hands
+	 * that direction's records to the kernel if it can. False: not now (read() what is at hand,
+	 * flush() what was taken), or never: copy. Cheap once it has said true. */
+	bool (*can_splice_in)(struct stream *stream);
+	bool (*can_splice_out)(struct stream *stream);
+	/* Moves up to `max` bytes of the stream into a pipe. Bytes, 0 at the end as read(), -EAGAIN
+	 * (the socket is empty or the pipe is full), or as read(). */
+	ssize_t (*splice_in)(struct stream *stream, int pipe_fd, size_t max);
+	/* Moves up to `len` bytes, which are in the pipe, to the stream. Bytes, -EAGAIN or as writev.
+	 * What it took is on its way: nothing waits for more. */
+	ssize_t (*splice_out)(struct stream *stream, int pipe_fd, size_t len);
+	bool is_plain; /* no TLS: there is no close_notify, the end is a FIN */
 };
 
 struct stream {
@@ -59,6 +70,7 @@ struct stream {
 	bool peer_ended; /* the kernel reported EPOLLRDHUP or EPOLLHUP: read until 0 */
 	bool broken; /* both directions are gone (reset, or ended on both sides) */
 	bool truncated; /* TLS ended without close_notify */
+	bool retiring; /* TLS: its key, which cannot be changed, is old: end when it can be done */
 	struct pace pace; /* of what is written to it */
 	uint64_t bytes_in, bytes_out; /* of the stream (plaintext), for logs and counters */
 };

@@ -3,14 +3,18 @@
 #include "proxy/conn.h"
 #include "core/counter.h"
 #include "core/log.h"
+#include "proxy/conn_walk.h"
 #include "proxy/exchange.h"
 #include "proxy/frontend.h"
 #include "proxy/tunnel.h"
+#include "tls/stream.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <unistd.h>
 
-enum { LINGER_MS = 3000, LINGER_BYTES_MAX = 1024 * 1024 };
+enum { LINGER_MS = 3000, LINGER_BYTES_MAX = 1024 * 1024, END_TEXT_BYTES = 256 };
 
 static void conn_free(struct task *task)
 {
@@ -26,6 +30,7 @@ void conn_change_state(struct conn *conn, enum conn_state state)
 
 void conn_set_timeout(struct conn *conn, uint32_t after_ms)
 {
+	conn->active_ms = loop_now_ms(conn->worker->io.loop);
 	if (after_ms)
 		timer_set(conn->worker->io.loop, &conn->timer, after_ms);
 	else
@@ -52,15 +57,75 @@ static void release_limits(struct conn *conn)
 	atomic_fetch_sub_explicit(&conn->worker->node->open, 1, memory_order_relaxed);
 }
 
-void conn_count_reason(struct conn *conn, enum close_reason reason)
+static void count_reason(struct conn *conn, enum close_reason reason, const char *more)
 {
 	char text[ADDR_TEXT_BYTES];
 
 	counter_inc(&conn_counts(conn)->reasons[reason]);
 	if (log_level_get() == LOG_LEVEL_DEBUG)
-		log_debug("listener %s: client %s: %s%s%s", conn->listener->spec.name,
+		log_debug("listener %s: client %s: %s%s%s%s", conn->listener->spec.name,
 			addr_format(&conn->client, text), close_reason_rows[reason].name,
-			conn->ja4[0] ? " ja4=" : "", conn->ja4);
+			conn->ja4[0] ? " ja4=" : "", conn->ja4, more);
+}
+
+void conn_count_reason(struct conn *conn, enum close_reason reason)
+{
+	count_reason(conn, reason, "");
+}
+
+/* Where the records were, and what was wrong with them. A handshake that failed was counted. */
+static bool count_tls_end(struct conn *conn, struct tls_stream_facts *ret_tls)
+{
+	struct listener_counts *counts = conn_counts(conn);
+	enum tls_failure failure;
+
+	if (!conn->front || !conn->is_tls || conn->state == CONN_HANDSHAKE)
+		return false;
+	tls_stream_facts(conn->front, ret_tls);
+	counter_inc(&counts->places[TLS_RX][ret_tls->places[TLS_RX]]);
+	counter_inc(&counts->places[TLS_TX][ret_tls->places[TLS_TX]]);
+	failure = tls_stream_failure(conn->front);
+	if (failure != TLS_FAILURE_none)
+		counter_inc(&counts->tls_failures[failure]);
+	return true;
+}
+
+/* For the log; `tls` NULL: there is none. */
+static void write_end(const struct conn *conn, const struct tls_stream_facts *tls, FILE *out)
+{
+	enum tls_failure failure = tls ? tls_stream_failure(conn->front) : TLS_FAILURE_none;
+
+	fprintf(out, " in=%" PRIu64 " out=%" PRIu64, conn->front->bytes_in, conn->front->bytes_out);
+	if (tls)
+		fprintf(out, " tls=%s cipher=%s rx=%s tx=%s", tls->version, tls->cipher,
+			ktls_place_name(tls->places[TLS_RX]), ktls_place_name(tls->places[TLS_TX]));
+	if (failure != TLS_FAILURE_none)
+		fprintf(out, " failure=%s %s", tls_failure_name(failure),
+			tls_stream_failure_detail(conn->front));
+}
+
+/* Whoever read or wrote saw no more than an error. */
+static bool has_tls_failed(const struct conn *conn)
+{
+	return conn->front && conn->is_tls && conn->state != CONN_HANDSHAKE &&
+	       tls_stream_failure(conn->front) != TLS_FAILURE_none;
+}
+
+static void count_end(struct conn *conn, enum close_reason reason)
+{
+	char more[END_TEXT_BYTES] = "";
+	struct tls_stream_facts tls;
+	bool has_tls = count_tls_end(conn, &tls);
+	FILE *out = NULL;
+
+	counter_inc(&conn_counts(conn)->closed);
+	if (conn->front && log_level_get() == LOG_LEVEL_DEBUG)
+		out = fmemopen(more, sizeof(more), "w");
+	if (out) {
+		write_end(conn, has_tls ? &tls : NULL, out);
+		fclose(out);
+	}
+	count_reason(conn, reason, more);
 }
 
 /* The client learns by a RST that a tunnel or an answer was cut, or that it is not wanted. */
@@ -91,8 +156,9 @@ void conn_close(struct conn *conn, enum close_reason reason)
 
 	if (conn->state == CONN_CLOSED)
 		return;
-	counter_inc(&conn_counts(conn)->closed);
-	conn_count_reason(conn, reason);
+	if (reason == CLOSE_client_reset && has_tls_failed(conn))
+		reason = CLOSE_tls_error; /* the client was told why, or told us: no RST */
+	count_end(conn, reason);
 	abort = is_abort(conn, reason);
 	/* close_notify; elsewhere an answer may be cut, and must not look complete. */
 	if (conn->state == CONN_IDLE && !abort && !conn->front->ops->is_plain)
@@ -106,6 +172,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	conn_count_bytes(conn);
 	conn_change_state(conn, CONN_CLOSED);
 	timer_clear(&conn->timer);
+	conn_walks_leave(conn);
 	list_del(&conn->link);
 	if (conn->front) {
 		conn->front->ops->close(conn->front, abort);
@@ -285,6 +352,9 @@ void conn_new(struct proxy_worker *worker, struct listener *listener, int fd,
 		.timer.fire = timed_out,
 		.free_task.run = conn_free,
 		.state = CONN_PEEK,
+		.id = conn_id_make(worker->conns_made++, worker->io.worker),
+		.accepted_ms = loop_now_ms(worker->io.loop),
+		.active_ms = loop_now_ms(worker->io.loop),
 		.client = *client,
 		.local = *local,
 		.is_tls = listener->spec.tls != NULL,

@@ -27,6 +27,8 @@ enum conn_state {
 
 struct conn {
 	struct list link; /* worker->open */
+	uint64_t id;      /* conn_walk.h; unique in this daemon */
+	uint64_t accepted_ms, active_ms; /* loop_now_ms(): active when a time-out last began */
 	struct proxy_worker *worker;
 	struct listener *listener; /* held; conn_renew_listener() */
 	struct stream *front; /* NULL in CONN_PEEK */

@@ -52,6 +52,11 @@ bool exchange_is_answering(const struct exchange *exchange)
 	return exchange->state == EXCHANGE_BODY;
 }
 
+const struct upstream *exchange_upstream(const struct exchange *exchange)
+{
+	return exchange->upstream;
+}
+
 void exchange_free(struct exchange *exchange)
 {
 	struct proxy_worker *worker = exchange->conn->worker;

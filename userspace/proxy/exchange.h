@@ -18,6 +18,8 @@ void exchange_front_event(struct exchange *exchange);
 void exchange_timed_out(struct exchange *exchange);
 /* Part of a target's answer has been handed to the client. */
 bool exchange_is_answering(const struct exchange *exchange);
+/* The connection to a target that it has now; NULL: none. */
+const struct upstream *exchange_upstream(const struct exchange *exchange);
 /* Gives everything back. Called by conn_close and when the connection goes idle. */
 void exchange_free(struct exchange *exchange);
 

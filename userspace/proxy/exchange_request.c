@@ -96,7 +96,7 @@ static void got_head(struct exchange *exchange, uint32_t head_bytes)
 	counter_inc(&conn_counts(conn)->requests);
 	buf_consume(&exchange->in, head_bytes);
 	exchange->keep_client = exchange->request.keep_alive && !conn->worker->draining &&
-				!conn_is_orphan(conn) &&
+				!conn_is_orphan(conn) && !conn->front->retiring &&
 				(!spec->max_requests_per_connection ||
 					conn->requests < spec->max_requests_per_connection);
 	if (wants_body_over_limit(exchange)) {
@@ -112,6 +112,7 @@ static void got_head(struct exchange *exchange, uint32_t head_bytes)
 	note_replay(exchange);
 	pump_init(&exchange->up, conn->front, &exchange->in, exchange->request.body,
 		exchange->request.content_length, exchange->request.body == HTTP_BODY_CHUNKED);
+	exchange->up.pipes = &conn->worker->pipes;
 	exchange->up.max_bytes = spec->max_body_bytes;
 	exchange_find_target(exchange, NULL, false);
 }

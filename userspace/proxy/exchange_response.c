@@ -192,6 +192,7 @@ static int begin_response(struct exchange *exchange)
 	pump_init(&exchange->down, exchange->upstream->stream, &exchange->from, kind,
 		response->content_length, chunked);
 	exchange->down.dst = exchange->conn->front;
+	exchange->down.pipes = &exchange->conn->worker->pipes;
 	exchange->status = response->status;
 	exchange->state = EXCHANGE_BODY;
 	return 0;

@@ -119,9 +119,10 @@ void frontend_handshake(struct conn *conn)
 			failure = TLS_FAILURE_peer_reset;
 		counter_inc(&conn_counts(conn)->tls_failures[failure]);
 		if (log_level_get() == LOG_LEVEL_DEBUG)
-			log_debug("listener %s: client %s: TLS handshake: %s%s%s",
+			log_debug("listener %s: client %s: TLS handshake: %s %s%s%s",
 				conn->listener->spec.name, addr_format(&conn->client, text),
-				tls_failure_name(failure), conn->ja4[0] ? " ja4=" : "", conn->ja4);
+				tls_failure_name(failure), tls_stream_failure_detail(conn->front),
+				conn->ja4[0] ? " ja4=" : "", conn->ja4);
 		conn_close(conn, CLOSE_handshake_failed);
 		return;
 	}

@@ -13,6 +13,7 @@
 #include "net/addr.h"
 #include "proxy/group.h"
 #include "tls/failure.h"
+#include "tls/ktls.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,6 +46,8 @@ struct listener_counts {
 	uint64_t status[6];           /* answers by class: 1xx at [1] ... 5xx at [5] */
 	uint64_t reasons[CLOSE_REASONS];
 	uint64_t tls_failures[TLS_FAILURES];
+	/* Where the records of closed TLS connections were at their end: enum ktls_place. */
+	uint64_t places[TLS_DIRECTIONS][KTLS_PLACES];
 } cache_aligned;
 
 struct listener;

@@ -21,6 +21,7 @@ void pump_init(struct pump *pump, struct stream *src, struct buf *in, enum http_
 		.chunked = chunked,
 		.is_bulk = kind != HTTP_BODY_LENGTH || content_length >= BULK_FROM,
 	};
+	pump->way.in_bulk = kind == HTTP_BODY_LENGTH && pump->is_bulk;
 	h1_body_init(&pump->body, kind, content_length);
 	pump->body.want_trailers = chunked;
 }
@@ -28,17 +29,24 @@ void pump_init(struct pump *pump, struct stream *src, struct buf *in, enum http_
 void pump_fini(struct pump *pump, struct bufpool *bufs)
 {
 	buf_drop(&pump->out, bufs);
+	if (pump->pipes)
+		splice_drop(&pump->way, pump->pipes);
 }
 
-/* Bytes that must be gone before `in` is looked at again. */
-static bool is_span_pending(const struct pump *pump)
+static bool has_span(const struct pump *pump)
 {
 	return pump->span || pump->tail || pump->line_end > pump->line_start;
 }
 
+/* Bytes that must be gone before `in` is looked at again. */
+static bool is_data_pending(const struct pump *pump)
+{
+	return has_span(pump) || splice_held_bytes(&pump->way);
+}
+
 static bool has_output(const struct pump *pump)
 {
-	return buf_len(&pump->out) || is_span_pending(pump);
+	return buf_len(&pump->out) || is_data_pending(pump);
 }
 
 static uint32_t take(uint32_t have, size_t *sent)
@@ -65,7 +73,7 @@ static void account(struct pump *pump, size_t sent)
 }
 
 /* Sends out, size line, span, chunk tail; PUMP_DONE when all of it is gone. */
-static enum pump_result write_output(struct pump *pump)
+static enum pump_result write_bytes(struct pump *pump)
 {
 	struct slice tail = H1_CHUNK_TAIL;
 	struct iovec iov[4];
@@ -73,7 +81,7 @@ static enum pump_result write_output(struct pump *pump)
 	ssize_t sent;
 	int n;
 
-	while (has_output(pump)) {
+	while (buf_len(&pump->out) || has_span(pump)) {
 		n = 0;
 		if (buf_len(&pump->out))
 			iov[n++] = (struct iovec){buf_head(&pump->out), buf_len(&pump->out)};
@@ -97,6 +105,20 @@ static enum pump_result write_output(struct pump *pump)
 		account(pump, (size_t)sent);
 	}
 	return PUMP_DONE;
+}
+
+/* And then what is in the pipe. */
+static enum pump_result write_output(struct pump *pump)
+{
+	enum pump_result result = write_bytes(pump);
+	int r;
+
+	if (result != PUMP_DONE || !pump->pipes)
+		return result;
+	r = splice_drain(&pump->way, pump->pipes, pump->dst);
+	if (r == -EAGAIN)
+		return PUMP_WAITS_DST;
+	return r < 0 ? PUMP_DST_FAILED : PUMP_DONE;
 }
 
 static bool put_out(struct pump *pump, struct bufpool *bufs, struct slice bytes)
@@ -198,12 +220,61 @@ static enum pump_result produce(struct pump *pump, struct bufpool *bufs)
 	}
 }
 
+/* How much may go through a pipe now, so that not a byte behind the body is taken; 0: copy. */
+static uint64_t spliceable_bytes(const struct pump *pump)
+{
+	uint64_t max = h1_body_ready(&pump->body);
+
+	if (!pump->pipes || pump->chunked || buf_len(pump->in))
+		return 0;
+	if (pump->max_bytes && max > pump->max_bytes - pump->body_bytes)
+		max = pump->max_bytes - pump->body_bytes;
+	return max >= SPLICE_BODY_BYTES ? max : 0;
+}
+
+/* As stream_ops.read, with -ENOMEM; -EAGAIN and src->can_read: not this way. */
+static ssize_t read_spliced(struct pump *pump, struct bufpool *bufs)
+{
+	uint64_t max = spliceable_bytes(pump);
+	uint32_t size = pace_block_bytes(&pump->dst->pace);
+	ssize_t got;
+
+	if (!max || !splice_is_next(&pump->way, pump->pipes, pump->src, pump->dst))
+		return -EAGAIN;
+	buf_drop(pump->in, bufs);
+	got = splice_fill(&pump->way, pump->pipes, pump->src, max < size ? max : size);
+	if (got > 0) {
+		h1_body_take(&pump->body, (uint64_t)got);
+		pump->body_bytes += (uint64_t)got;
+	}
+	return got;
+}
+
+static ssize_t read_copied(struct pump *pump, struct bufpool *bufs)
+{
+	uint32_t size = pump->is_bulk ? pace_block_bytes(&pump->dst->pace) : BUF_SMALL;
+	struct buf *in = pump->in;
+	ssize_t got;
+	int r;
+
+	if (in->data && in->size != size && !buf_len(in))
+		buf_drop(in, bufs);
+	r = buf_hold(in, bufs, size);
+	if (r < 0)
+		return r;
+	buf_compact(in);
+	got = pump->src->ops->read(pump->src, buf_tail(in), buf_space(in));
+	if (got > 0)
+		in->end += (uint32_t)got;
+	splice_note_copied(&pump->way, got);
+	return got;
+}
+
 /* PUMP_DONE: bytes came (or the body ended with its source). */
 static enum pump_result read_input(struct pump *pump, struct bufpool *bufs)
 {
 	struct stream *src = pump->src;
 	struct buf *in = pump->in;
-	uint32_t size;
 	ssize_t got;
 
 	if (!src->can_read && !src->ops->has_pending(src)) {
@@ -215,17 +286,13 @@ static enum pump_result read_input(struct pump *pump, struct bufpool *bufs)
 		buf_drop_if_empty(in, bufs);
 		return PUMP_WAITS_DST;
 	}
-	size = pump->is_bulk ? pace_block_bytes(&pump->dst->pace) : BUF_SMALL;
-	if (in->data && in->size != size && !buf_len(in))
-		buf_drop(in, bufs);
-	if (buf_hold(in, bufs, size) < 0)
-		return PUMP_NO_MEMORY;
-	buf_compact(in);
-	got = src->ops->read(src, buf_tail(in), buf_space(in));
-	if (got > 0) {
-		in->end += (uint32_t)got;
+	got = read_spliced(pump, bufs);
+	if (got == -EAGAIN && (src->can_read || src->ops->has_pending(src)))
+		got = read_copied(pump, bufs);
+	if (got > 0)
 		return PUMP_DONE;
-	}
+	if (got == -ENOMEM)
+		return PUMP_NO_MEMORY;
 	if (got == -EAGAIN) {
 		buf_drop_if_empty(in, bufs);
 		return PUMP_WAITS_SRC;
@@ -243,7 +310,7 @@ enum pump_result pump_run(struct pump *pump, struct bufpool *bufs)
 	int share;
 
 	for (share = 0; share < SHARE_PER_TURN; share++) {
-		if (!pump->ended && !is_span_pending(pump)) {
+		if (!pump->ended && !is_data_pending(pump)) {
 			result = produce(pump, bufs);
 			if (result != PUMP_DONE && result != PUMP_WAITS_SRC)
 				return result;

@@ -1,6 +1,7 @@
 /*
  * Moves the body of one HTTP/1 message from one stream to another, re-framed for the next hop,
- * with back-pressure: it reads only what it could send. Data is not copied but for small chunks.
+ * with back-pressure: it reads only what it could send. Data is not copied but for small chunks;
+ * where much of it has the same framing on both sides it goes through a pipe, if the streams can.
  * The message's head (and anything else that must go first) is put into `out` by the owner.
  */
 #ifndef SLUICE_PROXY_PUMP_H
@@ -9,6 +10,7 @@
 #include "core/buf.h"
 #include "http/h1_body.h"
 #include "net/stream.h"
+#include "proxy/splice.h"
 
 enum pump_result {
 	PUMP_DONE,        /* the whole message has been handed to `dst` */
@@ -27,6 +29,8 @@ struct pump {
 	struct stream *src, *dst;
 	struct buf *in;      /* from src; belongs to the exchange */
 	struct buf out;      /* goes before anything from `in` */
+	struct pipes *pipes; /* NULL: nothing is spliced */
+	struct splice_way way; /* holds bytes only while out, span and tail are empty */
 	struct h1_body body;
 	uint64_t max_bytes;  /* 0: no limit */
 	uint64_t body_bytes; /* so far */
@@ -40,7 +44,8 @@ struct pump {
 	char line[H1_CHUNK_LINE_BYTES];
 };
 
-/* `out` keeps its contents. */
+/* `out` keeps its contents. Sets everything else: then set dst, and pipes and max_bytes where they
+ * apply. */
 void pump_init(struct pump *pump, struct stream *src, struct buf *in, enum http_body kind,
 	uint64_t content_length, bool chunked);
 void pump_fini(struct pump *pump, struct bufpool *bufs);

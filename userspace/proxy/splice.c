@@ -1,110 +1,157 @@
-/* Pipes for splice(): see splice.h. */
+/* Pipes between streams: see splice.h. */
 #include "proxy/splice.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { PIPE_BYTES = 256 * 1024, KEEP_PIPES = 64 };
+enum {
+	PIPE_BYTES = 512 * 1024,     /* 128 pieces: a large block of ordinary pages */
+	PIPE_BYTES_MIN = 64 * 1024,  /* a smaller pipe costs more calls than it saves copies */
+	KEEP_PIPES = 64,
+	LENT_MAX = 1024,             /* two descriptors each */
+	BULK_FROM = 16 * 1024,       /* a read of this much: the next is spliced */
+	BULK_UNTIL = 8 * 1024,       /* less than this was spliced: the next is read */
+};
 
-void pipes_init(struct proxy_worker *worker)
+struct pipe {
+	struct list link; /* pipes->idle unless lent */
+	int read_fd, write_fd;
+	uint32_t held_bytes;
+};
+
+void pipes_init(struct pipes *pipes)
 {
-	pool_init(&worker->pipes, sizeof(struct pipe), KEEP_PIPES);
-	list_init(&worker->idle_pipes);
+	*pipes = (struct pipes){.n_idle = 0};
+	pool_init(&pipes->pool, sizeof(struct pipe), KEEP_PIPES);
+	list_init(&pipes->idle);
 }
 
-static void pipe_close(struct proxy_worker *worker, struct pipe *pipe)
+static void pipe_close(struct pipes *pipes, struct pipe *pipe)
 {
 	close(pipe->read_fd);
 	close(pipe->write_fd);
-	pool_put(&worker->pipes, pipe);
+	pool_put(&pipes->pool, pipe);
 }
 
-void pipes_fini(struct proxy_worker *worker)
+static struct pipe *pipe_pop(struct pipes *pipes)
 {
-	struct pipe *pipe;
+	struct pipe *pipe = container_of(pipes->idle.next, struct pipe, link);
 
-	while (!list_is_empty(&worker->idle_pipes)) {
-		pipe = container_of(worker->idle_pipes.next, struct pipe, link);
-		list_del(&pipe->link);
-		pipe_close(worker, pipe);
-	}
-	pool_fini(&worker->pipes);
-}
-
-struct pipe *pipe_get(struct proxy_worker *worker)
-{
-	struct pipe *pipe;
-	int fds[2];
-
-	if (!list_is_empty(&worker->idle_pipes)) {
-		pipe = container_of(worker->idle_pipes.next, struct pipe, link);
-		list_del(&pipe->link);
-		worker->n_idle_pipes--;
-		return pipe;
-	}
-	pipe = pool_get(&worker->pipes);
-	if (!pipe)
-		return NULL;
-	if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0) {
-		pool_put(&worker->pipes, pipe);
-		return NULL;
-	}
-	/* Over the user's pipe budget the kernel refuses; the default size works too. */
-	if (fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES) < 0 && errno != EPERM) {
-		close(fds[0]);
-		close(fds[1]);
-		pool_put(&worker->pipes, pipe);
-		return NULL;
-	}
-	*pipe = (struct pipe){.read_fd = fds[0], .write_fd = fds[1]};
+	list_del(&pipe->link);
+	pipes->n_idle--;
 	return pipe;
 }
 
-void pipe_put(struct proxy_worker *worker, struct pipe *pipe)
+void pipes_fini(struct pipes *pipes)
 {
+	while (!list_is_empty(&pipes->idle))
+		pipe_close(pipes, pipe_pop(pipes));
+	pool_fini(&pipes->pool);
+}
+
+static struct pipe *pipe_new(struct pipes *pipes)
+{
+	struct pipe *pipe = pool_get(&pipes->pool);
+	int fds[2];
+
+	if (!pipe)
+		return NULL;
+	if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0) {
+		pool_put(&pipes->pool, pipe);
+		return NULL;
+	}
+	*pipe = (struct pipe){.read_fd = fds[0], .write_fd = fds[1]};
+	/* Over the user's pipe budget the kernel refuses, and a new pipe may be a page or two. */
+	if (fcntl(pipe->write_fd, F_SETPIPE_SZ, PIPE_BYTES) >= 0 ||
+		fcntl(pipe->write_fd, F_GETPIPE_SZ) >= PIPE_BYTES_MIN)
+		return pipe;
+	pipe_close(pipes, pipe);
+	return NULL;
+}
+
+/* NULL: no descriptor, no memory, or too many are lent. */
+static struct pipe *pipe_lend(struct pipes *pipes)
+{
+	struct pipe *pipe = NULL;
+
+	if (!list_is_empty(&pipes->idle))
+		pipe = pipe_pop(pipes);
+	else if (pipes->n_lent < LENT_MAX)
+		pipe = pipe_new(pipes);
+	if (pipe)
+		pipes->n_lent++;
+	return pipe;
+}
+
+void splice_drop(struct splice_way *way, struct pipes *pipes)
+{
+	struct pipe *pipe = way->pipe;
+
 	if (!pipe)
 		return;
-	if (pipe->held_bytes || worker->n_idle_pipes >= KEEP_PIPES) {
-		pipe_close(worker, pipe);
+	way->pipe = NULL;
+	pipes->n_lent--;
+	if (pipe->held_bytes || pipes->n_idle >= KEEP_PIPES) {
+		pipe_close(pipes, pipe);
 		return;
 	}
-	list_add_head(&worker->idle_pipes, &pipe->link);
-	worker->n_idle_pipes++;
+	list_add_head(&pipes->idle, &pipe->link);
+	pipes->n_idle++;
 }
 
-ssize_t pipe_fill(struct pipe *pipe, struct stream *src)
+uint32_t splice_held_bytes(const struct splice_way *way)
 {
-	ssize_t moved = splice(src->watch.fd, NULL, pipe->write_fd, NULL, PIPE_BYTES,
-		SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	return way->pipe ? way->pipe->held_bytes : 0;
+}
 
-	if (moved < 0) {
-		if (errno != EAGAIN)
-			return -errno;
-		/* Either the socket is empty or the pipe is full: full means drain first. */
-		if (pipe->held_bytes)
-			return -ENOBUFS;
-		src->can_read = false;
-		return -EAGAIN;
+bool splice_is_next(
+	struct splice_way *way, struct pipes *pipes, struct stream *src, struct stream *dst)
+{
+	if (!way->in_bulk || !src->ops->can_splice_in(src) || !dst->ops->can_splice_out(dst))
+		return false;
+	way->pipe = pipe_lend(pipes);
+	if (!way->pipe)
+		way->in_bulk = false; /* asks for one again after the next bulk */
+	return way->pipe;
+}
+
+ssize_t splice_fill(struct splice_way *way, struct pipes *pipes, struct stream *src, size_t max)
+{
+	ssize_t moved = src->ops->splice_in(src, way->pipe->write_fd, max);
+
+	if (moved > 0) {
+		way->pipe->held_bytes = (uint32_t)moved;
+		way->in_bulk = moved >= BULK_UNTIL;
+		return moved;
 	}
-	if (moved == 0)
-		src->read_ended = true;
-	pipe->held_bytes += (uint32_t)moved;
-	src->bytes_in += (uint64_t)moved;
+	splice_drop(way, pipes);
 	return moved;
 }
 
-ssize_t pipe_drain(struct pipe *pipe, struct stream *dst)
+int splice_drain(struct splice_way *way, struct pipes *pipes, struct stream *dst)
 {
-	ssize_t moved = splice(pipe->read_fd, NULL, dst->watch.fd, NULL, pipe->held_bytes,
-		SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	struct pipe *pipe = way->pipe;
+	uint64_t now_ms;
+	ssize_t moved;
 
-	if (moved < 0) {
-		if (errno == EAGAIN)
-			dst->can_write = false;
-		return -errno;
+	if (!pipe)
+		return 0;
+	while (pipe->held_bytes) {
+		moved = dst->ops->splice_out(dst, pipe->read_fd, pipe->held_bytes);
+		now_ms = loop_now_ms(dst->thread->loop);
+		if (moved == -EAGAIN)
+			pace_blocked(&dst->pace, now_ms);
+		if (moved <= 0)
+			return moved ? (int)moved : -EIO;
+		pace_moved(&dst->pace, (uint32_t)moved, now_ms);
+		pipe->held_bytes -= (uint32_t)moved;
 	}
-	pipe->held_bytes -= (uint32_t)moved;
-	dst->bytes_out += (uint64_t)moved;
-	return moved;
+	splice_drop(way, pipes);
+	return 0;
+}
+
+void splice_note_copied(struct splice_way *way, ssize_t got)
+{
+	way->in_bulk = got >= BULK_FROM;
 }

@@ -1,6 +1,5 @@
 /* Byte tunnels: see tunnel.h. */
 #include "proxy/tunnel.h"
-#include "proxy/splice.h"
 
 #include <errno.h>
 
@@ -19,7 +18,7 @@ static enum flow_result end_flow(struct tunnel_flow *flow)
 	return r < 0 && r != -ENOTCONN ? FLOW_DST_FAILED : FLOW_ENDED;
 }
 
-static enum flow_result write_out(struct tunnel_flow *flow)
+static enum flow_result write_buf(struct tunnel_flow *flow)
 {
 	struct iovec iov;
 	uint64_t now_ms;
@@ -41,7 +40,46 @@ static enum flow_result write_out(struct tunnel_flow *flow)
 	return FLOW_ENDED;
 }
 
-static enum flow_result copy_flow(struct tunnel_flow *flow, struct proxy_worker *worker)
+/* FLOW_ENDED: nothing is held any more. */
+static enum flow_result write_out(struct tunnel_flow *flow, struct proxy_worker *worker)
+{
+	enum flow_result result = write_buf(flow);
+	int r;
+
+	if (result != FLOW_ENDED)
+		return result;
+	r = splice_drain(&flow->way, &worker->pipes, flow->dst);
+	if (r == -EAGAIN)
+		return FLOW_WAITS;
+	return r < 0 ? FLOW_DST_FAILED : FLOW_ENDED;
+}
+
+/* As stream_ops.read. */
+static ssize_t read_in(struct tunnel_flow *flow, struct proxy_worker *worker)
+{
+	uint32_t size = pace_block_bytes(&flow->dst->pace);
+	ssize_t got;
+	int r;
+
+	if (splice_is_next(&flow->way, &worker->pipes, flow->src, flow->dst)) {
+		buf_drop(&flow->buf, &worker->io.bufs);
+		got = splice_fill(&flow->way, &worker->pipes, flow->src, size);
+		if (got != -EAGAIN || !flow->src->can_read)
+			return got;
+	}
+	if (flow->buf.data && flow->buf.size != size)
+		buf_drop(&flow->buf, &worker->io.bufs);
+	r = buf_hold(&flow->buf, &worker->io.bufs, size);
+	if (r < 0)
+		return r;
+	got = flow->src->ops->read(flow->src, flow->buf.data, flow->buf.size);
+	if (got > 0)
+		flow->buf.end = (uint32_t)got;
+	splice_note_copied(&flow->way, got);
+	return got;
+}
+
+static enum flow_result move(struct tunnel_flow *flow, struct proxy_worker *worker)
 {
 	struct bufpool *bufs = &worker->io.bufs;
 	struct stream *src = flow->src;
@@ -50,7 +88,7 @@ static enum flow_result copy_flow(struct tunnel_flow *flow, struct proxy_worker 
 	int share;
 
 	for (share = 0; share < SHARE_PER_TURN; share++) {
-		result = write_out(flow);
+		result = write_out(flow, worker);
 		if (result != FLOW_ENDED)
 			return result;
 		if (src->read_ended) {
@@ -63,52 +101,14 @@ static enum flow_result copy_flow(struct tunnel_flow *flow, struct proxy_worker 
 			buf_drop(&flow->buf, bufs);
 			return FLOW_WAITS;
 		}
-		if (flow->buf.data && flow->buf.size != pace_block_bytes(&flow->dst->pace))
-			buf_drop(&flow->buf, bufs);
-		if (buf_hold(&flow->buf, bufs, pace_block_bytes(&flow->dst->pace)) < 0)
+		got = read_in(flow, worker);
+		/* A TLS peer that ended without close_notify has ended all the same. */
+		if (got < 0 && got != -EAGAIN && !src->truncated)
 			return FLOW_SRC_FAILED;
-		got = src->ops->read(src, flow->buf.data, flow->buf.size);
 		if (got == -EAGAIN) {
 			buf_drop(&flow->buf, bufs);
 			return FLOW_WAITS;
 		}
-		/* A TLS peer that ended without close_notify has ended all the same. */
-		if (got < 0 && !src->truncated)
-			return FLOW_SRC_FAILED;
-		if (got > 0)
-			flow->buf.end = (uint32_t)got;
-	}
-	return FLOW_SHARE_USED;
-}
-
-static enum flow_result splice_flow(struct tunnel_flow *flow, struct proxy_worker *worker)
-{
-	struct stream *src = flow->src;
-	ssize_t moved;
-	int share;
-
-	if (buf_len(&flow->buf)) /* what was read before the tunnel began */
-		return copy_flow(flow, worker);
-	for (share = 0; share < SHARE_PER_TURN; share++) {
-		while (flow->pipe && flow->pipe->held_bytes) {
-			moved = pipe_drain(flow->pipe, flow->dst);
-			if (moved == -EAGAIN)
-				return FLOW_WAITS;
-			if (moved < 0)
-				return FLOW_DST_FAILED;
-		}
-		if (!src->can_read || src->read_ended) {
-			pipe_put(worker, flow->pipe);
-			flow->pipe = NULL;
-			return src->read_ended ? end_flow(flow) : FLOW_WAITS;
-		}
-		if (!flow->pipe)
-			flow->pipe = pipe_get(worker);
-		if (!flow->pipe)
-			return copy_flow(flow, worker);
-		moved = pipe_fill(flow->pipe, src);
-		if (moved < 0 && moved != -EAGAIN)
-			return FLOW_SRC_FAILED;
 	}
 	return FLOW_SHARE_USED;
 }
@@ -125,7 +125,7 @@ static enum flow_result run_flow(struct tunnel *tunnel, struct tunnel_flow *flow
 		return FLOW_WAITS;
 	if (r < 0)
 		return FLOW_DST_FAILED;
-	return tunnel->splices ? splice_flow(flow, worker) : copy_flow(flow, worker);
+	return move(flow, worker);
 }
 
 /* Which side failed decides the reason: the flow's source or its destination. */
@@ -176,7 +176,6 @@ static void go_up(struct tunnel *tunnel)
 
 	tunnel->to_target.src = tunnel->to_client.dst = front;
 	tunnel->to_target.dst = tunnel->to_client.src = back;
-	tunnel->splices = front->ops->is_plain && back->ops->is_plain;
 	tunnel->is_up = true;
 	tunnel_run(tunnel);
 }
@@ -285,7 +284,7 @@ void tunnel_front_event(struct tunnel *tunnel)
 static void free_memory(struct proxy_worker *worker, struct tunnel_flow *flow)
 {
 	buf_drop(&flow->buf, &worker->io.bufs);
-	pipe_put(worker, flow->pipe);
+	splice_drop(&flow->way, &worker->pipes);
 }
 
 void tunnel_free(struct tunnel *tunnel)

@@ -1,21 +1,21 @@
 /*
  * A byte tunnel between a client and a target: `tcp` and `tls` listeners, and HTTP connections
- * after 101. Each direction ends by itself (half-close). Plain on both sides moves by splice();
- * otherwise through a buffer that is held only while it has bytes. Owned by one connection.
+ * after 101. Each direction ends by itself (half-close) and moves its bytes by splice() when they
+ * come in bulk and both streams can; otherwise through a buffer that is held only while it has
+ * bytes. Owned by one connection.
  */
 #ifndef SLUICE_PROXY_TUNNEL_H
 #define SLUICE_PROXY_TUNNEL_H
 
 #include "core/buf.h"
 #include "proxy/conn.h"
+#include "proxy/splice.h"
 #include "proxy/upstream.h"
-
-struct pipe;
 
 struct tunnel_flow {
 	struct stream *src, *dst;
 	struct buf buf;
-	struct pipe *pipe;
+	struct splice_way way; /* never holds bytes while `buf` does */
 	bool ended; /* src has ended and dst has been told */
 };
 
@@ -25,7 +25,6 @@ struct tunnel {
 	struct tunnel_flow to_target, to_client;
 	struct task resume_task; /* the turn's share was used up */
 	bool is_up;
-	bool splices;
 	uint8_t tries;
 };
 

@@ -302,6 +302,7 @@ void upstream_put(struct upstream *upstream, enum upstream_end end)
 		return;
 	if (end != UPSTREAM_END_KEEP || spec->proxy_out != PROXY_OUT_OFF ||
 		row->n_idle >= spec->pool_per_worker || upstream->worker->draining ||
+		upstream->stream->retiring ||
 		atomic_load_explicit(&upstream->target->removed, memory_order_relaxed) ||
 		!is_quiet(upstream->stream)) {
 		upstream_close(upstream, end == UPSTREAM_END_ABORT);

@@ -3,7 +3,6 @@
 #include "proxy/conn.h"
 #include "proxy/exchange.h"
 #include "proxy/peek.h"
-#include "proxy/splice.h"
 #include "proxy/tunnel.h"
 #include "proxy/upstream.h"
 #include "tls/stream.h"
@@ -33,15 +32,16 @@ int proxy_worker_init(struct proxy_worker *worker, struct proxy_node *node, uint
 	pool_init(&worker->tunnels, sizeof(struct tunnel), KEEP_TUNNELS);
 	pool_init(&worker->upstreams, sizeof(struct upstream), KEEP_UPSTREAMS);
 	list_init(&worker->open);
+	list_init(&worker->walks);
 	list_init(&worker->upstreams_open);
-	pipes_init(worker);
+	pipes_init(&worker->pipes);
 	return 0;
 }
 
 void proxy_worker_fini(struct proxy_worker *worker)
 {
 	upstream_close_all(worker);
-	pipes_fini(worker);
+	pipes_fini(&worker->pipes);
 	/* The loop first: it frees the streams that were closed last into the pools of the others. */
 	iothread_fini(&worker->io);
 	tls_thread_free(worker->tls);

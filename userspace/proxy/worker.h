@@ -7,6 +7,7 @@
 
 #include "core/list.h"
 #include "net/stream.h"
+#include "proxy/splice.h"
 #include <stdatomic.h>
 
 struct gate_worker;
@@ -24,11 +25,12 @@ struct proxy_worker {
 	struct proxy_node *node;
 	struct gate_worker *gate; /* set by control; NULL: nothing is judged */
 	uint8_t *peek_bytes; /* PEEK_BYTES_MAX, of whichever connection is being looked at */
-	struct pool conns, exchanges, tunnels, upstreams, pipes;
-	struct list open;      /* struct conn, all of them */
+	struct pool conns, exchanges, tunnels, upstreams;
+	struct pipes pipes;
+	struct list open;      /* struct conn, all of them, by id */
+	struct list walks;     /* struct conn_walk: over `open`, under way */
+	uint64_t conns_made;
 	struct list upstreams_open; /* struct upstream, all of them */
-	struct list idle_pipes;     /* struct pipe */
-	uint32_t n_idle_pipes;
 	uint64_t generation; /* of the snapshot this turn goes by; 0: none */
 	bool draining; /* finish what is under way, keep nothing alive */
 };

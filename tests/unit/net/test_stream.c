@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -290,6 +291,122 @@ static void test_closed_stream_hears_nothing(void **state)
 	assert_int_equal(thread.plain_streams.used, 0);
 }
 
+/* A pipe, empty and closed on exec. */
+static void make_pipe(int pipes[2])
+{
+	assert_int_equal(pipe2(pipes, O_CLOEXEC | O_NONBLOCK), 0);
+}
+
+static void close_pipe(int pipes[2])
+{
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+/* Out of one side into the pipe and back out: bytes, counts, flags, at most what was asked for. */
+static void test_splice_flags(void **state)
+{
+	struct stream *stream = connected();
+	const struct stream_ops *ops = stream->ops;
+	char bytes[16];
+	int pipes[2];
+
+	make_pipe(pipes);
+	assert_true(ops->can_splice_in(stream) && ops->can_splice_out(stream));
+	assert_int_equal(write(peer_fd, "0123456789", 10), 10);
+	while (!stream->can_read)
+		run_until_ready();
+	assert_int_equal(ops->splice_in(stream, pipes[1], 4), 4);
+	assert_int_equal(ops->splice_in(stream, pipes[1], 0), -EINVAL);
+	/* a short move does not mean that the socket is empty: the pipe may be full */
+	assert_int_equal(ops->splice_in(stream, pipes[1], 100), 6);
+	assert_true(stream->can_read);
+	assert_int_equal(ops->splice_in(stream, pipes[1], 100), -EAGAIN);
+	assert_false(stream->can_read);
+	assert_int_equal(stream->bytes_in, 10);
+	assert_int_equal(ops->splice_out(stream, pipes[0], 7), 7);
+	assert_int_equal(ops->splice_out(stream, pipes[0], 3), 3);
+	assert_int_equal(stream->bytes_out, 10);
+	assert_int_equal(recv(peer_fd, bytes, sizeof(bytes), MSG_WAITALL | MSG_DONTWAIT), 10);
+	assert_memory_equal(bytes, "0123456789", 10);
+	assert_int_equal(shutdown(peer_fd, SHUT_WR), 0);
+	while (!stream->peer_ended)
+		run_until_ready();
+	assert_false(stream->read_ended);
+	assert_int_equal(ops->splice_in(stream, pipes[1], 100), 0);
+	assert_true(stream->read_ended);
+	close_pipe(pipes);
+	close_stream(stream, false);
+}
+
+/* A full socket and a peer that resets. */
+static void test_splice_out_stops(void **state)
+{
+	static char bytes[1 << 16];
+	struct linger reset = {.l_onoff = 1};
+	struct stream *stream = connected();
+	uint64_t total = 0;
+	int pipes[2];
+	ssize_t n;
+
+	make_pipe(pipes);
+	while (stream->can_write) {
+		assert_int_equal(write(pipes[1], bytes, 30000), 30000);
+		do {
+			n = stream->ops->splice_out(stream, pipes[0], 30000);
+			total += n > 0 ? (uint64_t)n : 0;
+		} while (n > 0 && total % 30000);
+		assert_true(n > 0 || n == -EAGAIN);
+	}
+	assert_int_equal(stream->bytes_out, total);
+	while (total) {
+		n = recv(peer_fd, bytes, sizeof(bytes), 0);
+		assert_true(n > 0);
+		total -= (uint64_t)n;
+	}
+	while (!stream->can_write)
+		run_until_ready();
+	assert_int_equal(setsockopt(peer_fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+	close(peer_fd);
+	peer_fd = -1;
+	while (!stream->peer_ended)
+		run_until_ready();
+	assert_int_equal(write(pipes[1], "x", 1), 1);
+	assert_int_equal(stream->ops->splice_in(stream, pipes[1], 100), -ECONNRESET);
+	n = stream->ops->splice_out(stream, pipes[0], 1);
+	assert_true(n == -EPIPE || n == -ECONNRESET);
+	close_pipe(pipes);
+	close_stream(stream, false);
+}
+
+/* splice() sees neither urgent data nor what is behind it: not an end, and not for ever. */
+static void test_splice_and_urgent_data(void **state)
+{
+	struct stream *stream = connected();
+	const struct stream_ops *ops = stream->ops;
+	char bytes[16];
+	int pipes[2];
+
+	make_pipe(pipes);
+	assert_int_equal(send(peer_fd, "abc", 3, 0), 3);
+	assert_int_equal(send(peer_fd, "!", 1, MSG_OOB), 1);
+	assert_int_equal(send(peer_fd, "def", 3, 0), 3);
+	assert_int_equal(shutdown(peer_fd, SHUT_WR), 0);
+	while (!stream->peer_ended)
+		run_until_ready();
+	assert_int_equal(ops->splice_in(stream, pipes[1], 100), 3);
+	assert_int_equal(ops->splice_in(stream, pipes[1], 100), -EAGAIN);
+	assert_true(stream->can_read);
+	assert_false(stream->read_ended);
+	assert_false(ops->can_splice_in(stream));
+	assert_int_equal(ops->read(stream, bytes, sizeof(bytes)), 3);
+	assert_memory_equal(bytes, "def", 3);
+	assert_true(ops->can_splice_in(stream));
+	assert_int_equal(ops->splice_in(stream, pipes[1], 100), 0);
+	close_pipe(pipes);
+	close_stream(stream, false);
+}
+
 static void test_refused(void **state)
 {
 	struct stream *stream;
@@ -379,6 +496,7 @@ static void test_listening_fails_with_the_reason(void **state)
 
 int main(void)
 {
+	signal(SIGPIPE, SIG_IGN);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_read_flags),
@@ -390,6 +508,9 @@ int main(void)
 		TEST(test_abort_resets),
 		TEST(test_peer_resets),
 		TEST(test_closed_stream_hears_nothing),
+		TEST(test_splice_flags),
+		TEST(test_splice_out_stops),
+		TEST(test_splice_and_urgent_data),
 		TEST(test_refused),
 		TEST(test_bad_descriptor_is_refused),
 		TEST(test_listening),

@@ -1,8 +1,12 @@
 /* Byte tunnels over real sockets, by splice and by copy: bytes, half-close, resets, time-outs. */
 #include "rig.h"
 
+#include <dirent.h>
+
 static struct rig rig;
-static bool copies; /* the streams say that they are not plain, as TLS does */
+static bool copies; /* the client's stream says that it cannot splice, as TLS does at first */
+static int n_spliced; /* calls of the client's stream */
+static struct stream_ops front_ops, plain_ops;
 
 static int setup_splice(void **state)
 {
@@ -10,6 +14,7 @@ static int setup_splice(void **state)
 	rig.listener_spec.protocol = LISTEN_TCP;
 	rig.group_spec.n_members = 1;
 	copies = false;
+	n_spliced = 0;
 	return 0;
 }
 
@@ -22,26 +27,44 @@ static int setup_copy(void **state)
 
 static int teardown(void **state)
 {
-	assert_int_equal(rig.worker.pipes.used, rig.worker.n_idle_pipes);
+	assert_int_equal(rig.worker.pipes.n_lent, 0);
 	rig_fini(&rig);
 	return 0;
+}
+
+static bool front_can_splice(struct stream *stream)
+{
+	return !copies;
+}
+
+static ssize_t front_splice_in(struct stream *stream, int pipe_fd, size_t max)
+{
+	n_spliced++;
+	return plain_ops.splice_in(stream, pipe_fd, max);
+}
+
+static ssize_t front_splice_out(struct stream *stream, int pipe_fd, size_t len)
+{
+	n_spliced++;
+	return plain_ops.splice_out(stream, pipe_fd, len);
 }
 
 /* Both ends of a tunnel that is up. */
 static void tunnel_open(struct peer *client, struct peer *target)
 {
-	static struct stream_ops not_plain;
+	struct stream *front;
 
 	rig_serve(&rig);
 	*client = rig_client(&rig);
-	if (copies) {
-		not_plain = *rig_conn(&rig)->front->ops;
-		not_plain.is_plain = false;
-		rig_conn(&rig)->front->ops = &not_plain;
-	}
+	front = rig_conn(&rig)->front;
+	plain_ops = front_ops = *front->ops;
+	front_ops.is_plain = !copies;
+	front_ops.can_splice_in = front_ops.can_splice_out = front_can_splice;
+	front_ops.splice_in = front_splice_in;
+	front_ops.splice_out = front_splice_out;
+	front->ops = &front_ops;
 	*target = rig_accept(&rig, 0);
 	WAIT(&rig, rig_conn(&rig)->tunnel->is_up);
-	assert_int_equal(rig_conn(&rig)->tunnel->splices, !copies);
 }
 
 static void end(struct peer *client, struct peer *target)
@@ -65,7 +88,7 @@ static void test_both_ways(void **state)
 	WAIT(&rig, peer_has(&client, "and back"));
 	/* an idle tunnel owns no memory */
 	WAIT(&rig, rig.worker.io.bufs.large.used == 0);
-	assert_null(rig_conn(&rig)->tunnel->to_client.pipe);
+	assert_int_equal(rig.worker.pipes.n_lent, 0);
 	assert_int_equal(rig_conn(&rig)->front->bytes_in, 10);
 	assert_int_equal(rig_conn(&rig)->front->bytes_out, 18);
 	end(&client, &target);
@@ -166,6 +189,153 @@ static void test_last_words_of_the_target(void **state)
 	peer_close(&target);
 	WAIT(&rig, peer_over(&client));
 	assert_string_equal(client.data, "too much");
+	end(&client, &target);
+}
+
+/* As many as a test sends; moved until all of it is with the peer. */
+static void carry(struct peer *from, struct peer *to, const char *bytes, size_t len)
+{
+	size_t at = 0, before = to->len;
+	uint64_t until_ms = clock_mono_ms() + RIG_DEADLINE_MS;
+	ssize_t n;
+
+	while (to->len - before < len) {
+		n = send(from->fd, bytes + at, len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+		at += n > 0 ? (size_t)n : 0;
+		rig_step(&rig);
+		peer_read(to);
+		assert_true(clock_mono_ms() < until_ms);
+	}
+	assert_memory_equal(to->data + before, bytes, len);
+}
+
+/* Few bytes at a time are copied, many are spliced; each direction by itself. */
+static void test_bulk_is_spliced(void **state)
+{
+	enum { LEN = 1 << 20 };
+	struct peer client, target;
+	char *bytes = malloc(LEN);
+	int i, before;
+
+	for (i = 0; i < LEN; i++)
+		bytes[i] = (char)('a' + i % 25);
+	tunnel_open(&client, &target);
+	for (i = 0; i < 10; i++) {
+		carry(&client, &target, bytes, 100);
+		carry(&target, &client, bytes, 100);
+	}
+	assert_int_equal(n_spliced, 0);
+	carry(&client, &target, bytes, LEN);
+	assert_int_equal(n_spliced > 0, !copies);
+	before = n_spliced;
+	for (i = 0; i < 10; i++)
+		carry(&target, &client, bytes, 100); /* this way nothing has changed */
+	assert_int_equal(n_spliced, before);
+	carry(&target, &client, bytes, LEN);
+	assert_int_equal(n_spliced > before, !copies);
+	carry(&client, &target, bytes, 100); /* the last splice, that finds little */
+	before = n_spliced;
+	for (i = 0; i < 10; i++)
+		carry(&client, &target, bytes, 100);
+	assert_in_range(n_spliced, before, before + 1);
+	assert_int_equal(rig.worker.pipes.n_lent, 0);
+	assert_int_equal(rig_conn(&rig)->front->bytes_in, LEN + 2100);
+	assert_int_equal(rig_conn(&rig)->front->bytes_out, LEN + 2000);
+	free(bytes);
+	end(&client, &target);
+}
+
+/* A stream that becomes able to splice on the way, as TLS does, and one that loses it. */
+static void test_streams_change_over(void **state)
+{
+	enum { LEN = 1 << 20 };
+	struct peer client, target;
+	char *bytes = calloc(1, LEN);
+
+	tunnel_open(&client, &target);
+	carry(&client, &target, bytes, LEN);
+	carry(&target, &client, bytes, LEN);
+	copies = !copies;
+	n_spliced = 0;
+	carry(&client, &target, bytes, LEN);
+	assert_int_equal(n_spliced > 0, !copies);
+	n_spliced = 0;
+	carry(&target, &client, bytes, LEN);
+	assert_int_equal(n_spliced > 0, !copies);
+	free(bytes);
+	end(&client, &target);
+}
+
+/* Urgent data does not go through; what is behind it does, and is not taken for the end. */
+static void test_urgent_data(void **state)
+{
+	enum { LEN = 1 << 20 };
+	struct peer client, target;
+	char *bytes = calloc(1, LEN);
+
+	tunnel_open(&client, &target);
+	carry(&client, &target, bytes, LEN);
+	assert_int_equal(send(client.fd, bytes, 60000, 0), 60000);
+	assert_int_equal(send(client.fd, "!", 1, MSG_OOB), 1);
+	peer_send(&client, "behind");
+	shutdown(client.fd, SHUT_WR);
+	WAIT(&rig, peer_over(&target));
+	assert_int_equal(target.len, LEN + 60006);
+	assert_string_equal(target.data + LEN + 60000, "behind");
+	free(bytes);
+	end(&client, &target);
+}
+
+/* No pipe is to be had: bulk is copied. */
+static void test_no_pipes(void **state)
+{
+	enum { LEN = 1 << 20 };
+	struct peer client, target;
+	char *bytes = calloc(1, LEN);
+
+	tunnel_open(&client, &target);
+	rig.worker.pipes.n_lent += 1 << 20;
+	carry(&client, &target, bytes, LEN);
+	carry(&target, &client, bytes, LEN);
+	assert_int_equal(n_spliced, 0);
+	rig.worker.pipes.n_lent -= 1 << 20;
+	free(bytes);
+	end(&client, &target);
+}
+
+static int open_files(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	int n = 0;
+
+	assert_non_null(folder);
+	while (readdir(folder))
+		n++;
+	closedir(folder);
+	return n;
+}
+
+/* Bytes wait in a pipe for a peer that does not read; then the tunnel ends. */
+static void test_ends_with_bytes_in_a_pipe(void **state)
+{
+	static char bytes[1 << 20];
+	int before, blocked = 0;
+	struct peer client, target;
+	ssize_t n;
+
+	tunnel_open(&client, &target);
+	before = open_files();
+	while (blocked < 10) {
+		n = send(target.fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
+		blocked = n > 0 ? 0 : blocked + 1;
+		rig_turn(&rig);
+	}
+	assert_int_equal(rig.worker.pipes.n_lent, copies ? 0 : 1);
+	assert_int_equal(open_files(), before + (copies ? 0 : 2));
+	peer_abort(&client);
+	WAIT(&rig, list_is_empty(&rig.worker.open));
+	assert_int_equal(rig.worker.pipes.n_lent, 0);
+	assert_int_equal(open_files(), before - 3); /* the client's, and both of the worker's */
 	end(&client, &target);
 }
 
@@ -289,6 +459,11 @@ int main(void)
 		CASE(test_client_resets_behind_a_full_target),
 		CASE(test_last_words_of_the_target),
 		CASE(test_bulk),
+		CASE(test_bulk_is_spliced),
+		CASE(test_streams_change_over),
+		CASE(test_urgent_data),
+		CASE(test_no_pipes),
+		CASE(test_ends_with_bytes_in_a_pipe),
 		CASE(test_idle_timeout),
 		CASE(test_refused_goes_to_the_next),
 		CASE(test_all_refuse),
