@@ -1,13 +1,13 @@
-"""What `make test` runs in the VM: on the release's own kernel all of tests/bpf, the gate's core and
-tests/vm; on the newest of its backports every object, the programs in which another kernel could make a
-difference, and a few cases of tests/net. `make test-vm` runs everything there."""
+"""What `make test` runs in the VM. On the release's own kernel: all of tests/bpf, the gate's core,
+records in the kernel, tests/vm. On the newest of its backports: every object, the programs in which
+another kernel could make a difference, a few cases of tests/net. `make test-vm` runs everything."""
 
-# Programs of tests/bpf; None: all, and tests/unit/gate. Those named are the ones whose subject is the
-# kernel's part: replacing functions, handing sockets over, AF_XDP. What a loaded program decides about
-# a packet is the same on every kernel that takes it, and tests/vm/test_objects.py loads them all.
+# None: all of tests/bpf, tests/unit/gate and tests/unit/tls/test_ktls*. Those named are the ones whose
+# subject is the kernel's part: handing sockets over, AF_XDP, records. What a loaded program decides
+# about a packet is the same on every kernel that takes it, and tests/vm/test_objects.py loads them all.
 PROGRAMS = {
     "stable": None,
-    "backports": ["test_gated", "test_handover", "test_release"],
+    "backports": ["test_gated", "test_handover", "test_release", "test_ktls", "test_ktls_records"],
 }
 
 # Cases of tests/net: real traffic through XDP, cookies, the gate, TLS, tunnels, splice.

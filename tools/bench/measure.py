@@ -11,7 +11,9 @@ from rows import NS_BYTE
 CIPHER = "TLS_AES_128_GCM_SHA256"
 KEYS = {"ecdsa": "EC-256", "rsa": "RSA-2048"}
 TICKETS = 1
-IDLE_WARM = 16      # connections that make a product allocate what it allocates once
+# Connections that make a product allocate what it allocates once: as many as the load opens at a
+# time (32), twice, or the memory of the handshakes in flight is counted as that of idle connections.
+IDLE_WARM = 64
 REPLY_SECONDS = 25  # the generator bounds its own steps; this is for one that hangs
 XDP_SECONDS = 60
 

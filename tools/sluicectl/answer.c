@@ -34,6 +34,7 @@ int answer_print(const struct answer *answer, const struct invocation *invocatio
 		render_yaml(yyjson_doc_get_root(answer->doc), out);
 		break;
 	case OUTPUT_TABLE:
+	case OUTPUT_WIDE:
 		if (is_error)
 			print_error(answer);
 		else

@@ -193,7 +193,7 @@ static int import(const struct invocation *invocation, char **words, int n)
 		fprintf(stderr, "sluicectl: %s\n", err.text);
 		code = EXIT_UNREACHABLE;
 	} else {
-		if (answer.status < 300 || invocation->output != OUTPUT_TABLE ||
+		if (answer.status < 300 || !is_table(invocation->output) ||
 			!print_fault(&answer, words[0]))
 			code = answer_print(&answer, invocation, render_list_change, &look, stdout);
 		client_answer_free(&answer);

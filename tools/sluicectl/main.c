@@ -54,12 +54,14 @@ static int read_output(const char *word, enum output *ret_output)
 {
 	if (strcmp(word, "table") == 0)
 		*ret_output = OUTPUT_TABLE;
+	else if (strcmp(word, "wide") == 0)
+		*ret_output = OUTPUT_WIDE;
 	else if (strcmp(word, "json") == 0)
 		*ret_output = OUTPUT_JSON;
 	else if (strcmp(word, "yaml") == 0)
 		*ret_output = OUTPUT_YAML;
 	else
-		return usage("the output is table, json or yaml, not", word);
+		return usage("the output is table, wide, json or yaml, not", word);
 	return 0;
 }
 
@@ -127,6 +129,18 @@ static int read_option(int key, struct invocation *invocation)
 	case KEY_PIN_DIR:
 		invocation->pin_dir = optarg;
 		return 0;
+	case KEY_LISTENER:
+		invocation->listener = optarg;
+		return 0;
+	case KEY_CLIENT:
+		invocation->client = optarg;
+		return 0;
+	case KEY_STATE:
+		invocation->state = optarg;
+		return 0;
+	case KEY_LIMIT:
+		invocation->limit = optarg;
+		return 0;
 	case 'h':
 		print_help(stdout);
 		return -1;
@@ -180,6 +194,14 @@ static bool is_given(int key, const struct invocation *invocation)
 		return invocation->source;
 	case KEY_PIN_DIR:
 		return invocation->pin_dir;
+	case KEY_LISTENER:
+		return invocation->listener;
+	case KEY_CLIENT:
+		return invocation->client;
+	case KEY_STATE:
+		return invocation->state;
+	case KEY_LIMIT:
+		return invocation->limit;
 	default:
 		return false;
 	}

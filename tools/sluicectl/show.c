@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "core/mem.h"
+#include "request_target.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,9 +28,12 @@ static struct winsize terminal_size(void)
 
 struct render_look look_now(const struct invocation *invocation)
 {
+	bool wide = invocation->output == OUTPUT_WIDE;
+
 	return (struct render_look){
-		.width = terminal_size().ws_col,
+		.width = wide ? 0 : terminal_size().ws_col,
 		.all = invocation->all,
+		.wide = wide,
 		.now_unix_s = clock_unix_s(),
 	};
 }
@@ -96,7 +100,7 @@ static void put_block(const struct invocation *invocation, const char *text)
 			invocation->command->name, invocation->watch_s, clock, text);
 		redraw(whole, size.ws_row);
 		free(whole);
-	} else if (invocation->output == OUTPUT_TABLE) {
+	} else if (is_table(invocation->output)) {
 		printf("%s\n%s\n", clock, text);
 	} else if (invocation->output == OUTPUT_YAML) {
 		printf("---\n%s", text);
@@ -211,4 +215,22 @@ int run_top(const struct invocation *invocation)
 	snprintf(target, sizeof(target), "/v1/top?kind=%s&n=%s", kinds[i][1], rows);
 	shown.target = target;
 	return show(&shown);
+}
+
+int run_connections(const struct invocation *invocation)
+{
+	const char *const filters[][2] = {{"listener", invocation->listener},
+		{"client", invocation->client}, {"state", invocation->state},
+		{"limit", invocation->limit}};
+	struct shown shown = {.invocation = invocation, .render = render_connections};
+	char *target = target_new("/v1/connections");
+	int code;
+
+	for (size_t i = 0; i < array_len(filters); i++)
+		if (filters[i][1])
+			target = target_add(target, filters[i][0], filters[i][1]);
+	shown.target = target;
+	code = show(&shown);
+	free(target);
+	return code;
 }

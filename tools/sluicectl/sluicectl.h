@@ -18,7 +18,12 @@ enum {
 	EXIT_UNREACHABLE = 3, /* no daemon answers */
 };
 
-enum output { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_YAML };
+enum output { OUTPUT_TABLE, OUTPUT_WIDE, OUTPUT_JSON, OUTPUT_YAML };
+
+static inline bool is_table(enum output output)
+{
+	return output == OUTPUT_TABLE || output == OUTPUT_WIDE;
+}
 
 typedef void render_function(yyjson_val *root, const struct render_look *look, FILE *out);
 
@@ -48,13 +53,22 @@ struct invocation {
 	bool all, dry_run;
 	uint32_t expires_s;  /* 0: never */
 	const char *reason, *source; /* NULL: any */
+	const char *listener, *client, *state, *limit; /* NULL: any, the default */
 	const char *pin_dir; /* NULL: the default */
 	char **arguments; /* of the command */
 	int n_arguments;
 };
 
 /* Options without a letter. */
-enum { KEY_REASON = 256, KEY_SOURCE, KEY_PIN_DIR };
+enum {
+	KEY_REASON = 256,
+	KEY_SOURCE,
+	KEY_PIN_DIR,
+	KEY_LISTENER,
+	KEY_CLIENT,
+	KEY_STATE,
+	KEY_LIMIT,
+};
 
 struct option_row {
 	int key; /* its letter, or above them: it has none */
@@ -74,6 +88,7 @@ const struct command *command_find(const char *name);
 struct render_look look_now(const struct invocation *invocation);
 int run_view(const struct invocation *invocation);
 int run_top(const struct invocation *invocation);
+int run_connections(const struct invocation *invocation);
 /* actions.c */
 int run_reload(const struct invocation *invocation);
 int run_purge(const struct invocation *invocation);

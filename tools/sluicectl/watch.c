@@ -96,7 +96,7 @@ int run_watch(const struct invocation *invocation)
 	request.target = target;
 	signal(SIGINT, interrupted);
 	signal(SIGTERM, interrupted);
-	if (invocation->output == OUTPUT_TABLE)
+	if (is_table(invocation->output))
 		request.begin = print_titles;
 	rc = client_stream(&request, take, &watching, &answer, &err);
 	free(watching.line);

@@ -51,6 +51,7 @@ struct admin_source {
 	int (*counters)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 	int (*config)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 	/* These finish `reply`, at once or when they are done. `call` is gone when they return. */
+	void (*connections)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*top)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*watch_drops)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*lists_show)(void *arg, const struct admin_call *call, struct admin_reply *reply);

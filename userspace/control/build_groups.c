@@ -2,6 +2,7 @@
 #define LOG_MODULE "config"
 #include "control/build_parts.h"
 #include "control/ids.h"
+#include "control/kernel_tls.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -78,7 +79,8 @@ static bool is_tls(const struct config_target_group *wanted)
 }
 
 static struct tls_client *client_new(struct building *building,
-	const struct config_target_group *wanted, bool verify, const char *server_name)
+	const struct config_target_group *wanted, bool verify, const char *server_name,
+	enum tls_ktls ktls)
 {
 	static const char *const http1[] = {"http/1.1"};
 	struct tls_client_spec spec = {
@@ -89,6 +91,7 @@ static struct tls_client *client_new(struct building *building,
 		.alpn = http1,
 		.n_alpn = wanted->protocol == CONFIG_HTTPS,
 		.n_workers = building->env->n_workers + 1, /* the control thread's checks */
+		.ktls = ktls,
 	};
 	struct tls_client *client;
 	char path[PATH_BYTES];
@@ -116,6 +119,7 @@ static void build_group_tls(struct building *building, const struct config_targe
 			&building->before->config->target_groups[old - building->before->groups];
 		if (old_config->protocol == wanted->protocol &&
 			old_config->tls.verify == wanted->tls.verify &&
+			old_config->tls.ktls == wanted->tls.ktls &&
 			build_text_eq(old_config->tls.ca_path, wanted->tls.ca_path) &&
 			build_text_eq(old_config->tls.server_name, wanted->tls.server_name) &&
 			file_identity_eq(&old->ca_file, &group->ca_file)) {
@@ -123,7 +127,12 @@ static void build_group_tls(struct building *building, const struct config_targe
 			return;
 		}
 	}
-	group->tls = client_new(building, wanted, wanted->tls.verify, wanted->tls.server_name);
+	if (wanted->tls.ktls == CONFIG_KTLS_REQUIRE && !kernel_tls_load())
+		log_warn("target group %s: tls.ktls: require: " KERNEL_TLS_MISSING
+			 ": every connection will fail",
+			wanted->name);
+	group->tls = client_new(building, wanted, wanted->tls.verify, wanted->tls.server_name,
+		(enum tls_ktls)wanted->tls.ktls);
 }
 
 static struct target *same_target(
@@ -161,6 +170,13 @@ static struct target *build_target(struct building *building,
 	return target_new(group->name, name, &addr, id, building->env->n_workers);
 }
 
+/* A check sends a few bytes, for which the kernel is not worth asking; but a target with which every
+ * connection will fail is not healthy. */
+static enum tls_ktls ktls_of_check(const struct config_target_group *wanted)
+{
+	return wanted->tls.ktls == CONFIG_KTLS_REQUIRE ? TLS_KTLS_REQUIRE : TLS_KTLS_OFF;
+}
+
 static bool is_same_check(const struct config_target_group *a, const struct config_target_group *b)
 {
 	const struct config_health_check *x = &a->health_check, *y = &b->health_check;
@@ -168,9 +184,9 @@ static bool is_same_check(const struct config_target_group *a, const struct conf
 	return a->protocol == b->protocol && a->proxy_protocol == b->proxy_protocol &&
 	       build_text_eq(a->tls.ca_path, b->tls.ca_path) &&
 	       build_text_eq(a->tls.server_name, b->tls.server_name) &&
-	       x->protocol == y->protocol && x->port == y->port &&
-	       build_text_eq(x->path, y->path) && build_text_eq(x->host, y->host) &&
-	       x->matcher.count == y->matcher.count &&
+	       ktls_of_check(a) == ktls_of_check(b) && x->protocol == y->protocol &&
+	       x->port == y->port && build_text_eq(x->path, y->path) &&
+	       build_text_eq(x->host, y->host) && x->matcher.count == y->matcher.count &&
 	       memcmp(x->matcher.range, y->matcher.range,
 		       x->matcher.count * sizeof(x->matcher.range[0])) == 0 &&
 	       x->interval_ms == y->interval_ms && x->timeout_ms == y->timeout_ms &&
@@ -222,7 +238,8 @@ static void build_check(struct building *building, const struct config_target_gr
 		spec.ranges[i] = (struct status_range){
 			check->matcher.range[i].first, check->matcher.range[i].last};
 	if (tls)
-		spec.tls = client_new(building, wanted, check->tls.verify, tls_name);
+		spec.tls = client_new(
+			building, wanted, check->tls.verify, tls_name, ktls_of_check(wanted));
 	group->check = check_spec_new(&spec);
 }
 

@@ -1,6 +1,9 @@
 /* Listeners of a generation, with their sockets and TLS contexts: see build.h. */
+#define LOG_MODULE "config"
 #include "control/build_parts.h"
 #include "control/ids.h"
+#include "control/kernel_tls.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "net/socket.h"
 #include "tls/server.h"
@@ -61,6 +64,7 @@ static bool is_same_tls(const struct building *building, const struct config_lis
 		was->tls.min_version != wanted->tls.min_version ||
 		was->tls.max_version != wanted->tls.max_version ||
 		was->tls.session_tickets != wanted->tls.session_tickets ||
+		was->tls.ktls != wanted->tls.ktls ||
 		!same_texts(was->tls.alpn, was->tls.alpn_count, wanted->tls.alpn,
 			wanted->tls.alpn_count))
 		return false;
@@ -92,6 +96,7 @@ static void build_tls(struct building *building, const struct config_listener *w
 		.n_alpn = is_https ? array_len(http1) : wanted->tls.alpn_count,
 		.tickets = wanted->tls.session_tickets ? building->env->tickets : NULL,
 		.n_workers = building->env->n_workers,
+		.ktls = (enum tls_ktls)wanted->tls.ktls,
 	};
 	struct err err;
 
@@ -99,6 +104,10 @@ static void build_tls(struct building *building, const struct config_listener *w
 		listener->tls = tls_server_get(old->tls);
 	else if (tls_server_new(&spec, &listener->tls, &err) < 0)
 		refuse(building, wanted, "certificates", &err);
+	if (spec.ktls == TLS_KTLS_REQUIRE && !kernel_tls_load())
+		log_warn("listener %s: tls.ktls: require: " KERNEL_TLS_MISSING
+			 ": every connection will be closed",
+			wanted->name);
 	free(certs);
 }
 

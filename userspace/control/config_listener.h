@@ -14,6 +14,7 @@ struct config_listener_tls {
 	struct config_mark mark;
 	enum config_tls_version min_version, max_version;
 	bool session_tickets;
+	enum config_ktls ktls;
 	char **alpn; /* tls listeners only, most preferred first; https is always http/1.1 */
 	uint32_t alpn_count;
 };

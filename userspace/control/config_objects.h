@@ -50,6 +50,7 @@ struct config_group_tls {
 	bool verify;
 	char *ca_path;     /* NULL: the system's certificates */
 	char *server_name; /* sent as SNI and verified; NULL: none sent, the address is verified */
+	enum config_ktls ktls;
 };
 
 struct config_group_timeouts {

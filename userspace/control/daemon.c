@@ -277,8 +277,12 @@ static int start_admin(struct daemon *daemon, const char *socket_path, struct er
 
 	struct watch_hub_spec watch = {daemon->io.loop, daemon->dataplane, daemon->workers,
 		daemon->env.n_workers, view_listener_name, daemon};
+	struct connections_hub_spec connections = {
+		daemon->io.loop, daemon->workers, daemon->env.n_workers};
 	int r = watch_hub_new(&watch, &daemon->watch, err);
 
+	if (r == 0)
+		r = connections_hub_new(&connections, &daemon->connections, err);
 	if (r < 0)
 		return r;
 	views_start(daemon);
@@ -358,6 +362,7 @@ static void stop(struct daemon *daemon)
 	admin_free(daemon->admin);
 	watch_hub_free(daemon->watch);
 	stop_workers(daemon);
+	connections_hub_free(daemon->connections);
 	loader_free(daemon->loader);
 	lists_free(daemon->lists);
 	if (daemon->health)

@@ -7,6 +7,7 @@
 
 #include "control/admin.h"
 #include "control/build.h"
+#include "control/connections.h"
 #include "control/gates.h"
 #include "control/loader.h"
 #include "control/tallies.h"
@@ -54,6 +55,7 @@ struct daemon {
 	struct last_reload last_reload;
 	struct counts counts; /* of listeners that are no more, for totals */
 	struct watch_hub *watch; /* who watches drops */
+	struct connections_hub *connections; /* who lists them */
 	struct tallies tallies; /* what is counted, over the last seconds */
 	uint64_t listen_overflows_before; /* this start: the kernel counts on and on */
 	struct watch signals;

@@ -23,4 +23,16 @@ void hostcheck_gate(struct hostcheck *check);
 /* hostcheck_sockets.c: what is tried on the loopback interface, and its settings in /proc/sys. */
 void hostcheck_sockets(struct hostcheck *check);
 
+/* Two connected TCP sockets on loopback, and a pipe. */
+struct hostcheck_probe {
+	int listener, client, server, pipe[2];
+};
+
+/* 0 or -errno; it can be closed in any case. */
+int hostcheck_probe_open(struct hostcheck_probe *ret_probe) must_check;
+void hostcheck_probe_close(struct hostcheck_probe *probe);
+
+/* hostcheck_ktls.c: where loopback works. */
+void hostcheck_ktls(struct hostcheck *check);
+
 #endif

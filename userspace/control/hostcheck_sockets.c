@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -15,12 +14,7 @@ enum {
 	PORTS_FEW = 16384,
 };
 
-/* Two connected TCP sockets on loopback, and a pipe. */
-struct probe {
-	int listener, client, server, pipe[2];
-};
-
-static void probe_close(struct probe *probe)
+void hostcheck_probe_close(struct hostcheck_probe *probe)
 {
 	int fds[] = {probe->listener, probe->client, probe->server, probe->pipe[0], probe->pipe[1]};
 	size_t i;
@@ -79,10 +73,9 @@ static int connect_loopback(int listener)
 	return code;
 }
 
-/* `ret_probe` can be closed in any case. */
-static int probe_open(struct probe *ret_probe)
+int hostcheck_probe_open(struct hostcheck_probe *ret_probe)
 {
-	*ret_probe = (struct probe){-1, -1, -1, {-1, -1}};
+	*ret_probe = (struct hostcheck_probe){-1, -1, -1, {-1, -1}};
 	ret_probe->listener = bind_any_port(INADDR_LOOPBACK);
 	if (ret_probe->listener < 0)
 		return ret_probe->listener;
@@ -96,7 +89,7 @@ static int probe_open(struct probe *ret_probe)
 	return 0;
 }
 
-static void check_splice(struct hostcheck *check, const struct probe *probe)
+static void check_splice(struct hostcheck *check, const struct hostcheck_probe *probe)
 {
 	ssize_t moved = -1;
 
@@ -110,20 +103,10 @@ static void check_splice(struct hostcheck *check, const struct probe *probe)
 			"splice(): %s: TCP tunnels cannot carry bytes", strerror(errno));
 }
 
-static void check_ktls(struct hostcheck *check, const struct probe *probe)
-{
-	if (setsockopt(probe->client, SOL_TCP, TCP_ULP, "tls", sizeof("tls")) == 0)
-		hostcheck_row(check, "ktls", true,
-			"there, but this version does not use it: records are made in user space");
-	else
-		hostcheck_row(check, "ktls", false, "%s: records are made in user space",
-			errno == ENOENT ? "not in this kernel (module tls)" : strerror(errno));
-}
-
 static void check_loopback(struct hostcheck *check)
 {
-	struct probe probe;
-	int code = probe_open(&probe);
+	struct hostcheck_probe probe;
+	int code = hostcheck_probe_open(&probe);
 
 	if (code < 0) {
 		hostcheck_row(check, "loopback", false,
@@ -131,9 +114,9 @@ static void check_loopback(struct hostcheck *check)
 			strerror(-code));
 	} else {
 		check_splice(check, &probe);
-		check_ktls(check, &probe);
+		hostcheck_ktls(check);
 	}
-	probe_close(&probe);
+	hostcheck_probe_close(&probe);
 }
 
 static void check_ipv6(struct hostcheck *check)

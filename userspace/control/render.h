@@ -15,6 +15,7 @@
 struct render_look {
 	uint32_t width;       /* columns of the terminal; 0: as wide as needed */
 	bool all; /* rows that count zero too (drops, counters); packets (listeners) */
+	bool wide; /* more columns (connections, listeners) */
 	int64_t now_unix_s; /* for "since" */
 	yyjson_val *previous; /* the answer before this one, for rates; NULL: there is none */
 	double elapsed_s; /* since `previous` */
@@ -28,6 +29,7 @@ void render_groups(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_certs(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_drops(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_counters(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_connections(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_top(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_list(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_list_change(yyjson_val *root, const struct render_look *look, FILE *out);

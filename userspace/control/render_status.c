@@ -46,6 +46,7 @@ static void put_reason(yyjson_val *object, FILE *out)
 static void put_totals(yyjson_val *root, FILE *out)
 {
 	yyjson_val *handshakes = yyjson_obj_get(root, "handshakes");
+	yyjson_val *memory = yyjson_obj_get(root, "memory");
 	struct render_value text;
 
 	line(out, "connections");
@@ -58,8 +59,14 @@ static void put_totals(yyjson_val *root, FILE *out)
 	fprintf(out, ", %s resumed", render_get(handshakes, "resumed", &text));
 	fprintf(out, ", %s failed\n", render_get(handshakes, "failed", &text));
 	line(out, "memory");
-	fprintf(out, "%s resident\n",
-		render_get_bytes(yyjson_obj_get(root, "memory"), "rss_bytes", &text));
+	fprintf(out, "%s resident", render_get_bytes(memory, "rss_bytes", &text));
+	if (yyjson_is_num(yyjson_obj_get(memory, "idle_tls_connection_bytes"))) {
+		fprintf(out, ", an idle connection %s bytes",
+			render_get(memory, "idle_connection_bytes", &text));
+		fprintf(out, ", with TLS %s",
+			render_get(memory, "idle_tls_connection_bytes", &text));
+	}
+	putc('\n', out);
 	if (yyjson_get_uint(yyjson_obj_get(root, "log_lines_lost")) > 0) {
 		line(out, "log");
 		fprintf(out, "%s lines lost\n", render_get(root, "log_lines_lost", &text));

@@ -48,6 +48,51 @@ static void put_listener_packets(yyjson_val *rows, const struct render_look *loo
 	render_table_fini(&table);
 }
 
+/* "kernel 12, cipher 3": what is not zero. */
+static void cell_places(struct render_table *table, yyjson_val *places)
+{
+	struct render_value text = {.text = ""};
+	yyjson_val *name, *count;
+	size_t i, n, used = 0;
+
+	yyjson_obj_foreach(places, i, n, name, count)
+	{
+		if (yyjson_get_num(count) <= 0 || used >= sizeof(text.text))
+			continue;
+		used += (size_t)snprintf(text.text + used, sizeof(text.text) - used, "%s%s %.0f",
+			used > 0 ? ", " : "", yyjson_get_str(name), yyjson_get_num(count));
+	}
+	render_table_cell(table, "%s", text.text);
+}
+
+/* Who made the records of TLS connections that have ended, with -o wide. */
+static void put_listener_ktls(yyjson_val *rows, const struct render_look *look, FILE *out)
+{
+	static const struct render_column columns[] = {{"LISTENER", RENDER_TEXT},
+		{"KTLS", RENDER_TEXT}, {"RECORDS RECEIVED", RENDER_TEXT},
+		{"RECORDS SENT", RENDER_TEXT}};
+	struct render_table table;
+	struct render_value text;
+	yyjson_val *row, *ktls;
+	size_t i, n;
+
+	render_table_init(&table, columns, array_len(columns));
+	yyjson_arr_foreach(rows, i, n, row)
+	{
+		ktls = yyjson_obj_get(row, "ktls");
+		if (!yyjson_is_obj(ktls))
+			continue;
+		render_table_cell(&table, "%s", render_get(row, "name", &text));
+		render_table_cell(&table, "%s", render_get(ktls, "setting", &text));
+		cell_places(&table, yyjson_obj_get(ktls, "rx"));
+		cell_places(&table, yyjson_obj_get(ktls, "tx"));
+	}
+	if (table.n_cells > 0)
+		putc('\n', out);
+	render_table_print(&table, look->width, out);
+	render_table_fini(&table);
+}
+
 void render_listeners(yyjson_val *root, const struct render_look *look, FILE *out)
 {
 	static const struct render_column columns[] = {{"LISTENER", RENDER_TEXT},
@@ -77,6 +122,8 @@ void render_listeners(yyjson_val *root, const struct render_look *look, FILE *ou
 		render_table_cell(&table, "%s", render_get(row, "target_group", &text));
 	}
 	print_or_say(&table, "no listeners", look, out);
+	if (look->wide)
+		put_listener_ktls(yyjson_obj_get(root, "listeners"), look, out);
 	if (look->all)
 		put_listener_packets(yyjson_obj_get(root, "listeners"), look, out);
 }

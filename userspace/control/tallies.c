@@ -80,6 +80,21 @@ static struct tally_row row_of_tls(enum tls_failure id)
 	return row;
 }
 
+/* Of connections with clients, at their end. */
+static struct tally_row row_of_ktls(uint32_t index)
+{
+	enum tls_direction direction = (enum tls_direction)(index / KTLS_PLACES);
+	enum ktls_place place = (enum ktls_place)(index % KTLS_PLACES);
+	struct tally_row row;
+
+	if (place == KTLS_none)
+		return (struct tally_row){0};
+	row = row_of("user", "", "note", false, ktls_place_help(place));
+	snprintf(row.reason, sizeof(row.reason), "ktls_%s_%s", direction == TLS_RX ? "rx" : "tx",
+		ktls_place_name(place));
+	return row;
+}
+
 static struct tally_row row_of_kernel(uint32_t tally)
 {
 	switch (tally) {
@@ -109,6 +124,8 @@ struct tally_row tally_describe(uint32_t tally)
 		return row_of_gate_dry((enum gate_reason)(tally - TALLY_GATE_DRY));
 	if (tally >= TALLY_CLOSE && tally < TALLY_TLS)
 		return row_of_close((enum close_reason)(tally - TALLY_CLOSE));
+	if (tally >= TALLY_KTLS)
+		return row_of_ktls(tally - TALLY_KTLS);
 	if (tally >= TALLY_TLS)
 		return row_of_tls((enum tls_failure)(tally - TALLY_TLS));
 	return row_of_kernel(tally);

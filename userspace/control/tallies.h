@@ -1,7 +1,7 @@
 /*
  * Everything that is counted about packets, first flights, connections and handshakes, as one list:
  * a row for each reason of each table (counters.def, gate_reasons.def, close_reasons.def,
- * tls_failures.def, and what the kernel tells), and how fast and when each was counted last. The
+ * tls_failures.def, ktls_places.def, and what the kernel tells), and how fast and when each was counted last. The
  * counts come from outside, about once a second. Control thread.
  */
 #ifndef SLUICE_CONTROL_TALLIES_H
@@ -10,6 +10,7 @@
 #include "gate/reasons.h"
 #include "proxy/listener.h"
 #include "tls/failure.h"
+#include "tls/ktls.h"
 
 #include <sluice/counters.h>
 #include <stdbool.h>
@@ -26,7 +27,8 @@ enum tally {
 	TALLY_ACCEPT_QUEUE_FULL = TALLY_GATE_DRY + GATE_REASONS,
 	TALLY_CLOSE,     /* + enum close_reason */
 	TALLY_TLS = TALLY_CLOSE + CLOSE_REASONS,            /* + enum tls_failure */
-	TALLIES = TALLY_TLS + TLS_FAILURES,
+	TALLY_KTLS = TALLY_TLS + TLS_FAILURES, /* + direction * KTLS_PLACES + enum ktls_place */
+	TALLIES = TALLY_KTLS + TLS_DIRECTIONS * KTLS_PLACES,
 };
 
 enum { TALLY_REASON_BYTES = 64 };

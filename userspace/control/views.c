@@ -171,6 +171,7 @@ const struct admin_source views_source = {
 	.drops = view_drops,
 	.counters = view_counters,
 	.config = view_config,
+	.connections = view_connections,
 	.top = view_top,
 	.watch_drops = view_watch_drops,
 	.lists_show = view_lists_show,

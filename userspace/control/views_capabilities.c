@@ -2,6 +2,7 @@
  * What this host can do and whether the daemon uses it: the list "capabilities" of the view
  * "status". A fallback always says what is used instead and why. See views.h.
  */
+#include "control/kernel_tls.h"
 #include "control/views_parts.h"
 
 #include <stdio.h>
@@ -92,6 +93,15 @@ static void put_files(const struct daemon *daemon, const struct view_list *list)
 			limit.rlim_cur >= wanted ? NULL : reason);
 }
 
+static void put_ktls(const struct view_list *list)
+{
+	if (kernel_tls_is_there())
+		put(list, "ktls", "used", "records in the kernel where cipher and setting allow",
+			NULL);
+	else
+		put(list, "ktls", "fallback", "records are made in user space", KERNEL_TLS_MISSING);
+}
+
 void view_capabilities(
 	const struct daemon *daemon, const struct dataplane_report *report, const struct view *root)
 {
@@ -100,7 +110,6 @@ void view_capabilities(
 	put_packet_plane(report, &list);
 	put_cpus(daemon, &list);
 	put(&list, "splice", "used", "bytes between plain sockets stay in the kernel", NULL);
-	put(&list, "ktls", "off", "records are made in user space",
-		"this version does not use kernel TLS");
+	put_ktls(&list);
 	put_files(daemon, &list);
 }

@@ -101,6 +101,7 @@ static int read_all(const struct daemon *daemon, uint64_t counts[static TALLIES]
 	counts_of_all(&daemon->counts, daemon->build, &sum);
 	memcpy(counts + TALLY_CLOSE, sum.reasons, sizeof(sum.reasons));
 	memcpy(counts + TALLY_TLS, sum.tls_failures, sizeof(sum.tls_failures));
+	memcpy(counts + TALLY_KTLS, sum.places, sizeof(sum.places));
 	return r;
 }
 

@@ -39,6 +39,35 @@ static void put_packets(const struct daemon *daemon, uint32_t listener_id, const
 	view_number(row, "syns_refused", counts.refused);
 }
 
+static void put_places(
+	const struct view *ktls, const char *direction, const uint64_t places[static KTLS_PLACES])
+{
+	struct view object = view_object(ktls, direction);
+	int place;
+
+	for (place = 0; place < KTLS_PLACES; place++)
+		if (place != KTLS_none)
+			view_number(
+				&object, ktls_place_name((enum ktls_place)place), places[place]);
+}
+
+/* Who makes the records, as set and as it came about. */
+static void put_ktls(const struct config_listener *config, const struct listener_counts *sum,
+	const struct view *row)
+{
+	struct view ktls;
+
+	if (config->protocol != CONFIG_HTTPS && config->protocol != CONFIG_TLS) {
+		view_null(row, "ktls");
+		return;
+	}
+	ktls = view_object(row, "ktls");
+	view_slice(
+		&ktls, "setting", view_word(SECTION_config_listener_tls, "ktls", config->tls.ktls));
+	put_places(&ktls, "rx", sum->places[TLS_RX]);
+	put_places(&ktls, "tx", sum->places[TLS_TX]);
+}
+
 static void put_listener(const struct daemon *daemon, uint32_t index, const struct view_list *list)
 {
 	const struct config_listener *config = &daemon->build->config->listeners[index];
@@ -65,6 +94,7 @@ static void put_listener(const struct daemon *daemon, uint32_t index, const stru
 	view_bool(&row, "gated", build_is_gated(config));
 	view_slice(&row, "syn_cookies",
 		view_word(SECTION_config_listener, "syn_cookies", config->syn_cookies));
+	put_ktls(config, &sum, &row);
 	put_packets(daemon, stats->id, &row);
 }
 

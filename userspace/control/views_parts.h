@@ -61,6 +61,7 @@ int view_target_groups(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_certificates(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_drops(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_counters(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+void view_connections(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_top(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_watch_drops(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_lists_show(void *arg, const struct admin_call *call, struct admin_reply *reply);

@@ -1,10 +1,12 @@
 /* The view "status": the daemon, its workers, what it uses of this host. See views.h. */
 #include "control/views_parts.h"
 
+#include "control/kernel_tls.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/version.h"
+#include "tls/stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@ enum { SAMPLE_MS_MIN = 500 };
 void views_start(struct daemon *daemon)
 {
 	daemon->listen_overflows_before = view_listen_overflows();
+	(void)kernel_tls_load(); /* else it would not be seen before the first connection */
 	view_drops_tick(daemon);
 }
 
@@ -184,7 +187,44 @@ static void put_gate(const struct daemon *daemon, const struct view *root)
 	put_flights(daemon, &gate);
 }
 
-static void put_memory(const struct view *root)
+static uint64_t pool_bytes(const struct pool *pool)
+{
+	uint64_t items = (uint64_t)__atomic_load_n(&pool->used, __ATOMIC_RELAXED) +
+			 __atomic_load_n(&pool->free_len, __ATOMIC_RELAXED);
+
+	return items * pool->item_bytes;
+}
+
+/* What there is of connections, theirs to targets too; buffers are lent and not among it. */
+static uint64_t connections_bytes(const struct daemon *daemon)
+{
+	uint64_t bytes = 0;
+	uint32_t i;
+
+	for (i = 0; i < daemon->env.n_workers; i++) {
+		const struct proxy_worker *proxy = &daemon->workers[i].proxy;
+
+		bytes += pool_bytes(&proxy->conns) + pool_bytes(&proxy->exchanges) +
+			 pool_bytes(&proxy->tunnels) + pool_bytes(&proxy->upstreams) +
+			 pool_bytes(&proxy->io.plain_streams) +
+			 pool_bytes(tls_thread_streams(proxy->tls));
+	}
+	return bytes;
+}
+
+/* A connection that waits owns itself and its stream, and no buffer. */
+static void put_connections(const struct daemon *daemon, const struct view *memory)
+{
+	const struct proxy_worker *proxy = &daemon->workers[0].proxy;
+
+	view_number(memory, "idle_connection_bytes",
+		proxy->conns.item_bytes + proxy->io.plain_streams.item_bytes);
+	view_number(memory, "idle_tls_connection_bytes",
+		proxy->conns.item_bytes + tls_thread_streams(proxy->tls)->item_bytes);
+	view_number(memory, "connections_bytes", connections_bytes(daemon));
+}
+
+static void put_memory(const struct daemon *daemon, const struct view *root)
 {
 	struct view memory = view_object(root, "memory");
 	FILE *statm = fopen("/proc/self/statm", "re");
@@ -196,6 +236,7 @@ static void put_memory(const struct view *root)
 		view_null(&memory, "rss_bytes");
 	if (statm)
 		fclose(statm);
+	put_connections(daemon, &memory);
 }
 
 int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
@@ -221,7 +262,7 @@ int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 	put_handover(daemon, &root);
 	put_gate(daemon, &root);
 	view_capabilities(daemon, report, &root);
-	put_memory(&root);
+	put_memory(daemon, &root);
 	view_number(&root, "log_lines_lost", log_dropped());
 	free(report);
 	return 0;

@@ -143,7 +143,7 @@ char *watch_line(const struct watch_drop *drop, size_t *ret_len)
 
 /* --- filters */
 
-static bool prefix_holds(const struct dp_prefix *prefix, const union addr *addr)
+bool watch_prefix_holds(const struct dp_prefix *prefix, const union addr *addr)
 {
 	uint32_t whole = prefix->length_bits / 8, bits = prefix->length_bits % 8;
 	const uint8_t *bytes;
@@ -160,7 +160,7 @@ bool watch_filter_takes(const struct watch_filter *filter, const struct watch_dr
 {
 	if (*filter->reason && strcmp(filter->reason, drop->reason) != 0)
 		return false;
-	return !filter->has_source || prefix_holds(&filter->source, &drop->source);
+	return !filter->has_source || watch_prefix_holds(&filter->source, &drop->source);
 }
 
 bool watch_reason_exists(const char *name)

@@ -46,6 +46,7 @@ struct watch_filter {
 	struct dp_prefix source;
 };
 
+bool watch_prefix_holds(const struct dp_prefix *prefix, const union addr *addr);
 bool watch_filter_takes(const struct watch_filter *filter, const struct watch_drop *drop);
 /* Whether there is such a reason. */
 bool watch_reason_exists(const char *name);

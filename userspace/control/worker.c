@@ -193,7 +193,10 @@ static void obey(struct worker *worker)
 
 static void turn_end(void *arg)
 {
-	obey(arg);
+	struct worker *worker = arg;
+
+	connections_serve(&worker->connections, &worker->proxy);
+	obey(worker);
 }
 
 static void drop_acceptors(struct worker *worker)

@@ -6,6 +6,7 @@
 #ifndef SLUICE_CONTROL_WORKER_H
 #define SLUICE_CONTROL_WORKER_H
 
+#include "control/connections_page.h"
 #include "core/snapshot.h"
 #include "dataplane/dp_heartbeat.h"
 #include "gate/gate.h"
@@ -29,6 +30,7 @@ struct worker {
 	_Atomic(const struct gate_share *) share_seen; /* the wish it has followed */
 	const struct snapshot_root *root; /* struct build */
 	struct list acceptors; /* struct acceptor_link, in worker.c */
+	struct connections_inbox connections; /* who wants to see them */
 	struct dp_heartbeat heartbeat;
 	int cpu; /* pinned to; -1: not pinned */
 	pthread_t thread;

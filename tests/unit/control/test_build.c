@@ -449,6 +449,30 @@ static void test_group_settings_change(void **state)
 	over(new);
 }
 
+/* Who makes the records is settled when a connection begins: contexts are made anew, and checks only
+ * where they must find out whether anybody can connect. */
+static void test_ktls_changes(void **state)
+{
+	struct build *old = build(NULL), *new;
+
+	texts.web = "certificates: [www, api], tls: {ktls: off}";
+	texts.secure = "verify: true, ktls: tx";
+	new = build(old);
+	assert_ptr_not_equal(new->built[WEB].tls, old->built[WEB].tls);
+	assert_ptr_equal(new->built[API].tls, old->built[API].tls);
+	assert_ptr_not_equal(new->groups[2].tls, old->groups[2].tls);
+	assert_ptr_equal(new->groups[2].check, old->groups[2].check);
+	replaced(old, new);
+	old = new;
+	texts.secure = "verify: true, ktls: require";
+	new = build(old);
+	assert_ptr_equal(new->built[WEB].tls, old->built[WEB].tls);
+	assert_ptr_not_equal(new->groups[2].tls, old->groups[2].tls);
+	assert_ptr_not_equal(new->groups[2].check, old->groups[2].check);
+	replaced(old, new);
+	over(new);
+}
+
 /* The CA of a group is exchanged in place. */
 static void test_ca_is_renewed(void **state)
 {
@@ -562,6 +586,7 @@ int main(void)
 		CASE(test_gates_refused),
 		CASE(test_addresses_change),
 		CASE(test_group_settings_change),
+		CASE(test_ktls_changes),
 		CASE(test_ca_is_renewed),
 		CASE(test_failures_leave_nothing),
 		CASE(test_no_numbers_left),

@@ -69,6 +69,8 @@ static void words_fit_their_enums(void **state)
 		{SECTION_config_target_group, "proxy_protocol", CONFIG_PROXY_OUT_V2},
 		{SECTION_config_listener, "x_forwarded_for", CONFIG_XFF_REMOVE},
 		{SECTION_config_listener_tls, "min_version", CONFIG_TLS_1_3},
+		{SECTION_config_listener_tls, "ktls", CONFIG_KTLS_REQUIRE},
+		{SECTION_config_group_tls, "ktls", CONFIG_KTLS_REQUIRE},
 		{SECTION_config_xdp, "mode", CONFIG_XDP_OFF},
 		{SECTION_config_xdp, "handover", CONFIG_HANDOVER_NONE},
 		{SECTION_config_xdp, "dispatcher", CONFIG_DISPATCHER_NEVER},

@@ -62,6 +62,7 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "    proxy_protocol: off\n"
 				    "    tls:\n"
 				    "      verify: true\n"
+				    "      ktls: auto\n"
 				    "    timeouts:\n"
 				    "      connect: 3s\n"
 				    "      response: 1m\n"
@@ -97,6 +98,7 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "      min_version: 1.2\n"
 				    "      max_version: 1.3\n"
 				    "      session_tickets: true\n"
+				    "      ktls: auto\n"
 				    "    syn_cookies: always\n"
 				    "    gate:\n"
 				    "      mode: auto\n"
@@ -185,7 +187,8 @@ static void everything_survives_the_round_trip(void **state)
 		"deny_file: /d", "- 10.1.0.0/16", "allow_file: /a", "flights_per_prefix: 7",
 		"dry_run: true", "connections_per_second: 7", "handshakes_burst: 8",
 		"syn_cookies: under_attack", "syns_per_second: 11", "unknown_name: refuse",
-		"refusal: reset", "- \"t13*\"", "- t12d", "mode: on", "- \"*.r.example\""};
+		"refusal: reset", "- \"t13*\"", "- t12d", "mode: on", "- \"*.r.example\"",
+		"ktls: tx", "ktls: require"};
 	struct config *config = case_accepted(
 		"workers: 7\n"
 		"admin: {socket: \"/run/my \\\"admin\\\" \xc3\xa4\\x85\"}\n"
@@ -202,7 +205,8 @@ static void everything_survives_the_round_trip(void **state)
 		"certificates: [{name: c, cert: /c, key: /k, key_password_file: /pw}]\n"
 		"target_groups:\n"
 		"- {name: web, protocol: https, algorithm: least_outstanding, fail_open: no,\n"
-		"   deregistration_delay: 0s, proxy_protocol: v1, tls: {ca: /ca.pem, server_name: srv},\n"
+		"   deregistration_delay: 0s, proxy_protocol: v1, tls: {ca: /ca.pem, server_name: srv,\n"
+		"   ktls: tx},\n"
 		"   timeouts: {connect: 10ms}, pool: {idle_per_worker: 0},\n"
 		"   targets: [{name: t1, address: 10.0.0.1:1, weight: 0}],\n"
 		"   health_check: {protocol: https, port: 8080, path: \"/x?a=b\", host: h,\n"
@@ -212,7 +216,7 @@ static void everything_survives_the_round_trip(void **state)
 		"listeners:\n"
 		"- {name: l, protocol: https, address: \"[::1]:1\", certificates: c, target_group: web,\n"
 		"   proxy_protocol: require, x_forwarded_for: remove, tls: {min_version: 1.3,\n"
-		"   session_tickets: off}, limits: {header_bytes: 1025, body_bytes: 5g}}\n"
+		"   session_tickets: off, ktls: require}, limits: {header_bytes: 1025, body_bytes: 5g}}\n"
 		"- {name: m, protocol: tls, address: \"[::1]:2\", certificates: c, target_group: \"null\",\n"
 		"   tls: {alpn: [imap]}, syn_cookies: under_attack, limits: {syns_per_second: 11},\n"
 		"   gate: {unknown_name: refuse, refusal: reset, ja4_deny: [\"t13*\"], ja4_allow: [t12d]}}\n"

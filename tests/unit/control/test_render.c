@@ -398,6 +398,56 @@ static void test_groups_and_certs(void **state)
 		"old          -                 P-256     1970-01-01  EXPIRED  -          CA      0B\n");
 }
 
+static const char connections_json[] =
+	"{\"connections\":[{\"id\":129,\"worker\":1,\"listener\":\"web\",\"state\":\"request\","
+	"\"client\":\"192.0.2.7:99\",\"local\":\"0.0.0.0:443\",\"age_ms\":61500,\"idle_ms\":12,"
+	"\"bytes_in\":1536,\"bytes_out\":7,\"requests\":2,\"server_name\":\"a.test\",\"ja4\":null,"
+	"\"tls\":{\"version\":\"TLSv1.3\",\"cipher\":\"C1\",\"alpn\":\"http/1.1\",\"rx\":{\"place\":"
+	"\"cipher\",\"reason\":\"not this one\"},\"tx\":{\"place\":\"kernel\",\"reason\":null}},"
+	"\"target_group\":\"g\",\"target\":\"t1\",\"target_tls\":null},"
+	"{\"id\":130,\"worker\":2,\"listener\":\"raw\",\"state\":\"peek\",\"client\":\"[::1]:5\","
+	"\"age_ms\":0,\"idle_ms\":0,\"bytes_in\":0,\"bytes_out\":0,\"tls\":null}],"
+	"\"has_more\":true,\"next\":130}";
+
+static void test_connections(void **state)
+{
+	struct render_look look = {0}, wide = {.wide = true};
+
+	assert_rendered(render_connections, connections_json, &look,
+		" ID  LISTENER  STATE    CLIENT          AGE  IDLE    IN  OUT  TARGET  TLS      NAME\n"
+		"129  web       request  192.0.2.7:99  1m01s    0s  1.5K   7B  t1      TLSv1.3  a.test\n"
+		"130  raw       peek     [::1]:5          0s    0s    0B   0B                   \n"
+		"\nthere are more: these are the first 2 (--limit)\n");
+	assert_rendered(render_connections, connections_json, &wide,
+		" ID  LISTENER  STATE    CLIENT          AGE  IDLE    IN  OUT  TARGET  TLS      NAME    "
+		"RX      TX      CIPHER  ALPN      REQUESTS  LOCAL        GROUP  WORKER\n"
+		"129  web       request  192.0.2.7:99  1m01s    0s  1.5K   7B  t1      TLSv1.3  a.test  "
+		"cipher  kernel  C1      http/1.1         2  0.0.0.0:443  g           1\n"
+		"130  raw       peek     [::1]:5          0s    0s    0B   0B                         "
+		"                                                                       2\n"
+		"\nthere are more: these are the first 2 (--limit)\n"
+		"\ncipher: not this one\n");
+	assert_rendered(render_connections, "{\"connections\":[]}", &look, "no connections\n");
+}
+
+/* With -o wide, of listeners that have TLS: what is not zero. */
+static void test_listeners_wide(void **state)
+{
+	static const char json[] =
+		"{\"listeners\":[{\"name\":\"plain\",\"ktls\":null},{\"name\":\"web\",\"ktls\":"
+		"{\"setting\":\"auto\",\"rx\":{\"kernel\":12,\"off\":0,\"cipher\":3},\"tx\":{\"kernel\":0}}}]}";
+	struct render_look look = {.wide = true};
+	char *text = rendered(render_listeners, json, &look);
+
+	assert_non_null(strstr(text, "\n\nLISTENER  KTLS  RECORDS RECEIVED\n"
+				     "web       auto  kernel 12, cipher 3\n"));
+	free(text);
+	look.wide = false;
+	text = rendered(render_listeners, json, &look);
+	assert_null(strstr(text, "KTLS"));
+	free(text);
+}
+
 static void test_status(void **state)
 {
 	static const char json[] =
@@ -407,7 +457,8 @@ static void test_status(void **state)
 		"\"accepted_total\":2,\"requests_total\":3,\"handshakes\":{\"full\":4,\"resumed\":5,"
 		"\"failed\":6},\"handover\":{\"mode\":\"own_cookies\",\"reason\":null},"
 		"\"gate\":{\"active\":true,\"reason\":\"queue 1: busy\",\"device\":\"sluice0\","
-		"\"sockets\":2,\"zero_copy\":0,\"frames\":9,\"flights_open\":1},\"memory\":{\"rss_bytes\":10485760},\"workers\":[{\"id\":0,\"cpu\":0,"
+		"\"sockets\":2,\"zero_copy\":0,\"frames\":9,\"flights_open\":1},\"memory\":{\"rss_bytes\":10485760,\"idle_connection_bytes\":500,"
+		"\"idle_tls_connection_bytes\":1400},\"workers\":[{\"id\":0,\"cpu\":0,"
 		"\"heartbeat_age_ms\":12,\"connections\":1,\"accepted\":2,\"requests\":3,"
 		"\"busy_percent\":7.25},{\"id\":1,\"cpu\":null,\"heartbeat_age_ms\":5000}],"
 		"\"xdp\":{\"interfaces\":[{\"name\":\"eth0\",\"mode\":\"generic\",\"reason\":\"no "
@@ -422,7 +473,7 @@ static void test_status(void **state)
 		"connections   1 open, 2 accepted\n"
 		"requests      3\n"
 		"handshakes    4 full, 5 resumed, 6 failed\n"
-		"memory        10.0M resident\n"
+		"memory        10.0M resident, an idle connection 500 bytes, with TLS 1400\n"
 		"handover      own_cookies\n"
 		"gate          on sluice0, AF_XDP sockets: 2 (0 without copying), 9 frames, "
 		"1 flights incomplete: queue 1: busy\n"
@@ -443,15 +494,16 @@ static void test_views_stand_foreign_answers(void **state)
 {
 	static render_function *const views[] = {render_status, render_listeners, render_targets,
 		render_groups, render_certs, render_drops, render_counters, render_top, render_list,
-		render_list_change, render_hits, render_rotated, render_config, render_reload};
+		render_list_change, render_connections, render_hits, render_rotated, render_config,
+		render_reload};
 	static const char *const answers[] = {"{}",
 		"{\"listeners\":[{}],\"targets\":[{}],"
 		"\"target_groups\":[{}],\"certificates\":[{}],"
 		"\"drops\":[{}],\"yaml\":1,\"workers\":[1],\"counters\":[{}],\"rows\":[{}],"
-		"\"entries\":[{}],\"gate\":{},\"handover\":{}}",
+		"\"entries\":[{}],\"connections\":[{}],\"gate\":{},\"handover\":{}}",
 		"{\"listeners\":7,\"targets\":[null],\"certificates\":{\"a\":1},\"drops\":[[]]}",
 		"{\"config\":[],\"workers\":{},\"xdp\":1,\"capabilities\":[[1]]}"};
-	struct render_look look = {.width = 40, .all = true};
+	struct render_look look = {.width = 40, .all = true, .wide = true};
 
 	for (size_t i = 0; i < array_len(views); i++) {
 		for (size_t j = 0; j < array_len(answers); j++)
@@ -490,6 +542,8 @@ int main(void)
 		cmocka_unit_test(test_targets),
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_groups_and_certs),
+		cmocka_unit_test(test_connections),
+		cmocka_unit_test(test_listeners_wide),
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_views_stand_foreign_answers),
 		cmocka_unit_test(test_config_and_reload),

@@ -4,6 +4,7 @@
 #include "control/ids.h"
 #include "control/views.h"
 #include "core/clock.h"
+#include "proxy/conn.h"
 #include "tls/stream.h"
 #include "tls/tickets.h"
 
@@ -239,6 +240,7 @@ static void sums_listeners_over_workers(void **state)
 	assert_number(answer, "/listeners/0/bytes_out", 1000);
 	assert_false(yyjson_get_bool(at(answer, "/listeners/0/gated"))); /* http */
 	assert_text(answer, "/listeners/0/syn_cookies", "always");
+	assert_null_at(answer, "/listeners/0/ktls"); /* http */
 	assert_number(answer, "/listeners/0/cookies", 0); /* the packet plane is off */
 	assert_number(answer, "/listeners/0/released", 0);
 	yyjson_doc_free(answer);
@@ -297,6 +299,29 @@ static void counts_what_the_gate_refused(void **state)
 	assert_int_equal(yyjson_get_uint(yyjson_obj_get(row, "count")), 9);
 	assert_non_null(row_of(answer, "/counters", "reason", "done"));
 	assert_null(row_of(answer, "/counters", "reason", "dry_name_unknown"));
+	yyjson_doc_free(answer);
+}
+
+/* By direction and place; a place that no connection ends in is no row. */
+static void counts_who_had_the_records(void **state)
+{
+	struct fixture *fixture = *state;
+	yyjson_doc *answer;
+	yyjson_val *row;
+
+	counts(fixture, 0)->places[TLS_RX][KTLS_kernel] = 2;
+	counts(fixture, 1)->places[TLS_RX][KTLS_kernel] = 3;
+	counts(fixture, 1)->places[TLS_TX][KTLS_kernel_refused] = 7;
+	answer = ask(fixture, views_source.counters);
+	row = row_of(answer, "/counters", "reason", "ktls_rx_kernel");
+	assert_int_equal(yyjson_get_uint(yyjson_obj_get(row, "count")), 5);
+	assert_true(yyjson_equals_str(yyjson_obj_get(row, "verdict"), "note"));
+	row = row_of(answer, "/counters", "reason", "ktls_tx_kernel_refused");
+	assert_int_equal(yyjson_get_uint(yyjson_obj_get(row, "count")), 7);
+	assert_null(row_of(answer, "/counters", "reason", "ktls_rx_none"));
+	yyjson_doc_free(answer);
+	answer = ask(fixture, views_source.drops);
+	assert_null(row_of(answer, "/drops", "reason", "ktls_tx_kernel_refused"));
 	yyjson_doc_free(answer);
 }
 
@@ -421,6 +446,11 @@ static void status_says_what_is_used(void **state)
 	assert_number(answer, "/accepted_total", 7);
 	assert_number(answer, "/handshakes/resumed", 2);
 	assert_true(yyjson_get_uint(at(answer, "/memory/rss_bytes")) > 1000000);
+	assert_true(yyjson_get_uint(at(answer, "/memory/idle_connection_bytes")) >=
+		    sizeof(struct conn) + sizeof(struct stream));
+	assert_true(yyjson_get_uint(at(answer, "/memory/idle_tls_connection_bytes")) >
+		    yyjson_get_uint(at(answer, "/memory/idle_connection_bytes")));
+	assert_number(answer, "/memory/connections_bytes", 0);
 	assert_text(answer, "/handover/mode", "none");
 	assert_false(yyjson_get_bool(at(answer, "/gate/active")));
 	assert_number(answer, "/gate/flights_open", 0);
@@ -521,6 +551,7 @@ int main(void)
 		VIEW_TEST(sums_listeners_over_workers),
 		VIEW_TEST(lists_each_drop_reason),
 		VIEW_TEST(counts_what_the_gate_refused),
+		VIEW_TEST(counts_who_had_the_records),
 		VIEW_TEST(tells_how_fast_and_when),
 		VIEW_TEST(shows_targets_and_their_state),
 		VIEW_TEST(shows_targets_that_leave),
