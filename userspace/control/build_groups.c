@@ -8,6 +8,7 @@
 #include "core/mem.h"
 #include "tls/cert.h"
 #include "tls/client.h"
+#include "tls/ktls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,7 +128,7 @@ static void build_group_tls(struct building *building, const struct config_targe
 			return;
 		}
 	}
-	if (wanted->tls.ktls == CONFIG_KTLS_REQUIRE && !kernel_tls_load())
+	if (wanted->tls.ktls == CONFIG_KTLS_REQUIRE && !ktls_kernel_exists())
 		log_warn("target group %s: tls.ktls: require: " KERNEL_TLS_MISSING
 			 ": every connection will fail",
 			wanted->name);

@@ -7,6 +7,7 @@
 #include "core/mem.h"
 #include "net/socket.h"
 #include "tls/server.h"
+#include "tls/ktls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,7 +105,7 @@ static void build_tls(struct building *building, const struct config_listener *w
 		listener->tls = tls_server_get(old->tls);
 	else if (tls_server_new(&spec, &listener->tls, &err) < 0)
 		refuse(building, wanted, "certificates", &err);
-	if (spec.ktls == TLS_KTLS_REQUIRE && !kernel_tls_load())
+	if (spec.ktls == TLS_KTLS_REQUIRE && !ktls_kernel_exists())
 		log_warn("listener %s: tls.ktls: require: " KERNEL_TLS_MISSING
 			 ": every connection will be closed",
 			wanted->name);

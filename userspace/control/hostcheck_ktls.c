@@ -1,7 +1,7 @@
 /* TLS records in the kernel: which ciphers it takes, and whether it takes a new key for one. Tried
  * with a byte on a connection over loopback for each cipher. */
 #include "control/hostcheck_parts.h"
-#include "control/kernel_tls.h"
+#include "tls/ktls.h"
 
 #include <errno.h>
 #include <linux/tls.h>
@@ -94,7 +94,7 @@ void hostcheck_ktls(struct hostcheck *check)
 	int rekey = -EOPNOTSUPP, code;
 	size_t i;
 
-	if (!kernel_tls_load()) {
+	if (!ktls_kernel_exists()) {
 		hostcheck_row(check, "ktls", false,
 			"not in this kernel (module tls): records are made in user space");
 		return;

@@ -1,26 +1,9 @@
 /* Whether this kernel has TLS: see kernel_tls.h. */
 #include "control/kernel_tls.h"
+#include "tls/ktls.h"
 
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-bool kernel_tls_load(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
-
-	if (fd < 0)
-		return false;
-	/* What is missing is said first (ENOENT), then that this socket is not connected. */
-	r = setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls"));
-	r = r < 0 && errno == ENOTCONN ? 0 : r;
-	close(fd);
-	return r == 0;
-}
 
 bool kernel_tls_is_there(void)
 {
@@ -28,7 +11,7 @@ bool kernel_tls_is_there(void)
 	char words[256] = "", *rest, *word;
 
 	if (!file)
-		return kernel_tls_load();
+		return ktls_kernel_exists();
 	if (!fgets(words, sizeof(words), file))
 		words[0] = '\0';
 	fclose(file);

@@ -7,9 +7,7 @@
 
 #define KERNEL_TLS_MISSING "this kernel has no TLS (CONFIG_TLS, module tls)"
 
-/* Has the module loaded if it can be. May wait for that. */
-bool kernel_tls_load(void);
-/* Whether it is there now. */
+/* Whether it is there now; loads nothing (ktls_kernel_exists() does). */
 bool kernel_tls_is_there(void);
 
 #endif

@@ -1,12 +1,12 @@
 /* The view "status": the daemon, its workers, what it uses of this host. See views.h. */
 #include "control/views_parts.h"
 
-#include "control/kernel_tls.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/version.h"
 #include "tls/stream.h"
+#include "tls/ktls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ enum { SAMPLE_MS_MIN = 500 };
 void views_start(struct daemon *daemon)
 {
 	daemon->listen_overflows_before = view_listen_overflows();
-	(void)kernel_tls_load(); /* else it would not be seen before the first connection */
+	(void)ktls_kernel_exists(); /* else it would not be seen before the first connection */
 	view_drops_tick(daemon);
 }
 

@@ -66,7 +66,7 @@ const char *ktls_place_help(enum ktls_place place)
 /* --- what the kernel can do */
 /* A socket that is not connected is refused with ENOTCONN by a kernel that has TLS, with ENOENT by
  * another. */
-static bool ask_for_tls(void)
+bool ktls_kernel_exists(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	bool exists;
@@ -85,7 +85,7 @@ static bool kernel_has_tls(struct tls_thread *tls)
 		return true;
 	if (tls->ktls_is_known && loop_now_us(tls->io->loop) < tls->ktls_ask_again_us)
 		return false;
-	tls->ktls_exists = ask_for_tls();
+	tls->ktls_exists = ktls_kernel_exists();
 	tls->ktls_is_known = true;
 	tls->ktls_ask_again_us = clock_mono_us() + ASK_AGAIN_US;
 	return tls->ktls_exists;

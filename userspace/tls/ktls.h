@@ -6,6 +6,7 @@
 #define SLUICE_TLS_KTLS_H
 
 #include "core/attr.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Setting of a listener or target group. */
@@ -25,6 +26,10 @@ enum ktls_place {
 #undef KTLS_PLACE
 	KTLS_PLACES,
 };
+
+/* Whether this kernel has TLS (CONFIG_TLS); has the module loaded if it can be, and may wait for
+ * that. Any thread. */
+bool ktls_kernel_exists(void);
 
 /* The word for logs and counters: "cipher". */
 const char *ktls_place_name(enum ktls_place place);
