@@ -4,8 +4,8 @@
  * which limit counts what: enum listener_limit). Knows no context: for XDP and tc alike.
  *
  * Per source and prefix: every one owns two rows of one table, chosen by a keyed hash of address,
- * kind of limit, listener and the limit's generation; a packet spends a token in both and passes if either had one. A
- * source alone drains both alike, so its limit is exact; two that share one row have the other.
+ * kind of limit, listener and the limit's generation; a packet spends a token in both and passes if
+ * either had one. A source alone drains both alike, so its limit is exact; two that share one row have the other.
  * Only a proven address is charged: a flood that forges a client's address must not spend that
  * client's tokens. The allow list is looked at only where a source or prefix is over its limit, and
  * then spares it both. A limit that is not set costs one load.

@@ -5,11 +5,11 @@
  * byte that arrives must be the one that was written at that place; the end must be seen as an end
  * only if everything came before it; and without damage everything must come.
  */
+#include "fuzz_cert.h"
 #include "tls/stream_state.h"
 
 #include <errno.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,33 +52,6 @@ static uint8_t pattern[2][PATTERN_PERIOD + WRITE_MAX]; /* what is written; [1]: 
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool is_so)
-{
-	if (!is_so)
-		abort();
-}
-
-static void make_cert(char *path)
-{
-	FILE *out = fdopen(mkstemp(path), "w");
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *x509 = X509_new();
-
-	must(out && key && x509);
-	X509_gmtime_adj(X509_getm_notBefore(x509), 0);
-	X509_gmtime_adj(X509_getm_notAfter(x509), 86400);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x509), "CN", MBSTRING_UTF8,
-		(const uint8_t *)"www.test", -1, -1, 0);
-	X509_set_issuer_name(x509, X509_get_subject_name(x509));
-	X509_set_pubkey(x509, key);
-	must(X509_sign(x509, key, EVP_sha256()) > 0);
-	must(PEM_write_X509(out, x509) &&
-		PEM_write_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL));
-	fclose(out);
-	X509_free(x509);
-	EVP_PKEY_free(key);
-}
 
 static SSL_CTX *make_peer(int suite, bool is_client, const char *pem)
 {

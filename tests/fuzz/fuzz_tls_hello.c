@@ -2,13 +2,10 @@
  * Feeds bytes to a TLS server as the first flight of a client: the ClientHello parser (tls/hello.c),
  * certificate selection and the mapping of failures. The certificate is made at the start.
  */
+#include "fuzz_cert.h"
 #include "tls/stream.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,37 +17,16 @@ static struct tls_server *server;
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void must(bool is_so)
-{
-	if (!is_so)
-		abort();
-}
-
-static struct cert *make_cert(void)
+static struct cert *load_cert(void)
 {
 	char path[] = "/tmp/sluice-fuzz-tls-XXXXXX";
-	FILE *out = fdopen(mkstemp(path), "w");
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *x509 = X509_new();
 	struct cert_spec spec = {"fuzz", path, NULL, NULL};
 	struct cert *cert;
 	struct err err;
 
-	must(out && key && x509);
-	X509_gmtime_adj(X509_getm_notBefore(x509), 0);
-	X509_gmtime_adj(X509_getm_notAfter(x509), 86400);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x509), "CN", MBSTRING_UTF8,
-		(const uint8_t *)"www.test", -1, -1, 0);
-	X509_set_issuer_name(x509, X509_get_subject_name(x509));
-	X509_set_pubkey(x509, key);
-	must(X509_sign(x509, key, EVP_sha256()) > 0);
-	must(PEM_write_X509(out, x509) &&
-		PEM_write_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL));
-	fclose(out);
+	make_cert(path);
 	must(cert_load(&spec, &cert, &err) == 0);
 	unlink(path);
-	X509_free(x509);
-	EVP_PKEY_free(key);
 	return cert;
 }
 
@@ -59,7 +35,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	static const char *const alpn[] = {"http/1.1"};
 	struct tls_server_spec spec = {
 		.name = "fuzz", .n_certs = 1, .alpn = alpn, .n_alpn = 1, .n_workers = 1};
-	struct cert *cert = make_cert();
+	struct cert *cert = load_cert();
 	struct err err;
 
 	spec.certs = &cert;

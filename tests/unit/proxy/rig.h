@@ -15,6 +15,7 @@
 #include "proxy/tunnel.h"
 #include "proxy/upstream.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -321,6 +322,19 @@ static inline struct conn *rig_conn(struct rig *rig)
 {
 	assert_false(list_is_empty(&rig->worker.open));
 	return container_of(rig->worker.open.next, struct conn, link);
+}
+
+/* Of this process; more than before means that something was not closed. */
+static inline int rig_open_files(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	int n = 0;
+
+	assert_non_null(folder);
+	while (readdir(folder))
+		n++;
+	closedir(folder);
+	return n;
 }
 
 #endif

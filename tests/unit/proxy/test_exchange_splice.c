@@ -2,8 +2,6 @@
  * way; afterwards no pipe and no descriptor is left. */
 #include "rig.h"
 
-#include <dirent.h>
-
 enum { BODY_MAX = 3 << 20 };
 
 static struct rig rig;
@@ -29,22 +27,10 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int open_files(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	int n = 0;
-
-	assert_non_null(folder);
-	while (readdir(folder))
-		n++;
-	closedir(folder);
-	return n;
-}
-
 /* Pipes that wait for their next use are no loss. */
 static int files_in_use(void)
 {
-	return open_files() - 2 * (int)rig.worker.pipes.n_idle;
+	return rig_open_files() - 2 * (int)rig.worker.pipes.n_idle;
 }
 
 static bool was_spliced(void)

@@ -1,8 +1,6 @@
 /* Byte tunnels over real sockets, by splice and by copy: bytes, half-close, resets, time-outs. */
 #include "rig.h"
 
-#include <dirent.h>
-
 static struct rig rig;
 static bool copies; /* the client's stream says that it cannot splice, as TLS does at first */
 static int n_spliced; /* calls of the client's stream */
@@ -303,18 +301,6 @@ static void test_no_pipes(void **state)
 	end(&client, &target);
 }
 
-static int open_files(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	int n = 0;
-
-	assert_non_null(folder);
-	while (readdir(folder))
-		n++;
-	closedir(folder);
-	return n;
-}
-
 /* Bytes wait in a pipe for a peer that does not read; then the tunnel ends. */
 static void test_ends_with_bytes_in_a_pipe(void **state)
 {
@@ -324,18 +310,18 @@ static void test_ends_with_bytes_in_a_pipe(void **state)
 	ssize_t n;
 
 	tunnel_open(&client, &target);
-	before = open_files();
+	before = rig_open_files();
 	while (blocked < 10) {
 		n = send(target.fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
 		blocked = n > 0 ? 0 : blocked + 1;
 		rig_turn(&rig);
 	}
 	assert_int_equal(rig.worker.pipes.n_lent, copies ? 0 : 1);
-	assert_int_equal(open_files(), before + (copies ? 0 : 2));
+	assert_int_equal(rig_open_files(), before + (copies ? 0 : 2));
 	peer_abort(&client);
 	WAIT(&rig, list_is_empty(&rig.worker.open));
 	assert_int_equal(rig.worker.pipes.n_lent, 0);
-	assert_int_equal(open_files(), before - 3); /* the client's, and both of the worker's */
+	assert_int_equal(rig_open_files(), before - 3); /* the client's, and both of the worker's */
 	end(&client, &target);
 }
 
