@@ -13,6 +13,7 @@ help:
 	'make vm CMD="uname -a" [KERNEL=backports]   any command in that virtual machine' \
 	'make soak                the same bodies with full counts and durations' \
 	'make bench [ROWS="a b"]  side by side with nginx and haproxy; writes build/bench/latest.json' \
+	'make bench-vm [KERNEL=]  the same with TLS in the kernel, in instructions; latest-vm.json' \
 	'make fuzz [SECONDS=60]   fuzz every parser that sees the network' \
 	'make lint                layers, formatting, static checks, sizes' \
 	'make install [DESTDIR=/tmp/root] [prefix=/usr/local]   programs, manual, example, completion' \

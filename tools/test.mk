@@ -1,5 +1,5 @@
 # What is run. Included by the Makefile inside the devroot.
-.PHONY: run test test-vm soak bench fuzz lint units vm
+.PHONY: run test test-vm soak bench bench-vm fuzz lint units vm
 ONLY    ?=
 K       ?=
 ROWS    ?=
@@ -29,6 +29,13 @@ run: all
 
 bench: all $(BENCH_BIN)
 	+$(Q)python3 tools/bench/bench.py $(ROWS)
+
+# Copies at their dearest, and again at their cheapest (see vm.py).
+VM_COUNTS := tools/vm/run --icount --kernel $(KERNEL) --limit 1500
+bench-vm: all $(BENCH_BIN) build/vm/init
+	+$(Q)$(VM_COUNTS) --strings -- python3 tools/bench/vm.py --build $(BUILD)
+	+$(Q)exec $(VM_COUNTS) -- python3 tools/bench/vm.py --build $(BUILD) \
+		--json build/bench/latest-vm-cheap-copies.json length chunked
 
 fuzz: $(FUZZ_BIN)
 	+$(Q)tests/fuzz/run $(SECONDS)

@@ -9,7 +9,8 @@
  *   3. end of file on stdin ends the program; connections stay open until then
  * Modes: handshake (connect, handshake, close), request (keep-alive GETs), idle (nothing happens
  * between steps 1 and 3; a connection that did not survive is an error).
- * handshake also tells how long after connect() the server's first byte came.
+ * handshake also tells how long after connect() the server's first byte came; with --requests it
+ * makes that many requests before it closes.
  * Every failed operation is an error; what hangs is one after GRACE_MS.
  */
 #include "wire.h"
@@ -51,10 +52,20 @@ enum state {
 	STATE_OPEN,      /* nothing under way */
 };
 
+enum chunk {
+	CHUNK_NONE, /* the body has a length */
+	CHUNK_SIZE, /* the line with the size */
+	CHUNK_DATA,
+	CHUNK_TAIL, /* the line behind the data */
+	CHUNK_LAST, /* the line behind the last size, which was 0 */
+};
+
 struct conn {
 	int fd;
 	enum state state;
 	bool in_body;
+	enum chunk chunk;
+	int requests_left; /* of a connection that is to be closed */
 	double begin; /* of connect(); 0 once the first byte has come */
 	SSL *ssl;
 	size_t head_len;
@@ -69,6 +80,7 @@ static struct load {
 	struct in_addr address;
 	int port;
 	int conns_len;
+	int requests; /* per connection, in mode handshake */
 	double seconds;
 	char request[512];
 	char request_small[512]; /* while setting up */
@@ -197,8 +209,23 @@ static void request_start(struct conn *conn)
 		conn_fail(conn, "request");
 }
 
+static void conn_end(struct conn *conn)
+{
+	SSL_shutdown(conn->ssl);
+	conn->state = STATE_CLOSING;
+	if (flush(conn))
+		shutdown(conn->fd, SHUT_WR);
+}
+
 static void response_done(struct conn *conn)
 {
+	if (load.mode == MODE_HANDSHAKE && conn != &load.probe) {
+		if (--conn->requests_left)
+			request_start(conn);
+		else
+			conn_end(conn);
+		return;
+	}
 	load.ops++;
 	conn->state = STATE_OPEN;
 	load.active--;
@@ -211,7 +238,7 @@ static void response_done(struct conn *conn)
 static ssize_t response_head(struct conn *conn, const uint8_t *data, size_t len)
 {
 	size_t before = conn->head_len, room = HEAD_BYTES - before;
-	const char *end, *length;
+	const char *end, *length, *chunked;
 
 	memcpy(conn->head + before, data, len < room ? len : room);
 	conn->head_len += len < room ? len : room;
@@ -220,11 +247,64 @@ static ssize_t response_head(struct conn *conn, const uint8_t *data, size_t len)
 	if (!end)
 		return conn->head_len < HEAD_BYTES ? (ssize_t)len : -1;
 	length = strcasestr(conn->head, "\r\ncontent-length:");
-	if (strncmp(conn->head, "HTTP/1.1 200 ", 13) != 0 || !length || length > end)
+	chunked = strcasestr(conn->head, "\r\ntransfer-encoding: chunked\r\n");
+	conn->chunk = chunked && chunked < end ? CHUNK_SIZE : CHUNK_NONE;
+	if (strncmp(conn->head, "HTTP/1.1 200 ", 13) != 0 ||
+		(!conn->chunk && (!length || length > end)))
 		return -1;
-	conn->body_left = strtoull(length + 17, NULL, 10);
+	conn->body_left = conn->chunk ? 0 : strtoull(length + 17, NULL, 10);
 	conn->in_body = true;
 	return (ssize_t)((size_t)(end + 4 - conn->head) - before);
+}
+
+static int hex_digit(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* One byte of the lines around chunks; there are no extensions and no trailers. */
+static bool chunk_line_byte(struct conn *conn, uint8_t c)
+{
+	if (c == '\r')
+		return true;
+	if (c != '\n') {
+		conn->body_left = conn->body_left * 16 + (uint64_t)hex_digit(c);
+		return conn->chunk == CHUNK_SIZE && hex_digit(c) >= 0;
+	}
+	if (conn->chunk == CHUNK_SIZE)
+		conn->chunk = conn->body_left ? CHUNK_DATA : CHUNK_LAST;
+	else if (conn->chunk == CHUNK_TAIL)
+		conn->chunk = CHUNK_SIZE;
+	else
+		conn->chunk = CHUNK_NONE;
+	return true;
+}
+
+static bool chunked_bytes(struct conn *conn, const uint8_t *data, size_t len)
+{
+	size_t i = 0, n;
+
+	while (i < len && conn->chunk) {
+		if (conn->chunk != CHUNK_DATA) {
+			if (!chunk_line_byte(conn, data[i++]))
+				return false;
+			continue;
+		}
+		n = len - i < conn->body_left ? len - i : conn->body_left;
+		conn->body_left -= n;
+		load.bytes += n;
+		i += n;
+		if (!conn->body_left)
+			conn->chunk = CHUNK_TAIL;
+	}
+	if (i < len)
+		return false;
+	if (!conn->chunk)
+		response_done(conn);
+	return true;
 }
 
 static bool response_bytes(struct conn *conn, const uint8_t *data, size_t len)
@@ -239,6 +319,8 @@ static bool response_bytes(struct conn *conn, const uint8_t *data, size_t len)
 			return true;
 	}
 	len -= (size_t)head;
+	if (conn->chunk)
+		return chunked_bytes(conn, data + head, len);
 	if (len > conn->body_left)
 		return false;
 	conn->body_left -= len;
@@ -255,14 +337,11 @@ static void handshake_done(struct conn *conn)
 		conn_fail(conn, "the session was not resumed");
 		return;
 	}
-	if (load.mode != MODE_HANDSHAKE || conn == &load.probe) {
+	conn->requests_left = load.requests;
+	if (load.mode != MODE_HANDSHAKE || conn == &load.probe || load.requests)
 		request_start(conn);
-		return;
-	}
-	SSL_shutdown(conn->ssl);
-	conn->state = STATE_CLOSING;
-	if (flush(conn))
-		shutdown(conn->fd, SHUT_WR);
+	else
+		conn_end(conn);
 }
 
 static void closing_done(struct conn *conn)
@@ -476,14 +555,17 @@ static void run(void)
 	print_result(now(CLOCK_MONOTONIC) - start, now(CLOCK_PROCESS_CPUTIME_ID) - cpu);
 }
 
-static void ctx_init(const char *group, const char *cipher)
+/* `small_records`: asks for at most 512 bytes in one (RFC 6066). */
+static void ctx_init(const char *group, const char *cipher, bool small_records)
 {
 	static const unsigned char http1[] = "\x08http/1.1";
 
 	load.ctx = SSL_CTX_new(TLS_client_method());
 	if (!load.ctx || (group && SSL_CTX_set1_groups_list(load.ctx, group) != 1) ||
 		(cipher && SSL_CTX_set_ciphersuites(load.ctx, cipher) != 1) ||
-		SSL_CTX_set_alpn_protos(load.ctx, http1, sizeof(http1) - 1))
+		SSL_CTX_set_alpn_protos(load.ctx, http1, sizeof(http1) - 1) ||
+		(small_records && SSL_CTX_set_tlsext_max_fragment_length(
+					  load.ctx, TLSEXT_max_fragment_length_512) != 1))
 		die("TLS context");
 	SSL_CTX_set_session_cache_mode(
 		load.ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -495,7 +577,8 @@ static int usage(void)
 {
 	fprintf(stderr,
 		"usage: load --mode handshake|request|idle --port N [--address IPV4] "
-		"[--conns N] [--seconds S] [--path /small] [--resume] [--group G] [--cipher C]\n");
+		"[--conns N] [--requests N] [--seconds S] [--path /small] [--resume] [--group G] "
+		"[--cipher C] [--small-records]\n");
 	return 2;
 }
 
@@ -506,6 +589,52 @@ static enum mode mode_of(const char *name)
 	return strcmp(name, "idle") ? MODE_REQUEST : MODE_IDLE;
 }
 
+struct wish {
+	const char *path, *group, *cipher;
+	bool small_records;
+};
+
+/* 0 or -1: no such option, or its value is not one. */
+static int option_take(int option, struct wish *wish)
+{
+	switch (option) {
+	case 'm':
+		load.mode = mode_of(optarg);
+		return 0;
+	case 'a':
+		return inet_pton(AF_INET, optarg, &load.address) == 1 ? 0 : -1;
+	case 'p':
+		load.port = atoi(optarg);
+		return 0;
+	case 'c':
+		load.conns_len = atoi(optarg);
+		return 0;
+	case 'n':
+		load.requests = atoi(optarg);
+		return 0;
+	case 's':
+		load.seconds = atof(optarg);
+		return 0;
+	case 'P':
+		wish->path = optarg;
+		return 0;
+	case 'r':
+		load.resume = true;
+		return 0;
+	case 'g':
+		wish->group = optarg;
+		return 0;
+	case 'C':
+		wish->cipher = optarg;
+		return 0;
+	case 'S':
+		wish->small_records = true;
+		return 0;
+	default:
+		return -1;
+	}
+}
+
 static int options_read(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -513,53 +642,24 @@ static int options_read(int argc, char **argv)
 		{"address", required_argument, NULL, 'a'},
 		{"port", required_argument, NULL, 'p'},
 		{"conns", required_argument, NULL, 'c'},
+		{"requests", required_argument, NULL, 'n'},
 		{"seconds", required_argument, NULL, 's'},
 		{"path", required_argument, NULL, 'P'},
 		{"resume", no_argument, NULL, 'r'},
 		{"group", required_argument, NULL, 'g'},
 		{"cipher", required_argument, NULL, 'C'},
+		{"small-records", no_argument, NULL, 'S'},
 		{0},
 	};
-	const char *path = "/small", *group = NULL, *cipher = NULL;
+	struct wish wish = {.path = "/small"};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) > 0) {
-		switch (option) {
-		case 'm':
-			load.mode = mode_of(optarg);
-			break;
-		case 'a':
-			if (inet_pton(AF_INET, optarg, &load.address) != 1)
-				return -1;
-			break;
-		case 'p':
-			load.port = atoi(optarg);
-			break;
-		case 'c':
-			load.conns_len = atoi(optarg);
-			break;
-		case 's':
-			load.seconds = atof(optarg);
-			break;
-		case 'P':
-			path = optarg;
-			break;
-		case 'r':
-			load.resume = true;
-			break;
-		case 'g':
-			group = optarg;
-			break;
-		case 'C':
-			cipher = optarg;
-			break;
-		default:
+	while ((option = getopt_long(argc, argv, "", options, NULL)) > 0)
+		if (option_take(option, &wish))
 			return -1;
-		}
-	}
-	snprintf(load.request, sizeof(load.request), REQUEST_FORMAT, path);
+	snprintf(load.request, sizeof(load.request), REQUEST_FORMAT, wish.path);
 	snprintf(load.request_small, sizeof(load.request_small), REQUEST_FORMAT, "/small");
-	ctx_init(group, cipher);
+	ctx_init(wish.group, wish.cipher, wish.small_records);
 	return load.port && load.conns_len ? 0 : -1;
 }
 

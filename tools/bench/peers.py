@@ -17,10 +17,44 @@ READY_SECONDS = 15
 PINS = f"/sys/fs/bpf/sluice-bench-{os.getpid()}"
 FIRST_PORT = 20001  # the namespace is the bench's own: below the ports of outgoing connections
 
-TEMPLATES = {
-    "sluice": {"tuned": "sluice.yaml", "default": "sluice-default.yaml", "gate": "sluice-gate.yaml"},
-    "nginx": {"tuned": "nginx.conf", "default": "nginx-default.conf"},
-    "haproxy": {"tuned": "haproxy.cfg", "default": "haproxy-default.cfg"},
+# How nginx buffers responses: of the settings tried (4 to 16 buffers of 16k to 128k, and unbuffered
+# with 64k to 1m) unbuffered is the one that is good for 1 MB and for 100 MB.
+UNBUFFERED = ("proxy_buffering off; proxy_buffer_size 512k; proxy_buffers 16 64k; "
+              "proxy_busy_buffers_size 512k;")
+BUFFERED = ("proxy_buffering on; proxy_max_temp_file_size 0; proxy_buffer_size 64k; "
+            "proxy_buffers 16 64k; proxy_busy_buffers_size 512k;")
+
+
+PLAIN_TARGET = "proxy_pass http://web;"
+TLS_TARGET = ("proxy_pass https://web_tls; proxy_ssl_protocols TLSv1.3; proxy_ssl_verify on; "
+              "proxy_ssl_name www.example.test; proxy_ssl_server_name on; "
+              "proxy_ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256; ")
+
+
+def nginx(ktls="-KTLS", buffers=UNBUFFERED, sendfile="off", target=PLAIN_TARGET):
+    return "nginx.conf", {"options": ktls, "buffers": buffers, "sendfile": sendfile, "target_pass": target}
+
+
+def nginx_to_tls(ktls):
+    return nginx(ktls, target=f"{TLS_TARGET} proxy_ssl_conf_command Options {ktls};")
+
+
+def sluice_to_tls(ktls, target_ktls):
+    return "sluice-tls.yaml", {"ktls": ktls, "target_ktls": target_ktls}
+
+
+# Kinds of each product: the template and what is filled in.
+KINDS = {
+    "sluice": {"tuned": ("sluice.yaml", {"ktls": "auto"}), "default": ("sluice-default.yaml", {}),
+               "gate": ("sluice-gate.yaml", {}), "ktls off": ("sluice.yaml", {"ktls": "off"}),
+               "ktls require": ("sluice.yaml", {"ktls": "require"}),
+               "to tls": sluice_to_tls("auto", "auto"), "to tls, ktls off": sluice_to_tls("off", "off"),
+               "to tls, ktls require": sluice_to_tls("require", "require")},
+    "nginx": {"tuned": nginx(), "default": ("nginx-default.conf", {}), "ktls": nginx("KTLS"),
+              "buffered": nginx(buffers=BUFFERED), "ktls buffered": nginx("KTLS", BUFFERED),
+              "ktls sendfile": nginx("KTLS", BUFFERED, "on"), "to tls": nginx_to_tls("-KTLS"),
+              "to tls, ktls": nginx_to_tls("KTLS")},
+    "haproxy": {"tuned": ("haproxy.cfg", {}), "default": ("haproxy-default.cfg", {})},
 }
 
 
@@ -35,6 +69,7 @@ class Site:
         self.next_port = FIRST_PORT
         self.starts = 0
         self.certs = make_certificates(os.path.join(out, "certs"))
+        self.tls_target_port = 0  # for kinds with TLS to the target: whoever uses them sets it
         self.target_port = self.port()
         self.target = Process("target", self.generator_cpu,
                               [self.binary("target"), str(self.target_port)],
@@ -121,7 +156,7 @@ class Product:
         site.starts += 1
         self.name = name
         self.ports = {"ecdsa": site.port(), "rsa": site.port()}
-        self.run = os.path.join(site.out, "run", f"{name}-{kind}")
+        self.run = os.path.join(site.out, "run", f"{name}-{kind.replace(' ', '-')}")
         self.pins = f"{PINS}-{site.starts}"
         shutil.rmtree(self.run, ignore_errors=True)
         os.makedirs(self.run)
@@ -144,8 +179,10 @@ class Product:
         os.makedirs(socket_folder)
         values = {**site.certs, "run": socket_folder if self.name == "sluice" else self.run,
                   "pin_dir": self.pins, "target": site.target_port,
+                  "tls_target": site.tls_target_port or site.target_port,
                   **{f"port_{key}": port for key, port in self.ports.items()}}
-        config = self.render(TEMPLATES[self.name][kind], values)
+        template, more = KINDS[self.name][kind]
+        config = self.render(template, values | more)
         if self.name == "sluice":
             return [os.path.join(site.build, "sluiced"), "--config", config], {}
         if self.name == "nginx":

@@ -120,6 +120,16 @@ def cpu_busy_seconds(cpu):
     raise BenchError(f"CPU {cpu} is not in /proc/stat")
 
 
+def cpu_queue_seconds(cpu):
+    """CPU time of everything that ran on `cpu` so far, kernel threads too, up to the last switch of
+    tasks: the seventh figure of its run queue."""
+    for line in read("/proc/schedstat").splitlines():
+        fields = line.split()
+        if fields[0] == f"cpu{cpu}":
+            return int(fields[7]) / 1e9
+    raise BenchError(f"CPU {cpu} is not in /proc/schedstat")
+
+
 def settled(measure, seconds=3.0, step=0.1, tolerance=0.002):
     """The value of measure() once it stops changing; the last one after `seconds`."""
     deadline = time.monotonic() + seconds

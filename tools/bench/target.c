@@ -3,6 +3,7 @@
  * be made, so that it takes little of the CPU it shares with the load generator.
  *   GET /small    100 bytes
  *   GET /bytes/N  N bytes, sent from page cache without a copy
+ *   GET /chunked/N  N bytes, rounded up to whole chunks of CHUNK_BYTES, in the same way
  * One request at a time per connection, heads up to HEAD_BYTES, no request bodies. Single-threaded;
  * serves until SIGTERM.
  */
@@ -25,18 +26,26 @@ enum {
 	SMALL_BYTES = 100,
 	HEAD_BYTES = 4096,
 	FILE_BYTES = 1 << 20, /* a body is this file, over and over */
+	CHUNK_BYTES = 1 << 16,
+	CHUNK_LINE_BYTES = 7, /* "10000" and the line's end */
+	CHUNK_WIRE_BYTES = CHUNK_LINE_BYTES + CHUNK_BYTES + 2,
+	CHUNKS = 16, /* in the file with them, behind which is the last one */
+	CHUNKS_BYTES = CHUNKS * CHUNK_WIRE_BYTES,
+	CHUNK_LAST_BYTES = 5,
 	BATCH = 64,
 };
 
 struct conn {
 	int fd;
 	bool close_after; /* "Connection: close" or HTTP/1.0 */
+	bool is_chunked;
 	size_t head_len;
-	size_t body_left;
+	size_t body_left; /* on the wire */
+	size_t body_sent;
 	char head[HEAD_BYTES + 1];
 };
 
-static int epoll_fd, file_fd;
+static int epoll_fd, file_fd, chunks_fd;
 static char small_response[256];
 static size_t small_len;
 
@@ -52,30 +61,50 @@ static void conn_close(struct conn *conn)
 	free(conn);
 }
 
+/* Sends as much of the body as there is in one piece of a file. */
+static ssize_t send_piece(struct conn *conn)
+{
+	size_t left = conn->body_left, from = 0, to = FILE_BYTES;
+	off_t offset;
+
+	if (conn->is_chunked && left > CHUNK_LAST_BYTES) {
+		left -= CHUNK_LAST_BYTES;
+		from = conn->body_sent % CHUNKS_BYTES;
+		to = CHUNKS_BYTES;
+	} else if (conn->is_chunked) {
+		to = CHUNKS_BYTES + CHUNK_LAST_BYTES;
+		from = to - left;
+	}
+	offset = (off_t)from;
+	return sendfile(conn->fd, conn->is_chunked ? chunks_fd : file_fd, &offset,
+		left < to - from ? left : to - from);
+}
+
 /* True while the connection lives. */
 static bool send_body(struct conn *conn)
 {
 	while (conn->body_left) {
-		size_t left = conn->body_left < FILE_BYTES ? conn->body_left : FILE_BYTES;
-		off_t offset = 0;
-		ssize_t n = sendfile(conn->fd, file_fd, &offset, left);
+		ssize_t n = send_piece(conn);
 
 		if (n < 0 && errno == EAGAIN)
 			return true;
 		if (n <= 0)
 			return false;
 		conn->body_left -= (size_t)n;
+		conn->body_sent += (size_t)n;
 	}
 	return !conn->close_after;
 }
 
 static bool send_head(struct conn *conn, const char *status, size_t body_bytes)
 {
-	char head[256];
-	int len = snprintf(head, sizeof(head),
-		"HTTP/1.1 %s\r\nContent-Type: application/octet-stream\r\nContent-Length: %zu\r\n\r\n",
-		status, body_bytes);
+	char head[256], length[64];
+	int len;
 
+	snprintf(length, sizeof(length), "Content-Length: %zu", body_bytes);
+	len = snprintf(head, sizeof(head),
+		"HTTP/1.1 %s\r\nContent-Type: application/octet-stream\r\n%s\r\n\r\n", status,
+		conn->is_chunked ? "Transfer-Encoding: chunked" : length);
 	return send(conn->fd, head, (size_t)len, MSG_NOSIGNAL | (body_bytes ? MSG_MORE : 0)) == len;
 }
 
@@ -87,6 +116,15 @@ static bool answer(struct conn *conn)
 		if (send(conn->fd, small_response, small_len, MSG_NOSIGNAL) != (ssize_t)small_len)
 			return false;
 		return !conn->close_after;
+	}
+	conn->is_chunked = !strncmp(conn->head, "GET /chunked/", 13);
+	conn->body_sent = 0;
+	if (conn->is_chunked) {
+		conn->body_left = strtoul(conn->head + 13, NULL, 10);
+		conn->body_left =
+			(conn->body_left + CHUNK_BYTES - 1) / CHUNK_BYTES * CHUNK_WIRE_BYTES +
+			CHUNK_LAST_BYTES;
+		return send_head(conn, "200 OK", conn->body_left) && send_body(conn);
 	}
 	if (!strncmp(conn->head, "GET /bytes/", 11)) {
 		conn->body_left = strtoul(conn->head + 11, NULL, 10);
@@ -156,6 +194,26 @@ static int listen_on(uint16_t port)
 	return fd;
 }
 
+static void put_bytes(off_t offset, const char *bytes, size_t len)
+{
+	if (pwrite(chunks_fd, bytes, len, offset) != (ssize_t)len)
+		die("memfd");
+}
+
+static void chunks_init(void)
+{
+	int i;
+
+	chunks_fd = memfd_create("chunks", MFD_CLOEXEC);
+	if (chunks_fd < 0 || fallocate(chunks_fd, 0, 0, CHUNKS_BYTES + CHUNK_LAST_BYTES))
+		die("memfd");
+	for (i = 0; i < CHUNKS; i++) {
+		put_bytes(i * CHUNK_WIRE_BYTES, "10000\r\n", CHUNK_LINE_BYTES);
+		put_bytes((i + 1) * CHUNK_WIRE_BYTES - 2, "\r\n", 2);
+	}
+	put_bytes(CHUNKS_BYTES, "0\r\n\r\n", CHUNK_LAST_BYTES);
+}
+
 static void responses_init(void)
 {
 	int head_len = snprintf(small_response, sizeof(small_response),
@@ -181,6 +239,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	responses_init();
+	chunks_init();
 	listen_fd = listen_on((uint16_t)atoi(argv[1]));
 	for (;;) {
 		n = epoll_wait(epoll_fd, events, BATCH, -1);
