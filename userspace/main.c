@@ -5,10 +5,12 @@
 #include "control/hostcheck.h"
 #include "core/version.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 enum { EXIT_USAGE = 2 };
 enum { OPTION_CHECK = 256, OPTION_CHECK_HOST, OPTION_PRINT }; /* beyond the letters */
@@ -90,6 +92,15 @@ static int check_host(const struct options *options)
 	return status;
 }
 
+/* Private keys are in this memory: there are no core dumps of it, and a process of the same user
+ * cannot look into it. */
+static void hide_memory(void)
+{
+	if (prctl(PR_SET_DUMPABLE, 0) < 0)
+		fprintf(stderr, "sluiced: cannot keep keys out of core dumps: %s\n",
+			strerror(errno));
+}
+
 static int usage(FILE *out, int status)
 {
 	fputs(usage_text, out);
@@ -151,6 +162,7 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	hide_memory();
 	if (options.check_host)
 		return check_host(&options);
 	if (options.check)

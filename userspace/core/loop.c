@@ -140,6 +140,13 @@ void loop_del(struct loop *loop, struct watch *watch)
 	watch->ready = NULL;
 }
 
+void loop_close(struct loop *loop, struct watch *watch)
+{
+	loop_del(loop, watch);
+	close(watch->fd);
+	watch->fd = -1;
+}
+
 void timer_set(struct loop *loop, struct timer *timer, uint32_t after_ms)
 {
 	/* Rounded up: part of this millisecond has passed. */

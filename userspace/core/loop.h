@@ -59,12 +59,15 @@ void loop_wake(struct loop *loop);
 uint64_t loop_now_ms(const struct loop *loop);
 uint64_t loop_now_us(const struct loop *loop);
 
-/* Registers for EPOLLIN | EPOLLOUT | EPOLLRDHUP, edge triggered. Closing the descriptor removes
- * it; the owner's memory must live until the end of the turn (loop_defer). 0 or -errno. */
+/* Registers for EPOLLIN | EPOLLOUT | EPOLLRDHUP, edge triggered. 0 or -errno. */
 int loop_add(struct loop *loop, struct watch *watch) must_check;
 /* Level triggered EPOLLIN (listening sockets, event descriptors, signals). */
 int loop_add_level(struct loop *loop, struct watch *watch) must_check;
 void loop_del(struct loop *loop, struct watch *watch);
+/* Takes the descriptor out and closes it. close() alone would leave it in as long as somebody else has
+ * the file, be it a reader of /proc/PID/fd, and its events would find memory that was freed. The
+ * owner's memory must live until the end of the turn (loop_defer). */
+void loop_close(struct loop *loop, struct watch *watch);
 
 /* Fires once, not before `after_ms` from the start of this turn, late by the wheel's grain (8 ms)
  * and a turn at most. */

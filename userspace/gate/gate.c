@@ -21,14 +21,14 @@ static void check_cookie(const struct gate *gate, struct arrival *arrival)
 {
 	const struct sluice_settings *settings = gate->worker->node->settings;
 	const struct frame *frame = arrival->frame;
-	uint32_t offset = 0;
+	uint32_t offset = 0, epoch;
 
 	if (!settings)
 		return;
-	arrival->own_cookie =
-		sluice_cookie_check(sluice_cookie_secret_of(settings)->keys, settings->epoch,
-			&frame->tuple, frame->ack - 1, frame->has_timestamp, frame->tsecr,
-			frame->seq, &offset) != COOKIE_BAD;
+	epoch = __atomic_load_n(&settings->epoch, __ATOMIC_RELAXED);
+	arrival->own_cookie = sluice_cookie_check(sluice_cookie_secret_of(settings)->keys, epoch,
+				      &frame->tuple, frame->ack - 1, frame->has_timestamp,
+				      frame->tsecr, frame->seq, &offset) != COOKIE_BAD;
 	arrival->has_offset = arrival->own_cookie && frame->has_timestamp;
 	arrival->offset = offset;
 }

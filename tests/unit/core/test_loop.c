@@ -171,8 +171,7 @@ static void end_free(struct task *task)
 
 static void end_close(struct end *end)
 {
-	close(end->watch.fd);
-	end->watch.ready = NULL;
+	loop_close(loop, &end->watch);
 	loop_defer(loop, &end->free_task);
 }
 
@@ -216,6 +215,33 @@ static void test_close_another_in_the_same_turn(void **state)
 	loop_run(loop);
 	assert_string_equal(trace, "r");
 	assert_int_equal(freed, 2);
+}
+
+static void note_event(struct watch *watch, uint32_t events)
+{
+	note('e');
+}
+
+/* Somebody else has the file, too: its events must not find what has the owner's memory now. */
+static void test_closed_but_open_elsewhere(void **state)
+{
+	struct step last = {.task.run = step_run, .letter = 's', .stop = true};
+	struct watch watch = {.ready = note_event};
+	int pair[2], elsewhere;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	elsewhere = dup(pair[0]);
+	watch.fd = pair[0];
+	assert_int_equal(loop_add(loop, &watch), 0);
+	loop_close(loop, &watch);
+	assert_int_equal(watch.fd, -1);
+	watch.ready = note_event;
+	assert_int_equal(send(pair[1], "x", 1, 0), 1);
+	loop_post(loop, &last.task);
+	loop_run(loop);
+	assert_string_equal(trace, "s");
+	close(elsewhere);
+	close(pair[1]);
 }
 
 static void end_note(struct watch *watch, uint32_t events)
@@ -367,6 +393,7 @@ int main(void)
 		TEST(test_cancel),
 		TEST(test_deferred_work_is_done_by_free),
 		TEST(test_close_another_in_the_same_turn),
+		TEST(test_closed_but_open_elsewhere),
 		TEST(test_edges),
 		TEST(test_level),
 		TEST(test_timer_is_never_early),
