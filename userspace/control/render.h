@@ -15,7 +15,7 @@
 struct render_look {
 	uint32_t width;       /* columns of the terminal; 0: as wide as needed */
 	bool all; /* rows that count zero too (drops, counters); packets (listeners) */
-	bool wide; /* more columns (connections, listeners) */
+	bool wide; /* more columns (connections, listeners, targets, groups) */
 	int64_t now_unix_s; /* for "since" */
 	yyjson_val *previous; /* the answer before this one, for rates; NULL: there is none */
 	double elapsed_s; /* since `previous` */

@@ -65,10 +65,11 @@ static void cell_places(struct render_table *table, yyjson_val *places)
 	render_table_cell(table, "%s", text.text);
 }
 
-/* Who made the records of TLS connections that have ended, with -o wide. */
-static void put_listener_ktls(yyjson_val *rows, const struct render_look *look, FILE *out)
+/* Who made the records of TLS connections that have ended, with -o wide. `member` names the row. */
+static void put_ktls(yyjson_val *rows, const char *heading, const char *member,
+	const struct render_look *look, FILE *out)
 {
-	static const struct render_column columns[] = {{"LISTENER", RENDER_TEXT},
+	const struct render_column columns[] = {{heading, RENDER_TEXT}, {"ADDRESS", RENDER_TEXT},
 		{"KTLS", RENDER_TEXT}, {"RECORDS RECEIVED", RENDER_TEXT},
 		{"RECORDS SENT", RENDER_TEXT}};
 	struct render_table table;
@@ -82,8 +83,9 @@ static void put_listener_ktls(yyjson_val *rows, const struct render_look *look, 
 		ktls = yyjson_obj_get(row, "ktls");
 		if (!yyjson_is_obj(ktls))
 			continue;
-		render_table_cell(&table, "%s", render_get(row, "name", &text));
-		render_table_cell(&table, "%s", render_get(ktls, "setting", &text));
+		render_table_cell(&table, "%s", render_get(row, member, &text));
+		render_table_cell(&table, "%s", render_get_or_empty(row, "address", &text));
+		render_table_cell(&table, "%s", render_get_or_empty(ktls, "setting", &text));
 		cell_places(&table, yyjson_obj_get(ktls, "rx"));
 		cell_places(&table, yyjson_obj_get(ktls, "tx"));
 	}
@@ -123,7 +125,7 @@ void render_listeners(yyjson_val *root, const struct render_look *look, FILE *ou
 	}
 	print_or_say(&table, "no listeners", look, out);
 	if (look->wide)
-		put_listener_ktls(yyjson_obj_get(root, "listeners"), look, out);
+		put_ktls(yyjson_obj_get(root, "listeners"), "LISTENER", "name", look, out);
 	if (look->all)
 		put_listener_packets(yyjson_obj_get(root, "listeners"), look, out);
 }
@@ -181,6 +183,8 @@ void render_targets(yyjson_val *root, const struct render_look *look, FILE *out)
 		target_row(&table, row, look);
 	}
 	print_or_say(&table, "no targets", look, out);
+	if (look->wide)
+		put_ktls(yyjson_obj_get(root, "targets"), "GROUP", "group", look, out);
 }
 
 void render_groups(yyjson_val *root, const struct render_look *look, FILE *out)
@@ -211,6 +215,8 @@ void render_groups(yyjson_val *root, const struct render_look *look, FILE *out)
 		render_table_cell(&table, "%s", or_dash(render_get_list(row, "listeners", &text)));
 	}
 	print_or_say(&table, "no target groups", look, out);
+	if (look->wide)
+		put_ktls(yyjson_obj_get(root, "target_groups"), "GROUP", "name", look, out);
 }
 
 static void cert_row(struct render_table *table, yyjson_val *row)

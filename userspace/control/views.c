@@ -93,6 +93,24 @@ void view_list_text(const struct view_list *list, const char *text)
 	must(yyjson_mut_arr_add_strcpy(list->doc, list->list, text));
 }
 
+static void put_places(
+	const struct view *view, const char *direction, const uint64_t places[static KTLS_PLACES])
+{
+	struct view object = view_object(view, direction);
+	int place;
+
+	for (place = 0; place < KTLS_PLACES; place++)
+		if (place != KTLS_none)
+			view_number(
+				&object, ktls_place_name((enum ktls_place)place), places[place]);
+}
+
+void view_places(const struct view *view, const uint64_t places[static TLS_DIRECTIONS][KTLS_PLACES])
+{
+	put_places(view, "rx", places[TLS_RX]);
+	put_places(view, "tx", places[TLS_TX]);
+}
+
 struct slice view_word(enum setting_section section, const char *setting, uint32_t value)
 {
 	const struct setting *row = config_setting_find(section, slice_of(setting));

@@ -6,6 +6,7 @@
 #include "control/views_parts.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 
 /* Besides those of connections: logs, epoll, maps, certificates being read. */
@@ -93,6 +94,22 @@ static void put_files(const struct daemon *daemon, const struct view_list *list)
 			limit.rlim_cur >= wanted ? NULL : reason);
 }
 
+/* Workers find out by trying. */
+static void put_splice(const struct daemon *daemon, const struct view_list *list)
+{
+	int refused = 0;
+	uint32_t i;
+
+	for (i = 0; i < daemon->env.n_workers && !refused; i++)
+		refused =
+			__atomic_load_n(&daemon->workers[i].proxy.pipes.refused, __ATOMIC_RELAXED);
+	if (refused)
+		put(list, "splice", "fallback", "all bytes are copied through user space",
+			strerror(refused));
+	else
+		put(list, "splice", "used", "bytes between plain sockets stay in the kernel", NULL);
+}
+
 static void put_ktls(const struct view_list *list)
 {
 	if (kernel_tls_is_there())
@@ -109,7 +126,7 @@ void view_capabilities(
 
 	put_packet_plane(report, &list);
 	put_cpus(daemon, &list);
-	put(&list, "splice", "used", "bytes between plain sockets stay in the kernel", NULL);
+	put_splice(daemon, &list);
 	put_ktls(&list);
 	put_files(daemon, &list);
 }

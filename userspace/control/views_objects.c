@@ -39,18 +39,6 @@ static void put_packets(const struct daemon *daemon, uint32_t listener_id, const
 	view_number(row, "syns_refused", counts.refused);
 }
 
-static void put_places(
-	const struct view *ktls, const char *direction, const uint64_t places[static KTLS_PLACES])
-{
-	struct view object = view_object(ktls, direction);
-	int place;
-
-	for (place = 0; place < KTLS_PLACES; place++)
-		if (place != KTLS_none)
-			view_number(
-				&object, ktls_place_name((enum ktls_place)place), places[place]);
-}
-
 /* Who makes the records, as set and as it came about. */
 static void put_ktls(const struct config_listener *config, const struct listener_counts *sum,
 	const struct view *row)
@@ -64,8 +52,7 @@ static void put_ktls(const struct config_listener *config, const struct listener
 	ktls = view_object(row, "ktls");
 	view_slice(
 		&ktls, "setting", view_word(SECTION_config_listener_tls, "ktls", config->tls.ktls));
-	put_places(&ktls, "rx", sum->places[TLS_RX]);
-	put_places(&ktls, "tx", sum->places[TLS_TX]);
+	view_places(&ktls, sum->places);
 }
 
 static void put_listener(const struct daemon *daemon, uint32_t index, const struct view_list *list)

@@ -37,6 +37,10 @@ struct view_list view_list(const struct view *view, const char *name);
 struct view view_list_object(const struct view_list *list);
 void view_list_text(const struct view_list *list, const char *text);
 
+/* "rx" and "tx": how many connections had their records where. */
+void view_places(
+	const struct view *view, const uint64_t places[static TLS_DIRECTIONS][KTLS_PLACES]);
+
 /* The word of an enumerated setting, as one writes it in the configuration. */
 struct slice view_word(enum setting_section section, const char *setting, uint32_t value);
 

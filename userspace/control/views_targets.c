@@ -45,6 +45,41 @@ static void put_load(const struct target *target, uint32_t n_workers, const stru
 	view_number(row, "failures", failures);
 }
 
+struct places {
+	uint64_t count[TLS_DIRECTIONS][KTLS_PLACES];
+	uint64_t total;
+};
+
+static void add_places(const struct target *target, uint32_t n_workers, struct places *sum)
+{
+	uint64_t count;
+	uint32_t i;
+	int way, place;
+
+	for (i = 0; i < n_workers; i++)
+		for (way = 0; way < TLS_DIRECTIONS; way++)
+			for (place = 0; place < KTLS_PLACES; place++) {
+				count = __atomic_load_n(
+					&target->workers[i].places[way][place], __ATOMIC_RELAXED);
+				sum->count[way][place] += count;
+				sum->total += count;
+			}
+}
+
+static void put_places(const struct target *target, uint32_t n_workers, const struct view *row)
+{
+	struct places sum = {.total = 0};
+	struct view ktls;
+
+	add_places(target, n_workers, &sum);
+	if (!sum.total) {
+		view_null(row, "ktls");
+		return;
+	}
+	ktls = view_object(row, "ktls");
+	view_places(&ktls, sum.count);
+}
+
 /* `check` is NULL for a target that is not checked (any more). */
 static void put_target(const struct daemon *daemon, const struct target *target, uint32_t weight,
 	const struct health_state *state, const struct health_state *check,
@@ -62,6 +97,7 @@ static void put_target(const struct daemon *daemon, const struct target *target,
 	view_time(&row, "since", state->changed_unix_s);
 	put_last_check(check, &row);
 	put_load(target, daemon->env.n_workers, &row);
+	put_places(target, daemon->env.n_workers, &row);
 }
 
 static void put_members(
@@ -157,6 +193,32 @@ static void put_states(
 		view_number(&targets, names[i], counts[i]);
 }
 
+/* Of the targets it has and those that are leaving it. */
+static void put_group_places(const struct daemon *daemon, const struct config_target_group *config,
+	const struct group_spec *spec, const struct view *row)
+{
+	struct places sum = {.total = 0};
+	struct list *link;
+	struct view ktls;
+	uint32_t i;
+
+	if (config->protocol != CONFIG_HTTPS && config->protocol != CONFIG_TLS) {
+		view_null(row, "ktls");
+		return;
+	}
+	for (i = 0; i < spec->n_members; i++)
+		add_places(spec->members[i].target, daemon->env.n_workers, &sum);
+	list_for_each(link, &daemon->departing) {
+		const struct target *target = container_of(link, struct departing, link)->target;
+
+		if (strcmp(target->group_name, spec->name) == 0)
+			add_places(target, daemon->env.n_workers, &sum);
+	}
+	ktls = view_object(row, "ktls");
+	view_slice(&ktls, "setting", view_word(SECTION_config_group_tls, "ktls", config->tls.ktls));
+	view_places(&ktls, sum.count);
+}
+
 static void put_group(const struct daemon *daemon, uint32_t index, const struct view_list *list)
 {
 	const struct config *all = daemon->build->config;
@@ -178,6 +240,7 @@ static void put_group(const struct daemon *daemon, uint32_t index, const struct 
 	for (i = 0; i < all->listeners_count; i++)
 		if (all->listeners[i].target_group == config)
 			view_list_text(&listeners, all->listeners[i].name);
+	put_group_places(daemon, config, spec, &row);
 }
 
 int view_target_groups(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)

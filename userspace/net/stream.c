@@ -79,6 +79,16 @@ ssize_t stream_send(struct stream *stream, const struct iovec *iov, int n_iov, b
 	return sent;
 }
 
+ssize_t stream_splice(int from_fd, int to_fd, size_t len)
+{
+	ssize_t moved;
+
+	do
+		moved = splice(from_fd, NULL, to_fd, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	while (moved < 0 && errno == EINTR);
+	return moved < 0 ? -errno : moved;
+}
+
 void stream_close_fd(struct stream *stream, bool abort)
 {
 	struct linger reset = {.l_onoff = 1, .l_linger = 0};
@@ -87,9 +97,7 @@ void stream_close_fd(struct stream *stream, bool abort)
 		return;
 	if (abort)
 		setsockopt(stream->watch.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	close(stream->watch.fd);
-	stream->watch.fd = -1;
-	stream->watch.ready = NULL;
+	loop_close(stream->thread->loop, &stream->watch);
 }
 
 static int plain_handshake(struct stream *stream)
@@ -147,9 +155,19 @@ static bool plain_has_pending(const struct stream *stream)
 	return false;
 }
 
-static bool plain_can_splice_in(struct stream *stream)
+static bool plain_may_splice_in(const struct stream *stream)
 {
 	return !container_of(stream, struct plain_stream, base)->at_mark;
+}
+
+static bool plain_may_splice_out(const struct stream *stream)
+{
+	return true;
+}
+
+static bool plain_can_splice_in(struct stream *stream)
+{
+	return plain_may_splice_in(stream);
 }
 
 static bool plain_can_splice_out(struct stream *stream)
@@ -176,16 +194,13 @@ static ssize_t plain_splice_in(struct stream *stream, int pipe_fd, size_t max)
 
 	if (!max)
 		return -EINVAL; /* splice() would return 0, which means the end of the stream */
-	do
-		moved = splice(stream->watch.fd, NULL, pipe_fd, NULL, max,
-			SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-	while (moved < 0 && errno == EINTR);
+	moved = stream_splice(stream->watch.fd, pipe_fd, max);
 	if (moved > 0) {
 		stream->bytes_in += (uint64_t)moved;
 		return moved;
 	}
-	if (moved < 0 && errno != EAGAIN)
-		return -errno;
+	if (moved < 0 && moved != -EAGAIN)
+		return moved;
 	if (stops_at_mark(plain))
 		return -EAGAIN;
 	if (moved == 0) {
@@ -199,19 +214,23 @@ static ssize_t plain_splice_in(struct stream *stream, int pipe_fd, size_t max)
 /* A short move says nothing: the pieces in a pipe go one by one. */
 static ssize_t plain_splice_out(struct stream *stream, int pipe_fd, size_t len)
 {
-	ssize_t moved;
+	ssize_t moved = stream_splice(pipe_fd, stream->watch.fd, len);
 
-	do
-		moved = splice(pipe_fd, NULL, stream->watch.fd, NULL, len,
-			SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-	while (moved < 0 && errno == EINTR);
-	if (moved < 0) {
-		if (errno == EAGAIN)
-			stream->can_write = false;
-		return -errno;
-	}
-	stream->bytes_out += (uint64_t)moved;
+	if (moved == -EAGAIN)
+		stream->can_write = false;
+	if (moved > 0)
+		stream->bytes_out += (uint64_t)moved;
 	return moved;
+}
+
+bool stream_is_delivered(struct stream *stream)
+{
+	int queued_bytes = 0;
+
+	if (stream->broken)
+		return true;
+	return stream->ops->flush(stream) != -EAGAIN &&
+	       (ioctl(stream->watch.fd, SIOCOUTQ, &queued_bytes) < 0 || !queued_bytes);
 }
 
 static void plain_free(struct task *task)
@@ -237,6 +256,8 @@ static const struct stream_ops plain_ops = {
 	.shutdown = plain_shutdown,
 	.has_pending = plain_has_pending,
 	.close = plain_close,
+	.may_splice_in = plain_may_splice_in,
+	.may_splice_out = plain_may_splice_out,
 	.can_splice_in = plain_can_splice_in,
 	.can_splice_out = plain_can_splice_out,
 	.splice_in = plain_splice_in,

@@ -13,6 +13,7 @@
 #include "core/buf.h"
 #include "core/loop.h"
 #include "net/pace.h"
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -45,9 +46,12 @@ struct stream_ops {
 	/* Closes the descriptor and frees the stream's memory at the end of the turn. With
 	 * `abort`, the peer gets a RST instead of an orderly end. */
 	void (*close)(struct stream *stream, bool abort);
-	/* May splice_in (splice_out) be used for what comes next? Asks for it, too: a TLS stream hands
-	 * that direction's records to the kernel if it can. False: not now (read() what is at hand,
-	 * flush() what was taken), or never: copy. Cheap once it has said true. */
+	/* Could splice_in (splice_out) be used, as far as is known? Changes nothing. */
+	bool (*may_splice_in)(const struct stream *stream);
+	bool (*may_splice_out)(const struct stream *stream);
+	/* May it be used for what comes next? Asks for it, too: a TLS stream hands that direction's
+	 * records to the kernel if it can, and there is no way back: only when the other end may,
+	 * too. False: not now (read() what is at hand, flush() what was taken), or never: copy. */
 	bool (*can_splice_in)(struct stream *stream);
 	bool (*can_splice_out)(struct stream *stream);
 	/* Moves up to `max` bytes of the stream into a pipe. Bytes, 0 at the end as read(), -EAGAIN
@@ -70,6 +74,7 @@ struct stream {
 	bool peer_ended; /* the kernel reported EPOLLRDHUP or EPOLLHUP: read until 0 */
 	bool broken; /* both directions are gone (reset, or ended on both sides) */
 	bool truncated; /* TLS ended without close_notify */
+	bool opens_records; /* TLS: what is received is not the kernel's: to be spliced, it must be */
 	bool retiring; /* TLS: its key, which cannot be changed, is old: end when it can be done */
 	struct pace pace; /* of what is written to it */
 	uint64_t bytes_in, bytes_out; /* of the stream (plaintext), for logs and counters */
@@ -93,6 +98,20 @@ static inline void stream_note_events(struct stream *stream, uint32_t events)
 		stream->broken = true;
 }
 
+/* Whether the peer's TCP has everything that was written: a RST loses nothing then. Asks the kernel. */
+bool stream_is_delivered(struct stream *stream);
+
+/* Takes note of how the peer keeps up, after each write: bytes or -EAGAIN. */
+static inline void stream_note_pace(struct stream *stream, ssize_t moved)
+{
+	uint64_t now_ms = loop_now_ms(stream->thread->loop);
+
+	if (moved == -EAGAIN)
+		pace_blocked(&stream->pace, now_ms);
+	else if (moved > 0)
+		pace_moved(&stream->pace, (uint32_t)moved, now_ms);
+}
+
 /*
  * A plain TCP stream on `fd`, which it owns from then on (also when this fails: it is closed).
  * Registers it with the loop. `connecting`: connect() returned EINPROGRESS. NULL: out of memory.
@@ -103,6 +122,9 @@ struct stream *plain_stream_new(struct iothread *thread, int fd, bool connecting
 ssize_t stream_recv(struct stream *stream, void *bytes, size_t len);
 /* Shared by all kinds: sends, keeping can_write right. Bytes sent or -errno. */
 ssize_t stream_send(struct stream *stream, const struct iovec *iov, int n_iov, bool more);
+/* Shared by all kinds: splice(2) between a pipe and a socket, not blocking. No SPLICE_F_MORE: it would
+ * hold bytes back for any length of time. Bytes or -errno. */
+ssize_t stream_splice(int from_fd, int to_fd, size_t len);
 /* Shared by all kinds: closes the descriptor (RST with `abort`). */
 void stream_close_fd(struct stream *stream, bool abort);
 

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { LINGER_MS = 3000, LINGER_BYTES_MAX = 1024 * 1024, END_TEXT_BYTES = 256 };
+enum { END_TEXT_BYTES = 256 };
 
 static void conn_free(struct task *task)
 {
@@ -73,65 +73,76 @@ void conn_count_reason(struct conn *conn, enum close_reason reason)
 	count_reason(conn, reason, "");
 }
 
-/* Where the records were, and what was wrong with them. A handshake that failed was counted. */
-static bool count_tls_end(struct conn *conn, struct tls_stream_facts *ret_tls)
+/* TLS, and its handshake is over: one that failed was counted then. */
+static bool has_tls(const struct conn *conn)
 {
-	struct listener_counts *counts = conn_counts(conn);
-	enum tls_failure failure;
-
-	if (!conn->front || !conn->is_tls || conn->state == CONN_HANDSHAKE)
-		return false;
-	tls_stream_facts(conn->front, ret_tls);
-	counter_inc(&counts->places[TLS_RX][ret_tls->places[TLS_RX]]);
-	counter_inc(&counts->places[TLS_TX][ret_tls->places[TLS_TX]]);
-	failure = tls_stream_failure(conn->front);
-	if (failure != TLS_FAILURE_none)
-		counter_inc(&counts->tls_failures[failure]);
-	return true;
+	return conn->front && conn->is_tls && conn->state != CONN_HANDSHAKE;
 }
 
-/* For the log; `tls` NULL: there is none. */
-static void write_end(const struct conn *conn, const struct tls_stream_facts *tls, FILE *out)
+/* What was wrong with its records. Whoever read or wrote saw no more than an error. */
+static enum tls_failure tls_failure_of(const struct conn *conn)
 {
-	enum tls_failure failure = tls ? tls_stream_failure(conn->front) : TLS_FAILURE_none;
+	return has_tls(conn) ? tls_stream_failure(conn->front) : TLS_FAILURE_none;
+}
+
+/* Where the records were, and what was wrong with them. */
+static void count_tls_end(struct conn *conn)
+{
+	struct listener_counts *counts = conn_counts(conn);
+	enum tls_failure failure = tls_failure_of(conn);
+	struct tls_stream_facts tls;
+
+	if (!has_tls(conn))
+		return;
+	tls_stream_facts(conn->front, &tls);
+	counter_inc(&counts->places[TLS_RX][tls.places[TLS_RX]]);
+	counter_inc(&counts->places[TLS_TX][tls.places[TLS_TX]]);
+	if (failure != TLS_FAILURE_none)
+		counter_inc(&counts->tls_failures[failure]);
+}
+
+/* For the log. */
+static void write_end(const struct conn *conn, FILE *out)
+{
+	enum tls_failure failure = tls_failure_of(conn);
+	struct tls_stream_facts tls;
 
 	fprintf(out, " in=%" PRIu64 " out=%" PRIu64, conn->front->bytes_in, conn->front->bytes_out);
-	if (tls)
-		fprintf(out, " tls=%s cipher=%s rx=%s tx=%s", tls->version, tls->cipher,
-			ktls_place_name(tls->places[TLS_RX]), ktls_place_name(tls->places[TLS_TX]));
+	if (has_tls(conn)) {
+		tls_stream_facts(conn->front, &tls);
+		fprintf(out, " tls=%s cipher=%s rx=%s tx=%s", tls.version, tls.cipher,
+			ktls_place_name(tls.places[TLS_RX]), ktls_place_name(tls.places[TLS_TX]));
+	}
 	if (failure != TLS_FAILURE_none)
 		fprintf(out, " failure=%s %s", tls_failure_name(failure),
 			tls_stream_failure_detail(conn->front));
 }
 
-/* Whoever read or wrote saw no more than an error. */
-static bool has_tls_failed(const struct conn *conn)
-{
-	return conn->front && conn->is_tls && conn->state != CONN_HANDSHAKE &&
-	       tls_stream_failure(conn->front) != TLS_FAILURE_none;
-}
-
 static void count_end(struct conn *conn, enum close_reason reason)
 {
 	char more[END_TEXT_BYTES] = "";
-	struct tls_stream_facts tls;
-	bool has_tls = count_tls_end(conn, &tls);
 	FILE *out = NULL;
 
+	count_tls_end(conn);
 	counter_inc(&conn_counts(conn)->closed);
 	if (conn->front && log_level_get() == LOG_LEVEL_DEBUG)
 		out = fmemopen(more, sizeof(more), "w");
 	if (out) {
-		write_end(conn, has_tls ? &tls : NULL, out);
+		write_end(conn, out);
 		fclose(out);
 	}
 	count_reason(conn, reason, more);
 }
 
-/* The client learns by a RST that a tunnel or an answer was cut, or that it is not wanted. */
+/* The client learns by a RST that a tunnel or an answer was cut, or that it is not wanted; after
+ * an error of TLS by the alert alone. */
 static bool is_abort(const struct conn *conn, enum close_reason reason)
 {
 	if (conn->exchange && exchange_is_answering(conn->exchange))
+		return true;
+	if (conn->tunnel && conn->tunnel->is_up)
+		return reason != CLOSE_done && reason != CLOSE_tls_error;
+	if (conn->state == CONN_LINGER && !conn->front_ended)
 		return true;
 	if (reason == CLOSE_gate_refused)
 		return !conn->told_why;
@@ -146,8 +157,7 @@ static void close_peek(struct conn *conn, bool abort)
 
 	if (abort)
 		setsockopt(conn->peek.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	conn->peek.ready = NULL;
-	close(conn->peek.fd);
+	loop_close(conn->worker->io.loop, &conn->peek);
 }
 
 void conn_close(struct conn *conn, enum close_reason reason)
@@ -156,13 +166,14 @@ void conn_close(struct conn *conn, enum close_reason reason)
 
 	if (conn->state == CONN_CLOSED)
 		return;
-	if (reason == CLOSE_client_reset && has_tls_failed(conn))
+	if (reason == CLOSE_client_reset && tls_failure_of(conn) != TLS_FAILURE_none)
 		reason = CLOSE_tls_error; /* the client was told why, or told us: no RST */
 	count_end(conn, reason);
 	abort = is_abort(conn, reason);
-	/* close_notify; elsewhere an answer may be cut, and must not look complete. */
+	/* close_notify, if there is no time for conn_end(); elsewhere an answer may be cut, and must
+	 * not look complete. */
 	if (conn->state == CONN_IDLE && !abort && !conn->front->ops->is_plain)
-		conn->front->ops->shutdown(conn->front);
+		abort = conn->front->ops->shutdown(conn->front) == -EAGAIN;
 	if (conn->exchange)
 		exchange_free(conn->exchange);
 	if (conn->tunnel)
@@ -182,44 +193,6 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	release_limits(conn);
 	shared_drop(&conn->listener->shared, conn->worker->io.worker);
 	loop_defer(conn->worker->io.loop, &conn->free_task);
-}
-
-/* Takes what still comes and throws it away: closing with bytes unread would send a RST, which
- * can destroy the answer on its way (RFC 9112 section 9.6). */
-static void linger_read(struct conn *conn)
-{
-	struct stream *front = conn->front;
-	char bytes[4096];
-	ssize_t got;
-
-	while (front->can_read || front->ops->has_pending(front)) {
-		got = front->ops->read(front, bytes, sizeof(bytes));
-		if (got == -EAGAIN)
-			break;
-		conn->linger_bytes += got > 0 ? (uint32_t)got : 0;
-		if (got <= 0 || conn->linger_bytes > LINGER_BYTES_MAX) {
-			conn_close(conn, CLOSE_done);
-			return;
-		}
-	}
-	if (front->can_write && front->ops->shutdown(front) == -EPIPE)
-		conn_close(conn, CLOSE_done);
-}
-
-void conn_linger(struct conn *conn)
-{
-	int r;
-
-	if (conn->exchange)
-		exchange_free(conn->exchange);
-	conn->exchange = NULL;
-	conn_change_state(conn, CONN_LINGER);
-	conn_set_timeout(conn, LINGER_MS);
-	r = conn->front->ops->shutdown(conn->front);
-	if (r < 0 && r != -EAGAIN)
-		conn_close(conn, CLOSE_done);
-	else
-		linger_read(conn);
 }
 
 bool conn_is_orphan(const struct conn *conn)
@@ -278,7 +251,7 @@ static void conn_event(struct conn *conn)
 		tunnel_front_event(conn->tunnel);
 		break;
 	case CONN_LINGER:
-		linger_read(conn);
+		conn_linger_event(conn);
 		break;
 	case CONN_PEEK:
 	case CONN_CLOSED:
@@ -304,7 +277,7 @@ static void timed_out(struct timer *timer)
 		conn_close(conn, CLOSE_handshake_timeout);
 		break;
 	case CONN_IDLE:
-		conn_close(conn, conn->requests ? CLOSE_keep_alive_over : CLOSE_header_timeout);
+		conn_end(conn, conn->requests ? CLOSE_keep_alive_over : CLOSE_header_timeout);
 		break;
 	case CONN_EXCHANGE:
 		exchange_timed_out(conn->exchange);
@@ -313,7 +286,7 @@ static void timed_out(struct timer *timer)
 		conn_close(conn, CLOSE_idle_timeout);
 		break;
 	case CONN_LINGER:
-		conn_close(conn, CLOSE_done);
+		conn_close(conn, conn->front_ended ? conn->end_reason : CLOSE_idle_timeout);
 		break;
 	case CONN_CLOSED:
 		break;
@@ -378,7 +351,7 @@ void conn_drain_all(struct proxy_worker *worker)
 	list_for_each_safe(link, after, &worker->open) {
 		conn = container_of(link, struct conn, link);
 		if (conn->state == CONN_IDLE)
-			conn_close(conn, CLOSE_shutdown);
+			conn_end(conn, CLOSE_shutdown);
 	}
 }
 

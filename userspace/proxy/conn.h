@@ -21,13 +21,13 @@ enum conn_state {
 	CONN_IDLE,         /* HTTP: between requests; owns no buffer */
 	CONN_EXCHANGE,     /* HTTP: conn->exchange */
 	CONN_TUNNEL,       /* conn->tunnel */
-	CONN_LINGER, /* answered for the last time; reads on so that no RST eats the answer */
+	CONN_LINGER, /* sends what is left, and our end; reads on so that no RST eats the answer */
 	CONN_CLOSED, /* freed at the end of the turn */
 };
 
 struct conn {
 	struct list link; /* worker->open */
-	uint64_t id;      /* conn_walk.h; unique in this daemon */
+	uint64_t id; /* conn_walk.h; unique in this daemon */
 	uint64_t accepted_ms, active_ms; /* loop_now_ms(): active when a time-out last began */
 	struct proxy_worker *worker;
 	struct listener *listener; /* held; conn_renew_listener() */
@@ -39,11 +39,14 @@ struct conn {
 	bool is_tls;
 	bool has_header_addrs; /* client and local are from a PROXY header */
 	bool is_judged; /* a first flight of its client came through the gate, and was charged */
-	bool told_why;  /* CONN_PEEK: refused by an alert */
+	bool told_why; /* CONN_PEEK: refused by an alert */
 	char ja4[JA4_BYTES]; /* "" where there is no policy */
 	uint32_t peek_needs; /* CONN_PEEK: fewer bytes would say nothing new; 0: not known */
 	uint32_t requests;
 	uint32_t linger_bytes;
+	enum close_reason end_reason; /* CONN_LINGER: what conn_close() will be told */
+	bool front_ended; /* CONN_LINGER: all is sent, our end too */
+	bool client_over; /* CONN_LINGER: the client has ended, or is not waited for */
 	struct target_group *route_group; /* the listener's, by server name; NULL: its default */
 	struct exchange *exchange;
 	struct tunnel *tunnel;
@@ -57,12 +60,18 @@ struct conn {
 void conn_new(struct proxy_worker *worker, struct listener *listener, int fd,
 	const union addr *client, const union addr *local);
 void conn_change_state(struct conn *conn, enum conn_state state);
-/* The one way out, from any state. Frees exchange or tunnel, closes the stream, counts. */
+/* The one way out, from any state. Frees exchange or tunnel, closes the stream, counts. What the
+ * stream has taken and not sent is lost, and the client told so by a RST where that can be. */
 void conn_close(struct conn *conn, enum close_reason reason);
+/* The way there for an HTTP connection that owes no answer any more: in order, behind what the
+ * stream still has to send. May close it at once. */
+void conn_end(struct conn *conn, enum close_reason reason);
 /* Counts why a request was refused or the connection ends; a line in the log at level debug. */
 void conn_count_reason(struct conn *conn, enum close_reason reason);
 /* The answer is complete: ends our direction and waits (bounded) for the client to end its own. */
 void conn_linger(struct conn *conn);
+/* CONN_LINGER: an event on the client's stream. */
+void conn_linger_event(struct conn *conn);
 /* An HTTP connection waits for its next request. */
 void conn_set_idle(struct conn *conn);
 /* Before a request: goes over to the listener of this name that is in force now, so that a reload

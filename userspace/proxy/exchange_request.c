@@ -138,9 +138,11 @@ static void client_ended(struct exchange *exchange, ssize_t got)
 		reason = buf_len(&exchange->in) ? CLOSE_client_gone : CLOSE_done;
 	else if (got == -EPROTO)
 		reason = CLOSE_tls_error;
-	if (reason == CLOSE_done)
-		back_to_idle(exchange);
-	conn_close(conn, reason);
+	/* An earlier answer may still be on its way to a client that ended its side only. */
+	if (reason == CLOSE_done || reason == CLOSE_client_gone)
+		conn_end(conn, reason);
+	else
+		conn_close(conn, reason);
 }
 
 /* Reads once. False: the exchange waits, or is over. */

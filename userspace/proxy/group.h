@@ -10,6 +10,7 @@
 #include "core/list.h"
 #include "core/shared.h"
 #include "net/addr.h"
+#include "tls/ktls.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,6 +30,7 @@ struct target_worker {
 	uint32_t n_idle;
 	uint32_t n_open; /* idle ones too */
 	uint64_t connections, requests, failures;
+	uint64_t places[TLS_DIRECTIONS][KTLS_PLACES]; /* of TLS connections that have ended */
 } cache_aligned;
 
 struct target {

@@ -17,13 +17,13 @@ enum { REQUEST_BYTES_MAX = 2048 };
 void probe_stop(struct probe *probe)
 {
 	timer_clear(&probe->timer);
-	if (probe->dial.fd >= 0) {
-		probe->dial.ready = NULL;
-		close(probe->dial.fd);
-		probe->dial.fd = -1;
-	}
-	if (probe->stream)
+	if (probe->dial.fd >= 0)
+		loop_close(probe->io->loop, &probe->dial);
+	if (probe->stream) {
+		if (!probe->stream->ops->is_plain)
+			probe->stream->ops->shutdown(probe->stream); /* close_notify */
 		probe->stream->ops->close(probe->stream, false);
+	}
 	probe->stream = NULL;
 	free(probe->answer);
 	probe->answer = NULL;

@@ -77,7 +77,6 @@ static enum pump_result write_bytes(struct pump *pump)
 {
 	struct slice tail = H1_CHUNK_TAIL;
 	struct iovec iov[4];
-	uint64_t now_ms;
 	ssize_t sent;
 	int n;
 
@@ -94,14 +93,9 @@ static enum pump_result write_bytes(struct pump *pump)
 			iov[n++] = (struct iovec){
 				(char *)tail.ptr + tail.len - pump->tail, pump->tail};
 		sent = pump->dst->ops->writev(pump->dst, iov, n, false);
-		now_ms = loop_now_ms(pump->dst->thread->loop);
-		if (sent == -EAGAIN) {
-			pace_blocked(&pump->dst->pace, now_ms);
-			return PUMP_WAITS_DST;
-		}
+		stream_note_pace(pump->dst, sent);
 		if (sent < 0)
-			return PUMP_DST_FAILED;
-		pace_moved(&pump->dst->pace, (uint32_t)sent, now_ms);
+			return sent == -EAGAIN ? PUMP_WAITS_DST : PUMP_DST_FAILED;
 		account(pump, (size_t)sent);
 	}
 	return PUMP_DONE;
@@ -282,7 +276,7 @@ static enum pump_result read_input(struct pump *pump, struct bufpool *bufs)
 		return PUMP_WAITS_SRC;
 	}
 	if (!pump->dst->can_write) { /* what is read now would only wait here */
-		pace_blocked(&pump->dst->pace, loop_now_ms(src->thread->loop));
+		stream_note_pace(pump->dst, -EAGAIN);
 		buf_drop_if_empty(in, bufs);
 		return PUMP_WAITS_DST;
 	}

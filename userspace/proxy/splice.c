@@ -1,8 +1,12 @@
 /* Pipes between streams: see splice.h. */
+#define LOG_MODULE "splice"
 #include "proxy/splice.h"
+#include "core/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -18,6 +22,8 @@ struct pipe {
 	struct list link; /* pipes->idle unless lent */
 	int read_fd, write_fd;
 	uint32_t held_bytes;
+	uint8_t *taken; /* its bytes after splice() was refused; NULL: they are in the pipe */
+	uint32_t taken_bytes;
 };
 
 void pipes_init(struct pipes *pipes)
@@ -29,6 +35,7 @@ void pipes_init(struct pipes *pipes)
 
 static void pipe_close(struct pipes *pipes, struct pipe *pipe)
 {
+	free(pipe->taken);
 	close(pipe->read_fd);
 	close(pipe->write_fd);
 	pool_put(&pipes->pool, pipe);
@@ -92,7 +99,7 @@ void splice_drop(struct splice_way *way, struct pipes *pipes)
 		return;
 	way->pipe = NULL;
 	pipes->n_lent--;
-	if (pipe->held_bytes || pipes->n_idle >= KEEP_PIPES) {
+	if (pipe->held_bytes || pipe->taken || pipes->n_idle >= KEEP_PIPES) {
 		pipe_close(pipes, pipe);
 		return;
 	}
@@ -100,20 +107,50 @@ void splice_drop(struct splice_way *way, struct pipes *pipes)
 	pipes->n_idle++;
 }
 
+/* What splice() says if it is not allowed (seccomp), not there, or not for these descriptors, rather
+ * than of a connection that has ended. */
+static bool is_refused(ssize_t error)
+{
+	return error == -EPERM || error == -EACCES || error == -ENOSYS || error == -EINVAL ||
+	       error == -EOPNOTSUPP;
+}
+
+/* For good: trying again would cost a call each time. */
+static void note_refused(struct pipes *pipes, ssize_t error)
+{
+	if (pipes->refused)
+		return;
+	__atomic_store_n(&pipes->refused, (int)-error, __ATOMIC_RELAXED);
+	log_warn("splice() is refused (%s): this worker copies from now on", strerror((int)-error));
+}
+
 uint32_t splice_held_bytes(const struct splice_way *way)
 {
 	return way->pipe ? way->pipe->held_bytes : 0;
 }
 
+/* From TLS to TLS our own records are cheaper, copies and all: opening them in the kernel costs more
+ * than splicing saves, unless it does so anyway. */
+static bool is_worth_it(const struct stream *src, const struct stream *dst)
+{
+	return !src->opens_records || dst->ops->is_plain;
+}
+
 bool splice_is_next(
 	struct splice_way *way, struct pipes *pipes, struct stream *src, struct stream *dst)
 {
-	if (!way->in_bulk || !src->ops->can_splice_in(src) || !dst->ops->can_splice_out(dst))
+	if (!way->in_bulk || pipes->refused || !is_worth_it(src, dst) ||
+		!src->ops->may_splice_in(src) || !dst->ops->may_splice_out(dst))
 		return false;
 	way->pipe = pipe_lend(pipes);
-	if (!way->pipe)
+	if (!way->pipe) {
 		way->in_bulk = false; /* asks for one again after the next bulk */
-	return way->pipe;
+		return false;
+	}
+	if (src->ops->can_splice_in(src) && dst->ops->can_splice_out(dst))
+		return true;
+	splice_drop(way, pipes);
+	return false;
 }
 
 ssize_t splice_fill(struct splice_way *way, struct pipes *pipes, struct stream *src, size_t max)
@@ -126,25 +163,59 @@ ssize_t splice_fill(struct splice_way *way, struct pipes *pipes, struct stream *
 		return moved;
 	}
 	splice_drop(way, pipes);
-	return moved;
+	if (!is_refused(moved))
+		return moved;
+	note_refused(pipes, moved);
+	return -EAGAIN;
+}
+
+/* What is in the pipe comes out of it, and goes on as if it had been read. */
+static ssize_t write_taken(struct pipe *pipe, struct stream *dst)
+{
+	struct iovec iov = {.iov_len = pipe->held_bytes};
+	ssize_t got;
+
+	if (!pipe->taken) {
+		pipe->taken = malloc(pipe->held_bytes);
+		if (!pipe->taken)
+			return -ENOMEM;
+		for (pipe->taken_bytes = 0; pipe->taken_bytes < pipe->held_bytes;
+			pipe->taken_bytes += (uint32_t)got) {
+			got = read(pipe->read_fd, pipe->taken + pipe->taken_bytes,
+				pipe->held_bytes - pipe->taken_bytes);
+			if (got <= 0)
+				return -EIO;
+		}
+	}
+	iov.iov_base = pipe->taken + pipe->taken_bytes - pipe->held_bytes;
+	return dst->ops->writev(dst, &iov, 1, false);
+}
+
+static ssize_t move_out(struct pipes *pipes, struct pipe *pipe, struct stream *dst)
+{
+	ssize_t moved;
+
+	if (pipe->taken)
+		return write_taken(pipe, dst);
+	moved = dst->ops->splice_out(dst, pipe->read_fd, pipe->held_bytes);
+	if (!is_refused(moved))
+		return moved;
+	note_refused(pipes, moved);
+	return write_taken(pipe, dst);
 }
 
 int splice_drain(struct splice_way *way, struct pipes *pipes, struct stream *dst)
 {
 	struct pipe *pipe = way->pipe;
-	uint64_t now_ms;
 	ssize_t moved;
 
 	if (!pipe)
 		return 0;
 	while (pipe->held_bytes) {
-		moved = dst->ops->splice_out(dst, pipe->read_fd, pipe->held_bytes);
-		now_ms = loop_now_ms(dst->thread->loop);
-		if (moved == -EAGAIN)
-			pace_blocked(&dst->pace, now_ms);
+		moved = move_out(pipes, pipe, dst);
+		stream_note_pace(dst, moved);
 		if (moved <= 0)
 			return moved ? (int)moved : -EIO;
-		pace_moved(&dst->pace, (uint32_t)moved, now_ms);
 		pipe->held_bytes -= (uint32_t)moved;
 	}
 	splice_drop(way, pipes);

@@ -2,7 +2,8 @@
  * Bytes on their way from one stream to another through a pipe (splice(2)) instead of a buffer: what
  * tunnels and bodies do with bulk. Small pieces are cheaper by copy, so a way splices only after
  * much has come at once, and stops when little does. A pipe is lent while it holds bytes and no
- * longer; a worker has a bounded number of them, and who gets none copies. Owned by one thread.
+ * longer; a worker has a bounded number of them, and who gets none copies. Where splice() is not
+ * allowed the first try shows it, and nothing is lost by that. Owned by one thread.
  */
 #ifndef SLUICE_PROXY_SPLICE_H
 #define SLUICE_PROXY_SPLICE_H
@@ -19,6 +20,7 @@ struct pipes {
 	struct pool pool;
 	struct list idle; /* struct pipe; all of them empty */
 	uint32_t n_idle, n_lent;
+	int refused; /* errno of splice() itself: from then on everything is copied; 0; others read it */
 };
 
 struct pipe;
@@ -26,7 +28,7 @@ struct pipe;
 /* One direction. Zero-initialised: nothing in it, and the first bytes are copied. */
 struct splice_way {
 	struct pipe *pipe; /* lent; NULL: there are no bytes on the way */
-	bool in_bulk;      /* much came last, or is certain to come */
+	bool in_bulk; /* much came last, or is certain to come */
 };
 
 void pipes_init(struct pipes *pipes);

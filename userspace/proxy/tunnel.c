@@ -3,9 +3,21 @@
 
 #include <errno.h>
 
-enum { TRIES_MAX = 3, SHARE_PER_TURN = 16 /* moves of up to a buffer or a pipe */ };
+enum {
+	TRIES_MAX = 3,
+	SHARE_PER_TURN = 16, /* moves of up to a buffer or a pipe */
+	CUT_FIRST_MS = 5,
+	CUT_MAX_MS = 640,
+};
 
-enum flow_result { FLOW_WAITS, FLOW_ENDED, FLOW_SHARE_USED, FLOW_SRC_FAILED, FLOW_DST_FAILED };
+enum flow_result {
+	FLOW_WAITS,
+	FLOW_ENDED,
+	FLOW_SHARE_USED,
+	FLOW_CUT,
+	FLOW_SRC_FAILED,
+	FLOW_DST_FAILED,
+};
 
 /* Tells the other side that this direction is over. */
 static enum flow_result end_flow(struct tunnel_flow *flow)
@@ -21,20 +33,14 @@ static enum flow_result end_flow(struct tunnel_flow *flow)
 static enum flow_result write_buf(struct tunnel_flow *flow)
 {
 	struct iovec iov;
-	uint64_t now_ms;
 	ssize_t sent;
 
 	while (buf_len(&flow->buf)) {
 		iov = (struct iovec){buf_head(&flow->buf), buf_len(&flow->buf)};
 		sent = flow->dst->ops->writev(flow->dst, &iov, 1, false);
-		now_ms = loop_now_ms(flow->dst->thread->loop);
-		if (sent == -EAGAIN) {
-			pace_blocked(&flow->dst->pace, now_ms);
-			return FLOW_WAITS;
-		}
+		stream_note_pace(flow->dst, sent);
 		if (sent < 0)
-			return FLOW_DST_FAILED;
-		pace_moved(&flow->dst->pace, (uint32_t)sent, now_ms);
+			return sent == -EAGAIN ? FLOW_WAITS : FLOW_DST_FAILED;
 		buf_consume(&flow->buf, (uint32_t)sent);
 	}
 	return FLOW_ENDED;
@@ -79,6 +85,15 @@ static ssize_t read_in(struct tunnel_flow *flow, struct proxy_worker *worker)
 	return got;
 }
 
+/* Nobody must take a TLS stream without close_notify for the whole (RFC 8446 6.1), so the other side
+ * gets a RST; what came before it gets, too, and the kernel would throw that away. */
+static enum flow_result cut_flow(struct tunnel_flow *flow, struct proxy_worker *worker)
+{
+	flow->cut = true;
+	buf_drop(&flow->buf, &worker->io.bufs);
+	return stream_is_delivered(flow->dst) ? FLOW_SRC_FAILED : FLOW_CUT;
+}
+
 static enum flow_result move(struct tunnel_flow *flow, struct proxy_worker *worker)
 {
 	struct bufpool *bufs = &worker->io.bufs;
@@ -96,14 +111,15 @@ static enum flow_result move(struct tunnel_flow *flow, struct proxy_worker *work
 			return end_flow(flow);
 		}
 		if (!flow->dst->can_write)
-			pace_blocked(&flow->dst->pace, loop_now_ms(src->thread->loop));
+			stream_note_pace(flow->dst, -EAGAIN);
 		if (!flow->dst->can_write || (!src->can_read && !src->ops->has_pending(src))) {
 			buf_drop(&flow->buf, bufs);
 			return FLOW_WAITS;
 		}
 		got = read_in(flow, worker);
-		/* A TLS peer that ended without close_notify has ended all the same. */
-		if (got < 0 && got != -EAGAIN && !src->truncated)
+		if (got < 0 && got != -EAGAIN && src->truncated)
+			return cut_flow(flow, worker);
+		if (got < 0 && got != -EAGAIN)
 			return FLOW_SRC_FAILED;
 		if (got == -EAGAIN) {
 			buf_drop(&flow->buf, bufs);
@@ -120,6 +136,8 @@ static enum flow_result run_flow(struct tunnel *tunnel, struct tunnel_flow *flow
 
 	if (flow->ended)
 		return FLOW_ENDED;
+	if (flow->cut)
+		return cut_flow(flow, worker);
 	r = flow->dst->can_write ? flow->dst->ops->flush(flow->dst) : -EAGAIN;
 	if (r == -EAGAIN)
 		return FLOW_WAITS;
@@ -132,13 +150,30 @@ static enum flow_result run_flow(struct tunnel *tunnel, struct tunnel_flow *flow
 static bool flow_failed(
 	struct tunnel *tunnel, const struct tunnel_flow *flow, enum flow_result result)
 {
-	bool client_failed;
+	enum close_reason reason = CLOSE_target_closed;
 
 	if (result != FLOW_SRC_FAILED && result != FLOW_DST_FAILED)
 		return false;
-	client_failed = (result == FLOW_SRC_FAILED) == (flow == &tunnel->to_target);
-	conn_close(tunnel->conn, client_failed ? CLOSE_client_reset : CLOSE_target_closed);
+	if ((result == FLOW_SRC_FAILED) == (flow == &tunnel->to_target))
+		reason = tunnel->conn->front->truncated ? CLOSE_client_gone : CLOSE_client_reset;
+	conn_close(tunnel->conn, reason);
 	return true;
+}
+
+static void tunnel_run(struct tunnel *tunnel);
+
+static void cut_timer_over(struct timer *timer)
+{
+	tunnel_run(container_of(timer, struct tunnel, cut_timer));
+}
+
+/* No event says that all was acknowledged. The idle time-out, which goes on, is the limit. */
+static void ask_again(struct tunnel *tunnel)
+{
+	uint32_t wait_ms = tunnel->cut_wait_ms ? tunnel->cut_wait_ms * 2 : CUT_FIRST_MS;
+
+	tunnel->cut_wait_ms = wait_ms < CUT_MAX_MS ? wait_ms : CUT_MAX_MS;
+	timer_set(tunnel->conn->worker->io.loop, &tunnel->cut_timer, tunnel->cut_wait_ms);
 }
 
 static void tunnel_run(struct tunnel *tunnel)
@@ -158,7 +193,10 @@ static void tunnel_run(struct tunnel *tunnel)
 		conn_close(conn, CLOSE_done);
 		return;
 	}
-	conn_set_timeout(conn, conn->listener->spec.idle_ms);
+	if (up == FLOW_CUT || down == FLOW_CUT)
+		ask_again(tunnel);
+	else
+		conn_set_timeout(conn, conn->listener->spec.idle_ms);
 	if (up == FLOW_SHARE_USED || down == FLOW_SHARE_USED)
 		loop_post(conn->worker->io.loop, &tunnel->resume_task);
 }
@@ -231,7 +269,11 @@ static struct tunnel *tunnel_new(struct conn *conn)
 
 	if (!tunnel)
 		return NULL;
-	*tunnel = (struct tunnel){.conn = conn, .resume_task.run = resume};
+	*tunnel = (struct tunnel){
+		.conn = conn,
+		.resume_task.run = resume,
+		.cut_timer.fire = cut_timer_over,
+	};
 	conn->tunnel = tunnel;
 	conn_change_state(conn, CONN_TUNNEL);
 	return tunnel;
@@ -293,6 +335,7 @@ void tunnel_free(struct tunnel *tunnel)
 	bool in_order = tunnel->to_target.ended && tunnel->to_client.ended;
 
 	task_cancel(&tunnel->resume_task);
+	timer_clear(&tunnel->cut_timer);
 	free_memory(worker, &tunnel->to_target);
 	free_memory(worker, &tunnel->to_client);
 	if (tunnel->upstream)

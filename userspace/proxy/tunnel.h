@@ -17,6 +17,7 @@ struct tunnel_flow {
 	struct buf buf;
 	struct splice_way way; /* never holds bytes while `buf` does */
 	bool ended; /* src has ended and dst has been told */
+	bool cut; /* src was TLS and ended without close_notify; dst gets a RST behind its bytes */
 };
 
 struct tunnel {
@@ -24,6 +25,8 @@ struct tunnel {
 	struct upstream *upstream; /* NULL before a target was found */
 	struct tunnel_flow to_target, to_client;
 	struct task resume_task; /* the turn's share was used up */
+	struct timer cut_timer; /* a flow is cut: asks again whether its bytes have arrived */
+	uint32_t cut_wait_ms;
 	bool is_up;
 	uint8_t tries;
 };

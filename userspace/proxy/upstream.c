@@ -22,12 +22,27 @@ static void upstream_free(struct task *task)
 	pool_put(&upstream->worker->upstreams, upstream);
 }
 
+/* Where the records were; of a handshake that failed there were none. */
+static void count_places(struct upstream *upstream)
+{
+	struct target_worker *row = row_of(upstream);
+	struct tls_stream_facts facts;
+
+	if (!upstream->group->spec.tls || upstream->state == UPSTREAM_HANDSHAKE)
+		return;
+	tls_stream_facts(upstream->stream, &facts);
+	counter_inc(&row->places[TLS_RX][facts.places[TLS_RX]]);
+	counter_inc(&row->places[TLS_TX][facts.places[TLS_TX]]);
+}
+
 static void upstream_close(struct upstream *upstream, bool abort)
 {
 	uint32_t index = upstream->worker->io.worker;
 
 	if (upstream->state == UPSTREAM_CLOSED)
 		return;
+	if (upstream->stream)
+		count_places(upstream);
 	if (upstream->state == UPSTREAM_IDLE) {
 		list_del(&upstream->link);
 		counter_dec(&row_of(upstream)->n_idle);
@@ -39,12 +54,12 @@ static void upstream_close(struct upstream *upstream, bool abort)
 	list_del(&upstream->all);
 	timer_clear(&upstream->timer);
 	if (upstream->stream) {
+		/* close_notify; a FIN in the middle of what was not sent would be no order. */
 		if (!abort && !upstream->stream->ops->is_plain)
-			upstream->stream->ops->shutdown(upstream->stream); /* close_notify */
+			abort = upstream->stream->ops->shutdown(upstream->stream) == -EAGAIN;
 		upstream->stream->ops->close(upstream->stream, abort);
 	} else if (upstream->dial.fd >= 0) {
-		upstream->dial.ready = NULL;
-		close(upstream->dial.fd);
+		loop_close(upstream->worker->io.loop, &upstream->dial);
 	}
 	free(upstream->proxy_header);
 	shared_drop(&upstream->target->shared, index);
@@ -304,7 +319,7 @@ void upstream_put(struct upstream *upstream, enum upstream_end end)
 		row->n_idle >= spec->pool_per_worker || upstream->worker->draining ||
 		upstream->stream->retiring ||
 		atomic_load_explicit(&upstream->target->removed, memory_order_relaxed) ||
-		!is_quiet(upstream->stream)) {
+		upstream->stream->ops->flush(upstream->stream) < 0 || !is_quiet(upstream->stream)) {
 		upstream_close(upstream, end == UPSTREAM_END_ABORT);
 		return;
 	}

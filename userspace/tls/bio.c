@@ -84,7 +84,7 @@ static int bio_read_opened(BIO *bio, struct tls_stream *ts, char *bytes, int len
 		if (r == 0)
 			break;
 		if (r != -EAGAIN) {
-			tls_fail(ts, TLS_FAILURE_bad_record, r);
+			message_refuse_record(ts, r);
 			return -1;
 		}
 		if (ts->eof)

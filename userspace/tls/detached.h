@@ -7,6 +7,8 @@
 
 #include "tls/stream_state.h"
 
+enum { KEY_UPDATE_BYTES = 5 }; /* the whole message */
+
 /* --- records.c: a direction of a detached stream whose records are ours */
 ssize_t records_read(struct tls_stream *ts, void *bytes, size_t len) must_check;
 ssize_t records_writev(
@@ -27,6 +29,8 @@ int records_open_for_ssl(struct tls_stream *ts) must_check;
  * header, at least) behind its start; takes it and `behind` more bytes off. 0, -EPROTO. */
 int message_received(struct tls_stream *ts, uint8_t type, uint32_t offset, uint32_t len,
 	uint32_t behind) must_check;
+/* A record came that was no data, or empty. 0, -EPROTO: too many in a row. */
+int message_without_data(struct tls_stream *ts) must_check;
 /* 0, -EAGAIN (the kernel's records only), -errno. */
 int message_alert(struct tls_stream *ts, uint8_t level, uint8_t description) must_check;
 /* Tells the peer why (a fatal alert) and ends the stream. -EPROTO. */
@@ -46,6 +50,8 @@ void ktls_prepare(struct tls_stream *ts);
  * required. 0, -EAGAIN, -EPROTO. */
 void ktls_decide(struct tls_stream *ts);
 int ktls_require(struct tls_stream *ts) must_check;
+/* Has the kernel the direction, or could it have it? */
+bool ktls_may(const struct tls_stream *ts, enum tls_direction direction);
 /* Hands over what we send, if nothing is at hand. 0 whether it did (see places) or not; -errno. */
 int ktls_start_tx(struct tls_stream *ts) must_check;
 /* The same for what we receive. */
@@ -62,9 +68,14 @@ static inline bool ktls_is_due(const struct tls_stream *ts, enum tls_direction d
 {
 	if (likely(ts->places[direction] != KTLS_waits && ts->places[direction] != KTLS_buffered))
 		return false;
-	return ts->wanted[direction] ||
-	       (direction == TLS_TX ? ts->base.bytes_out : ts->base.bytes_in) >= KTLS_AFTER_BYTES;
+	return ts->wanted[direction];
 }
+
+/* --- ktls_keys.c: keys in the kernel's words */
+/* The key of the direction is the kernel's then; what is left is what makes the next one. 0, -errno. */
+int ktls_give_key(struct tls_stream *ts, enum tls_direction direction) must_check;
+/* Of the next record we send. 0, -errno. */
+int ktls_key_seq(const struct tls_stream *ts, uint64_t *ret_seq) must_check;
 
 /* --- ktls_io.c: records in the kernel */
 ssize_t ktls_read(struct tls_stream *ts, void *bytes, size_t len) must_check;

@@ -4,6 +4,7 @@
  * keys. A client that resumes sessions keeps the SSL object until the first data arrives, because
  * tickets come before it.
  */
+#include "tls/attached.h"
 #include "tls/detached.h"
 
 #include "core/clock.h"
@@ -212,7 +213,7 @@ static int detach(struct tls_stream *ts)
 	ts->state = ts->rx.id ? TLS_STREAM_DETACHED : TLS_STREAM_ATTACHED;
 	ktls_decide(ts);
 	if (!ts->rx.id) {
-		ts->handshake_in = 0;
+		attached_start(ts);
 		return 0;
 	}
 	if (ts->held)

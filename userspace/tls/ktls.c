@@ -7,12 +7,9 @@
 
 #include "core/clock.h"
 #include "tls/detached.h"
-#include <endian.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/crypto.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -107,89 +104,6 @@ static enum ktls_place place_of_error(int error)
 	}
 }
 
-/* --- keys in the kernel's words */
-union crypto_info {
-	struct tls_crypto_info info;
-	struct tls12_crypto_info_aes_gcm_128 gcm128;
-	struct tls12_crypto_info_aes_gcm_256 gcm256;
-	struct tls12_crypto_info_chacha20_poly1305 chacha;
-};
-
-static const struct {
-	uint16_t type;
-	uint8_t size;
-} crypto[RECORD_CIPHERS] = {
-	[RECORD_AES_128_GCM] = {TLS_CIPHER_AES_GCM_128,
-		sizeof(struct tls12_crypto_info_aes_gcm_128)},
-	[RECORD_AES_256_GCM] = {TLS_CIPHER_AES_GCM_256,
-		sizeof(struct tls12_crypto_info_aes_gcm_256)},
-	[RECORD_CHACHA20] = {TLS_CIPHER_CHACHA20_POLY1305,
-		sizeof(struct tls12_crypto_info_chacha20_poly1305)},
-};
-
-/* TLS 1.2 counts the explicit nonce on by itself; TLS 1.3 has the rest of the IV in its place. */
-static void put_gcm(const struct record_key *key, uint8_t *iv, uint8_t *salt, uint8_t *seq)
-{
-	uint64_t number = htobe64(key->seq), explicit = htobe64(key->explicit_start + key->seq);
-
-	memcpy(salt, key->iv, TLS_CIPHER_AES_GCM_128_SALT_SIZE);
-	memcpy(iv,
-		key->is_tls13 ? key->iv + TLS_CIPHER_AES_GCM_128_SALT_SIZE
-			      : (const uint8_t *)&explicit,
-		TLS_CIPHER_AES_GCM_128_IV_SIZE);
-	memcpy(seq, &number, sizeof(number));
-}
-
-static void put_key(const struct record_key *key, union crypto_info *ret_info)
-{
-	uint64_t number = htobe64(key->seq);
-
-	*ret_info = (union crypto_info){.info = {key->is_tls13 ? TLS_1_3_VERSION : TLS_1_2_VERSION,
-						crypto[key->cipher].type}};
-	switch ((enum record_cipher)key->cipher) {
-	case RECORD_AES_128_GCM:
-		put_gcm(key, ret_info->gcm128.iv, ret_info->gcm128.salt, ret_info->gcm128.rec_seq);
-		memcpy(ret_info->gcm128.key, key->key, sizeof(ret_info->gcm128.key));
-		break;
-	case RECORD_AES_256_GCM:
-		put_gcm(key, ret_info->gcm256.iv, ret_info->gcm256.salt, ret_info->gcm256.rec_seq);
-		memcpy(ret_info->gcm256.key, key->key, sizeof(ret_info->gcm256.key));
-		break;
-	default:
-		memcpy(ret_info->chacha.iv, key->iv, sizeof(ret_info->chacha.iv));
-		memcpy(ret_info->chacha.key, key->key, sizeof(ret_info->chacha.key));
-		memcpy(ret_info->chacha.rec_seq, &number, sizeof(number));
-		break;
-	}
-}
-
-static int option_of(enum tls_direction direction)
-{
-	return direction == TLS_TX ? OPTION_TLS_TX : OPTION_TLS_RX;
-}
-
-/* 0 or -errno. The key is the kernel's then; what is left is what makes the next one. */
-static int give_key(struct tls_stream *ts, enum tls_direction direction)
-{
-	struct record_key *key = direction == TLS_TX ? &ts->tx : &ts->rx, ours;
-	union crypto_info info;
-	int r;
-
-	put_key(key, &info);
-	r = setsockopt(ts->base.watch.fd, SOL_TLS, option_of(direction), &info,
-		    crypto[key->cipher].size) < 0
-		    ? -errno
-		    : 0;
-	OPENSSL_cleanse(&info, sizeof(info));
-	if (r < 0)
-		return r;
-	ours = *key;
-	record_key_clear(&ts->tls->ciphers, &ours); /* from the cipher contexts */
-	OPENSSL_cleanse(key->key, sizeof(key->key));
-	OPENSSL_cleanse(key->iv, sizeof(key->iv));
-	return 0;
-}
-
 /* --- handing over */
 static int take_ulp(struct tls_stream *ts)
 {
@@ -201,7 +115,7 @@ static int take_ulp(struct tls_stream *ts)
 	return 0;
 }
 
-static uint8_t *refused_place(struct tls_stream *ts, enum tls_direction direction)
+static uint8_t *refused_place(const struct tls_stream *ts, enum tls_direction direction)
 {
 	const struct record_key *key = direction == TLS_TX ? &ts->tx : &ts->rx;
 
@@ -223,7 +137,7 @@ static enum ktls_place hand_over(struct tls_stream *ts, enum tls_direction direc
 		return KTLS_no_kernel_tls;
 	if (r < 0)
 		return r == -ENOTCONN ? KTLS_closing : KTLS_kernel_refused;
-	r = give_key(ts, direction);
+	r = ktls_give_key(ts, direction);
 	if (r == 0)
 		return KTLS_kernel;
 	place = place_of_error(-r);
@@ -236,6 +150,8 @@ static enum ktls_place hand_over(struct tls_stream *ts, enum tls_direction direc
 static int fail_required(struct tls_stream *ts, enum tls_direction direction)
 {
 	ts->detail = direction_places[direction][ts->places[direction]];
+	if (ts->state == TLS_STREAM_ATTACHED) /* the keys are OpenSSL's: no alert of ours */
+		return tls_fail(ts, TLS_FAILURE_ktls_required, -EPROTO);
 	return message_refuse(ts, ALERT_INTERNAL_ERROR, TLS_FAILURE_ktls_required);
 }
 
@@ -254,6 +170,19 @@ static void ask_later(struct tls_stream *ts)
 	if (ts->tx.seq + RECORDS_MARGIN < RECORD_KEY_OLD)
 		left = RECORD_KEY_OLD - ts->tx.seq;
 	ts->tx_ask_at = ts->tx.cipher == RECORD_CHACHA20 ? UINT64_MAX : ts->base.bytes_out + left;
+}
+
+bool ktls_may(const struct tls_stream *ts, enum tls_direction direction)
+{
+	switch (ts->places[direction]) {
+	case KTLS_kernel:
+		return true;
+	case KTLS_waits:
+	case KTLS_buffered:
+		return kernel_has_tls(ts->tls) && !*refused_place(ts, direction);
+	default:
+		return false;
+	}
 }
 
 int ktls_start_tx(struct tls_stream *ts)
@@ -292,8 +221,10 @@ int ktls_start_rx(struct tls_stream *ts)
 		return 0;
 	}
 	ts->places[TLS_RX] = (uint8_t)hand_over(ts, TLS_RX);
-	if (ts->places[TLS_RX] == KTLS_kernel)
+	if (ts->places[TLS_RX] == KTLS_kernel) {
+		ts->base.opens_records = false;
 		ts->base.can_read = true; /* what had come before is the kernel's, too */
+	}
 	if (ts->required && is_refused(ts, TLS_RX))
 		return fail_required(ts, TLS_RX);
 	return 0;
@@ -315,6 +246,7 @@ void ktls_decide(struct tls_stream *ts)
 		ts->server ? tls_server_ktls(ts->server) : tls_client_ktls(ts->client);
 	bool at_once = ts->tls->ktls_at_once || setting == TLS_KTLS_TX || ts->required;
 
+	ts->base.opens_records = true;
 	if (setting == TLS_KTLS_OFF)
 		decide(ts, KTLS_off, KTLS_off, false, false);
 	else if (ts->state == TLS_STREAM_ATTACHED)
@@ -371,7 +303,7 @@ int ktls_rekey(struct tls_stream *ts, enum tls_direction direction)
 	r = record_key_update(&ts->tls->ciphers, key);
 	if (r < 0)
 		return r;
-	r = give_key(ts, direction);
+	r = ktls_give_key(ts, direction);
 	if (r == 0) {
 		ts->tls->ktls_rekeys = 1;
 		ask_later(ts);
@@ -399,18 +331,9 @@ bool ktls_can_rekey(struct tls_stream *ts)
 
 int ktls_ask_seq(struct tls_stream *ts)
 {
-	union crypto_info info = {.info = {0}};
-	socklen_t len = crypto[ts->tx.cipher].size;
-	const uint8_t *seq = ts->tx.cipher == RECORD_AES_128_GCM   ? info.gcm128.rec_seq
-			     : ts->tx.cipher == RECORD_AES_256_GCM ? info.gcm256.rec_seq
-								   : info.chacha.rec_seq;
-	uint64_t number;
+	int r = ktls_key_seq(ts, &ts->tx.seq);
 
-	if (getsockopt(ts->base.watch.fd, SOL_TLS, OPTION_TLS_TX, &info, &len) < 0)
-		return -errno;
-	memcpy(&number, seq, sizeof(number));
-	OPENSSL_cleanse(&info, sizeof(info));
-	ts->tx.seq = be64toh(number);
-	ask_later(ts);
-	return 0;
+	if (r == 0)
+		ask_later(ts);
+	return r;
 }

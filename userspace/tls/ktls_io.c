@@ -7,7 +7,6 @@
 
 #include "tls/detached.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -15,7 +14,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-enum { DRAIN_AGAIN_MS = 5 };
+/* How long until the kernel is asked again. */
+enum { DRAIN_FIRST_MS = 5, DRAIN_MAX_MS = 640 };
 
 /* --- records that are not data */
 union control {
@@ -189,13 +189,16 @@ ssize_t ktls_read(struct tls_stream *ts, void *bytes, size_t len)
 	}
 }
 
-/* After a splice() of nothing: an empty record, or the end. */
-static void look_for_end(struct tls_stream *ts)
+/* A splice() of nothing: the end, or an empty record. 0, -EPROTO. */
+static int received_nothing(struct tls_stream *ts)
 {
 	char byte;
 
-	if (recv(ts->base.watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+	if (recv(ts->base.watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
 		ts->eof = true;
+		return 0;
+	}
+	return message_without_data(ts);
 }
 
 static bool is_pipe_empty(int pipe_fd)
@@ -214,22 +217,21 @@ ssize_t ktls_splice_in(struct tls_stream *ts, int pipe_fd, size_t max)
 			return records_end(ts);
 		if (!ts->base.can_read || ts->plain_left)
 			return -EAGAIN;
-		got = splice(ts->base.watch.fd, NULL, pipe_fd, NULL, max,
-			SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		got = stream_splice(ts->base.watch.fd, pipe_fd, max);
 		if (got > 0)
 			return received(ts, (size_t)got);
 		if (got == 0) {
-			look_for_end(ts);
+			got = received_nothing(ts);
+			if (got < 0)
+				return got;
 			continue;
 		}
-		if (errno == EINTR)
-			continue;
-		if (errno == EAGAIN) {
+		if (got == -EAGAIN) {
 			if (is_pipe_empty(pipe_fd)) /* so it was not the pipe that was full */
 				ts->base.can_read = false;
 			return -EAGAIN;
 		}
-		got = receive_failed(ts, errno);
+		got = receive_failed(ts, (int)-got);
 		if (got < 0)
 			return got;
 	}
@@ -262,24 +264,18 @@ ssize_t ktls_writev(struct tls_stream *ts, const struct iovec *iov, int n_iov, b
 	return sent;
 }
 
-/* No SPLICE_F_MORE: the kernel would hold the begun record back for any length of time. */
 ssize_t ktls_splice_out(struct tls_stream *ts, int pipe_fd, size_t len)
 {
 	ssize_t sent = before_data(ts);
 
 	if (sent < 0)
 		return sent;
-	do
-		sent = splice(pipe_fd, NULL, ts->base.watch.fd, NULL, len,
-			SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-	while (sent < 0 && errno == EINTR);
+	sent = stream_splice(pipe_fd, ts->base.watch.fd, len);
 	if (sent > 0)
 		ts->base.bytes_out += (uint64_t)sent;
-	if (sent >= 0)
-		return sent;
-	if (errno == EAGAIN && !is_pipe_empty(pipe_fd))
+	else if (sent == -EAGAIN && !is_pipe_empty(pipe_fd))
 		ts->base.can_write = false;
-	return -errno;
+	return sent;
 }
 
 /* --- the end */
@@ -309,6 +305,9 @@ int ktls_drained(struct tls_stream *ts)
 	wanted = ts->tx_base + ts->base.bytes_out + ts->tx.seq * record_overhead(&ts->tx);
 	if (ktls_tcp_bytes(ts) >= wanted)
 		return 0;
-	timer_set(ts->tls->io->loop, &ts->timer, DRAIN_AGAIN_MS);
+	ts->drain_ms = ts->drain_ms ? ts->drain_ms * 2 : DRAIN_FIRST_MS;
+	if (ts->drain_ms > DRAIN_MAX_MS)
+		ts->drain_ms = DRAIN_MAX_MS;
+	timer_set(ts->tls->io->loop, &ts->timer, ts->drain_ms);
 	return -EAGAIN;
 }

@@ -24,11 +24,28 @@ enum {
 	MESSAGE_NEW_SESSION_TICKET = 4,
 	MESSAGE_KEY_UPDATE = 24,
 	MESSAGE_HEADER_BYTES = 4,
-	KEY_UPDATE_BYTES = 5,
 };
+
+/* Of a handshake: what we send is not protected yet (RFC 5246 7.1). */
+static int send_in_the_clear(
+	struct tls_stream *ts, enum record_type type, const void *bytes, size_t len)
+{
+	struct tls_thread *tls = ts->tls;
+	uint8_t *out = tls->out + tls->out_len;
+
+	if (wire_out_room(tls) < RECORD_HEADER_BYTES + len)
+		return -ENOBUFS;
+	memcpy(out, (uint8_t[]){(uint8_t)type, 3, 3, (uint8_t)(len >> 8), (uint8_t)len},
+		RECORD_HEADER_BYTES);
+	memcpy(out + RECORD_HEADER_BYTES, bytes, len);
+	tls->out_len += RECORD_HEADER_BYTES + (uint32_t)len;
+	return 0;
+}
 
 static int message_send(struct tls_stream *ts, enum record_type type, const void *bytes, size_t len)
 {
+	if (!ts->tx.id)
+		return send_in_the_clear(ts, type, bytes, len);
 	if (ts->places[TLS_TX] == KTLS_kernel)
 		return ktls_send_record(ts, type, bytes, len);
 	return records_seal(ts, type, bytes, len);
@@ -163,6 +180,13 @@ void message_end_of_tickets(struct tls_stream *ts)
 }
 
 /* --- what came */
+int message_without_data(struct tls_stream *ts)
+{
+	if (++ts->empty_records > EMPTY_RECORDS_MAX)
+		return message_refuse(ts, ALERT_UNEXPECTED_MESSAGE, TLS_FAILURE_bad_record);
+	return 0;
+}
+
 /* Tickets for a client that keeps none are skipped, KeyUpdate is obeyed, the rest is refused. */
 static int post_handshake(struct tls_stream *ts, const uint8_t *bytes, uint32_t len)
 {
@@ -210,8 +234,9 @@ int message_received(
 	const uint8_t *content = ts->tls->in + ts->tls->in_start + offset;
 	int r;
 
-	if (++ts->empty_records > EMPTY_RECORDS_MAX)
-		return message_refuse(ts, ALERT_UNEXPECTED_MESSAGE, TLS_FAILURE_bad_record);
+	r = message_without_data(ts);
+	if (r < 0)
+		return r;
 	if (type == RECORD_HANDSHAKE && ts->ssl && !ts->message_left && is_tickets(content, len)) {
 		r = feed_ssl(ts, offset, len);
 		if (r == 0)

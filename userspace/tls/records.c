@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-enum { KEY_UPDATE_BYTES = 5 };
-
 int records_seal(struct tls_stream *ts, enum record_type type, const void *bytes, size_t len)
 {
 	struct tls_thread *tls = ts->tls;

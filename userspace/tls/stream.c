@@ -1,10 +1,10 @@
 /* TLS streams: making, ops, facts. See stream.h; the parts are named in stream_state.h. */
+#include "tls/attached.h"
 #include "tls/detached.h"
 
 #include "core/clock.h"
 #include "tls/cert.h"
 #include <errno.h>
-#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,10 +12,6 @@
 
 enum {
 	KEEP_STREAMS = 4096,
-	ATTACHED_WRITE_BYTES = RECORD_PLAIN_MAX,
-	/* Far more than one write leaves: answers to a peer that asks for new keys again and again
-	 * and does not read. */
-	ATTACHED_STASH_MAX = 64 * 1024,
 	ALERT_WARNING_LEVEL = 1,
 };
 
@@ -29,7 +25,7 @@ struct tls_thread *tls_thread_new(struct iothread *thread)
 	tls->in = malloc(WIRE_IN_BYTES);
 	tls->out = malloc(WIRE_OUT_BYTES);
 	tls->bio_method = tls_bio_method_new();
-	pool_init(&tls->streams, sizeof(struct tls_stream), KEEP_STREAMS);
+	pool_init_secret(&tls->streams, sizeof(struct tls_stream), KEEP_STREAMS);
 	if (!tls->in || !tls->out || !tls->bio_method || record_ciphers_init(&tls->ciphers) < 0) {
 		tls_thread_free(tls);
 		return NULL;
@@ -55,74 +51,6 @@ const struct pool *tls_thread_streams(const struct tls_thread *tls)
 }
 
 /* --- ops */
-static ssize_t attached_result(struct tls_stream *ts, int r)
-{
-	switch (SSL_get_error(ts->ssl, r)) {
-	case SSL_ERROR_WANT_READ:
-	case SSL_ERROR_WANT_WRITE:
-		return -EAGAIN;
-	case SSL_ERROR_ZERO_RETURN:
-		ts->base.read_ended = true;
-		return 0;
-	default:
-		break;
-	}
-	if (ts->eof && ts->failure == TLS_FAILURE_none) {
-		ts->base.read_ended = ts->base.truncated = true;
-		return -ECONNRESET;
-	}
-	return tls_fail_ssl(ts, r);
-}
-
-static ssize_t attached_read(struct tls_stream *ts, void *bytes, size_t len)
-{
-	int r;
-
-	ERR_clear_error();
-	r = SSL_read(ts->ssl, bytes, len > INT32_MAX ? INT32_MAX : (int)len);
-	if (ts->notify_queued)
-		ts->tls->out_len = 0; /* an answer to a KeyUpdate: nothing may follow our end */
-	if (wire_out_send(ts, false) < 0)
-		ts->base.can_write = false; /* what came before is still to be read */
-	if (ts->out_stash_len > ATTACHED_STASH_MAX)
-		return tls_fail(ts, TLS_FAILURE_bad_message, -EPROTO);
-	if (r <= 0)
-		return attached_result(ts, r);
-	ts->handshake_in = 0;
-	ts->base.bytes_in += (uint64_t)r;
-	return r;
-}
-
-static ssize_t attached_writev(struct tls_stream *ts, const struct iovec *iov, int n_iov, bool more)
-{
-	static _Thread_local uint8_t gathered[ATTACHED_WRITE_BYTES];
-	size_t len = 0, piece;
-	int i, r, sent;
-
-	r = wire_out_flush(ts);
-	if (r < 0)
-		return r;
-	if (!ts->base.can_write)
-		return -EAGAIN;
-	for (i = 0; i < n_iov && len < sizeof(gathered); i++, len += piece) {
-		piece = iov[i].iov_len < sizeof(gathered) - len ? iov[i].iov_len
-								: sizeof(gathered) - len;
-		if (piece) /* an empty one may have no address */
-			memcpy(gathered + len, iov[i].iov_base, piece);
-	}
-	if (!len)
-		return 0;
-	ERR_clear_error();
-	r = SSL_write(ts->ssl, gathered, (int)len);
-	sent = wire_out_send(ts, more);
-	if (r <= 0)
-		return attached_result(ts, r);
-	if (sent < 0)
-		return sent;
-	ts->base.bytes_out += (uint64_t)r;
-	return r;
-}
-
 static bool is_kernels(const struct tls_stream *ts, enum tls_direction direction)
 {
 	return ts->places[direction] == KTLS_kernel;
@@ -194,8 +122,7 @@ static int queue_notify(struct tls_stream *ts)
 		if (r == -EAGAIN)
 			return r; /* the kernel's records: next time */
 	} else if (ts->state == TLS_STREAM_ATTACHED) {
-		ERR_clear_error();
-		SSL_shutdown(ts->ssl); /* writes the alert; the peer's is read by attached_read */
+		attached_notify(ts);
 	}
 	ts->notify_queued = true;
 	return r < 0 ? r : wire_out_send(ts, false);
@@ -221,19 +148,31 @@ static int tls_shutdown(struct stream *stream)
 static bool tls_has_pending(const struct stream *stream)
 {
 	const struct tls_stream *ts = tls_stream_of(stream);
-	const uint8_t *bytes;
 
 	switch (ts->state) {
 	case TLS_STREAM_DETACHED:
 		return records_has_pending(ts);
 	case TLS_STREAM_ATTACHED:
-		return !stream->read_ended &&
-		       (SSL_pending(ts->ssl) > 0 || wire_peek(ts, &bytes) > 0);
+		return attached_has_pending(ts);
 	case TLS_STREAM_FAILED:
 		return true; /* read() has something to say */
 	default:
 		return false;
 	}
+}
+
+static bool tls_may_splice_in(const struct stream *stream)
+{
+	const struct tls_stream *ts = tls_stream_of(stream);
+
+	return ts->state == TLS_STREAM_DETACHED && !ts->peer_notified && ktls_may(ts, TLS_RX);
+}
+
+static bool tls_may_splice_out(const struct stream *stream)
+{
+	const struct tls_stream *ts = tls_stream_of(stream);
+
+	return ts->state == TLS_STREAM_DETACHED && !ts->notify_queued && ktls_may(ts, TLS_TX);
 }
 
 static bool tls_can_splice_in(struct stream *stream)
@@ -318,6 +257,8 @@ static const struct stream_ops tls_ops = {
 	.shutdown = tls_shutdown,
 	.has_pending = tls_has_pending,
 	.close = tls_close,
+	.may_splice_in = tls_may_splice_in,
+	.may_splice_out = tls_may_splice_out,
 	.can_splice_in = tls_can_splice_in,
 	.can_splice_out = tls_can_splice_out,
 	.splice_in = tls_splice_in,

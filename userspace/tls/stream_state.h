@@ -21,7 +21,6 @@ enum {
 	WIRE_HELD_MAX = 2048, /* a ticket: some 300 bytes, and the name that the client sent */
 	/* A flight: the ticket, a KeyUpdate, and what one writev() takes as records. */
 	WIRE_OUT_BYTES = TLS_WRITE_BYTES_MAX + 4096,
-	KTLS_AFTER_BYTES = 64 * 1024,
 };
 
 struct tls_stream;
@@ -36,9 +35,9 @@ struct tls_thread {
 	struct tls_stream *in_owner;
 	uint8_t *out; /* the flight being put together; empty between calls of ops */
 	uint32_t out_len;
-	/* "auto" hands a direction over when splice() asks and after KTLS_AFTER_BYTES; with this, right
-	 * after the handshake. Counted in instructions (Linux 6.12, TLS 1.3, AES-128-GCM) the step
-	 * itself is 1 % of a connection, but 20 small requests are 26 % dearer in the kernel. */
+	/* "auto" hands a direction over when splice() asks; with this, right after the handshake.
+	 * Counted in instructions (`make bench-vm`: Linux 6.12, TLS 1.3, AES-128-GCM) bytes that are
+	 * copied are dearer with the kernel's records than with ours. */
 	bool ktls_at_once;
 	bool ktls_is_known, ktls_exists; /* what the kernel said ... */
 	uint64_t ktls_ask_again_us; /* ... a no for a while only: a module may be loaded */
@@ -69,6 +68,7 @@ struct tls_stream {
 	bool update_owed; /* the peer asked for new keys of ours (KeyUpdate) */
 	uint8_t bio_type; /* of the next record OpenSSL writes once keys are ours */
 	uint8_t empty_records;
+	uint16_t drain_ms; /* shutdown() waits for the kernel, lately this long at a time */
 	uint8_t places[TLS_DIRECTIONS]; /* enum ktls_place */
 	bool wanted[TLS_DIRECTIONS]; /* the kernel gets it as soon as it can */
 	bool required; /* ktls: require */
@@ -120,8 +120,7 @@ struct tls_stream *tls_bio_stream(const SSL *ssl);
 
 /* --- handshake.c */
 int tls_handshake(struct stream *stream) must_check;
-/* Records the first failure. Returns `code`. */
-int tls_fail(struct tls_stream *ts, enum tls_failure failure, int code);
+int tls_fail(struct tls_stream *ts, enum tls_failure failure, int code); /* returns `code` */
 /* Frees the SSL object; a session that came of it stays good. */
 void tls_ssl_free(struct tls_stream *ts);
 /* As tls_fail, from OpenSSL's error queue. */

@@ -4,7 +4,6 @@
 #include "core/hash.h"
 #include "core/mem.h"
 #include <openssl/core_names.h>
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
@@ -36,7 +35,7 @@ struct tls_tickets {
 
 struct tls_tickets *tls_tickets_new(void)
 {
-	struct tls_tickets *tickets = mem_zalloc(sizeof(*tickets));
+	struct tls_tickets *tickets = mem_secret_alloc(sizeof(*tickets));
 
 	atomic_init(&tickets->refs, 1);
 	tickets->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
@@ -58,8 +57,7 @@ void tls_tickets_put(struct tls_tickets *tickets)
 	if (atomic_fetch_sub_explicit(&tickets->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	EVP_CIPHER_free(tickets->cipher);
-	OPENSSL_cleanse(tickets->keys, sizeof(tickets->keys));
-	free(tickets);
+	mem_secret_free(tickets, sizeof(*tickets));
 }
 
 void tls_tickets_rotate(struct tls_tickets *tickets)

@@ -430,22 +430,46 @@ static void test_connections(void **state)
 	assert_rendered(render_connections, "{\"connections\":[]}", &look, "no connections\n");
 }
 
-/* With -o wide, of listeners that have TLS: what is not zero. */
-static void test_listeners_wide(void **state)
-{
-	static const char json[] =
-		"{\"listeners\":[{\"name\":\"plain\",\"ktls\":null},{\"name\":\"web\",\"ktls\":"
-		"{\"setting\":\"auto\",\"rx\":{\"kernel\":12,\"off\":0,\"cipher\":3},\"tx\":{\"kernel\":0}}}]}";
-	struct render_look look = {.wide = true};
-	char *text = rendered(render_listeners, json, &look);
+#define PLACES "\"rx\":{\"kernel\":12,\"off\":0,\"cipher\":3},\"tx\":{\"kernel\":0}}}]}"
+#define KTLS   "{\"setting\":\"auto\"," PLACES
 
-	assert_non_null(strstr(text, "\n\nLISTENER  KTLS  RECORDS RECEIVED\n"
-				     "web       auto  kernel 12, cipher 3\n"));
-	free(text);
-	look.wide = false;
-	text = rendered(render_listeners, json, &look);
-	assert_null(strstr(text, "KTLS"));
-	free(text);
+/* With -o wide, of what has TLS: what is not zero. */
+static void test_who_had_the_records(void **state)
+{
+	static const struct {
+		void (*render)(yyjson_val *root, const struct render_look *look, FILE *out);
+		const char *json, *expected;
+	} cases[] = {
+		{render_listeners,
+			"{\"listeners\":[{\"name\":\"plain\",\"ktls\":null},"
+			"{\"name\":\"web\",\"ktls\":" KTLS,
+			"\n\nLISTENER  KTLS  RECORDS RECEIVED\n"
+			"web       auto  kernel 12, cipher 3\n"},
+		{render_groups,
+			"{\"target_groups\":[{\"name\":\"plain\",\"ktls\":null},"
+			"{\"name\":\"web\",\"ktls\":" KTLS,
+			"\n\nGROUP  KTLS  RECORDS RECEIVED\n"
+			"web    auto  kernel 12, cipher 3\n"},
+		{render_targets,
+			"{\"targets\":[{\"group\":\"plain\",\"address\":\"[::1]:9\",\"ktls\":null},"
+			"{\"group\":\"web\",\"address\":\"[::1]:9\",\"ktls\":{" PLACES,
+			"\n\nGROUP  ADDRESS  RECORDS RECEIVED\n"
+			"web    [::1]:9  kernel 12, cipher 3\n"},
+	};
+	struct render_look look = {.wide = true};
+	char *text;
+	size_t i;
+
+	for (i = 0; i < array_len(cases); i++) {
+		look.wide = true;
+		text = rendered(cases[i].render, cases[i].json, &look);
+		assert_non_null(strstr(text, cases[i].expected));
+		free(text);
+		look.wide = false;
+		text = rendered(cases[i].render, cases[i].json, &look);
+		assert_null(strstr(text, "RECORDS"));
+		free(text);
+	}
 }
 
 static void test_status(void **state)
@@ -543,7 +567,7 @@ int main(void)
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_groups_and_certs),
 		cmocka_unit_test(test_connections),
-		cmocka_unit_test(test_listeners_wide),
+		cmocka_unit_test(test_who_had_the_records),
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_views_stand_foreign_answers),
 		cmocka_unit_test(test_config_and_reload),

@@ -8,6 +8,7 @@
 #include "tls/stream.h"
 #include "tls/tickets.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -402,6 +403,45 @@ static void shows_targets_that_leave(void **state)
 	yyjson_doc_free(answer);
 }
 
+/* Of targets, and of a group's targets together, those that are leaving too. */
+static void shows_who_had_the_records(void **state)
+{
+	struct fixture *fixture = *state;
+	struct daemon *daemon = &fixture->daemon;
+	struct departing *departing = calloc(1, sizeof(*departing));
+	struct target *target = daemon->build->groups[1].targets[0];
+	struct config_target_group *group =
+		(struct config_target_group *)&daemon->build->config->target_groups[1];
+	union addr addr;
+	yyjson_doc *answer;
+
+	assert_int_equal(addr_parse("192.0.2.7:80", &addr), 0);
+	departing->target = target_new("raw", NULL, &addr, 7, WORKERS);
+	list_add_tail(&daemon->departing, &departing->link);
+	target->workers[0].places[TLS_RX][KTLS_kernel] = 2;
+	target->workers[1].places[TLS_RX][KTLS_kernel] = 3;
+	target->workers[1].places[TLS_TX][KTLS_off] = 5;
+	departing->target->workers[1].places[TLS_RX][KTLS_kernel] = 10;
+	answer = ask(fixture, views_source.targets);
+	assert_null_at(answer, "/targets/0/ktls");
+	assert_number(answer, "/targets/2/ktls/rx/kernel", 5);
+	assert_number(answer, "/targets/2/ktls/rx/off", 0);
+	assert_number(answer, "/targets/2/ktls/tx/off", 5);
+	assert_number(answer, "/targets/3/ktls/rx/kernel", 10);
+	yyjson_doc_free(answer);
+	answer = ask(fixture, views_source.target_groups);
+	assert_null_at(answer, "/target_groups/1/ktls"); /* its protocol has none */
+	yyjson_doc_free(answer);
+	group->protocol = CONFIG_TLS;
+	answer = ask(fixture, views_source.target_groups);
+	group->protocol = CONFIG_TCP;
+	assert_null_at(answer, "/target_groups/0/ktls");
+	assert_text(answer, "/target_groups/1/ktls/setting", "auto");
+	assert_number(answer, "/target_groups/1/ktls/rx/kernel", 15);
+	assert_number(answer, "/target_groups/1/ktls/tx/off", 5);
+	yyjson_doc_free(answer);
+}
+
 static void tells_when_a_group_fails_open(void **state)
 {
 	struct fixture *fixture = *state;
@@ -459,6 +499,22 @@ static void status_says_what_is_used(void **state)
 	assert_true(yyjson_get_len(yyjson_obj_get(row, "reason")) > 0);
 	row = row_of(answer, "/capabilities", "name", "worker_selection");
 	assert_true(yyjson_equals_str(yyjson_obj_get(row, "state"), "fallback"));
+	row = row_of(answer, "/capabilities", "name", "splice");
+	assert_true(yyjson_equals_str(yyjson_obj_get(row, "state"), "used"));
+	yyjson_doc_free(answer);
+}
+
+static void status_shows_that_splice_is_refused(void **state)
+{
+	struct fixture *fixture = *state;
+	yyjson_doc *answer;
+	yyjson_val *row;
+
+	fixture->daemon.workers[1].proxy.pipes.refused = EPERM;
+	answer = ask(fixture, views_source.status);
+	row = row_of(answer, "/capabilities", "name", "splice");
+	assert_true(yyjson_equals_str(yyjson_obj_get(row, "state"), "fallback"));
+	assert_true(yyjson_equals_str(yyjson_obj_get(row, "reason"), "Operation not permitted"));
 	yyjson_doc_free(answer);
 }
 
@@ -555,9 +611,11 @@ int main(void)
 		VIEW_TEST(tells_how_fast_and_when),
 		VIEW_TEST(shows_targets_and_their_state),
 		VIEW_TEST(shows_targets_that_leave),
+		VIEW_TEST(shows_who_had_the_records),
 		VIEW_TEST(tells_when_a_group_fails_open),
 		VIEW_TEST(status_says_what_is_used),
 		VIEW_TEST(status_shows_a_refused_reload),
+		VIEW_TEST(status_shows_that_splice_is_refused),
 		VIEW_TEST(measures_how_busy_workers_are),
 		VIEW_TEST(totals_keep_removed_listeners),
 		VIEW_TEST(shows_the_configuration_in_effect),

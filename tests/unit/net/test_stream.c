@@ -312,6 +312,7 @@ static void test_splice_flags(void **state)
 	int pipes[2];
 
 	make_pipe(pipes);
+	assert_true(ops->may_splice_in(stream) && ops->may_splice_out(stream));
 	assert_true(ops->can_splice_in(stream) && ops->can_splice_out(stream));
 	assert_int_equal(write(peer_fd, "0123456789", 10), 10);
 	while (!stream->can_read)
@@ -398,6 +399,7 @@ static void test_splice_and_urgent_data(void **state)
 	assert_int_equal(ops->splice_in(stream, pipes[1], 100), -EAGAIN);
 	assert_true(stream->can_read);
 	assert_false(stream->read_ended);
+	assert_false(ops->may_splice_in(stream));
 	assert_false(ops->can_splice_in(stream));
 	assert_int_equal(ops->read(stream, bytes, sizeof(bytes)), 3);
 	assert_memory_equal(bytes, "def", 3);

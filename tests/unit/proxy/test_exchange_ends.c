@@ -126,6 +126,146 @@ static void test_timeout_idle_in_the_answer(void **state)
 	peer_fini(&target);
 }
 
+/* --- TLS keeps what the socket does not take, and ends behind it */
+static bool holds;
+static struct stream_ops held_ops;
+
+static int held_shutdown(struct stream *stream)
+{
+	return holds ? -EAGAIN : shutdown(stream->watch.fd, SHUT_WR);
+}
+
+static int held_flush(struct stream *stream)
+{
+	return holds ? -EAGAIN : 0;
+}
+
+/* As a TLS stream that has taken the answer and not sent all of it. */
+static void hold(struct stream *stream)
+{
+	held_ops = *stream->ops;
+	held_ops.is_plain = false;
+	held_ops.shutdown = held_shutdown;
+	held_ops.flush = held_flush;
+	stream->ops = &held_ops;
+	holds = true;
+}
+
+static void let_go(void)
+{
+	struct watch *watch = &rig_conn(&rig)->front->watch;
+
+	holds = false;
+	watch->ready(watch, EPOLLOUT);
+}
+
+static void answered(struct peer *client, const char *more)
+{
+	struct peer target;
+
+	rig_serve(&rig);
+	*client = rig_client(&rig);
+	WAIT(&rig, rig_conn(&rig)->front);
+	hold(rig_conn(&rig)->front);
+	peer_send(client, "GET / HTTP/1.1\r\n" HOST);
+	peer_send(client, more);
+	peer_send(client, "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	answer_ok(&target);
+	WAIT(&rig, peer_has(client, "ok"));
+	peer_fini(&target);
+}
+
+static void expect_held(struct peer *client)
+{
+	rig_turn(&rig);
+	assert_false(peer_over(client));
+	assert_int_equal(rig_conn(&rig)->state, CONN_LINGER);
+}
+
+static void expect_end(struct peer *client, enum close_reason reason)
+{
+	WAIT(&rig, peer_over(client));
+	assert_true(client->ended && !client->reset);
+	assert_int_equal(rig_reason(&rig, reason), 1);
+	peer_fini(client);
+}
+
+static void test_keep_alive_is_over_behind_the_answer(void **state)
+{
+	struct peer client;
+
+	rig.listener_spec.keep_alive_ms = 30;
+	answered(&client, "");
+	WAIT(&rig, rig_conn(&rig)->state == CONN_LINGER);
+	expect_held(&client);
+	let_go();
+	expect_end(&client, CLOSE_keep_alive_over);
+}
+
+static void test_drain_behind_the_answer(void **state)
+{
+	struct peer client;
+
+	answered(&client, "");
+	conn_drain_all(&rig.worker);
+	expect_held(&client);
+	let_go();
+	expect_end(&client, CLOSE_shutdown);
+}
+
+/* Its own end says nothing about what it reads. */
+static void test_client_ends_before_the_answer_is_out(void **state)
+{
+	struct peer client;
+
+	answered(&client, "");
+	shutdown(client.fd, SHUT_WR);
+	WAIT(&rig, rig_conn(&rig)->state == CONN_LINGER);
+	expect_held(&client);
+	let_go();
+	expect_end(&client, CLOSE_done);
+}
+
+static void test_last_answer_is_sent_to_its_end(void **state)
+{
+	struct peer client;
+
+	answered(&client, "Connection: close\r\n");
+	shutdown(client.fd, SHUT_WR);
+	expect_held(&client);
+	WAIT(&rig, rig_conn(&rig)->client_over);
+	expect_held(&client);
+	let_go();
+	expect_end(&client, CLOSE_done);
+}
+
+/* Not for ever; and then it does not look complete. */
+static void test_client_takes_nothing_more(void **state)
+{
+	struct peer client;
+
+	rig.listener_spec.idle_ms = 30;
+	answered(&client, "Connection: close\r\n");
+	WAIT(&rig, peer_over(&client));
+	assert_true(client.reset);
+	assert_int_equal(rig_reason(&rig, CLOSE_idle_timeout), 1);
+	peer_fini(&client);
+}
+
+/* The daemon's last moment. */
+static void test_closed_with_bytes_held(void **state)
+{
+	struct peer client;
+
+	answered(&client, "");
+	conn_close_all(&rig.worker, CLOSE_shutdown);
+	WAIT(&rig, peer_over(&client));
+	assert_true(client.reset);
+	peer_fini(&client);
+}
+
 /* --- clients that go, limits, stopping, reloading */
 
 static void test_client_goes(void **state)
@@ -225,6 +365,33 @@ static void test_requests_per_connection(void **state)
 	WAIT(&rig, peer_over(&client));
 	assert_non_null(strstr(client.data, "Connection: close"));
 	peer_fini(&client);
+	peer_fini(&target);
+}
+
+/* Either connection's key may become too old to go on with: then this answer was its last, the next
+ * request comes on another one. */
+static void test_old_keys(void **state)
+{
+	struct peer client, target;
+
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "GET /1 HTTP/1.1\r\n" HOST "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "/1"));
+	answer_ok(&target);
+	WAIT(&rig, peer_has(&client, "\r\n\r\nok"));
+	assert_null(strstr(client.data, "close"));
+	rig_conn(&rig)->front->retiring = true;
+	peer_send(&client, "GET /2 HTTP/1.1\r\n" HOST "\r\n");
+	WAIT(&rig, peer_has(&target, "/2"));
+	container_of(rig.worker.upstreams_open.next, struct upstream, all)->stream->retiring = true;
+	answer_ok(&target);
+	WAIT(&rig, peer_over(&client) && peer_over(&target));
+	assert_non_null(strstr(client.data, "Connection: close\r\n\r\nok"));
+	assert_true(client.ended && target.ended);
+	peer_fini(&client);
+	WAIT(&rig, rig_reason(&rig, CLOSE_done) == 1);
 	peer_fini(&target);
 }
 
@@ -399,11 +566,18 @@ int main(void)
 		CASE(test_timeout_response),
 		CASE(test_timeout_keep_alive),
 		CASE(test_timeout_idle_in_the_answer),
+		CASE(test_keep_alive_is_over_behind_the_answer),
+		CASE(test_drain_behind_the_answer),
+		CASE(test_client_ends_before_the_answer_is_out),
+		CASE(test_last_answer_is_sent_to_its_end),
+		CASE(test_client_takes_nothing_more),
+		CASE(test_closed_with_bytes_held),
 		CASE(test_client_goes),
 		CASE(test_client_goes_before_there_is_a_target),
 		CASE(test_client_half_closes),
 		CASE(test_connection_limit),
 		CASE(test_requests_per_connection),
+		CASE(test_old_keys),
 		CASE(test_drain),
 		CASE(test_drain_in_the_answer),
 		CASE(test_deregistered_in_the_answer),

@@ -108,6 +108,33 @@ static void ask(struct peer *client, const char *line, struct peer *target)
 	peer_clear(client);
 }
 
+/* A client with small buffers, and a target that has begun an answer of `len` bytes; its head. */
+static size_t begin_answer(struct peer *client, struct peer *target, size_t len)
+{
+	char head[256];
+
+	*client = rig_client(&rig);
+	*target = (struct peer){.fd = -1};
+	shrink(client, rig_conn(&rig)->front);
+	ask(client, "GET / HTTP/1.1", target);
+	put_head(head, "HTTP/1.1 200 OK", len);
+	peer_send(target, head);
+	return strlen(head);
+}
+
+/* A client in the middle of a body that its target, with small buffers, does not take. */
+static void begin_upload(struct peer *client, struct peer *target, const char *line)
+{
+	char head[256];
+
+	*client = rig_client(&rig);
+	put_head(head, line, BODY_MAX * 4UL);
+	peer_send(client, head);
+	*target = rig_accept(&rig, 0);
+	shrink(target, back_stream());
+	stuff(client, body, BODY_MAX);
+}
+
 static const size_t sizes[] = {0, 1, 16000, 16384, 49152, 65535, 65536, 65537, 81920, 82000, 131072,
 	200000, 524288, 1000000, BODY_MAX};
 
@@ -280,17 +307,12 @@ static void test_until_close(void **state)
 /* Bytes are in the pipe when one side goes. */
 static void test_client_goes_in_the_answer(void **state)
 {
-	struct peer client, target = {.fd = -1};
-	char head[256];
+	struct peer client, target;
 	int before;
 
 	rig_serve(&rig);
 	before = files_in_use();
-	client = rig_client(&rig);
-	shrink(&client, rig_conn(&rig)->front);
-	ask(&client, "GET / HTTP/1.1", &target);
-	put_head(head, "HTTP/1.1 200 OK", BODY_MAX * 4UL);
-	peer_send(&target, head);
+	begin_answer(&client, &target, BODY_MAX * 4UL);
 	stuff(&target, body, BODY_MAX);
 	peer_abort(&client);
 	WAIT(&rig, peer_over(&target));
@@ -304,17 +326,11 @@ static void test_client_goes_in_the_answer(void **state)
 static void client_goes_in_the_request(bool by_reset)
 {
 	struct peer client, target;
-	char head[256];
 	int before;
 
 	rig_serve(&rig);
 	before = files_in_use();
-	client = rig_client(&rig);
-	put_head(head, "PUT / HTTP/1.1", BODY_MAX * 4UL);
-	peer_send(&client, head);
-	target = rig_accept(&rig, 0);
-	shrink(&target, back_stream());
-	stuff(&client, body, BODY_MAX);
+	begin_upload(&client, &target, "PUT / HTTP/1.1");
 	if (by_reset)
 		peer_abort(&client);
 	else
@@ -366,15 +382,9 @@ static void test_no_replay(void **state)
 static void test_early_answer(void **state)
 {
 	struct peer client, target;
-	char head[256];
 
 	rig_serve(&rig);
-	client = rig_client(&rig);
-	put_head(head, "POST / HTTP/1.1", BODY_MAX * 4UL);
-	peer_send(&client, head);
-	target = rig_accept(&rig, 0);
-	shrink(&target, back_stream());
-	stuff(&client, body, BODY_MAX);
+	begin_upload(&client, &target, "POST / HTTP/1.1");
 	peer_send(&target, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
 	WAIT(&rig, peer_has(&client, "\r\n\r\nno"));
 	assert_non_null(strstr(client.data, "Connection: close\r\n"));
@@ -413,18 +423,13 @@ static void test_body_at_the_limit(void **state)
 /* Nobody reads for longer than the time-out, with bytes in the pipe. */
 static void test_idle_timeout(void **state)
 {
-	struct peer client, target = {.fd = -1};
-	char head[256];
+	struct peer client, target;
 	int before;
 
 	rig.listener_spec.idle_ms = 200;
 	rig_serve(&rig);
 	before = files_in_use();
-	client = rig_client(&rig);
-	shrink(&client, rig_conn(&rig)->front);
-	ask(&client, "GET / HTTP/1.1", &target);
-	put_head(head, "HTTP/1.1 200 OK", BODY_MAX * 4UL);
-	peer_send(&target, head);
+	begin_answer(&client, &target, BODY_MAX * 4UL);
 	stuff(&target, body, BODY_MAX);
 	WAIT(&rig, peer_over(&target));
 	assert_int_equal(rig_reason(&rig, CLOSE_idle_timeout), 1);
@@ -436,19 +441,13 @@ static void test_idle_timeout(void **state)
 /* A client that stops for a while, and then takes pieces of any size: all of it arrives. */
 static void test_slow_client(void **state)
 {
-	struct peer client, target = {.fd = -1};
+	struct peer client, target;
 	size_t sent, want, head_len;
 	unsigned int seed = 1;
-	char head[256];
 	ssize_t n;
 
 	rig_serve(&rig);
-	client = rig_client(&rig);
-	shrink(&client, rig_conn(&rig)->front);
-	ask(&client, "GET / HTTP/1.1", &target);
-	put_head(head, "HTTP/1.1 200 OK", BODY_MAX);
-	head_len = strlen(head);
-	peer_send(&target, head);
+	head_len = begin_answer(&client, &target, BODY_MAX);
 	sent = stuff(&target, body, BODY_MAX);
 	assert_in_range(sent, 1, BODY_MAX);
 	while (client.len < head_len + BODY_MAX) {

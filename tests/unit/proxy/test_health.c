@@ -3,6 +3,12 @@
 #include "proxy/health.h"
 #include "rig.h"
 
+#include "../tls/pki.h"
+
+#include "tls/cert.h"
+#include "tls/stream.h"
+#include <fcntl.h>
+
 enum { INTERVAL_MS = 10 };
 
 static struct rig rig; /* its loop and its targets */
@@ -363,6 +369,74 @@ static void test_removed_while_checking(void **state)
 	peer_fini(&target);
 }
 
+/* One more step of a server's side; true at the end of the connection. */
+static bool is_over(struct stream *stream)
+{
+	char byte;
+	int r = stream->ops->handshake(stream);
+
+	if (r == 0)
+		r = (int)stream->ops->read(stream, &byte, 1);
+	return r != -EAGAIN;
+}
+
+static void note_events(struct watch *watch, uint32_t events)
+{
+	stream_note_events(stream_of_watch(watch), events);
+}
+
+static struct tls_server *server_with(struct pki *pki, struct cert **ret_cert)
+{
+	struct cert_spec wanted = {.name = "a"};
+	struct tls_server *server;
+	struct err err = {""};
+
+	pki_issue(pki, &(struct pki_request){.file = "a", .sans = "DNS:www.test"});
+	wanted.cert_path = pki_path(pki, "a.crt");
+	wanted.key_path = pki_path(pki, "a.key");
+	assert_int_equal(cert_load(&wanted, ret_cert, &err), 0);
+	assert_int_equal(
+		tls_server_new(
+			&(struct tls_server_spec){
+				.name = "target", .certs = ret_cert, .n_certs = 1, .n_workers = 1},
+			&server, &err),
+		0);
+	return server;
+}
+
+/* A check of TLS ends as TLS does: targets log what ends otherwise. */
+static void test_tls_ends_in_order(void **state)
+{
+	struct tls_client *client;
+	struct tls_server *server;
+	struct stream *target;
+	struct err err = {""};
+	struct cert *cert;
+	struct pki pki;
+	int fd = -1;
+
+	pki_init(&pki);
+	server = server_with(&pki, &cert);
+	assert_int_equal(tls_client_new(&(struct tls_client_spec){.name = "group", .n_workers = 1},
+				 &client, &err),
+		0);
+	use((struct check_spec){.protocol = CHECK_TLS, .tls = client, .interval_ms = 60000});
+	WAIT(&rig, (fd = rig_try_accept(&rig, 0)) >= 0);
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	target = tls_stream_server(rig.worker.tls, server, fd);
+	assert_non_null(target);
+	target->watch.ready = note_events;
+	WAIT(&rig, is_over(target));
+	assert_true(target->read_ended);
+	assert_false(target->truncated);
+	assert_int_equal(last.state, BACKEND_HEALTHY);
+	target->ops->close(target, false);
+	rig_turn(&rig);
+	tls_server_put(server);
+	cert_put(cert);
+	pki_fini(&pki);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -371,6 +445,7 @@ int main(void)
 		CASE(test_first_failure_is_enough),
 		CASE(test_rise_and_fall),
 		CASE(test_off_is_as_good_as_healthy),
+		CASE(test_tls_ends_in_order),
 		CASE(test_http),
 		CASE(test_http_head_too_long),
 		CASE(test_no_answer_in_time),

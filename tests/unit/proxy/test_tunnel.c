@@ -3,7 +3,9 @@
 
 static struct rig rig;
 static bool copies; /* the client's stream says that it cannot splice, as TLS does at first */
+static bool waits; /* it could, but cannot yet: bytes are in its way */
 static int n_spliced; /* calls of the client's stream */
+static int n_asked; /* to change over to splicing, which cannot be undone */
 static struct stream_ops front_ops, plain_ops;
 
 static int setup_splice(void **state)
@@ -11,8 +13,8 @@ static int setup_splice(void **state)
 	rig_init(&rig, 2);
 	rig.listener_spec.protocol = LISTEN_TCP;
 	rig.group_spec.n_members = 1;
-	copies = false;
-	n_spliced = 0;
+	copies = waits = false;
+	n_spliced = n_asked = 0;
 	return 0;
 }
 
@@ -30,9 +32,15 @@ static int teardown(void **state)
 	return 0;
 }
 
-static bool front_can_splice(struct stream *stream)
+static bool front_may_splice(const struct stream *stream)
 {
 	return !copies;
+}
+
+static bool front_can_splice(struct stream *stream)
+{
+	n_asked++;
+	return !copies && !waits;
 }
 
 static ssize_t front_splice_in(struct stream *stream, int pipe_fd, size_t max)
@@ -52,11 +60,13 @@ static void tunnel_open(struct peer *client, struct peer *target)
 {
 	struct stream *front;
 
-	rig_serve(&rig);
+	if (!rig.listener)
+		rig_serve(&rig);
 	*client = rig_client(&rig);
 	front = rig_conn(&rig)->front;
 	plain_ops = front_ops = *front->ops;
 	front_ops.is_plain = !copies;
+	front_ops.may_splice_in = front_ops.may_splice_out = front_may_splice;
 	front_ops.can_splice_in = front_ops.can_splice_out = front_can_splice;
 	front_ops.splice_in = front_splice_in;
 	front_ops.splice_out = front_splice_out;
@@ -264,6 +274,50 @@ static void test_streams_change_over(void **state)
 	end(&client, &target);
 }
 
+static bool may_not(const struct stream *stream)
+{
+	return false;
+}
+
+/* Nobody is asked to change over for a peer that never can, nor without a pipe; and who cannot yet
+ * is asked again. */
+static void test_asked_only_when_both_may(void **state)
+{
+	enum { LEN = 1 << 19 };
+	static struct stream_ops back_ops;
+	struct peer client, target;
+	char *bytes = calloc(1, LEN);
+	struct stream *back;
+
+	tunnel_open(&client, &target);
+	back = rig_conn(&rig)->tunnel->upstream->stream;
+	back_ops = *back->ops;
+	back_ops.may_splice_in = back_ops.may_splice_out = may_not;
+	back->ops = &back_ops;
+	carry(&client, &target, bytes, LEN);
+	carry(&target, &client, bytes, LEN);
+	assert_int_equal(n_asked, 0);
+	back->ops = &plain_ops;
+	rig.worker.pipes.n_lent += 1 << 20;
+	carry(&client, &target, bytes, LEN);
+	carry(&target, &client, bytes, LEN);
+	assert_int_equal(n_asked, 0);
+	rig.worker.pipes.n_lent -= 1 << 20;
+	waits = true;
+	carry(&client, &target, bytes, LEN);
+	carry(&target, &client, bytes, LEN);
+	assert_int_equal(n_asked > 0, !copies);
+	assert_int_equal(n_spliced, 0);
+	assert_int_equal(rig.worker.pipes.n_lent, 0);
+	waits = false;
+	peer_clear(&client);
+	carry(&target, &client, bytes, LEN);
+	carry(&target, &client, bytes, LEN);
+	assert_int_equal(n_spliced > 0, !copies);
+	free(bytes);
+	end(&client, &target);
+}
+
 /* Urgent data does not go through; what is behind it does, and is not taken for the end. */
 static void test_urgent_data(void **state)
 {
@@ -369,8 +423,104 @@ static void test_idle_timeout(void **state)
 	rig.listener_spec.idle_ms = 30;
 	tunnel_open(&client, &target);
 	WAIT(&rig, peer_over(&client) && peer_over(&target));
+	assert_true(client.reset && target.reset); /* nobody said that this was all */
 	assert_int_equal(rig_reason(&rig, CLOSE_idle_timeout), 1);
 	end(&client, &target);
+}
+
+static void test_cut_by_a_shutdown(void **state)
+{
+	struct peer client, target;
+
+	tunnel_open(&client, &target);
+	conn_drain_all(&rig.worker);
+	peer_send(&client, "goes on");
+	WAIT(&rig, peer_has(&target, "goes on"));
+	conn_close_all(&rig.worker, CLOSE_shutdown);
+	WAIT(&rig, peer_over(&client) && peer_over(&target));
+	assert_true(client.reset && target.reset);
+	end(&client, &target);
+}
+
+/* What TLS makes of a FIN without close_notify. */
+static ssize_t truncated(struct stream *stream, ssize_t got)
+{
+	if (got)
+		return got;
+	stream->truncated = true;
+	return -ECONNRESET;
+}
+
+static ssize_t truncated_read(struct stream *stream, void *bytes, size_t len)
+{
+	return truncated(stream, plain_ops.read(stream, bytes, len));
+}
+
+static ssize_t truncated_splice_in(struct stream *stream, int pipe_fd, size_t max)
+{
+	return truncated(stream, plain_ops.splice_in(stream, pipe_fd, max));
+}
+
+static void truncate_case(struct peer *from, struct peer *to, const char *bytes, size_t len)
+{
+	carry(from, to, bytes, len);
+	shutdown(from->fd, SHUT_WR);
+	WAIT(&rig, peer_over(to));
+	assert_true(to->reset && !to->ended);
+	assert_int_equal(to->len, len);
+}
+
+/* The other side must not take it for the whole, whoever was cut, in bulk or not. */
+static void test_end_without_close_notify(void **state)
+{
+	enum { LEN = 1 << 20 };
+	static struct stream_ops back_ops;
+	struct peer client, target;
+	char *bytes = calloc(1, LEN);
+	size_t len;
+
+	for (len = 5; len <= LEN; len += LEN - 5) {
+		tunnel_open(&client, &target);
+		front_ops.read = truncated_read;
+		front_ops.splice_in = truncated_splice_in;
+		truncate_case(&client, &target, bytes, len);
+		end(&client, &target);
+		rig_turn(&rig);
+		tunnel_open(&client, &target);
+		back_ops = plain_ops;
+		back_ops.read = truncated_read;
+		back_ops.splice_in = truncated_splice_in;
+		rig_conn(&rig)->tunnel->upstream->stream->ops = &back_ops;
+		truncate_case(&target, &client, bytes, len);
+		end(&client, &target);
+		rig_turn(&rig);
+	}
+	assert_int_equal(rig_reason(&rig, CLOSE_client_gone), 2);
+	assert_int_equal(rig_reason(&rig, CLOSE_target_closed), 2);
+	free(bytes);
+}
+
+/* What came before the cut arrives however late it is read, and the RST behind it. */
+static void test_cut_behind_unread_bytes(void **state)
+{
+	enum { LEN = 1 << 20, WINDOW = 64 * 1024 };
+	static const int window = WINDOW;
+	struct peer client, target;
+	char *bytes = calloc(1, LEN);
+
+	tunnel_open(&client, &target);
+	front_ops.read = truncated_read;
+	front_ops.splice_in = truncated_splice_in;
+	setsockopt(target.fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
+	peer_send_bytes(&client, bytes, LEN);
+	shutdown(client.fd, SHUT_WR);
+	WAIT(&rig, rig_conn(&rig)->tunnel->to_target.cut);
+	WAIT(&rig, peer_over(&target));
+	assert_int_equal(target.len, LEN);
+	assert_true(target.reset && !target.ended);
+	assert_int_equal(rig_reason(&rig, CLOSE_client_gone), 1);
+	end(&client, &target);
+	free(bytes);
 }
 
 static void test_refused_goes_to_the_next(void **state)
@@ -447,10 +597,14 @@ int main(void)
 		CASE(test_bulk),
 		CASE(test_bulk_is_spliced),
 		CASE(test_streams_change_over),
+		CASE(test_asked_only_when_both_may),
 		CASE(test_urgent_data),
 		CASE(test_no_pipes),
 		CASE(test_ends_with_bytes_in_a_pipe),
 		CASE(test_idle_timeout),
+		CASE(test_cut_by_a_shutdown),
+		CASE(test_end_without_close_notify),
+		CASE(test_cut_behind_unread_bytes),
 		CASE(test_refused_goes_to_the_next),
 		CASE(test_all_refuse),
 		CASE(test_client_goes_before_it_is_up),

@@ -121,6 +121,47 @@ static void test_pool_ends(void **state)
 	}
 }
 
+static bool holds;
+
+static int held_flush(struct stream *stream)
+{
+	return holds ? -EAGAIN : 0;
+}
+
+static int held_shutdown(struct stream *stream)
+{
+	return holds ? -EAGAIN : shutdown(stream->watch.fd, SHUT_WR);
+}
+
+/* A TLS stream that has taken a request and not sent all of it: the next one does not go behind it,
+ * and the target sees that it was cut. */
+static void test_request_not_sent(void **state)
+{
+	static const enum upstream_end ends[] = {UPSTREAM_END_KEEP, UPSTREAM_END_CLOSE};
+	struct stream_ops held_ops;
+	struct peer target;
+	size_t i;
+
+	rig_serve(&rig);
+	for (i = 0; i < 2 * array_len(ends); i++) {
+		n_ready = 0;
+		dialled(&target);
+		held_ops = *mine->stream->ops;
+		held_ops.is_plain = false;
+		held_ops.flush = held_flush;
+		held_ops.shutdown = held_shutdown;
+		mine->stream->ops = &held_ops;
+		holds = i % 2;
+		upstream_put(mine, ends[i / 2]);
+		assert_int_equal(row()->n_idle, i ? 0 : 1);
+		if (!i) /* the pool's: lets go of the ops */
+			upstream_close_all(&rig.worker);
+		WAIT(&rig, peer_over(&target));
+		assert_int_equal(target.reset, holds);
+		peer_fini(&target);
+	}
+}
+
 /* Noticed while it idles, while it is put back, and while it is taken. */
 static void test_closed_idle(void **state)
 {
@@ -314,6 +355,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_pool_reuse),
 		CASE(test_pool_ends),
+		CASE(test_request_not_sent),
 		CASE(test_closed_idle),
 		CASE(test_pool_is_bounded),
 		CASE(test_pool_timeout),

@@ -284,6 +284,19 @@ static inline int serve_peer(struct peer *peer, int suite_number, int buffer_byt
 	return shake_with(s, peer);
 }
 
+/* A server of its own with this setting, and its first connection. */
+static inline void serve(struct peer *peer, enum tls_ktls setting, int suite_number)
+{
+	server = new_server(&(struct tls_server_spec){.tickets = tickets, .ktls = setting});
+	assert_int_equal(serve_peer(peer, suite_number, 0), 0);
+}
+
+/* Both directions at once where the kernel can, in the middle where it cannot. */
+static inline enum tls_ktls if_possible(void)
+{
+	return kernel_has_tls ? TLS_KTLS_REQUIRE : TLS_KTLS_AUTO;
+}
+
 /* `c` is ours, `peer` a server of OpenSSL's. */
 static inline int call_peer(struct peer *peer, int suite_number)
 {

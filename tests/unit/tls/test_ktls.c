@@ -1,7 +1,7 @@
 /* Records in the kernel: when, every cipher, in bulk, by splice, and what is said of it. */
 #include "ktls_pair.h"
 
-enum { PATTERN_BYTES = 1000003, MIB = 1 << 20 };
+enum { PATTERN_BYTES = 1000003, MIB = 1 << 20, MIDDLE_BYTES = 64 * 1024 };
 
 static size_t bulk_bytes;
 
@@ -81,6 +81,15 @@ static void peer_side(struct peer *peer, struct bulk *out, struct bulk *in)
 	}
 }
 
+/* Asks for splice(), and so for the kernel, in the middle of the bytes. */
+static void ask_in_the_middle(struct stream *ours)
+{
+	if (ours->bytes_in > MIDDLE_BYTES)
+		(void)ours->ops->can_splice_in(ours);
+	if (ours->bytes_out > MIDDLE_BYTES)
+		(void)ours->ops->can_splice_out(ours);
+}
+
 static void bulk(struct stream *ours, struct peer *peer)
 {
 	struct bulk there = {0, 0}, back = {0, 0};
@@ -92,6 +101,7 @@ static void bulk(struct stream *ours, struct peer *peer)
 		for (i = 0; i < 4; i++) {
 			stream_side(ours, &back, &there);
 			peer_side(peer, &there, &back);
+			ask_in_the_middle(ours);
 		}
 	}
 	assert_int_equal(ours->bytes_in, bulk_bytes);
@@ -103,8 +113,7 @@ static void serve_bulk(enum tls_ktls setting, int suite_number, size_t bytes)
 	struct peer peer;
 
 	bulk_bytes = bytes;
-	server = new_server(&(struct tls_server_spec){.tickets = tickets, .ktls = setting});
-	assert_int_equal(serve_peer(&peer, suite_number, 0), 0);
+	serve(&peer, setting, suite_number);
 	bulk(s, &peer);
 	assert_string_equal(tls_stream_failure_detail(s), "");
 	expect_place(s, TLS_RX,
@@ -130,7 +139,7 @@ static void test_every_suite(void **state)
 	int i, n = n_suites();
 
 	for (i = 0; i < n; i++)
-		serve_bulk(kernel_has_tls ? TLS_KTLS_REQUIRE : TLS_KTLS_AUTO, i, 10 * MIB);
+		serve_bulk(if_possible(), i, 10 * MIB);
 	expect_counts(n, n, 0);
 }
 
@@ -179,18 +188,18 @@ static void test_at_once(void **state)
 {
 	struct peer peer;
 
-	server = new_server(&(struct tls_server_spec){.tickets = tickets});
-	assert_int_equal(serve_peer(&peer, -1, 0), 0);
+	serve(&peer, TLS_KTLS_AUTO, -1);
 	chat(s, &peer);
 	chat(s, &peer);
 	expect_in_kernel(s);
 	drop(&s, &peer);
 	tls_server_put(server);
-	server = new_server(&(struct tls_server_spec){.tickets = tickets, .ktls = TLS_KTLS_TX});
-	assert_int_equal(serve_peer(&peer, -1, 0), 0);
+	serve(&peer, TLS_KTLS_TX, -1);
 	chat(s, &peer);
 	expect_place(s, TLS_RX, KTLS_off);
 	expect_place(s, TLS_TX, KTLS_kernel);
+	assert_false(s->ops->may_splice_in(s));
+	assert_int_equal(s->ops->may_splice_out(s), kernel_has_tls);
 	drop(&s, &peer);
 	expect_counts(2, 1, 0);
 }
@@ -199,13 +208,18 @@ static void test_little_stays_ours(void **state)
 {
 	struct peer peer;
 
-	server = new_server(&(struct tls_server_spec){.tickets = tickets});
-	assert_int_equal(serve_peer(&peer, -1, 0), 0);
+	serve(&peer, TLS_KTLS_AUTO, -1);
 	chat(s, &peer);
 	expect_place(s, TLS_RX, KTLS_waits);
 	expect_place(s, TLS_TX, KTLS_waits);
 	expect_counts(0, 0, 0);
-	/* A forwarder asks. */
+	/* A forwarder asks, first without consequences. */
+	assert_int_equal(s->ops->may_splice_in(s), kernel_has_tls);
+	assert_int_equal(s->ops->may_splice_out(s), kernel_has_tls);
+	chat(s, &peer);
+	expect_place(s, TLS_RX, KTLS_waits);
+	expect_place(s, TLS_TX, KTLS_waits);
+	expect_counts(0, 0, 0);
 	assert_int_equal(s->ops->can_splice_in(s), kernel_has_tls);
 	expect_place(s, TLS_RX, KTLS_kernel);
 	expect_place(s, TLS_TX, KTLS_waits);
@@ -223,8 +237,9 @@ static void test_off_stays_ours(void **state)
 {
 	struct peer peer;
 
-	server = new_server(&(struct tls_server_spec){.tickets = tickets, .ktls = TLS_KTLS_OFF});
-	assert_int_equal(serve_peer(&peer, -1, 0), 0);
+	serve(&peer, TLS_KTLS_OFF, -1);
+	assert_false(s->ops->may_splice_in(s));
+	assert_false(s->ops->may_splice_out(s));
 	assert_false(s->ops->can_splice_in(s));
 	assert_false(s->ops->can_splice_out(s));
 	chat(s, &peer);
@@ -247,6 +262,8 @@ static void test_small_records_stay_with_openssl(void **state)
 	SSL_CTX_set_tlsext_max_fragment_length(peer.ctx, TLSEXT_max_fragment_length_512);
 	peer_start(&peer);
 	assert_int_equal(shake_with(s, &peer), 0);
+	assert_false(s->ops->may_splice_in(s));
+	assert_false(s->ops->may_splice_out(s));
 	assert_false(s->ops->can_splice_in(s));
 	assert_false(s->ops->can_splice_out(s));
 	chat(s, &peer);
@@ -327,8 +344,7 @@ static void test_tickets_after_the_switch(void **state)
 	struct peer peer;
 	char byte;
 
-	client = new_client(&(struct tls_client_spec){
-		.ktls = kernel_has_tls ? TLS_KTLS_REQUIRE : TLS_KTLS_AUTO});
+	client = new_client(&(struct tls_client_spec){.ktls = if_possible()});
 	/* Two came with the handshake; they are read by the kernel, and OpenSSL gets them. */
 	assert_int_equal(call_peer(&peer, 0), 0);
 	expect_in_kernel(c);
@@ -370,8 +386,7 @@ static void test_splice_in(void **state)
 	bulk_bytes = 4 * MIB;
 	if (!kernel_has_tls)
 		return;
-	server = new_server(&(struct tls_server_spec){.tickets = tickets});
-	assert_int_equal(serve_peer(&peer, 0, 0), 0);
+	serve(&peer, TLS_KTLS_AUTO, 0);
 	pipe_open(pipe_fds);
 	assert_true(s->ops->can_splice_in(s));
 	while (r) {
@@ -419,8 +434,7 @@ static void test_splice_out(void **state)
 	bulk_bytes = 4 * MIB;
 	if (!kernel_has_tls)
 		return;
-	server = new_server(&(struct tls_server_spec){.tickets = tickets});
-	assert_int_equal(serve_peer(&peer, 0, 0), 0);
+	serve(&peer, TLS_KTLS_AUTO, 0);
 	pipe_open(pipe_fds);
 	assert_true(s->ops->can_splice_out(s));
 	while (back.received < bulk_bytes) {
@@ -459,8 +473,7 @@ static void test_splice_after_bytes_at_hand(void **state)
 	int pipe_fds[2];
 	char bytes[8];
 
-	server = new_server(&(struct tls_server_spec){.tickets = tickets});
-	assert_int_equal(serve_peer(&peer, 3, 0), 0);
+	serve(&peer, TLS_KTLS_AUTO, 3);
 	peer_says(&peer, "head and body");
 	expect_bytes(s, "head");
 	assert_false(s->ops->can_splice_in(s));

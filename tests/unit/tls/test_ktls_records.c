@@ -29,7 +29,7 @@ static void connect_ours(int version_max, enum tls_ktls setting)
 
 static void connect_hostile(int version_max)
 {
-	connect_ours(version_max, kernel_has_tls ? TLS_KTLS_REQUIRE : TLS_KTLS_AUTO);
+	connect_ours(version_max, if_possible());
 	expect_in_kernel(s);
 }
 
@@ -71,6 +71,22 @@ static void send_record(enum record_type type, const void *content, size_t len)
 	struct sealed *one = seal(type, content, len);
 
 	send_raw(one->bytes, one->len);
+}
+
+static void settle_at(struct stream *stream, size_t bytes)
+{
+	struct until until = deadline();
+	int have = 0;
+
+	while ((size_t)have < bytes) {
+		check(until);
+		assert_int_equal(ioctl(stream->watch.fd, SIOCINQ, &have), 0);
+	}
+}
+
+static void settle(size_t bytes)
+{
+	settle_at(s, bytes);
 }
 
 static void expect_refused(const char *failure, const char *alert)
@@ -172,6 +188,38 @@ static void test_hostile_records(void **state)
 	}
 }
 
+/* recv() passes over empty records by itself; splice() ends at each of them. */
+static void test_empty_records_and_splice(void **state)
+{
+	int fds[2], n;
+
+	if (!kernel_has_tls)
+		return;
+	for (n = 32; n <= 33; n++) {
+		struct until until = deadline();
+		ssize_t r = -EAGAIN;
+		int i;
+
+		connect_hostile(TLS_VERSION_1_3);
+		assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+		for (i = 0; i < n; i++)
+			send_record(RECORD_DATA, "", 0);
+		if (n == 32)
+			send_record(RECORD_DATA, "data", 4);
+		settle((size_t)n * 22);
+		while (r == -EAGAIN) {
+			check(until);
+			r = s->can_read ? s->ops->splice_in(s, fds[1], 100) : -EAGAIN;
+		}
+		assert_int_equal(r, n == 32 ? 4 : -EPROTO);
+		if (n == 33)
+			expect_refused("bad_record", "unexpected message");
+		close(fds[0]);
+		close(fds[1]);
+		close_hostile();
+	}
+}
+
 static void damaged_case(int version, size_t at, const char *failure, const char *alert, int errors)
 {
 	struct sealed *one;
@@ -229,9 +277,7 @@ static void test_half_close(void **state)
 	struct peer peer;
 	char byte;
 
-	server = new_server(&(struct tls_server_spec){
-		.tickets = tickets, .ktls = kernel_has_tls ? TLS_KTLS_REQUIRE : TLS_KTLS_AUTO});
-	assert_int_equal(serve_peer(&peer, 0, 0), 0);
+	serve(&peer, if_possible(), 0);
 	/* Theirs first. */
 	peer_says(&peer, "request");
 	SSL_shutdown(peer.ssl);
@@ -268,9 +314,7 @@ static void test_end_without_notify(void **state)
 	struct peer peer;
 	char byte;
 
-	server = new_server(&(struct tls_server_spec){
-		.tickets = tickets, .ktls = kernel_has_tls ? TLS_KTLS_REQUIRE : TLS_KTLS_AUTO});
-	assert_int_equal(serve_peer(&peer, 0, 0), 0);
+	serve(&peer, if_possible(), 0);
 	peer_says(&peer, "half of it");
 	shutdown(peer.fd, SHUT_WR);
 	expect_bytes(s, "half of it");
@@ -305,8 +349,7 @@ static void test_end_behind_a_full_socket(void **state)
 	ssize_t r;
 
 	memset(bytes, 'b', sizeof(bytes));
-	server = new_server(&(struct tls_server_spec){
-		.tickets = tickets, .ktls = kernel_has_tls ? TLS_KTLS_REQUIRE : TLS_KTLS_AUTO});
+	server = new_server(&(struct tls_server_spec){.tickets = tickets, .ktls = if_possible()});
 	for (round = 0; round < 20; round++, sent = have = 0, is_shut = false) {
 		assert_int_equal(serve_peer(&peer, round % 9, 4096 + 512 * round), 0);
 		while (s->can_write) {
@@ -338,22 +381,6 @@ static void test_end_behind_a_full_socket(void **state)
 }
 
 /* --- bytes at hand when the kernel gets the records */
-static void settle_at(struct stream *stream, size_t bytes)
-{
-	struct until until = deadline();
-	int have = 0;
-
-	while ((size_t)have < bytes) {
-		check(until);
-		assert_int_equal(ioctl(stream->watch.fd, SIOCINQ, &have), 0);
-	}
-}
-
-static void settle(size_t bytes)
-{
-	settle_at(s, bytes);
-}
-
 /* A forwarder comes when `at_hand` bytes of three records, and close_notify, lie in our buffer. */
 static void at_hand_case(int version, size_t at_hand)
 {
@@ -456,8 +483,7 @@ static void ask_for_new_keys(struct peer *peer, int kind)
 
 static void open_for_keys(struct peer *peer, enum tls_ktls setting, int suite_number)
 {
-	server = new_server(&(struct tls_server_spec){.tickets = tickets, .ktls = setting});
-	assert_int_equal(serve_peer(peer, suite_number, 0), 0);
+	serve(peer, setting, suite_number);
 	chat(s, peer);
 }
 
@@ -482,7 +508,7 @@ static void new_keys_case(int suite_number)
 	char byte;
 	int i;
 
-	open_for_keys(&peer, kernel_has_tls ? TLS_KTLS_REQUIRE : TLS_KTLS_AUTO, suite_number);
+	open_for_keys(&peer, if_possible(), suite_number);
 	if (kernel_has_tls && !kernel_rekeys) {
 		/* What follows cannot be read. The peer is told. */
 		ask_for_new_keys(&peer, SSL_KEY_UPDATE_NOT_REQUESTED);
@@ -609,6 +635,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_smallest_and_largest, begin, end),
 		cmocka_unit_test_setup_teardown(test_padding, begin, end),
 		cmocka_unit_test_setup_teardown(test_hostile_records, begin, end),
+		cmocka_unit_test_setup_teardown(test_empty_records_and_splice, begin, end),
 		cmocka_unit_test_setup_teardown(test_damaged_record, begin, end),
 		cmocka_unit_test_setup_teardown(test_too_long_record, begin, end),
 		cmocka_unit_test_setup_teardown(test_fatal_alert, begin, end),

@@ -129,6 +129,108 @@ static void test_chacha20(void **state)
 	peer_close(&peer);
 }
 
+/* --- records that stay with OpenSSL, which watches over none of this */
+static int n_sealed; /* records with data that the peer has received */
+
+static void count_records(
+	int is_write, int version, int type, const void *bytes, size_t len, SSL *ssl, void *arg)
+{
+	n_sealed += !is_write && type == SSL3_RT_HEADER && *(const uint8_t *)bytes == RECORD_DATA;
+}
+
+static void open_small_records(struct peer *peer, int version, const char *suites12)
+{
+	int fds[2];
+
+	server = new_server(&(struct tls_server_spec){.tickets = tickets});
+	serve_fd(fds);
+	peer_open(peer, fds[1]);
+	SSL_CTX_set_msg_callback(peer->ctx, count_records);
+	SSL_CTX_set_max_proto_version(peer->ctx, version);
+	SSL_CTX_set_tlsext_max_fragment_length(peer->ctx, TLSEXT_max_fragment_length_512);
+	assert_true(SSL_CTX_set_cipher_list(peer->ctx, suites12));
+	peer_start(peer);
+	assert_int_equal(peer_shake_hands(peer), 0);
+	assert_int_equal(tls_stream_of(s)->state, TLS_STREAM_ATTACHED);
+	exchange(peer);
+}
+
+static uint64_t key_updates(void)
+{
+	struct tls_stream_facts facts;
+
+	tls_stream_facts(s, &facts);
+	return facts.key_updates;
+}
+
+static void test_small_records_are_counted(void **state)
+{
+	static const size_t sizes[] = {1, 511, 512, 513, 5000, 16384};
+	static uint8_t bytes[RECORD_PLAIN_MAX], back[RECORD_PLAIN_MAX];
+	struct peer peer;
+	uint64_t before, counted;
+	size_t i, at;
+	struct iovec iov;
+	ssize_t got;
+
+	open_small_records(&peer, TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256");
+	for (i = 0; i < array_len(sizes); i++) {
+		n_sealed = 0;
+		before = tls_stream_of(s)->tx.seq;
+		for (at = 0; at < sizes[i]; at += (size_t)got) {
+			iov = (struct iovec){bytes, sizes[i] - at};
+			kick(s);
+			got = s->ops->writev(s, &iov, 1, false);
+			assert_true(got > 0);
+		}
+		for (at = 0; at < sizes[i]; at += (size_t)got) {
+			got = SSL_read(peer.ssl, back, sizeof(back));
+			assert_true(got > 0);
+		}
+		assert_int_equal(n_sealed, (sizes[i] + 511) / 512);
+		counted = tls_stream_of(s)->tx.seq - before;
+		assert_int_equal(counted, n_sealed);
+	}
+	peer_close(&peer);
+}
+
+static void test_small_records_tls13(void **state)
+{
+	struct peer peer;
+
+	open_small_records(&peer, TLS1_3_VERSION, "ALL");
+	tls_stream_of(s)->tx.seq = OLD;
+	exchange(&peer);
+	assert_int_equal(key_updates(), 1);
+	exchange(&peer);
+	assert_int_equal(key_updates(), 1);
+	assert_in_range(tls_stream_of(s)->tx.seq, 1, 10);
+	assert_false(s->retiring);
+	peer_close(&peer);
+}
+
+static void test_small_records_tls12(void **state)
+{
+	struct peer peer;
+
+	open_small_records(&peer, TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256");
+	tls_stream_of(s)->tx.seq = OLD;
+	exchange(&peer);
+	assert_true(s->retiring);
+	tls_stream_of(s)->tx.seq = USED_UP;
+	assert_int_equal(write_result(s), -EPROTO);
+	assert_string_equal(tls_failure_name(tls_stream_failure(s)), "key_used_up");
+	assert_int_equal(write_result(s), -EPROTO);
+	assert_int_equal(SSL_read(peer.ssl, (char[1]){0}, 1), -1); /* and no close_notify */
+	peer_close(&peer);
+	close_all(state);
+	open_small_records(&peer, TLS1_2_VERSION, "ECDHE-ECDSA-CHACHA20-POLY1305");
+	tls_stream_of(s)->tx.seq = (uint64_t)1 << 40;
+	exchange(&peer);
+	assert_false(s->retiring);
+	peer_close(&peer);
+}
+
 /* --- what a peer is told */
 static void send_raw(const char *bytes, size_t len)
 {
@@ -215,6 +317,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_tls12_ends_in_order, close_all),
 		cmocka_unit_test_teardown(test_tls13_changes_keys, close_all),
 		cmocka_unit_test_teardown(test_chacha20, close_all),
+		cmocka_unit_test_teardown(test_small_records_are_counted, close_all),
+		cmocka_unit_test_teardown(test_small_records_tls13, close_all),
+		cmocka_unit_test_teardown(test_small_records_tls12, close_all),
 		cmocka_unit_test_teardown(test_alerts_tls13, close_all),
 		cmocka_unit_test_teardown(test_alerts_tls12, close_all),
 	};
