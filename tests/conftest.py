@@ -13,12 +13,13 @@ TOP = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TOP / "tests/net"), str(TOP / "tools/demo")]
 
 import gated  # noqa: E402 (needs the path above)
+import ktls  # noqa: E402
 import net as network  # noqa: E402
 import standard  # noqa: E402
 from counts import COLUMN  # noqa: E402
 from rawtcp import Link  # noqa: E402
 
-TEST_SECONDS = (150, 1800, 300)[COLUMN]
+TEST_SECONDS = (150, 1800, 600)[COLUMN]
 
 
 def pytest_configure(config):
@@ -114,6 +115,12 @@ def std(net, targets):
 def gate(net, targets):
     """A shared sluiced whose listeners are gated, each in a way of its own (gated.py)."""
     yield from shared(net, "gated", gated.config, {})
+
+
+@pytest.fixture
+def ktls_daemon(net, targets):
+    """A shared sluiced with listeners for each setting of ktls (ktls.py)."""
+    yield from shared(net, "ktls", ktls.config, {})
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ ROWS = {
     "reloads": (3, 50, 2),                                # in a row under load
     "big_bytes": (10_000_000, 200_000_000, 2_000_000),    # upload and download with a checksum
     "slow_client_bytes": (100_000_000, 1_000_000_000, 20_000_000),# body that waits for a slow client
+    "ktls_bytes": (20_000_000, 200_000_000, 100_000_000), # up and down at once, records in the kernel
+    "ktls_idle_connections": (5000, 15000, 5000),         # whose records are the kernel's
     "tunnel_bytes": (10_000_000, 200_000_000, 2_000_000), # both ways at once
     "spread_requests": (120, 6000, 120),                  # requests of a balancing test
     "kills": (1, 10, 1),                                  # kill -9 and restart in a row
@@ -20,6 +22,7 @@ ROWS = {
     "stale_cookie_seconds": (0, 130, 0),                  # until a SYN cookie is too old; 0: not tested
     "calm_seconds": (0, 30, 0),                           # in which an attack is over; 0: not waited for
     "flood_packets": (50000, 100000, 2000),               # a second, of each flood
+    "flood_hellos": (3000, 3000, 300),                    # packets a second of handshakes in a flood
     "flood_seconds": (2, 15, 2),                          # of each flood
     "flood_handshakes": (100, 200, 5),                    # real ones a second meanwhile
 }

@@ -13,6 +13,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
 import random
 import signal
 import socket
@@ -289,6 +290,20 @@ class Http:
         await self.send(self.head(length=1000) + BLOCK[:500])
         return "close"
 
+    async def do_drip(self, request):
+        """/drip/N: a body is begun, N bytes come, then 100 more, then nothing for as long as the
+        client stays."""
+        length = self.parameter(request)
+        await self.send(self.head(length=length + (1 << 20)))
+        for piece in pattern(length):
+            await self.send(piece)
+        # On its own, not in one segment with the end of the rest.
+        while self.writer.transport.get_write_buffer_size():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        await self.send(BLOCK[:100])
+        return await self.do_hang(request)
+
     async def do_cut(self, request):
         """/cut/N/HOW: N bytes of twice as many announced, then the end, or with HOW "reset" a RST."""
         length = self.parameter(request)
@@ -301,6 +316,14 @@ class Http:
                 await asyncio.sleep(0.01)
             reset(self.writer)
         return "close"
+
+    async def do_truncate(self, request):
+        """/truncate/N: N bytes up to the end of the connection, which TLS does not announce."""
+        await self.send(self.head(headers=[("Connection", "close")]))
+        for piece in pattern(self.parameter(request)):
+            await self.send(piece)
+        await fin(self.writer)
+        return await self.do_hang(request)
 
     async def do_partial_chunked(self, request):
         await self.send(self.head(headers=[("Transfer-Encoding", "chunked")]) + b"5\r\nhello\r\n")
@@ -375,6 +398,14 @@ def reset(writer):
     writer.transport.abort()
 
 
+async def fin(writer):
+    """A bare FIN behind what was written."""
+    while writer.transport.get_write_buffer_size():
+        await asyncio.sleep(0.01)
+    with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as own:
+        own.shutdown(socket.SHUT_WR)
+
+
 class Raw:
     """Raw TCP: the first line is the behaviour; what arrived is kept in stats["raw"]."""
 
@@ -438,6 +469,13 @@ class Raw:
 
     async def do_reset(self):
         reset(self.writer)
+
+    async def do_truncate(self, length):
+        """Sends and ends its direction, over TLS without close_notify."""
+        for piece in pattern(int(length)):
+            self.writer.write(piece)
+        await fin(self.writer)
+        await self.take()
 
     async def do_hold(self):
         self.writer.write(b"held\n")

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import standard as ports
+from connections import name_of, row_of, rows
 from net import CLIENTS
 from standard import NO_CHECK, group, listener
 from wire import Connection, TlsConnection, client_context, until
@@ -17,24 +18,6 @@ WWW = "www.sluice.test"
 # Places that a connection may have after its handshake, whatever this kernel can.
 PLACES = {"kernel", "waits", "off", "no_kernel_tls", "cipher", "version", "record_size", "buffered",
           "closing", "kernel_refused"}
-
-
-def name_of(connection):
-    return "%s:%d" % connection.sock.getsockname()
-
-
-def rows(one, query=""):
-    """{client's address and port: row}"""
-    return {row["client"]: row for row in one.api(f"/v1/connections?limit=100000{query}")["connections"]}
-
-
-def row_of(one, connection, state=None, **wanted):
-    """The row of a connection, once it is in that state."""
-    def look():
-        row = rows(one).get(name_of(connection))
-        is_it = row and state in (None, row["state"]) and all(row[k] == v for k, v in wanted.items())
-        return row if is_it else None
-    return until(look, f"{state} {wanted}")
 
 
 def client_hello():
@@ -268,6 +251,28 @@ def test_counted_at_the_end(net, launch):
         assert connection.request().status == 200
         name = name_of(connection)
     until(lambda: re.search(rf"client {name}: \w+ in=\d+ out=\d+$", one.log(), re.M), "plain too")
+
+
+def test_records_of_targets_are_counted(net, launch):
+    """Of each target, and of a group's targets together."""
+    one = launch(config(net))
+
+    def ktls(view, **which):
+        return next(row["ktls"] for row in one.api(f"/v1/{view}")[view.replace("-", "_")]
+                    if all(row[name] == value for name, value in which.items()))
+    before = ktls("target-groups", name="web-tls")
+    assert before["setting"] == "auto" and sum(before["rx"].values()) == 0
+    assert ktls("targets", group="web-tls") is None and ktls("target-groups", name="web") is None
+    for _ in range(3):
+        with TlsConnection((net.v4, 444), WWW) as connection:
+            connection.send("GET /last HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert connection.response().status == 200
+    for way in ("rx", "tx"):
+        until(lambda: sum(ktls("target-groups", name="web-tls")[way].values()) == 3, "all are counted")
+    assert set(ktls("targets", group="web-tls")["rx"]) == set(before["rx"])
+    wide = one.ctl("-o", "wide", "groups")[1]
+    assert "RECORDS RECEIVED" in wide and "RECORDS RECEIVED" not in one.ctl("groups")[1]
+    assert "RECORDS RECEIVED" in one.ctl("-o", "wide", "targets")[1]
 
 
 def test_setting_off(net, launch):

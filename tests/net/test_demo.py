@@ -13,7 +13,7 @@ import pytest
 import netns
 import outside
 from sluiced import BUILD, IS_SANITIZED
-from wire import until
+from wire import patience, until
 
 NAME = os.environ.get("SLUICE_TEST_PREFIX", f"slt{os.getpid()}") + "d"
 FOLDER, PINS = Path("/run/sluice") / NAME, Path("/sys/fs/bpf") / NAME
@@ -22,7 +22,7 @@ HOST = ["nsenter", f"--net=/proc/{os.getppid()}/ns/net"]
 COMMAND = [sys.executable, str(netns.TOP / "tools/run"), "--name", NAME]
 # As typed: outside the devroot, in the checkout.
 SAN = BUILD.name.removeprefix("san-").replace("-", ",") if IS_SANITIZED else ""
-MAKE = outside.shell(f"exec make run NAME={NAME} SAN={SAN}", netns.TOP)
+MAKE = outside.shell(f"exec make run NAME={NAME} BUILD={os.path.relpath(BUILD, netns.TOP)} SAN={SAN}", netns.TOP)
 EXPECTED = [
     # what a command contains, what it must print
     ("curl.* drops", r"deny_v4 +[1-9]"),
@@ -73,7 +73,7 @@ class Run:
         return [line[4:] for line in self.out.splitlines() if line.startswith("  $ ")]
 
     def wait_end(self):
-        return self.process.wait(timeout=40)
+        return self.process.wait(timeout=patience(40))
 
 
 def left():
@@ -104,14 +104,14 @@ def demo(tmp_path):
         if one.process.poll() is None:
             one.process.terminate()
             try:
-                one.process.wait(timeout=40)
+                one.process.wait(timeout=patience(40))
             except subprocess.TimeoutExpired:
                 one.process.kill()
                 one.process.wait()
 
 
 def paste(command):
-    return subprocess.run(HOST + outside.shell(command, netns.TOP), capture_output=True, text=True, timeout=60,
+    return subprocess.run(HOST + outside.shell(command, netns.TOP), capture_output=True, text=True, timeout=patience(60),
                           stdin=subprocess.DEVNULL)
 
 
@@ -133,7 +133,7 @@ def test_every_command_works(demo):
 def test_ended_by_sigterm_and_started_twice(demo):
     one = demo().wait_ready()
     second = demo()
-    assert second.process.wait(timeout=30) != 0
+    assert second.process.wait(timeout=patience(30)) != 0
     assert "running already" in second.err and NAME in second.err, second.err
     assert "hello from target" in paste(one.commands()[0]).stdout, "the first one is unharmed"
     one.process.terminate()
@@ -167,8 +167,8 @@ def test_config_that_is_wrong(tmp_path):
     """--config says what is wrong with the file and starts nothing."""
     path = tmp_path / "mine.yaml"
     path.write_text("listeners: 3\n")
-    done = subprocess.run(HOST + COMMAND[:2] + ["--config", path], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(HOST + COMMAND[:2] + ["--config", path], capture_output=True, text=True, timeout=patience(30))
     assert done.returncode != 0 and f"{path}:1:" in done.stdout + done.stderr
     done = subprocess.run(HOST + COMMAND[:2] + ["--config", tmp_path / "none.yaml"], capture_output=True, text=True,
-                          timeout=30)
+                          timeout=patience(30))
     assert done.returncode != 0 and "none.yaml" in done.stderr

@@ -10,7 +10,7 @@ import pytest
 
 import standard as ports
 from target import pattern, pattern_sha256
-from wire import Connection, until
+from wire import SMALL_BUFFER, Connection, until
 
 HOST = b"Host: www.sluice.test\r\n"
 KIB = 1024
@@ -115,7 +115,7 @@ def test_many_at_once(std, net):
     def work(seed):
         rng = random.Random(seed)
         with Connection((net.v4, ports.HTTP), timeout=60,
-                        receive_buffer=rng.choice([None, 4096, 65536])) as client:
+                        receive_buffer=rng.choice([None, SMALL_BUFFER, 65536])) as client:
             for _ in range(6):
                 length = rng.choice(SIZES) + rng.randrange(3)
                 if rng.random() < 0.5:
@@ -152,7 +152,7 @@ def take_slowly(connection, length, rng):
 def test_slow_reader(std, net, seed):
     """The pipe is full again and again; every byte comes, and the connection goes on."""
     length = 2_500_000 + seed
-    with Connection((net.v4, ports.ONE), receive_buffer=4096) as client:
+    with Connection((net.v4, ports.ONE), receive_buffer=SMALL_BUFFER) as client:
         client.send(b"GET /bytes/%d HTTP/1.1\r\n%b\r\n" % (length, HOST))
         assert client.head().status == 200
         assert take_slowly(client, length, random.Random(seed)) == pattern_sha256(length)
@@ -161,7 +161,7 @@ def test_slow_reader(std, net, seed):
 
 def test_slow_reader_of_a_tunnel(std, net):
     length = 2_500_000
-    with Connection((net.v4, ports.TCP), receive_buffer=4096) as connection:
+    with Connection((net.v4, ports.TCP), receive_buffer=SMALL_BUFFER) as connection:
         connection.send(b"give %d\n" % length)
         assert take_slowly(connection, length, random.Random(1)) == pattern_sha256(length)
 
@@ -203,16 +203,6 @@ def test_target_cuts_the_answer(std, net, length, how):
     until(lambda: std.drops()["target_cut_response"] == before + 1, "it is counted")
 
 
-def push(client):
-    """Sends until the socket is full; was there any room?"""
-    pushed = 0
-    try:
-        while True:
-            pushed += client.sock.send(bytes(1 << 16))
-    except BlockingIOError:
-        return pushed > 0
-
-
 def at_rest(std):
     until(lambda: std.api("/v1/status")["connections_open"] == 0, "no connection is open")
 
@@ -226,18 +216,16 @@ def test_clients_that_go_leave_nothing(std, net, kind):
     port, first = begin[kind]
 
     def crowd(number):
-        clients = [Connection((net.v4, port), receive_buffer=16384) for _ in range(number)]
+        clients = [Connection((net.v4, port), receive_buffer=SMALL_BUFFER) for _ in range(number)]
         try:
             for client in clients:
                 client.send(first)
-            for client in clients:
-                if kind == "request":
-                    client.sock.setblocking(False)
-                else:
-                    client.take(1000)
             if kind == "request":
-                until(lambda: not any([push(client) for client in clients]), "nothing more is taken",
+                until(lambda: not any([client.push() for client in clients]), "nothing more is taken",
                       pause=0.3)
+            else:
+                for client in clients:
+                    client.take(1000)
             until(lambda: std.open_files("pipe:") >= number, "pipes hold bytes for most of them")
         finally:
             for client in clients:

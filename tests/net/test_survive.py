@@ -1,8 +1,11 @@
 """The daemon is killed, hung, stopped, started twice: what clients and the host's other traffic see."""
 import json
+import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
@@ -251,3 +254,28 @@ def test_interface_missing(net):
     finally:
         one.discard()
         net.unpin()
+
+
+NOBODY = 65534
+
+
+def test_no_core_dumps():
+    """Keys are in its memory. What is in /proc/PID of a process that leaves no core dumps belongs to
+    root, whoever runs it, and with that the right to look in."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        program, fifo = Path(folder, "sluiced"), Path(folder, "fifo")
+        shutil.copy(BUILD / "sluiced", program)
+        os.mkfifo(fifo)
+        fifo.chmod(0o666)
+        held = os.open(fifo, os.O_RDWR)  # it reads on until this is closed
+        checking = subprocess.Popen([program, "--check", fifo], user=NOBODY, group=NOBODY,
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        proc = Path(f"/proc/{checking.pid}")
+        try:
+            until(lambda: f"\nUid:\t{NOBODY}\t" in (proc / "status").read_text()
+                  and (proc / "environ").stat().st_uid == 0, "it is hidden", 5)
+        finally:
+            os.close(held)
+            checking.kill()
+            checking.wait(patience(10))

@@ -1,6 +1,7 @@
 """Byte tunnels (tcp and tls listeners): each direction ends by itself, nothing is lost, nothing
 lingers."""
 import json
+import socket
 import threading
 
 import pytest
@@ -103,6 +104,26 @@ def test_client_resets(tunnel, targets):
 def test_target_resets(tunnel):
     tunnel.send(b"reset\n")
     assert tunnel.is_ended()
+
+
+@pytest.mark.parametrize("length", [5, 1_000_000])
+def test_client_ends_without_close_notify(std, net, targets, length):
+    """An attacker may have sent that FIN: the target must not take what it has for the whole."""
+    with dial(net, "tls") as connection:
+        connection.send(b"hold\n" + sent(length))
+        assert connection.take(5) == b"held\n"
+        connection.sock.shutdown(socket.SHUT_WR)
+        until(lambda: targets[0].stats()["raw"], "the target sees the end")
+    assert targets[0].stats()["raw"][0]["end"] == "ConnectionResetError"
+
+
+@pytest.mark.parametrize("length", [5, 1_000_000])
+def test_target_ends_without_close_notify(std, net, length):
+    """Nor must the client, whose own TLS is another one."""
+    with TlsConnection((net.v4, ports.TLS_TLS), "www.sluice.test") as connection:
+        connection.send(b"truncate %d\n" % length)
+        with pytest.raises(ConnectionResetError):
+            connection.rest()
 
 
 def test_idle_tunnel_is_closed(std, net, targets):

@@ -8,6 +8,9 @@ import struct
 import time
 
 TIMEOUT = 10.0
+# Of a client that reads slowly. With less, the window is smaller than one segment, and TCP sends only
+# when its persist timer (200 ms) says so.
+SMALL_BUFFER = 16384
 # How many times slower than an ordinary machine this one is (a processor that is translated): what
 # the tests wait for may take so much longer.
 SLOW = float(os.environ.get("SLUICE_SLOW") or 1)
@@ -89,6 +92,16 @@ class Connection:
 
     def send(self, data):
         self.sock.sendall(data if isinstance(data, bytes) else data.encode("latin-1"))
+
+    def push(self):
+        """Sends until the socket is full; how much it took."""
+        self.sock.setblocking(False)
+        pushed = 0
+        try:
+            while True:
+                pushed += self.sock.send(bytes(1 << 16))
+        except BlockingIOError:
+            return pushed
 
     def recv(self, length=1 << 16):
         """Bytes, or b"" at the end of the peer's direction."""

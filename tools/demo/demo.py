@@ -27,8 +27,10 @@ import outside
 import pki
 
 BUILD = os.environ.get("BUILD_DIR", "build/release")
-READY_S = 30
-STOP_S = 15
+# As for the tests: how many times slower than an ordinary machine this one is.
+SLOW = float(os.environ.get("SLUICE_SLOW") or 1)
+READY_S = 30 * SLOW
+STOP_S = 15 * SLOW
 TARGETS = {"alpha": "198.19.0.11", "beta": "198.19.0.12", "gamma": "198.19.0.13"}
 TARGET_PORT = 8080
 CERTIFICATES = {
@@ -60,7 +62,7 @@ target_groups:
     targets: &targets
 {targets}
     health_check: &check
-      {{protocol: http, path: /healthz, interval: 500ms, timeout: 400ms, rise: 1, fall: 2}}
+      {{protocol: http, path: /healthz, interval: {interval_ms:.0f}ms, timeout: {timeout_ms:.0f}ms, rise: 1, fall: 2}}
   - name: bytes
     protocol: tcp
     targets: *targets
@@ -89,7 +91,7 @@ class Failure(Exception):
 
 class UnixHttp(http.client.HTTPConnection):
     def __init__(self, path):
-        super().__init__("sluice", timeout=5)
+        super().__init__("sluice", timeout=5 * SLOW)
         self.path = str(path)
 
     def connect(self):
@@ -220,7 +222,8 @@ class Demo:
             for name in CERTIFICATES)
         targets = "\n".join(f"      - {{name: {name}, address: {address}:{TARGET_PORT}}}"
                             for name, address in TARGETS.items())
-        return CONFIG.format(folder=self.folder, pins=self.pins, certificates=certificates, targets=targets)
+        return CONFIG.format(interval_ms=500 * SLOW, timeout_ms=400 * SLOW, folder=self.folder, pins=self.pins,
+                             certificates=certificates, targets=targets)
 
     def _start_sluiced(self):
         file = self.folder / "sluice.yaml"
@@ -236,7 +239,7 @@ class Demo:
                 raise Failure(f"sluiced ended with {self.sluiced.returncode}: its log is above")
             if time.monotonic() > end:
                 self.log.open()
-                raise Failure(f"the targets were not healthy within {READY_S} s: the log is above")
+                raise Failure(f"the targets were not healthy within {READY_S:g} s: the log is above")
             time.sleep(0.05)
 
     def api(self, path):
@@ -285,7 +288,7 @@ class Demo:
                f"sed -i '/^deny:/s/]/, {self.client_v4}]/' {file} && {ctl} reload; {curl} -m 2 {again}; {ctl} drops")
         yield ("let it in again",
                f"sed -i '/^deny:/s/, [0-9.]*]/]/' {file} && {ctl} reload && {curl} {again}")
-        yield ("end a target and see it leave", f"kill {self.targets['gamma'].pid} && sleep 2 && {ctl} targets")
+        yield ("end a target and see it leave", f"kill {self.targets['gamma'].pid} && sleep {2 * SLOW:g} && {ctl} targets")
         yield "the others serve on", f"{curl} {resolve('www.sluice.test', 443)}"
 
     def summary(self):
@@ -334,7 +337,7 @@ class Demo:
             except subprocess.TimeoutExpired:
                 self.sluiced.kill()
                 self.sluiced.wait()
-                return f"sluiced did not end within {STOP_S} s and was killed"
+                return f"sluiced did not end within {STOP_S:g} s and was killed"
         self.log.thread.join(timeout=2)
         return f"sluiced ended with {self.sluiced.returncode}" if self.sluiced.returncode else None
 

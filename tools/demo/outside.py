@@ -61,6 +61,9 @@ def shell(command, folder):
     network namespace stays the one it is run in."""
     pid = caller()
     enter = ["nsenter", "-t", str(pid), "--mount", "--root", "--"] if pid else []
+    inside = []
+    if "SLUICE_VM" in os.environ:  # the tests' own: it runs on the devroot, there is no other root folder
+        inside = ["SLUICE_DEVROOT=/", f"SLUICE_SLOW={os.environ.get('SLUICE_SLOW', '1')}"]
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    return enter + ["env", "-i", f"PATH={path}", "HOME=/root", "TERM=dumb", "sh", "-c", f'cd "$0" && {command}',
+    return enter + ["env", "-i", f"PATH={path}", "HOME=/root", "TERM=dumb", *inside, "sh", "-c", f'cd "$0" && {command}',
                     str(folder)]
