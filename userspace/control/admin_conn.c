@@ -70,8 +70,7 @@ void admin_conn_close(struct admin_conn *conn)
 		conn->reply->conn = NULL;
 	if (conn->stream)
 		admin_stream_closed(conn);
-	loop_del(conn->admin->loop, &conn->watch);
-	close(conn->watch.fd);
+	loop_close(conn->admin->loop, &conn->watch);
 	list_del(&conn->link);
 	conn->admin->n_conns--;
 	conn->free_task.run = free_conn;

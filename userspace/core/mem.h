@@ -3,7 +3,7 @@
  * use `struct pool`: fixed-size objects on a free list, one pool per worker and size, no locks.
  * An empty pool falls back to malloc; NULL (out of memory) refuses the connection.
  * Under AddressSanitizer every object is its own malloc, so that misuse is seen.
- * What holds keys is in pages of its own, which no core dump has.
+ * Keys of connections and of tickets are in pages of their own, which no core dump has.
  */
 #ifndef SLUICE_CORE_MEM_H
 #define SLUICE_CORE_MEM_H

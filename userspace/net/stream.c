@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -231,6 +233,16 @@ bool stream_is_delivered(struct stream *stream)
 		return true;
 	return stream->ops->flush(stream) != -EAGAIN &&
 	       (ioctl(stream->watch.fd, SIOCOUTQ, &queued_bytes) < 0 || !queued_bytes);
+}
+
+uint64_t stream_acked_bytes(const struct stream *stream)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(stream->watch.fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return 0;
+	return info.tcpi_bytes_acked;
 }
 
 static void plain_free(struct task *task)

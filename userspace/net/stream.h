@@ -101,6 +101,9 @@ static inline void stream_note_events(struct stream *stream, uint32_t events)
 /* Whether the peer's TCP has everything that was written: a RST loses nothing then. Asks the kernel. */
 bool stream_is_delivered(struct stream *stream);
 
+/* Bytes on the wire that the peer's TCP has acknowledged. Asks the kernel; 0: it does not say. */
+uint64_t stream_acked_bytes(const struct stream *stream);
+
 /* Takes note of how the peer keeps up, after each write: bytes or -EAGAIN. */
 static inline void stream_note_pace(struct stream *stream, ssize_t moved)
 {

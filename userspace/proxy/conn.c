@@ -141,7 +141,8 @@ static bool is_abort(const struct conn *conn, enum close_reason reason)
 	if (conn->exchange && exchange_is_answering(conn->exchange))
 		return true;
 	if (conn->tunnel && conn->tunnel->is_up)
-		return reason != CLOSE_done && reason != CLOSE_tls_error;
+		return reason != CLOSE_done && reason != CLOSE_tls_error &&
+		       !(reason == CLOSE_client_gone && conn->tunnel->to_client.ended);
 	if (conn->state == CONN_LINGER && !conn->front_ended)
 		return true;
 	if (reason == CLOSE_gate_refused)
@@ -286,7 +287,7 @@ static void timed_out(struct timer *timer)
 		conn_close(conn, CLOSE_idle_timeout);
 		break;
 	case CONN_LINGER:
-		conn_close(conn, conn->front_ended ? conn->end_reason : CLOSE_idle_timeout);
+		conn_linger_timed_out(conn);
 		break;
 	case CONN_CLOSED:
 		break;

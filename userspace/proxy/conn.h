@@ -44,6 +44,7 @@ struct conn {
 	uint32_t peek_needs; /* CONN_PEEK: fewer bytes would say nothing new; 0: not known */
 	uint32_t requests;
 	uint32_t linger_bytes;
+	uint64_t linger_acked_bytes; /* CONN_LINGER: of what is sent, when last asked */
 	enum close_reason end_reason; /* CONN_LINGER: what conn_close() will be told */
 	bool front_ended; /* CONN_LINGER: all is sent, our end too */
 	bool client_over; /* CONN_LINGER: the client has ended, or is not waited for */
@@ -72,6 +73,7 @@ void conn_count_reason(struct conn *conn, enum close_reason reason);
 void conn_linger(struct conn *conn);
 /* CONN_LINGER: an event on the client's stream. */
 void conn_linger_event(struct conn *conn);
+void conn_linger_timed_out(struct conn *conn);
 /* An HTTP connection waits for its next request. */
 void conn_set_idle(struct conn *conn);
 /* Before a request: goes over to the listener of this name that is in force now, so that a reload

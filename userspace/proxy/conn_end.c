@@ -30,6 +30,9 @@ void conn_linger_event(struct conn *conn)
 	int r = conn->front_ended ? 0 : conn->front->ops->shutdown(conn->front);
 
 	if (r < 0 && r != -EAGAIN) {
+		/* A plain one was handed all before: the client has only gone first. */
+		if (conn->end_reason == CLOSE_done && !conn->front->ops->is_plain)
+			conn->end_reason = CLOSE_client_reset;
 		conn_close(conn, conn->end_reason);
 		return;
 	}
@@ -42,6 +45,19 @@ void conn_linger_event(struct conn *conn)
 		conn_close(conn, conn->end_reason);
 }
 
+/* There may be no event for long while a slow client takes what fills a large socket buffer. */
+void conn_linger_timed_out(struct conn *conn)
+{
+	uint64_t acked_bytes = stream_acked_bytes(conn->front);
+
+	if (conn->front_ended || acked_bytes == conn->linger_acked_bytes) {
+		conn_close(conn, conn->front_ended ? conn->end_reason : CLOSE_idle_timeout);
+		return;
+	}
+	conn->linger_acked_bytes = acked_bytes;
+	conn_set_timeout(conn, conn->listener->spec.idle_ms);
+}
+
 static void start_lingering(struct conn *conn, enum close_reason reason, bool waits_for_client)
 {
 	if (conn->exchange)
@@ -52,6 +68,8 @@ static void start_lingering(struct conn *conn, enum close_reason reason, bool wa
 	conn_change_state(conn, CONN_LINGER);
 	conn_set_timeout(conn, conn->listener->spec.idle_ms);
 	conn_linger_event(conn);
+	if (conn->state == CONN_LINGER && !conn->front_ended)
+		conn->linger_acked_bytes = stream_acked_bytes(conn->front);
 }
 
 void conn_linger(struct conn *conn)

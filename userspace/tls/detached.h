@@ -89,6 +89,8 @@ int ktls_send_record(
 /* Has TCP got all that the kernel took from us? A FIN sent before would cut it. 0, -EAGAIN (and
  * the owner hears of it again), -errno. */
 int ktls_drained(struct tls_stream *ts) must_check;
+/* The timer of ktls_drained(): the owner hears of progress only, so that its time-outs run. */
+void ktls_look_again(struct tls_stream *ts);
 /* What TCP has got from this socket so far, records and all. */
 uint64_t ktls_tcp_bytes(const struct tls_stream *ts);
 

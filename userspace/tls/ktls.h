@@ -11,7 +11,7 @@
 
 /* Setting of a listener or target group. */
 enum tls_ktls {
-	TLS_KTLS_AUTO,    /* where kernel and cipher allow */
+	TLS_KTLS_AUTO,    /* where kernel and cipher allow, and bytes can be spliced */
 	TLS_KTLS_OFF,
 	TLS_KTLS_TX,      /* what we send only */
 	TLS_KTLS_REQUIRE, /* a connection that cannot, in both directions, is closed */

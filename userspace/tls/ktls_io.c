@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 
 /* How long until the kernel is asked again. */
-enum { DRAIN_FIRST_MS = 5, DRAIN_MAX_MS = 640 };
+enum { DRAIN_FIRST_MS = 5, DRAIN_MAX_MS = 640, TRIES_MAX = 16 };
 
 /* --- records that are not data */
 union control {
@@ -112,16 +112,10 @@ static ssize_t receive_message(struct tls_stream *ts)
 	return 0;
 }
 
-/* What an error of the socket means. 0: it was no error, go on; -errno. recv() says EIO and splice()
- * EINVAL at a record that is not data; where there is none (EAGAIN), it was a bad header. */
-static ssize_t receive_failed(struct tls_stream *ts, int error)
+/* What was not received. */
+static ssize_t judge(struct tls_stream *ts, ssize_t r)
 {
-	ssize_t r = -error;
-
-	if (error == EIO || error == EINVAL)
-		r = receive_message(ts);
 	switch (r) {
-	case -EAGAIN:
 	case -EINVAL:
 	case -EIO:
 	case -EBADMSG:
@@ -131,6 +125,33 @@ static ssize_t receive_failed(struct tls_stream *ts, int error)
 	default:
 		return r;
 	}
+}
+
+/* What an error of the socket means. 0: it was no error, go on; -errno. recv() says EIO and splice()
+ * EINVAL at a record that is not data; where there is none (EAGAIN), it was a bad header. */
+static ssize_t receive_failed(struct tls_stream *ts, int error)
+{
+	ssize_t r = -error;
+
+	if (error == EIO || error == EINVAL)
+		r = receive_message(ts);
+	return judge(ts, r == -EAGAIN ? -EBADMSG : r);
+}
+
+/* recv() or splice() of nothing: the end of TCP, or empty records in front of one that is no data, which
+ * only a message tells apart (net/tls/tls_sw.c: tls_record_content_type). 0: go on; -errno. */
+static ssize_t received_nothing(struct tls_stream *ts)
+{
+	ssize_t r = message_without_data(ts);
+
+	if (r < 0)
+		return r;
+	r = receive_message(ts);
+	if (r == -EAGAIN) {
+		ts->base.can_read = false;
+		return 0;
+	}
+	return judge(ts, r);
 }
 
 /* --- receiving */
@@ -173,7 +194,9 @@ ssize_t ktls_read(struct tls_stream *ts, void *bytes, size_t len)
 		if (got > 0)
 			return received(ts, (size_t)got);
 		if (got == 0) {
-			ts->eof = true;
+			got = received_nothing(ts);
+			if (got < 0)
+				return got;
 			continue;
 		}
 		if (errno == EINTR)
@@ -189,23 +212,19 @@ ssize_t ktls_read(struct tls_stream *ts, void *bytes, size_t len)
 	}
 }
 
-/* A splice() of nothing: the end, or an empty record. 0, -EPROTO. */
-static int received_nothing(struct tls_stream *ts)
-{
-	char byte;
-
-	if (recv(ts->base.watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
-		ts->eof = true;
-		return 0;
-	}
-	return message_without_data(ts);
-}
-
 static bool is_pipe_empty(int pipe_fd)
 {
 	int bytes = 0;
 
 	return ioctl(pipe_fd, FIONREAD, &bytes) == 0 && !bytes;
+}
+
+/* Or is it one empty record in front of others, or of nothing yet? */
+static bool looks_like_end(const struct tls_stream *ts)
+{
+	char byte;
+
+	return recv(ts->base.watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
 ssize_t ktls_splice_in(struct tls_stream *ts, int pipe_fd, size_t max)
@@ -221,7 +240,7 @@ ssize_t ktls_splice_in(struct tls_stream *ts, int pipe_fd, size_t max)
 		if (got > 0)
 			return received(ts, (size_t)got);
 		if (got == 0) {
-			got = received_nothing(ts);
+			got = looks_like_end(ts) ? received_nothing(ts) : message_without_data(ts);
 			if (got < 0)
 				return got;
 			continue;
@@ -279,17 +298,20 @@ ssize_t ktls_splice_out(struct tls_stream *ts, int pipe_fd, size_t len)
 }
 
 /* --- the end */
-/* Two calls: what is acknowledged in between is missed, and not counted twice. */
+/* What is acknowledged between the two calls would be missed: asks again until nothing was. */
 uint64_t ktls_tcp_bytes(const struct tls_stream *ts)
 {
-	struct tcp_info info = {0};
-	socklen_t len = sizeof(info);
-	int queued = 0;
+	uint64_t acked = stream_acked_bytes(&ts->base), before;
+	int queued, tries = 0;
 
-	if (getsockopt(ts->base.watch.fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
-		ioctl(ts->base.watch.fd, SIOCOUTQ, &queued) < 0)
-		return 0;
-	return info.tcpi_bytes_acked + (uint64_t)queued;
+	do {
+		before = acked;
+		queued = 0;
+		if (ioctl(ts->base.watch.fd, SIOCOUTQ, &queued) < 0)
+			return 0;
+		acked = stream_acked_bytes(&ts->base);
+	} while (acked != before && ++tries < TRIES_MAX);
+	return before + (uint64_t)queued;
 }
 
 int ktls_drained(struct tls_stream *ts)
@@ -303,11 +325,20 @@ int ktls_drained(struct tls_stream *ts)
 	if (r < 0)
 		return r;
 	wanted = ts->tx_base + ts->base.bytes_out + ts->tx.seq * record_overhead(&ts->tx);
-	if (ktls_tcp_bytes(ts) >= wanted)
+	ts->drain_seen_bytes = ktls_tcp_bytes(ts);
+	if (ts->drain_seen_bytes >= wanted)
 		return 0;
 	ts->drain_ms = ts->drain_ms ? ts->drain_ms * 2 : DRAIN_FIRST_MS;
 	if (ts->drain_ms > DRAIN_MAX_MS)
 		ts->drain_ms = DRAIN_MAX_MS;
 	timer_set(ts->tls->io->loop, &ts->timer, ts->drain_ms);
 	return -EAGAIN;
+}
+
+void ktls_look_again(struct tls_stream *ts)
+{
+	if (!ts->base.broken && ktls_tcp_bytes(ts) == ts->drain_seen_bytes)
+		timer_set(ts->tls->io->loop, &ts->timer, DRAIN_MAX_MS);
+	else
+		ts->base.watch.ready(&ts->base.watch, EPOLLOUT);
 }

@@ -272,8 +272,7 @@ static void on_timer(struct timer *timer)
 	struct tls_stream *ts = container_of(timer, struct tls_stream, timer);
 
 	if (!ts->held) {
-		/* shutdown() waits for the kernel, which does not tell when it has sent all. */
-		ts->base.watch.ready(&ts->base.watch, EPOLLOUT);
+		ktls_look_again(ts);
 		return;
 	}
 	if (ts->out_stash_len)

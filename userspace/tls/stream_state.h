@@ -69,6 +69,7 @@ struct tls_stream {
 	uint8_t bio_type; /* of the next record OpenSSL writes once keys are ours */
 	uint8_t empty_records;
 	uint16_t drain_ms; /* shutdown() waits for the kernel, lately this long at a time */
+	uint64_t drain_seen_bytes; /* what TCP had when it asked last */
 	uint8_t places[TLS_DIRECTIONS]; /* enum ktls_place */
 	bool wanted[TLS_DIRECTIONS]; /* the kernel gets it as soon as it can */
 	bool required; /* ktls: require */
