@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 enum {
 	/* A server name of 255 bytes that are no text, and all else at its longest. */
@@ -229,13 +228,13 @@ int connections_hub_new(
 	rc = loop_add_level(spec->loop, &hub->outbox_watch);
 	if (rc < 0) {
 		err_set(err, rc, "epoll: %s", strerror(-rc));
-		goto fail_fd;
+		goto fail_watch;
 	}
 	*ret_hub = hub;
 	return 0;
 
-fail_fd:
-	close(hub->outbox.fd);
+fail_watch:
+	loop_close(spec->loop, &hub->outbox_watch);
 fail:
 	free(hub);
 	return rc;
@@ -249,7 +248,6 @@ void connections_hub_free(struct connections_hub *hub)
 		return;
 	list_for_each_safe(link, after, &hub->listings)
 		listing_free(container_of(link, struct listing, link));
-	loop_del(hub->spec.loop, &hub->outbox_watch);
-	close(hub->outbox.fd);
+	loop_close(hub->spec.loop, &hub->outbox_watch);
 	free(hub);
 }

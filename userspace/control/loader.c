@@ -8,17 +8,17 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 /* Jobs crossing from one thread to another: a list under a mutex, and a descriptor to wake by. */
 struct channel {
 	pthread_mutex_t lock;
 	struct list jobs;
+	struct loop *receiver;
 	struct watch watch; /* eventfd, in the receiver's loop */
 };
 
 struct loader {
-	struct loop *loop, *control;
+	struct loop *loop;
 	struct channel todo, finished;
 	struct watch log_watch;
 	uint64_t log_dropped; /* told so far */
@@ -30,6 +30,7 @@ static int channel_init(
 {
 	pthread_mutex_init(&channel->lock, NULL);
 	list_init(&channel->jobs);
+	channel->receiver = receiver;
 	channel->watch.ready = ready;
 	channel->watch.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (channel->watch.fd < 0)
@@ -40,7 +41,7 @@ static int channel_init(
 static void channel_fini(struct channel *channel)
 {
 	if (channel->watch.fd >= 0)
-		close(channel->watch.fd);
+		loop_close(channel->receiver, &channel->watch);
 	pthread_mutex_destroy(&channel->lock);
 }
 
@@ -123,7 +124,6 @@ int loader_new(struct loop *control, struct loader **ret_loader)
 	struct loader *loader = mem_zalloc(sizeof(*loader));
 	int r;
 
-	loader->control = control;
 	loader->todo.watch.fd = loader->finished.watch.fd = -1;
 	r = loop_new(&loader->loop);
 	if (r < 0)
@@ -157,7 +157,6 @@ void loader_free(struct loader *loader)
 	pthread_join(loader->thread, NULL);
 	run_jobs(&loader->todo.watch, 0);
 	finish_jobs(&loader->finished.watch, 0);
-	loop_del(loader->control, &loader->finished.watch);
 	channel_fini(&loader->todo);
 	channel_fini(&loader->finished);
 	loop_free(loader->loop);

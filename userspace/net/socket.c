@@ -102,6 +102,17 @@ int socket_connect(const union addr *addr)
 	return fd;
 }
 
+void socket_close(struct loop *loop, struct watch *watch, bool abort)
+{
+	struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+	if (watch->fd < 0)
+		return;
+	if (abort)
+		setsockopt(watch->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	loop_close(loop, watch);
+}
+
 int socket_local_addr(int fd, union addr *ret_addr)
 {
 	union addr addr = {0};

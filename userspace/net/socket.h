@@ -3,6 +3,7 @@
 #define SLUICE_NET_SOCKET_H
 
 #include "core/err.h"
+#include "core/loop.h"
 #include "net/addr.h"
 
 /*
@@ -25,6 +26,10 @@ int socket_accept(int listen_fd, union addr *ret_peer) must_check;
 /* Starts a connection without blocking; TCP_NODELAY set. The descriptor or -errno; a connection
  * under way is not an error. */
 int socket_connect(const union addr *addr) must_check;
+
+/* Takes a socket out of the loop and closes it; with `abort` the peer gets a RST. None (-1): nothing.
+ * The loop's thread. */
+void socket_close(struct loop *loop, struct watch *watch, bool abort);
 
 /* The address a client connected to. 0 or -errno. */
 int socket_local_addr(int fd, union addr *ret_addr) must_check;

@@ -1,5 +1,6 @@
 /* Plain TCP streams, and what all kinds of stream share: see stream.h. */
 #include "net/stream.h"
+#include "net/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -93,13 +94,7 @@ ssize_t stream_splice(int from_fd, int to_fd, size_t len)
 
 void stream_close_fd(struct stream *stream, bool abort)
 {
-	struct linger reset = {.l_onoff = 1, .l_linger = 0};
-
-	if (stream->watch.fd < 0)
-		return;
-	if (abort)
-		setsockopt(stream->watch.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	loop_close(stream->thread->loop, &stream->watch);
+	socket_close(stream->thread->loop, &stream->watch, abort);
 }
 
 static int plain_handshake(struct stream *stream)

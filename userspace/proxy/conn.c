@@ -3,6 +3,7 @@
 #include "proxy/conn.h"
 #include "core/counter.h"
 #include "core/log.h"
+#include "net/socket.h"
 #include "proxy/conn_walk.h"
 #include "proxy/exchange.h"
 #include "proxy/frontend.h"
@@ -151,16 +152,6 @@ static bool is_abort(const struct conn *conn, enum close_reason reason)
 	       reason == CLOSE_client_reset || reason == CLOSE_deregistered;
 }
 
-/* There is no stream yet. */
-static void close_peek(struct conn *conn, bool abort)
-{
-	struct linger reset = {.l_onoff = 1, .l_linger = 0};
-
-	if (abort)
-		setsockopt(conn->peek.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	loop_close(conn->worker->io.loop, &conn->peek);
-}
-
 void conn_close(struct conn *conn, enum close_reason reason)
 {
 	bool abort;
@@ -186,11 +177,10 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	timer_clear(&conn->timer);
 	conn_walks_leave(conn);
 	list_del(&conn->link);
-	if (conn->front) {
+	if (conn->front)
 		conn->front->ops->close(conn->front, abort);
-	} else if (conn->peek.fd >= 0) {
-		close_peek(conn, abort);
-	}
+	else
+		socket_close(conn->worker->io.loop, &conn->peek, abort);
 	release_limits(conn);
 	shared_drop(&conn->listener->shared, conn->worker->io.worker);
 	loop_defer(conn->worker->io.loop, &conn->free_task);
