@@ -35,10 +35,6 @@ struct tls_thread {
 	struct tls_stream *in_owner;
 	uint8_t *out; /* the flight being put together; empty between calls of ops */
 	uint32_t out_len;
-	/* "auto" hands a direction over when splice() asks; with this, right after the handshake.
-	 * Counted in instructions (`make bench-vm`: Linux 6.12, TLS 1.3, AES-128-GCM) bytes that are
-	 * copied are dearer with the kernel's records than with ours. */
-	bool ktls_at_once;
 	bool ktls_is_known, ktls_exists; /* what the kernel said ... */
 	uint64_t ktls_ask_again_us; /* ... a no for a while only: a module may be loaded */
 	uint8_t ktls_refused[2][RECORD_CIPHERS]; /* by TLS 1.2 and 1.3: enum ktls_place; 0: no */

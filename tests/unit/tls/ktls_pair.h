@@ -129,15 +129,6 @@ static inline int ktls_setup(void **state)
 static inline int begin(void **state)
 {
 	before = counts();
-	tls->ktls_at_once = true;
-	return 0;
-}
-
-/* The other way of "auto". */
-static inline int begin_later(void **state)
-{
-	begin(state);
-	tls->ktls_at_once = false;
 	return 0;
 }
 
@@ -291,7 +282,7 @@ static inline void serve(struct peer *peer, enum tls_ktls setting, int suite_num
 	assert_int_equal(serve_peer(peer, suite_number, 0), 0);
 }
 
-/* Both directions at once where the kernel can, in the middle where it cannot. */
+/* Right after the handshake, both directions, on a kernel that can; on another that would refuse. */
 static inline enum tls_ktls if_possible(void)
 {
 	return kernel_has_tls ? TLS_KTLS_REQUIRE : TLS_KTLS_AUTO;

@@ -642,12 +642,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_half_close, begin, end),
 		cmocka_unit_test_setup_teardown(test_end_without_notify, begin, end),
 		cmocka_unit_test_setup_teardown(test_end_behind_a_full_socket, begin, end),
-		cmocka_unit_test_setup_teardown(test_bytes_at_hand, begin_later, end),
-		cmocka_unit_test_setup_teardown(test_nonce_goes_on, begin_later, end),
+		cmocka_unit_test_setup_teardown(test_bytes_at_hand, begin, end),
+		cmocka_unit_test_setup_teardown(test_nonce_goes_on, begin, end),
 		cmocka_unit_test_setup_teardown(test_notify_behind_data, begin, end),
 		cmocka_unit_test_setup_teardown(test_new_keys, begin, end),
-		cmocka_unit_test_setup_teardown(test_new_keys_tx_only, begin_later, end),
-		cmocka_unit_test_setup_teardown(test_limits, begin_later, end),
+		cmocka_unit_test_setup_teardown(test_new_keys_tx_only, begin, end),
+		cmocka_unit_test_setup_teardown(test_limits, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, ktls_setup, teardown);
