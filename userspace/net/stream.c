@@ -162,6 +162,11 @@ static bool plain_may_splice_out(const struct stream *stream)
 	return true;
 }
 
+static bool plain_opens_records(const struct stream *stream)
+{
+	return false;
+}
+
 static bool plain_can_splice_in(struct stream *stream)
 {
 	return plain_may_splice_in(stream);
@@ -265,6 +270,7 @@ static const struct stream_ops plain_ops = {
 	.close = plain_close,
 	.may_splice_in = plain_may_splice_in,
 	.may_splice_out = plain_may_splice_out,
+	.opens_records = plain_opens_records,
 	.can_splice_in = plain_can_splice_in,
 	.can_splice_out = plain_can_splice_out,
 	.splice_in = plain_splice_in,

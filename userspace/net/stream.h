@@ -49,6 +49,8 @@ struct stream_ops {
 	/* Could splice_in (splice_out) be used, as far as is known? Changes nothing. */
 	bool (*may_splice_in)(const struct stream *stream);
 	bool (*may_splice_out)(const struct stream *stream);
+	/* Would splice_in have records opened in the kernel that are opened here now? */
+	bool (*opens_records)(const struct stream *stream);
 	/* May it be used for what comes next? Asks for it, too: a TLS stream hands that direction's
 	 * records to the kernel if it can, and there is no way back: only when the other end may,
 	 * too. False: not now (read() what is at hand, flush() what was taken), or never: copy. */
@@ -74,7 +76,6 @@ struct stream {
 	bool peer_ended; /* the kernel reported EPOLLRDHUP or EPOLLHUP: read until 0 */
 	bool broken; /* both directions are gone (reset, or ended on both sides) */
 	bool truncated; /* TLS ended without close_notify */
-	bool opens_records; /* TLS: what is received is not the kernel's: to be spliced, it must be */
 	bool retiring; /* TLS: its key, which cannot be changed, is old: end when it can be done */
 	struct pace pace; /* of what is written to it */
 	uint64_t bytes_in, bytes_out; /* of the stream (plaintext), for logs and counters */

@@ -133,7 +133,7 @@ uint32_t splice_held_bytes(const struct splice_way *way)
  * than splicing saves, unless it does so anyway. */
 static bool is_worth_it(const struct stream *src, const struct stream *dst)
 {
-	return !src->opens_records || dst->ops->is_plain;
+	return dst->ops->is_plain || !src->ops->opens_records(src);
 }
 
 bool splice_is_next(

@@ -221,10 +221,8 @@ int ktls_start_rx(struct tls_stream *ts)
 		return 0;
 	}
 	ts->places[TLS_RX] = (uint8_t)hand_over(ts, TLS_RX);
-	if (ts->places[TLS_RX] == KTLS_kernel) {
-		ts->base.opens_records = false;
+	if (ts->places[TLS_RX] == KTLS_kernel)
 		ts->base.can_read = true; /* what had come before is the kernel's, too */
-	}
 	if (ts->required && is_refused(ts, TLS_RX))
 		return fail_required(ts, TLS_RX);
 	return 0;
@@ -248,7 +246,6 @@ void ktls_decide(struct tls_stream *ts)
 	enum tls_ktls setting =
 		ts->server ? tls_server_ktls(ts->server) : tls_client_ktls(ts->client);
 
-	ts->base.opens_records = true;
 	if (setting == TLS_KTLS_OFF)
 		decide(ts, KTLS_off, KTLS_off, false, false);
 	else if (ts->state == TLS_STREAM_ATTACHED)

@@ -175,6 +175,11 @@ static bool tls_may_splice_out(const struct stream *stream)
 	return ts->state == TLS_STREAM_DETACHED && !ts->notify_queued && ktls_may(ts, TLS_TX);
 }
 
+static bool tls_opens_records(const struct stream *stream)
+{
+	return !is_kernels(tls_stream_of(stream), TLS_RX);
+}
+
 static bool tls_can_splice_in(struct stream *stream)
 {
 	struct tls_stream *ts = tls_stream_of(stream);
@@ -259,6 +264,7 @@ static const struct stream_ops tls_ops = {
 	.close = tls_close,
 	.may_splice_in = tls_may_splice_in,
 	.may_splice_out = tls_may_splice_out,
+	.opens_records = tls_opens_records,
 	.can_splice_in = tls_can_splice_in,
 	.can_splice_out = tls_can_splice_out,
 	.splice_in = tls_splice_in,

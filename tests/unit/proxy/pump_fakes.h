@@ -34,6 +34,7 @@ struct fake {
 	char *got;
 	bool splices; /* says that it can */
 	bool balks;   /* the next splice_in says -EAGAIN although there are bytes */
+	bool opens_records;
 	int n_spliced;
 	int splice_error; /* what splice() says to everything */
 };
@@ -159,12 +160,18 @@ static inline ssize_t fake_splice_out(struct stream *stream, int pipe_fd, size_t
 	return (ssize_t)n;
 }
 
+static inline bool fake_opens_records(const struct stream *stream)
+{
+	return container_of(stream, struct fake, base)->opens_records;
+}
+
 static const struct stream_ops fake_ops = {
 	.read = fake_read,
 	.writev = fake_writev,
 	.has_pending = fake_has_pending,
 	.may_splice_in = fake_may_splice,
 	.may_splice_out = fake_may_splice,
+	.opens_records = fake_opens_records,
 	.can_splice_in = fake_can_splice,
 	.can_splice_out = fake_can_splice,
 	.splice_in = fake_splice_in,

@@ -69,6 +69,29 @@ static void test_splice_behind_the_head(void **state)
 	free(bytes);
 }
 
+/* From TLS to TLS only if the kernel opens the records anyway; to a plain stream always. */
+static void test_splice_where_it_pays(void **state)
+{
+	enum { LEN = 600000, OPENS_RECORDS = 1, TO_PLAIN = 2 };
+	struct stream_ops to_plain = fake_ops;
+	int flags;
+	char *bytes;
+
+	to_plain.is_plain = true;
+	for (flags = 0; flags < 4; flags++) {
+		again(state);
+		bytes = begin_spliced(LEN, 0, HTTP_BODY_LENGTH, false);
+		src.opens_records = flags & OPENS_RECORDS;
+		if (flags & TO_PLAIN)
+			dst.base.ops = &to_plain;
+		assert_int_equal(run(), PUMP_DONE);
+		assert_int_equal(dst.got_len, LEN);
+		assert_memory_equal(dst.got, bytes, LEN);
+		assert_int_equal(dst.n_spliced > 0, flags != OPENS_RECORDS);
+		free(bytes);
+	}
+}
+
 static void test_splice_until_close(void **state)
 {
 	enum { LEN = 600000 };
@@ -311,6 +334,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_splice_every_size),
 		CASE(test_splice_behind_the_head),
+		CASE(test_splice_where_it_pays),
 		CASE(test_splice_until_close),
 		CASE(test_what_is_not_spliced),
 		CASE(test_splice_follows_the_pieces),
