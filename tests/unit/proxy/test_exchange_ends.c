@@ -24,6 +24,39 @@ static void answer_ok(struct peer *target)
 	peer_send(target, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
 }
 
+/* The request arrives at the target. */
+static struct peer ask_for(struct peer *client, const char *path, const char *fields)
+{
+	struct peer target;
+
+	peer_send(client, "GET ");
+	peer_send(client, path);
+	peer_send(client, " HTTP/1.1\r\n" HOST);
+	peer_send(client, fields);
+	peer_send(client, "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, path) && peer_has(&target, "\r\n\r\n"));
+	return target;
+}
+
+static struct peer ask(struct peer *client)
+{
+	return ask_for(client, "/", "");
+}
+
+/* A client of a new listener, by its specs as they are. */
+static struct peer first_client(void)
+{
+	rig_serve(&rig);
+	return rig_client(&rig);
+}
+
+static void end(struct peer *client, struct peer *target)
+{
+	peer_fini(client);
+	peer_fini(target);
+}
+
 /* A turn between any two bytes. */
 static void send_bytewise(struct peer *peer, const char *text)
 {
@@ -42,8 +75,7 @@ static void test_timeout_header(void **state)
 	struct peer client;
 
 	rig.listener_spec.header_ms = 30;
-	rig_serve(&rig);
-	client = rig_client(&rig);
+	client = first_client();
 	peer_send(&client, "GET / HT");
 	WAIT(&rig, peer_over(&client));
 	assert_memory_equal(client.data, "HTTP/1.1 408 ", 13);
@@ -56,15 +88,13 @@ static void test_timeout_body(void **state)
 	struct peer client, target;
 
 	rig.listener_spec.request_body_ms = 30;
-	rig_serve(&rig);
-	client = rig_client(&rig);
+	client = first_client();
 	peer_send(&client, "POST / HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\n123");
 	target = rig_accept(&rig, 0);
 	WAIT(&rig, peer_over(&client));
 	assert_memory_equal(client.data, "HTTP/1.1 408 ", 13);
 	assert_int_equal(rig_reason(&rig, CLOSE_request_body_timeout), 1);
-	peer_fini(&client);
-	peer_fini(&target);
+	end(&client, &target);
 }
 
 /* What a client sends meanwhile makes the target's time no longer. */
@@ -74,8 +104,7 @@ static void test_timeout_response(void **state)
 	uint64_t began_ms = clock_mono_ms();
 
 	rig.group_spec.response_ms = 60;
-	rig_serve(&rig);
-	client = rig_client(&rig);
+	client = first_client();
 	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n");
 	target = rig_accept(&rig, 0);
 	while (!peer_has(&client, "HTTP/1.1 504 ")) {
@@ -86,8 +115,7 @@ static void test_timeout_response(void **state)
 	}
 	assert_int_equal(rig_reason(&rig, CLOSE_target_timeout), 1);
 	assert_int_equal(rig.targets[0]->workers[0].failures, 1);
-	peer_fini(&client);
-	peer_fini(&target);
+	end(&client, &target);
 }
 
 static void test_timeout_keep_alive(void **state)
@@ -95,17 +123,13 @@ static void test_timeout_keep_alive(void **state)
 	struct peer client, target;
 
 	rig.listener_spec.keep_alive_ms = 30;
-	rig_serve(&rig);
-	client = rig_client(&rig);
-	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
-	target = rig_accept(&rig, 0);
-	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	client = first_client();
+	target = ask(&client);
 	answer_ok(&target);
 	WAIT(&rig, peer_over(&client));
 	assert_true(client.ended && !client.reset);
 	assert_int_equal(rig_reason(&rig, CLOSE_keep_alive_over), 1);
-	peer_fini(&client);
-	peer_fini(&target);
+	end(&client, &target);
 }
 
 static void test_timeout_idle_in_the_answer(void **state)
@@ -113,8 +137,7 @@ static void test_timeout_idle_in_the_answer(void **state)
 	struct peer client, target;
 
 	rig.listener_spec.idle_ms = 30;
-	rig_serve(&rig);
-	client = rig_client(&rig);
+	client = first_client();
 	peer_send(&client, "GET / HTTP/1.0\r\n" HOST "\r\n");
 	target = rig_accept(&rig, 0);
 	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
@@ -122,8 +145,7 @@ static void test_timeout_idle_in_the_answer(void **state)
 	WAIT(&rig, peer_over(&client));
 	assert_true(client.reset); /* a FIN would say that this was all */
 	assert_int_equal(rig_reason(&rig, CLOSE_idle_timeout), 1);
-	peer_fini(&client);
-	peer_fini(&target);
+	end(&client, &target);
 }
 
 /* --- TLS keeps what the socket does not take, and ends behind it */
@@ -163,15 +185,10 @@ static void answered(struct peer *client, const char *more)
 {
 	struct peer target;
 
-	rig_serve(&rig);
-	*client = rig_client(&rig);
+	*client = first_client();
 	WAIT(&rig, rig_conn(&rig)->front);
 	hold(rig_conn(&rig)->front);
-	peer_send(client, "GET / HTTP/1.1\r\n" HOST);
-	peer_send(client, more);
-	peer_send(client, "\r\n");
-	target = rig_accept(&rig, 0);
-	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	target = ask_for(client, "/", more);
 	answer_ok(&target);
 	WAIT(&rig, peer_has(client, "ok"));
 	peer_fini(&target);
@@ -272,8 +289,7 @@ static void test_client_goes(void **state)
 {
 	struct peer client, target;
 
-	rig_serve(&rig);
-	client = rig_client(&rig);
+	client = first_client();
 	peer_send(&client, "POST / HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\n123");
 	target = rig_accept(&rig, 0);
 	WAIT(&rig, peer_has(&target, "123"));
@@ -281,8 +297,7 @@ static void test_client_goes(void **state)
 	WAIT(&rig, peer_over(&target));
 	assert_true(target.reset);
 	assert_int_equal(rig_reason(&rig, CLOSE_client_gone), 1);
-	peer_fini(&client);
-	peer_fini(&target);
+	end(&client, &target);
 }
 
 /* Gone while the connection to the target is still being made. */
@@ -294,8 +309,7 @@ static void test_client_goes_before_there_is_a_target(void **state)
 	assert_int_equal(listen(rig.target_fds[0], 0), 0); /* a full queue answers no SYN */
 	for (i = 0; i < (int)array_len(full); i++)
 		full[i] = socket_connect(&rig.targets[0]->addr);
-	rig_serve(&rig);
-	client = rig_client(&rig);
+	client = first_client();
 	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
 	WAIT(&rig, rig.worker.upstreams.used == 1);
 	peer_abort(&client);
@@ -311,8 +325,7 @@ static void test_client_half_closes(void **state)
 {
 	struct peer client, target;
 
-	rig_serve(&rig);
-	client = rig_client(&rig);
+	client = first_client();
 	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
 	shutdown(client.fd, SHUT_WR);
 	target = rig_accept(&rig, 0);
@@ -321,8 +334,7 @@ static void test_client_half_closes(void **state)
 	WAIT(&rig, peer_over(&client));
 	assert_non_null(strstr(client.data, "\r\n\r\nok"));
 	assert_int_equal(rig_reason(&rig, CLOSE_done), 1);
-	peer_fini(&client);
-	peer_fini(&target);
+	end(&client, &target);
 }
 
 static void test_connection_limit(void **state)
@@ -351,11 +363,8 @@ static void test_requests_per_connection(void **state)
 	struct peer client, target;
 
 	rig.listener_spec.max_requests_per_connection = 2;
-	rig_serve(&rig);
-	client = rig_client(&rig);
-	peer_send(&client, "GET /1 HTTP/1.1\r\n" HOST "\r\n");
-	target = rig_accept(&rig, 0);
-	WAIT(&rig, peer_has(&target, "/1"));
+	client = first_client();
+	target = ask_for(&client, "/1", "");
 	answer_ok(&target);
 	WAIT(&rig, peer_has(&client, "\r\n\r\nok"));
 	assert_null(strstr(client.data, "close"));
@@ -364,8 +373,7 @@ static void test_requests_per_connection(void **state)
 	answer_ok(&target);
 	WAIT(&rig, peer_over(&client));
 	assert_non_null(strstr(client.data, "Connection: close"));
-	peer_fini(&client);
-	peer_fini(&target);
+	end(&client, &target);
 }
 
 /* Either connection's key may become too old to go on with: then this answer was its last, the next
@@ -374,11 +382,8 @@ static void test_old_keys(void **state)
 {
 	struct peer client, target;
 
-	rig_serve(&rig);
-	client = rig_client(&rig);
-	peer_send(&client, "GET /1 HTTP/1.1\r\n" HOST "\r\n");
-	target = rig_accept(&rig, 0);
-	WAIT(&rig, peer_has(&target, "/1"));
+	client = first_client();
+	target = ask_for(&client, "/1", "");
 	answer_ok(&target);
 	WAIT(&rig, peer_has(&client, "\r\n\r\nok"));
 	assert_null(strstr(client.data, "close"));
@@ -404,9 +409,7 @@ static void test_drain(void **state)
 	idle = rig_client(&rig);
 	busy = rig_client(&rig);
 	late = rig_client(&rig);
-	peer_send(&busy, "GET / HTTP/1.1\r\n" HOST "\r\n");
-	target = rig_accept(&rig, 0);
-	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	target = ask(&busy);
 	peer_send(&late, "GET /la"); /* half a head */
 	WAIT(&rig, rig.worker.exchanges.used == 2);
 	conn_drain_all(&rig.worker);
@@ -435,11 +438,8 @@ static void test_drain_in_the_answer(void **state)
 {
 	struct peer client, target;
 
-	rig_serve(&rig);
-	client = rig_client(&rig);
-	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
-	target = rig_accept(&rig, 0);
-	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	client = first_client();
+	target = ask(&client);
 	peer_send(&target, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
 	WAIT(&rig, peer_has(&client, "ab"));
 	conn_drain_all(&rig.worker);
@@ -447,8 +447,7 @@ static void test_drain_in_the_answer(void **state)
 	WAIT(&rig, peer_over(&client));
 	assert_true(client.ended);
 	assert_non_null(strstr(client.data, "abcd"));
-	peer_fini(&client);
-	peer_fini(&target);
+	end(&client, &target);
 }
 
 /* deregistration_delay is over in the middle of an answer: the client sees that it was cut, and
@@ -458,11 +457,8 @@ static void test_deregistered_in_the_answer(void **state)
 	struct peer client, target;
 
 	rig.group_spec.n_members = 2;
-	rig_serve(&rig);
-	client = rig_client(&rig);
-	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
-	target = rig_accept(&rig, 0);
-	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	client = first_client();
+	target = ask(&client);
 	peer_send(&target, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
 	WAIT(&rig, peer_has(&client, "\r\n\r\n"));
 	atomic_store(&rig.targets[0]->removed, true);
@@ -476,8 +472,7 @@ static void test_deregistered_in_the_answer(void **state)
 	assert_int_equal(rig_try_accept(&rig, 1), -1);
 	assert_int_equal(rig_reason(&rig, CLOSE_deregistered), 1);
 	assert_int_equal(rig.targets[0]->workers[0].failures, 0);
-	peer_fini(&client);
-	peer_fini(&target);
+	end(&client, &target);
 }
 
 /* A connection that was open before a reload uses the targets of after it. */
@@ -485,11 +480,8 @@ static void test_reload_reaches_open_connections(void **state)
 {
 	struct peer client, target;
 
-	rig_serve(&rig);
-	client = rig_client(&rig);
-	peer_send(&client, "GET /1 HTTP/1.1\r\n" HOST "\r\n");
-	target = rig_accept(&rig, 0);
-	WAIT(&rig, peer_has(&target, "/1"));
+	client = first_client();
+	target = ask_for(&client, "/1", "");
 	answer_ok(&target);
 	WAIT(&rig, peer_has(&client, "ok"));
 	rig.group_spec.members = &rig.members[1];
@@ -504,8 +496,7 @@ static void test_reload_reaches_open_connections(void **state)
 	answer_ok(&target);
 	peer_clear(&client);
 	WAIT(&rig, peer_has(&client, "ok"));
-	peer_fini(&client);
-	peer_fini(&target);
+	end(&client, &target);
 }
 
 /* The listener is gone: what is open may make one more request. */
@@ -513,17 +504,13 @@ static void test_listener_removed(void **state)
 {
 	struct peer client, target;
 
-	rig_serve(&rig);
-	client = rig_client(&rig);
+	client = first_client();
 	rig.worker.generation = 1; /* a snapshot without it */
-	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
-	target = rig_accept(&rig, 0);
-	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	target = ask(&client);
 	answer_ok(&target);
 	WAIT(&rig, peer_over(&client));
 	assert_non_null(strstr(client.data, "Connection: close\r\n\r\nok"));
-	peer_fini(&client);
-	peer_fini(&target);
+	end(&client, &target);
 }
 
 /* A PROXY header in pieces, then the request behind it; and one that never gets whole. */
@@ -533,16 +520,12 @@ static void test_proxy_header(void **state)
 
 	rig.listener_spec.proxy_in = PROXY_IN_REQUIRE;
 	rig.listener_spec.x_forwarded_for = HTTP_FORWARDED_APPEND;
-	rig_serve(&rig);
-	client = rig_client(&rig);
+	client = first_client();
 	send_bytewise(&client, "PROXY TCP4 192.0.2.9 192.0.2.1 4000 8443\r\n");
-	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
-	target = rig_accept(&rig, 0);
-	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	target = ask(&client);
 	assert_non_null(strstr(target.data, "X-Forwarded-For: 192.0.2.9\r\n"));
 	assert_non_null(strstr(target.data, "X-Forwarded-Port: 8443\r\n"));
-	peer_fini(&client);
-	peer_fini(&target);
+	end(&client, &target);
 	client = rig_client(&rig);
 	peer_send(&client, "PROXY TCP4 192.");
 	rig_turn(&rig);
