@@ -1,19 +1,17 @@
 /* Plain TCP streams, and what all kinds of stream share: see stream.h. */
 #include "net/stream.h"
 #include "net/socket.h"
+#include "net/stream_arrival.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
-#include <linux/tcp.h>
-#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 struct plain_stream {
 	struct stream base;
-	struct task free_task;
 	bool connecting;
 	bool at_mark; /* in front of urgent data, which splice() never passes and recv() does */
 };
@@ -92,9 +90,12 @@ ssize_t stream_splice(int from_fd, int to_fd, size_t len)
 	return moved < 0 ? -errno : moved;
 }
 
-void stream_close_fd(struct stream *stream, bool abort)
+void stream_end(struct stream *stream, bool abort, void (*free_stream)(struct task *task))
 {
+	timer_clear(&stream->timer);
 	socket_close(stream->thread->loop, &stream->watch, abort);
+	stream->free_task = (struct task){.run = free_stream}; /* the timer is not set any more */
+	loop_defer(stream->thread->loop, &stream->free_task);
 }
 
 static int plain_handshake(struct stream *stream)
@@ -138,6 +139,11 @@ static ssize_t plain_writev(struct stream *stream, const struct iovec *iov, int 
 }
 
 static int plain_flush(struct stream *stream)
+{
+	return 0;
+}
+
+static int plain_is_sent(struct stream *stream)
 {
 	return 0;
 }
@@ -225,39 +231,16 @@ static ssize_t plain_splice_out(struct stream *stream, int pipe_fd, size_t len)
 	return moved;
 }
 
-bool stream_is_delivered(struct stream *stream)
-{
-	int queued_bytes = 0;
-
-	if (stream->broken)
-		return true;
-	return stream->ops->flush(stream) != -EAGAIN &&
-	       (ioctl(stream->watch.fd, SIOCOUTQ, &queued_bytes) < 0 || !queued_bytes);
-}
-
-uint64_t stream_acked_bytes(const struct stream *stream)
-{
-	struct tcp_info info = {0};
-	socklen_t len = sizeof(info);
-
-	if (getsockopt(stream->watch.fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
-		return 0;
-	return info.tcpi_bytes_acked;
-}
-
 static void plain_free(struct task *task)
 {
-	struct plain_stream *plain = container_of(task, struct plain_stream, free_task);
+	struct plain_stream *plain = container_of(task, struct plain_stream, base.free_task);
 
 	pool_put(&plain->base.thread->plain_streams, plain);
 }
 
 static void plain_close(struct stream *stream, bool abort)
 {
-	struct plain_stream *plain = container_of(stream, struct plain_stream, base);
-
-	stream_close_fd(stream, abort);
-	loop_defer(stream->thread->loop, &plain->free_task);
+	stream_end(stream, abort, plain_free);
 }
 
 static const struct stream_ops plain_ops = {
@@ -265,6 +248,7 @@ static const struct stream_ops plain_ops = {
 	.read = plain_read,
 	.writev = plain_writev,
 	.flush = plain_flush,
+	.is_sent = plain_is_sent,
 	.shutdown = plain_shutdown,
 	.has_pending = plain_has_pending,
 	.close = plain_close,
@@ -289,9 +273,9 @@ struct stream *plain_stream_new(struct iothread *thread, int fd, bool connecting
 			.thread = thread,
 			.watch.fd = fd,
 			.can_read = !connecting,
-			.can_write = !connecting},
+			.can_write = !connecting,
+			.timer.fire = stream_look_again},
 		.connecting = connecting,
-		.free_task.run = plain_free,
 	};
 	if (loop_add(thread->loop, &plain->base.watch) < 0)
 		goto fail;

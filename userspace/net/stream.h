@@ -35,10 +35,12 @@ struct stream_ops {
 	/* Bytes read, 0 at end of stream (for TLS: close_notify; a bare FIN is -ECONNRESET where
 	 * truncation matters, see `truncated`). */
 	ssize_t (*read)(struct stream *stream, void *bytes, size_t len);
-	/* Bytes taken (TLS: all or -EAGAIN; plain: maybe fewer). `more`: more follows at once. */
+	/* Bytes taken, maybe fewer. `more`: more follows at once. */
 	ssize_t (*writev)(struct stream *stream, const struct iovec *iov, int n_iov, bool more);
 	/* Sends what an earlier writev took but the socket did not. 0, or -EAGAIN. */
 	int (*flush)(struct stream *stream);
+	/* Has TCP got what writev() and splice_out() took? 0, -EAGAIN, or as writev(). */
+	int (*is_sent)(struct stream *stream);
 	/* Ends our direction (close_notify, FIN); what was taken is sent first. 0, or -EAGAIN. */
 	int (*shutdown)(struct stream *stream);
 	/* Bytes that read() would return without the kernel saying anything new. */
@@ -77,8 +79,15 @@ struct stream {
 	bool broken; /* both directions are gone (reset, or ended on both sides) */
 	bool truncated; /* TLS ended without close_notify */
 	bool retiring; /* TLS: its key, which cannot be changed, is old: end when it can be done */
+	uint8_t awaited; /* enum stream_arrival (stream_arrival.h) */
+	uint16_t await_ms; /* the wait that was set last; 0: nothing is awaited */
 	struct pace pace; /* of what is written to it */
 	uint64_t bytes_in, bytes_out; /* of the stream (plaintext), for logs and counters */
+	uint64_t await_seen_bytes; /* how far TCP was when it was asked last */
+	union {
+		struct timer timer; /* stream_look_again(); other uses by its kind before that */
+		struct task free_task; /* of a stream that was closed */
+	};
 };
 
 static inline struct stream *stream_of_watch(struct watch *watch)
@@ -98,12 +107,6 @@ static inline void stream_note_events(struct stream *stream, uint32_t events)
 	if (events & (EPOLLHUP | EPOLLERR))
 		stream->broken = true;
 }
-
-/* Whether the peer's TCP has everything that was written: a RST loses nothing then. Asks the kernel. */
-bool stream_is_delivered(struct stream *stream);
-
-/* Bytes on the wire that the peer's TCP has acknowledged. Asks the kernel; 0: it does not say. */
-uint64_t stream_acked_bytes(const struct stream *stream);
 
 /* Takes note of how the peer keeps up, after each write: bytes or -EAGAIN. */
 static inline void stream_note_pace(struct stream *stream, ssize_t moved)
@@ -129,8 +132,8 @@ ssize_t stream_send(struct stream *stream, const struct iovec *iov, int n_iov, b
 /* Shared by all kinds: splice(2) between a pipe and a socket, not blocking. No SPLICE_F_MORE: it would
  * hold bytes back for any length of time. Bytes or -errno. */
 ssize_t stream_splice(int from_fd, int to_fd, size_t len);
-/* Shared by all kinds: closes the descriptor (RST with `abort`). */
-void stream_close_fd(struct stream *stream, bool abort);
+/* Shared by all kinds: closes the descriptor (RST with `abort`), and frees at the end of the turn. */
+void stream_end(struct stream *stream, bool abort, void (*free_stream)(struct task *task));
 
 int iothread_init(struct iothread *thread, uint32_t worker) must_check;
 void iothread_fini(struct iothread *thread);

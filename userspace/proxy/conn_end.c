@@ -1,4 +1,5 @@
 /* How the connection of an HTTP client ends in order: see conn.h. */
+#include "net/stream_arrival.h"
 #include "proxy/conn.h"
 #include "proxy/exchange.h"
 

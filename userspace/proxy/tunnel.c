@@ -1,13 +1,12 @@
 /* Byte tunnels: see tunnel.h. */
 #include "proxy/tunnel.h"
+#include "net/stream_arrival.h"
 
 #include <errno.h>
 
 enum {
 	TRIES_MAX = 3,
 	SHARE_PER_TURN = 16, /* moves of up to a buffer or a pipe */
-	CUT_FIRST_MS = 5,
-	CUT_MAX_MS = 640,
 };
 
 enum flow_result {
@@ -91,7 +90,7 @@ static enum flow_result cut_flow(struct tunnel_flow *flow, struct proxy_worker *
 {
 	flow->cut = true;
 	buf_drop(&flow->buf, &worker->io.bufs);
-	return stream_is_delivered(flow->dst) ? FLOW_SRC_FAILED : FLOW_CUT;
+	return stream_await(flow->dst, STREAM_DELIVERED) == -EAGAIN ? FLOW_CUT : FLOW_SRC_FAILED;
 }
 
 static enum flow_result move(struct tunnel_flow *flow, struct proxy_worker *worker)
@@ -160,22 +159,6 @@ static bool flow_failed(
 	return true;
 }
 
-static void tunnel_run(struct tunnel *tunnel);
-
-static void cut_timer_over(struct timer *timer)
-{
-	tunnel_run(container_of(timer, struct tunnel, cut_timer));
-}
-
-/* No event says that all was acknowledged. The idle time-out, which goes on, is the limit. */
-static void ask_again(struct tunnel *tunnel)
-{
-	uint32_t wait_ms = tunnel->cut_wait_ms ? tunnel->cut_wait_ms * 2 : CUT_FIRST_MS;
-
-	tunnel->cut_wait_ms = wait_ms < CUT_MAX_MS ? wait_ms : CUT_MAX_MS;
-	timer_set(tunnel->conn->worker->io.loop, &tunnel->cut_timer, tunnel->cut_wait_ms);
-}
-
 static void tunnel_run(struct tunnel *tunnel)
 {
 	struct conn *conn = tunnel->conn;
@@ -193,9 +176,8 @@ static void tunnel_run(struct tunnel *tunnel)
 		conn_close(conn, CLOSE_done);
 		return;
 	}
-	if (up == FLOW_CUT || down == FLOW_CUT)
-		ask_again(tunnel);
-	else
+	/* Whoever was cut off is gone: the time-out that runs is the limit for its bytes. */
+	if (up != FLOW_CUT && down != FLOW_CUT)
 		conn_set_timeout(conn, conn->listener->spec.idle_ms);
 	if (up == FLOW_SHARE_USED || down == FLOW_SHARE_USED)
 		loop_post(conn->worker->io.loop, &tunnel->resume_task);
@@ -272,7 +254,6 @@ static struct tunnel *tunnel_new(struct conn *conn)
 	*tunnel = (struct tunnel){
 		.conn = conn,
 		.resume_task.run = resume,
-		.cut_timer.fire = cut_timer_over,
 	};
 	conn->tunnel = tunnel;
 	conn_change_state(conn, CONN_TUNNEL);
@@ -335,7 +316,6 @@ void tunnel_free(struct tunnel *tunnel)
 	bool in_order = tunnel->to_target.ended && tunnel->to_client.ended;
 
 	task_cancel(&tunnel->resume_task);
-	timer_clear(&tunnel->cut_timer);
 	free_memory(worker, &tunnel->to_target);
 	free_memory(worker, &tunnel->to_client);
 	if (tunnel->upstream)

@@ -25,8 +25,6 @@ struct tunnel {
 	struct upstream *upstream; /* NULL before a target was found */
 	struct tunnel_flow to_target, to_client;
 	struct task resume_task; /* the turn's share was used up */
-	struct timer cut_timer; /* a flow is cut: asks again whether its bytes have arrived */
-	uint32_t cut_wait_ms;
 	bool is_up;
 	uint8_t tries;
 };

@@ -86,12 +86,7 @@ ssize_t ktls_splice_out(struct tls_stream *ts, int pipe_fd, size_t len) must_che
 /* Sends a record that is not data. 0, -EAGAIN, -errno. */
 int ktls_send_record(
 	struct tls_stream *ts, enum record_type type, const void *bytes, size_t len) must_check;
-/* Has TCP got all that the kernel took from us? A FIN sent before would cut it. 0, -EAGAIN (and
- * the owner hears of it again), -errno. */
-int ktls_drained(struct tls_stream *ts) must_check;
-/* The timer of ktls_drained(): the owner hears of progress only, so that its time-outs run. */
-void ktls_look_again(struct tls_stream *ts);
-/* What TCP has got from this socket so far, records and all. */
-uint64_t ktls_tcp_bytes(const struct tls_stream *ts);
+/* Has TCP got all that the kernel took from us? A FIN sent before would cut it. 0, -EAGAIN, -errno. */
+int ktls_is_sent(struct tls_stream *ts) must_check;
 
 #endif

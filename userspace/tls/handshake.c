@@ -1,8 +1,8 @@
 /*
  * The handshake of a TLS stream: OpenSSL runs it over the BIO; each turn's flight is one send.
- * When it is over its facts are copied, the SSL object is freed and records.c goes on with the
- * keys. A client that resumes sessions keeps the SSL object until the first data arrives, because
- * tickets come before it.
+ * When it is over its facts are copied and the SSL object is freed: the stream goes on with the keys.
+ * A client keeps the SSL object with TLS 1.3 until the first data arrives, because tickets come
+ * before it; where no keys came to us (attached.c) it stays for good.
  */
 #include "tls/attached.h"
 #include "tls/detached.h"
@@ -217,7 +217,7 @@ static int detach(struct tls_stream *ts)
 		return 0;
 	}
 	if (ts->held)
-		timer_set(ts->tls->io->loop, &ts->timer, TICKET_WAIT_MS);
+		timer_set(ts->tls->io->loop, &ts->base.timer, TICKET_WAIT_MS);
 	if (ts->client && ts->rx.is_tls13)
 		return 0; /* waits for tickets */
 	if (ts->client && ts->resumed)

@@ -6,6 +6,7 @@
 #include "tls/ktls_kernel.h"
 
 #include "core/clock.h"
+#include "net/stream_arrival.h"
 #include "tls/detached.h"
 #include <errno.h>
 #include <netinet/in.h>
@@ -199,8 +200,8 @@ int ktls_start_tx(struct tls_stream *ts)
 		ts->places[TLS_TX] = KTLS_buffered;
 		return 0;
 	}
-	ts->tx_base =
-		ktls_tcp_bytes(ts) - ts->base.bytes_out - ts->tx.seq * record_overhead(&ts->tx);
+	ts->tx_base = stream_tcp_bytes(&ts->base) - ts->base.bytes_out -
+		      ts->tx.seq * record_overhead(&ts->tx);
 	ask_later(ts);
 	ts->places[TLS_TX] = (uint8_t)hand_over(ts, TLS_TX);
 	if (ts->required && is_refused(ts, TLS_TX))

@@ -5,17 +5,13 @@
  */
 #include "tls/ktls_kernel.h"
 
+#include "net/stream_arrival.h"
 #include "tls/detached.h"
 #include <errno.h>
-#include <linux/sockios.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-
-/* How long until the kernel is asked again. */
-enum { DRAIN_FIRST_MS = 5, DRAIN_MAX_MS = 640, TRIES_MAX = 16 };
 
 /* --- records that are not data */
 union control {
@@ -298,47 +294,14 @@ ssize_t ktls_splice_out(struct tls_stream *ts, int pipe_fd, size_t len)
 }
 
 /* --- the end */
-/* What is acknowledged between the two calls would be missed: asks again until nothing was. */
-uint64_t ktls_tcp_bytes(const struct tls_stream *ts)
+int ktls_is_sent(struct tls_stream *ts)
 {
-	uint64_t acked = stream_acked_bytes(&ts->base), before;
-	int queued, tries = 0;
+	int r = ktls_ask_seq(ts);
 
-	do {
-		before = acked;
-		queued = 0;
-		if (ioctl(ts->base.watch.fd, SIOCOUTQ, &queued) < 0)
-			return 0;
-		acked = stream_acked_bytes(&ts->base);
-	} while (acked != before && ++tries < TRIES_MAX);
-	return before + (uint64_t)queued;
-}
-
-int ktls_drained(struct tls_stream *ts)
-{
-	uint64_t wanted;
-	int r;
-
-	if (ts->base.broken)
-		return 0;
-	r = ktls_ask_seq(ts);
 	if (r < 0)
 		return r;
-	wanted = ts->tx_base + ts->base.bytes_out + ts->tx.seq * record_overhead(&ts->tx);
-	ts->drain_seen_bytes = ktls_tcp_bytes(ts);
-	if (ts->drain_seen_bytes >= wanted)
-		return 0;
-	ts->drain_ms = ts->drain_ms ? ts->drain_ms * 2 : DRAIN_FIRST_MS;
-	if (ts->drain_ms > DRAIN_MAX_MS)
-		ts->drain_ms = DRAIN_MAX_MS;
-	timer_set(ts->tls->io->loop, &ts->timer, ts->drain_ms);
-	return -EAGAIN;
-}
-
-void ktls_look_again(struct tls_stream *ts)
-{
-	if (!ts->base.broken && ktls_tcp_bytes(ts) == ts->drain_seen_bytes)
-		timer_set(ts->tls->io->loop, &ts->timer, DRAIN_MAX_MS);
-	else
-		ts->base.watch.ready(&ts->base.watch, EPOLLOUT);
+	return stream_tcp_bytes(&ts->base) < ts->tx_base + ts->base.bytes_out +
+						     ts->tx.seq * record_overhead(&ts->tx)
+		       ? -EAGAIN
+		       : 0;
 }

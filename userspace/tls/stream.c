@@ -3,6 +3,7 @@
 #include "tls/detached.h"
 
 #include "core/clock.h"
+#include "net/stream_arrival.h"
 #include "tls/cert.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -113,6 +114,14 @@ static int tls_flush(struct stream *stream)
 	return wire_out_flush(tls_stream_of(stream));
 }
 
+static int tls_is_sent(struct stream *stream)
+{
+	struct tls_stream *ts = tls_stream_of(stream);
+	int r = wire_out_flush(ts);
+
+	return r == 0 && is_kernels(ts, TLS_TX) ? ktls_is_sent(ts) : r;
+}
+
 static int queue_notify(struct tls_stream *ts)
 {
 	int r = 0;
@@ -137,8 +146,8 @@ static int tls_shutdown(struct stream *stream)
 		r = queue_notify(ts);
 	if (r == 0)
 		r = wire_out_flush(ts);
-	if (r == 0 && !ts->fin_sent && is_kernels(ts, TLS_TX))
-		r = ktls_drained(ts);
+	if (r == 0 && !ts->fin_sent)
+		r = stream_await(stream, STREAM_SENT);
 	if (r < 0 || ts->fin_sent)
 		return r;
 	ts->fin_sent = true;
@@ -228,7 +237,7 @@ static ssize_t tls_splice_out(struct stream *stream, int pipe_fd, size_t len)
 
 static void free_stream(struct task *task)
 {
-	struct tls_stream *ts = container_of(task, struct tls_stream, free_task);
+	struct tls_stream *ts = container_of(task, struct tls_stream, base.free_task);
 
 	if (ts->server)
 		free(ts->sni);
@@ -240,7 +249,6 @@ static void tls_close(struct stream *stream, bool abort)
 	struct tls_stream *ts = tls_stream_of(stream);
 	uint32_t worker = ts->tls->io->worker;
 
-	timer_clear(&ts->timer);
 	tls_ssl_free(ts);
 	wire_release(ts);
 	record_key_clear(&ts->tls->ciphers, &ts->rx);
@@ -249,9 +257,7 @@ static void tls_close(struct stream *stream, bool abort)
 		tls_server_drop(ts->server, worker);
 	if (ts->client)
 		tls_client_drop(ts->client, worker);
-	stream_close_fd(stream, abort);
-	ts->free_task = (struct task){.run = free_stream}; /* the timer is not set any more */
-	loop_defer(stream->thread->loop, &ts->free_task);
+	stream_end(stream, abort, free_stream);
 }
 
 static const struct stream_ops tls_ops = {
@@ -259,6 +265,7 @@ static const struct stream_ops tls_ops = {
 	.read = tls_read,
 	.writev = tls_writev,
 	.flush = tls_flush,
+	.is_sent = tls_is_sent,
 	.shutdown = tls_shutdown,
 	.has_pending = tls_has_pending,
 	.close = tls_close,
@@ -273,19 +280,22 @@ static const struct stream_ops tls_ops = {
 };
 
 /* --- making */
-static void on_timer(struct timer *timer)
+static void send_held(struct tls_stream *ts)
 {
-	struct tls_stream *ts = container_of(timer, struct tls_stream, timer);
-
-	if (!ts->held) {
-		ktls_look_again(ts);
-		return;
-	}
-	if (ts->out_stash_len)
+	if (!ts->held || ts->out_stash_len)
 		return; /* the ticket follows with the next data */
 	wire_out_take_held(ts);
 	if (wire_out_send(ts, false) < 0)
 		ts->base.can_read = true; /* read() meets the error of the socket */
+}
+
+static void on_timer(struct timer *timer)
+{
+	struct tls_stream *ts = container_of(timer, struct tls_stream, base.timer);
+
+	send_held(ts);
+	if (ts->base.await_ms)
+		stream_look_again(timer);
 }
 
 static bool attach_ssl(struct tls_stream *ts, SSL_CTX *ctx)
@@ -310,11 +320,13 @@ static struct tls_stream *new_stream(struct tls_thread *tls, int fd, SSL_CTX *ct
 	if (!ts)
 		return NULL;
 	*ts = (struct tls_stream){
-		.base = {.ops = &tls_ops, .thread = tls->io, .watch.fd = fd},
+		.base = {.ops = &tls_ops,
+			.thread = tls->io,
+			.watch.fd = fd,
+			.timer.fire = on_timer},
 		.tls = tls,
 		.state = TLS_STREAM_HANDSHAKE,
 		.bio_type = RECORD_DATA,
-		.timer.fire = on_timer,
 		.started_us = clock_mono_us(),
 		.version = "",
 		.cipher = "",

@@ -1,7 +1,7 @@
 /*
- * A stream (net/stream.h) over TLS on a TCP socket. Bytes go through wire buffers of the thread,
- * one recv() per turn and one send() per flight or writev(); an idle stream owns no buffer.
- * Made, used and closed on one thread. Never blocks.
+ * A stream (net/stream.h) over TLS on a TCP socket. Records made and opened here go through wire
+ * buffers of the thread, one recv() per turn and one send() per flight or writev(); those of the kernel
+ * through none. An idle stream owns no buffer. Made, used and closed on one thread. Never blocks.
  */
 #ifndef SLUICE_TLS_STREAM_H
 #define SLUICE_TLS_STREAM_H
@@ -17,7 +17,7 @@
 struct cert;
 struct tls_thread;
 
-/* What one writev() takes at most; it returns how much it took. */
+/* What one writev() takes at most, where we make the records; it returns how much it took. */
 enum { TLS_WRITE_BYTES_MAX = 512 * 1024 };
 
 /* Wire buffers and pools of one I/O thread; outlives its streams. NULL: out of memory. */

@@ -1,8 +1,10 @@
 /*
  * Inside of a TLS stream, shared by the files that make it: wire.c (socket bytes), bio.c (what
- * OpenSSL sees of the socket), handshake.c (up to the keys), then for each direction records.c (our
- * own records) or ktls.c and ktls_io.c (the kernel's), messages.c (what is not data) and stream.c
- * (the ops). The SSL object lives for the handshake only; then a stream is its two keys.
+ * OpenSSL sees of the socket), handshake.c (up to the keys), stream.c (the ops). Then each direction's
+ * records are made and opened by records.c, or by the kernel (ktls.c, ktls_io.c); messages.c has those
+ * that are not data. The SSL object lives up to the end of the handshake, a client's with TLS 1.3 up to
+ * its first data (tickets); what is left of a stream is its two keys. Only where the records stay with
+ * OpenSSL (attached.c) it lives as long as the stream.
  */
 #ifndef SLUICE_TLS_STREAM_STATE_H
 #define SLUICE_TLS_STREAM_STATE_H
@@ -44,7 +46,7 @@ struct tls_thread {
 enum tls_stream_state {
 	TLS_STREAM_CONNECTING, /* client side: connect() is under way */
 	TLS_STREAM_HANDSHAKE, /* `ssl` runs it */
-	TLS_STREAM_DETACHED, /* records are ours; a client may keep `ssl` for tickets */
+	TLS_STREAM_DETACHED, /* the keys are here: see `places`; a client may keep `ssl` for tickets */
 	TLS_STREAM_ATTACHED, /* records stay with `ssl` (max_fragment_length was agreed) */
 	TLS_STREAM_FAILED,
 };
@@ -64,8 +66,6 @@ struct tls_stream {
 	bool update_owed; /* the peer asked for new keys of ours (KeyUpdate) */
 	uint8_t bio_type; /* of the next record OpenSSL writes once keys are ours */
 	uint8_t empty_records;
-	uint16_t drain_ms; /* shutdown() waits for the kernel, lately this long at a time */
-	uint64_t drain_seen_bytes; /* what TCP had when it asked last */
 	uint8_t places[TLS_DIRECTIONS]; /* enum ktls_place */
 	bool wanted[TLS_DIRECTIONS]; /* the kernel gets it as soon as it can */
 	bool required; /* ktls: require */
@@ -91,13 +91,8 @@ struct tls_stream {
 	uint64_t tx_ask_at, tx_base;
 	uint8_t *in_stash; /* ours while another stream uses the wire buffer; NULL: nothing */
 	uint8_t *out_stash; /* what the socket did not take; NULL: nothing */
-	uint8_t *held; /* the sealed session ticket: goes with the first data */
+	uint8_t *held; /* the sealed session ticket: goes with the first data, or by base.timer */
 	uint32_t in_stash_len, out_stash_start, out_stash_len, held_len;
-	union {
-		/* Sends `held`; later looks whether the kernel has sent its records. */
-		struct timer timer;
-		struct task free_task; /* of a stream that was closed */
-	};
 	/* Facts and failure */
 	uint64_t started_us;
 	uint32_t handshake_us;

@@ -2,8 +2,8 @@
  * Socket bytes of TLS streams. Reading: all streams of a thread share one wire buffer, filled by
  * one recv(); a stream that leaves bytes in it keeps it until another one wants it, which moves
  * them to memory of the owner, no more than they need: a peer may send a byte of a record and wait.
- * Writing: a flight is put together in one buffer of the thread and
- * sent at once; what the socket does not take is kept in a block of the stream.
+ * Writing: a flight is put together in one buffer of the thread and sent at once; what the socket does
+ * not take is kept in a block of the stream. Records that the kernel makes and opens go past this.
  */
 #include "tls/stream_state.h"
 
@@ -160,7 +160,8 @@ void wire_out_take_held(struct tls_stream *ts)
 	tls->out_len += ts->held_len;
 	free(ts->held);
 	ts->held = NULL;
-	timer_clear(&ts->timer);
+	if (!ts->base.await_ms)
+		timer_clear(&ts->base.timer);
 }
 
 int wire_out_send(struct tls_stream *ts, bool more)

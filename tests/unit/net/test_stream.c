@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "net/socket.h"
 #include "net/stream.h"
+#include "net/stream_arrival.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -190,12 +191,11 @@ static void test_end_after_short_read(void **state)
 	close_stream(stream, false);
 }
 
-/* A full socket: can_write goes down, and comes up again once the peer has read. */
-static void test_write_flags(void **state)
+/* Fills the socket. How many bytes it took. */
+static uint64_t fill(struct stream *stream)
 {
-	static char bytes[1 << 16];
-	struct stream *stream = connected();
-	uint64_t total = 0, got = 0;
+	static const char bytes[1 << 16];
+	uint64_t total = 0;
 	ssize_t n;
 
 	while (stream->can_write) {
@@ -203,6 +203,17 @@ static void test_write_flags(void **state)
 		assert_true(n > 0 || n == -EAGAIN);
 		total += n > 0 ? (uint64_t)n : 0;
 	}
+	return total;
+}
+
+/* A full socket: can_write goes down, and comes up again once the peer has read. */
+static void test_write_flags(void **state)
+{
+	static char bytes[1 << 16];
+	struct stream *stream = connected();
+	uint64_t total = fill(stream), got = 0;
+	ssize_t n;
+
 	assert_int_equal(stream_write(stream, bytes, 1), -EAGAIN);
 	assert_int_equal(stream->bytes_out, total);
 	while (got < total) {
@@ -215,6 +226,63 @@ static void test_write_flags(void **state)
 	while (!stream->can_write)
 		run_until_ready();
 	assert_int_equal(stream_write(stream, bytes, 1), 1);
+	close_stream(stream, false);
+}
+
+/* Written is not delivered: the owner hears of progress, however long there is none; and behind the
+ * last byte a RST destroys nothing. */
+static void test_await_delivery(void **state)
+{
+	static char bytes[1 << 16];
+	struct stream *stream = connected();
+	uint64_t total = fill(stream), got = 0;
+	uint32_t told = 0, turns;
+	ssize_t n;
+
+	assert_int_equal(stream_await(stream, STREAM_SENT), 0);
+	assert_int_equal(stream_await(stream, STREAM_DELIVERED), -EAGAIN);
+	/* While nobody reads it is told of what is under way, and soon of nothing any more. */
+	for (turns = 0; turns < 200 && told < 20; turns++) {
+		calls = 0;
+		run_turn();
+		told += calls;
+		if (calls)
+			assert_int_equal(stream_await(stream, STREAM_DELIVERED), -EAGAIN);
+		usleep(1000);
+	}
+	assert_true(told < 20);
+	while (stream_await(stream, STREAM_DELIVERED) == -EAGAIN) {
+		while ((n = recv(peer_fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
+			got += (uint64_t)n;
+		run_until_ready();
+	}
+	assert_false(timer_is_set(&stream->timer));
+	close_stream(stream, true);
+	while ((n = recv(peer_fd, bytes, sizeof(bytes), 0)) > 0)
+		got += (uint64_t)n;
+	assert_int_equal(n, -1);
+	assert_int_equal(got, total);
+}
+
+/* Closed while it waits: nothing fires. A peer that resets ends the waiting. */
+static void test_await_ends(void **state)
+{
+	struct linger reset = {.l_onoff = 1};
+	struct stream *stream = connected();
+
+	fill(stream);
+	assert_int_equal(stream_await(stream, STREAM_DELIVERED), -EAGAIN);
+	close_stream(stream, true);
+	close(peer_fd);
+	stream = connected();
+	fill(stream);
+	assert_int_equal(stream_await(stream, STREAM_DELIVERED), -EAGAIN);
+	assert_int_equal(setsockopt(peer_fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+	close(peer_fd);
+	peer_fd = -1;
+	while (!stream->broken)
+		run_until_ready();
+	assert_int_equal(stream_await(stream, STREAM_DELIVERED), 0);
 	close_stream(stream, false);
 }
 
@@ -505,6 +573,8 @@ int main(void)
 		TEST(test_end_after_bytes),
 		TEST(test_end_after_short_read),
 		TEST(test_write_flags),
+		TEST(test_await_delivery),
+		TEST(test_await_ends),
 		TEST(test_many_pieces),
 		TEST(test_close_is_orderly),
 		TEST(test_abort_resets),

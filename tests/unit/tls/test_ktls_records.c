@@ -1,6 +1,7 @@
 /* Records in the kernel: alerts, new keys, ends, bytes at hand at the switch, damage, limits. */
 #include "ktls_pair.h"
 
+#include "net/stream_arrival.h"
 #include <endian.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
@@ -380,6 +381,47 @@ static void test_end_behind_a_full_socket(void **state)
 	expect_counts(20, 20, 0);
 }
 
+/* Nor does a RST that comes when all was delivered cut it. */
+static void test_reset_behind_a_full_socket(void **state)
+{
+	static uint8_t bytes[100000], back[100000];
+	struct iovec iov = {bytes, sizeof(bytes)};
+	struct until until;
+	size_t sent = 0, have = 0;
+	struct peer peer;
+	int round, got;
+	ssize_t r;
+
+	server = new_server(&(struct tls_server_spec){.tickets = tickets, .ktls = if_possible()});
+	for (round = 0; round < 20; round++, sent = have = 0) {
+		assert_int_equal(serve_peer(&peer, round % 9, 4096 + 512 * round), 0);
+		while (s->can_write) {
+			iov.iov_len = sizeof(bytes) - 997 * (size_t)round;
+			r = s->ops->writev(s, &iov, 1, false);
+			assert_true(r > 0 || r == -EAGAIN);
+			sent += r > 0 ? (size_t)r : 0;
+		}
+		assert_int_equal(stream_await(s, STREAM_DELIVERED), -EAGAIN);
+		until = deadline();
+		do {
+			check(until);
+			got = SSL_read(peer.ssl, back, 500);
+			have += got > 0 ? (size_t)got : 0;
+			r = stream_await(s, STREAM_DELIVERED);
+		} while (r == -EAGAIN);
+		assert_int_equal(r, 0);
+		s->ops->close(s, true);
+		s = NULL;
+		turn();
+		while ((got = SSL_read(peer.ssl, back, sizeof(back))) > 0)
+			have += (size_t)got;
+		assert_int_equal(SSL_get_error(peer.ssl, got), SSL_ERROR_SYSCALL);
+		assert_int_equal(have, sent);
+		peer_close(&peer);
+	}
+	expect_counts(20, 20, 0);
+}
+
 /* --- bytes at hand when the kernel gets the records */
 /* A forwarder comes when `at_hand` bytes of three records, and close_notify, lie in our buffer. */
 static void at_hand_case(int version, size_t at_hand)
@@ -642,6 +684,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_half_close, begin, end),
 		cmocka_unit_test_setup_teardown(test_end_without_notify, begin, end),
 		cmocka_unit_test_setup_teardown(test_end_behind_a_full_socket, begin, end),
+		cmocka_unit_test_setup_teardown(test_reset_behind_a_full_socket, begin, end),
 		cmocka_unit_test_setup_teardown(test_bytes_at_hand, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonce_goes_on, begin, end),
 		cmocka_unit_test_setup_teardown(test_notify_behind_data, begin, end),
