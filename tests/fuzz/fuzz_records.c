@@ -80,8 +80,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	char path[] = "/tmp/sluice-fuzz-records-XXXXXX";
 	struct cert_spec cert_spec = {"fuzz", path, NULL, NULL};
 	struct cert *cert;
-	struct tls_server_spec server_spec = {
-		.name = "fuzz", .certs = &cert, .n_certs = 1, .n_workers = 1};
+	struct tls_server_spec server_spec = {.name = "fuzz", .n_workers = 1};
 	struct tls_client_spec client_spec = {.name = "fuzz", .n_workers = 1};
 	struct err err;
 
@@ -91,6 +90,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	}
 	make_cert(path);
 	must(cert_load(&cert_spec, &cert, &err) == 0);
+	must(certstore_new(&cert, 1, &server_spec.certs, &err) == 0);
 	for (int i = 0; i < N_SUITES; i++) {
 		peers[i][0] = make_peer(i, false, path);
 		peers[i][1] = make_peer(i, true, path);

@@ -33,12 +33,11 @@ static struct cert *load_cert(void)
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	static const char *const alpn[] = {"http/1.1"};
-	struct tls_server_spec spec = {
-		.name = "fuzz", .n_certs = 1, .alpn = alpn, .n_alpn = 1, .n_workers = 1};
+	struct tls_server_spec spec = {.name = "fuzz", .alpn = alpn, .n_alpn = 1, .n_workers = 1};
 	struct cert *cert = load_cert();
 	struct err err;
 
-	spec.certs = &cert;
+	must(certstore_new(&cert, 1, &spec.certs, &err) == 0);
 	spec.tickets = tls_tickets_new();
 	must(tls_server_new(&spec, &server, &err) == 0);
 	must(iothread_init(&io, 0) == 0);

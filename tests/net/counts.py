@@ -10,6 +10,7 @@ ROWS = {
     "load_seconds": (2, 30, 2),                           # how long a load goes on around an event
     "load_interval_ms": (250, 250, 1000),                 # between two requests of one connection
     "reloads": (3, 50, 2),                                # in a row under load
+    "certificate_swaps": (4, 200, 2),                     # of a served pair and of the default, under load
     "big_bytes": (10_000_000, 200_000_000, 2_000_000),    # upload and download with a checksum
     "slow_client_bytes": (100_000_000, 1_000_000_000, 20_000_000),# body that waits for a slow client
     "ktls_bytes": (20_000_000, 200_000_000, 100_000_000), # up and down at once, records in the kernel
@@ -21,6 +22,7 @@ ROWS = {
     "unknown_names": (10000, 100000, 500),                # ClientHellos refused before a socket exists
     "stale_cookie_seconds": (0, 130, 0),                  # until a SYN cookie is too old; 0: not tested
     "calm_seconds": (0, 30, 0),                           # in which an attack is over; 0: not waited for
+    "scanners": (0, 1, 0),                                # sslscan against some security policies
     "flood_packets": (50000, 100000, 2000),               # a second, of each flood
     "flood_hellos": (3000, 3000, 300),                    # packets a second of handshakes in a flood
     "flood_seconds": (2, 15, 2),                          # of each flood

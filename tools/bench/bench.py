@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 
+import certs
 import measure
 import rows as shown
 import veth
@@ -188,7 +189,10 @@ def report(options, site, rows, table, defaults):
                             "OpenSSL: CPU, median (minimum)", second, defaults, goals=False)
         shown.print_limits(second, defaults)
     shown.print_results("Tuned alike: CPU, memory and packet cost, median (minimum)",
-                        [row for row in rows if not row.is_gate], table)
+                        [row for row in rows if not row.is_gate and not row.is_certs], table)
+    many = [row for row in rows if row.is_certs]
+    if many:
+        shown.print_certs(many, table, certs.COUNT, certs.PEERS_COUNT)
     gates = [row for row in rows if row.is_gate]
     if gates:
         shown.print_gate(gates, table)
@@ -212,7 +216,8 @@ def run(options, runtime):
     run_loads(site, options.products, load_rows, table, start + ROUNDS_SECONDS)
     run_idle(site, options.products, [row for row in rows if row.is_idle], table)
     run_xdp(site, [row for row in rows if row.is_xdp], table)
-    veth.run(site, [row for row in rows if row.is_outside], table, attempt, say)
+    veth.run(site, [row for row in rows if row.is_flood or row.is_gate], table, attempt, say)
+    certs.run(site, [row for row in rows if row.is_certs], options.products, table, attempt, say)
     for row in (row for row in rows if row.is_gate):
         shown.level(table[row.id])
     second = [dataclasses.replace(row, rounds=min(row.rounds, DEFAULT_ROUNDS))

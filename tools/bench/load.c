@@ -82,6 +82,8 @@ static struct load {
 	int conns_len;
 	int requests; /* per connection, in mode handshake */
 	double seconds;
+	int names_first, names_len; /* cNNNNNN.example.test, as pairs.c makes them; 0: one name */
+	unsigned int next_name;
 	char request[512];
 	char request_small[512]; /* while setting up */
 	/* state */
@@ -120,6 +122,18 @@ static void die(const char *what)
 	exit(1);
 }
 
+/* One after the other; without --names always the same. */
+static const char *next_name(void)
+{
+	static char name[64];
+
+	if (!load.names_len)
+		return "www.example.test";
+	snprintf(name, sizeof(name), "c%06d.example.test",
+		load.names_first + (int)(load.next_name++ % (unsigned int)load.names_len));
+	return name;
+}
+
 static void conn_open(struct conn *conn)
 {
 	struct epoll_event event = {
@@ -140,7 +154,7 @@ static void conn_open(struct conn *conn)
 		!conn->ssl || wire_attach(conn->ssl, load.wire_method))
 		die("new connection");
 	SSL_set_connect_state(conn->ssl);
-	SSL_set_tlsext_host_name(conn->ssl, "www.example.test");
+	SSL_set_tlsext_host_name(conn->ssl, next_name());
 	if (load.resume && load.session) {
 		SSL_SESSION *copy = SSL_SESSION_dup(load.session);
 
@@ -589,6 +603,12 @@ static enum mode mode_of(const char *name)
 	return strcmp(name, "idle") ? MODE_REQUEST : MODE_IDLE;
 }
 
+static void names_read(const char *text)
+{
+	if (sscanf(text, "%d,%d", &load.names_first, &load.names_len) != 2)
+		die("--names FIRST,COUNT");
+}
+
 struct wish {
 	const char *path, *group, *cipher;
 	bool small_records;
@@ -630,6 +650,9 @@ static int option_take(int option, struct wish *wish)
 	case 'S':
 		wish->small_records = true;
 		return 0;
+	case 'N':
+		names_read(optarg);
+		return 0;
 	default:
 		return -1;
 	}
@@ -648,6 +671,7 @@ static int options_read(int argc, char **argv)
 		{"resume", no_argument, NULL, 'r'},
 		{"group", required_argument, NULL, 'g'},
 		{"cipher", required_argument, NULL, 'C'},
+		{"names", required_argument, NULL, 'N'},
 		{"small-records", no_argument, NULL, 'S'},
 		{0},
 	};

@@ -34,6 +34,8 @@ class Load:
             argv += ["--group", row.group, "--cipher", CIPHER]
         if row.resume:
             argv.append("--resume")
+        if row.names:
+            argv += ["--names", row.names]
         return argv
 
     def reply(self):

@@ -13,6 +13,11 @@ NS_PACKET = "ns per packet net of its base"
 NS_SYN = "CPU ns per flood SYN net of XDP_DROP"
 FIRST_BYTE = "µs from connect to the first byte"
 CPS = "connections per second"
+LOAD_S = "CPU s from the start to the first handshake"
+MIB = "MiB"
+MORE_US = "CPU µs more per handshake"
+MS = "ms"
+SECONDS = "s"
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Row:
     defaults: bool = False
     is_gate: bool = False
     program: str = "xdp_cost"  # that measures rows of NS_PACKET
+    names: str = ""  # server names of the load: first number, how many (pairs.c)
+    is_certs: bool = False  # 100,000 certificates (certs.py)
 
     @property
     def aim(self):
@@ -45,7 +52,7 @@ class Row:
 
     @property
     def is_outside(self):
-        return self.is_flood or self.is_gate
+        return self.is_flood or self.is_gate or self.is_certs
 
     @property
     def is_load(self):
@@ -58,6 +65,11 @@ class Row:
     @property
     def is_xdp(self):
         return self.unit == NS_PACKET
+
+    @property
+    def is_figure(self):
+        """The goal is for the figure itself, not for a ratio."""
+        return self.is_xdp or (self.is_certs and self.unit != CPU_US)
 
     @property
     def is_idle(self):
@@ -83,6 +95,12 @@ ROWS = (
     Row("gate_ttfb", FIRST_BYTE, "handshake", 1, 0.15, 12, 1.05, is_gate=True),
     Row("gate_cps", CPS, "handshake", 32, 0.4, 8, 0.8, is_gate=True),
     Row("gate_bulk", NS_BYTE, "request", 2, 0.3, 12, 1.05, path="/bytes/100000000", is_gate=True),
+    Row("certs_load_cpu", LOAD_S, rounds=2, goal=1, is_certs=True),
+    Row("certs_rss", MIB, rounds=1, goal=300, is_certs=True),
+    Row("certs_lookup", CPU_US, "handshake", 8, 0.4, 12, 1.03, is_certs=True),
+    Row("certs_lookup_cold", MORE_US, "handshake", 8, 0.4, 12, 70, is_certs=True),
+    Row("cert_swap", MS, rounds=8, goal=10, is_certs=True),
+    Row("certs_reload", SECONDS, rounds=3, goal=1, is_certs=True),
     Row("xdp_established", NS_PACKET, rounds=2, goal=35),
     Row("xdp_syn_cookie", NS_PACKET, rounds=2, goal=165),
     Row("xdp_ack_drop", NS_PACKET, rounds=2, goal=115),
@@ -138,7 +156,7 @@ def as_json(row, cells):
     def rounded(value):
         return None if value is None else round(value, 4)
     values = {name: rounded(cells[name].value if name in cells else None) for name in PRODUCTS}
-    if row.is_gate:
+    if row.is_gate or "off" in cells:
         values["off"] = rounded(cells["off"].value)
     return {"id": row.id, "unit": row.unit, **values, "ratio_best": rounded(ratio_best(cells))}
 
@@ -147,7 +165,7 @@ def verdict(row, cells):
     """Whether the goal is reached: the ratio (or figure), or within 10 % of the floor."""
     own = cells["sluice"].value if "sluice" in cells else None
     floor = cells["floor"].value if "floor" in cells else None
-    compared = own if row.is_xdp else ratio_best(cells)
+    compared = own if row.is_figure else ratio_best(cells)
     if own is None or compared is None or not row.goal:
         return ""
     if row.is_reached(compared):
@@ -205,6 +223,20 @@ def print_gate(rows, table):
         cells = table[row.id]
         lines.append([row.id, row.unit, shown(cells["sluice"]), shown(cells["off"]),
                       number(ratio_best(cells)), row.aim, verdict(row, cells)])
+    layout(lines)
+
+
+def print_certs(rows, table, count, peers_count):
+    """100,000 certificates; what is measured of the others, with fewer."""
+    print(f"{count:,} ECDSA certificates (the others: {peers_count:,}), 2 workers, tuned as above: "
+          "median (least)")
+    lines = [["row", "unit", "sluice", "one name", "nginx", "haproxy", "ratio", "goal", ""]]
+    for row in rows:
+        cells = table[row.id]
+        ratio = ratio_best(cells) if "off" in cells else None
+        lines.append([row.id, row.unit, shown(cells.get("sluice")), shown(cells.get("off")),
+                      *(shown(cells.get(name)) for name in PEERS), number(ratio), row.aim,
+                      verdict(row, cells)])
     layout(lines)
 
 

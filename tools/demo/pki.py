@@ -4,6 +4,7 @@ from pathlib import Path
 
 KEYS = {
     "ecdsa": ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+    "ed25519": ["-newkey", "ed25519"],
     "rsa": ["-newkey", "rsa:2048"],
 }
 

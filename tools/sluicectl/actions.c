@@ -57,6 +57,20 @@ int run_cookies(const struct invocation *invocation)
 	return run_request(invocation, &request, render_rotated);
 }
 
+int run_log(const struct invocation *invocation)
+{
+	struct client_request request = {
+		.socket_path = invocation->socket_path,
+		.method = "POST",
+		.target = "/v1/log/reopen",
+		.timeout_s = ROTATE_TIMEOUT_S,
+	};
+
+	if (invocation->n_arguments == 0 || strcmp(invocation->arguments[0], "reopen") != 0)
+		return usage("log: there is one thing to do:", "log reopen");
+	return run_request(invocation, &request, render_reopened);
+}
+
 /* A daemon that is alive keeps what it has: also one that is stopped or hangs. */
 static int refuse_while_alive(const struct invocation *invocation)
 {

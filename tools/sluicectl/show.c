@@ -217,6 +217,38 @@ int run_top(const struct invocation *invocation)
 	return show(&shown);
 }
 
+/* All of them, or with "show NAME" one in full. */
+static int show_or_one(const struct invocation *invocation, const char *path,
+	render_function *render_all, render_function *render_one)
+{
+	struct shown shown = {.invocation = invocation, .render = render_all};
+	char *target = target_new(path);
+	int code;
+
+	if (invocation->n_arguments > 0) {
+		if (strcmp(invocation->arguments[0], "show") != 0 || invocation->n_arguments != 2) {
+			free(target);
+			return usage("either nothing follows, or", "show NAME");
+		}
+		target = target_add(target, "name", invocation->arguments[1]);
+		shown.render = render_one;
+	}
+	shown.target = target;
+	code = show(&shown);
+	free(target);
+	return code;
+}
+
+int run_policies(const struct invocation *invocation)
+{
+	return show_or_one(invocation, "/v1/policies", render_policies, render_policy);
+}
+
+int run_trust(const struct invocation *invocation)
+{
+	return show_or_one(invocation, "/v1/trust", render_trust, render_trust_store);
+}
+
 int run_connections(const struct invocation *invocation)
 {
 	const char *const filters[][2] = {{"listener", invocation->listener},

@@ -88,9 +88,12 @@ const struct command *command_find(const char *name);
 struct render_look look_now(const struct invocation *invocation);
 int run_view(const struct invocation *invocation);
 int run_top(const struct invocation *invocation);
+int run_policies(const struct invocation *invocation);
+int run_trust(const struct invocation *invocation);
 int run_connections(const struct invocation *invocation);
 /* actions.c */
 int run_reload(const struct invocation *invocation);
+int run_log(const struct invocation *invocation);
 int run_purge(const struct invocation *invocation);
 int run_cookies(const struct invocation *invocation);
 /* Asks, prints the answer; returns the exit code. */

@@ -51,6 +51,8 @@ struct admin_source {
 	int (*counters)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 	int (*config)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 	/* These finish `reply`, at once or when they are done. `call` is gone when they return. */
+	void (*trust)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*policies)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*connections)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*top)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*watch_drops)(void *arg, const struct admin_call *call, struct admin_reply *reply);
@@ -60,6 +62,7 @@ struct admin_source {
 	void (*lists_import)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*lists_hits)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*rotate_cookies)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*log_reopen)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*reload)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 };
 

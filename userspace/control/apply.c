@@ -2,6 +2,7 @@
 #define LOG_MODULE "apply"
 #include "control/apply.h"
 #include "control/departing.h"
+#include "control/logs.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "dataplane/dp_backends.h"
@@ -352,8 +353,17 @@ static void retain_rows(struct daemon *daemon)
 
 struct retired {
 	struct job job;
+	struct daemon *daemon;
 	struct build *build;
 };
+
+static void tell_sweep(struct daemon *daemon)
+{
+	uint32_t i;
+
+	for (i = 0; i < daemon->env.n_workers; i++)
+		worker_tell_sweep(&daemon->workers[i]);
+}
 
 static void wait_for_workers(struct job *job)
 {
@@ -365,6 +375,8 @@ static void free_retired(struct job *job)
 	struct retired *retired = container_of(job, struct retired, job);
 
 	build_free(retired->build);
+	/* Certificates that were only in it are let go of by the workers' caches, too. */
+	tell_sweep(retired->daemon);
 	free(retired);
 }
 
@@ -373,9 +385,21 @@ static void retire(struct daemon *daemon, struct build *build)
 	struct retired *retired = mem_zalloc(sizeof(*retired));
 
 	retired->build = build;
+	retired->daemon = daemon;
 	retired->job.run = wait_for_workers;
 	retired->job.done = free_retired;
 	loader_submit(daemon->loader, &retired->job);
+}
+
+void apply_certs(struct daemon *daemon, struct build *build)
+{
+	struct build *old = daemon->build;
+
+	daemon->build = build;
+	if (snapshot_publish(&daemon->root, build) != old)
+		abort();
+	tell_sweep(daemon);
+	retire(daemon, old);
 }
 
 int apply_build(struct daemon *daemon, struct build *build, struct lists_request *lists_done,
@@ -383,7 +407,6 @@ int apply_build(struct daemon *daemon, struct build *build, struct lists_request
 {
 	struct build *old = daemon->build;
 	struct err undo;
-	uint32_t i;
 	int r;
 
 	r = old ? 0 : set_first(daemon, build, err);
@@ -396,6 +419,7 @@ int apply_build(struct daemon *daemon, struct build *build, struct lists_request
 	}
 	atomic_store(&daemon->node.max_connections, build->config->limits.connections);
 	log_level_set((enum log_level)build->config->log.level);
+	logs_apply(daemon->logs, &build->config->log);
 	daemon->build = build;
 	if (snapshot_publish(&daemon->root, build) != old)
 		abort();
@@ -406,8 +430,7 @@ int apply_build(struct daemon *daemon, struct build *build, struct lists_request
 	set_health(daemon);
 	show_all(daemon);
 	retain_rows(daemon);
-	for (i = 0; i < daemon->env.n_workers; i++)
-		worker_tell_sweep(&daemon->workers[i]); /* a turn, and a look at what was removed */
+	tell_sweep(daemon); /* a turn, and a look at what was removed */
 	if (old) {
 		build_release_ids(old, build, &daemon->env, false);
 		retire(daemon, old);

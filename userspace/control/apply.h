@@ -13,6 +13,10 @@
 int apply_build(struct daemon *daemon, struct build *build, struct lists_request *lists_done,
 	struct err *err) must_check;
 
+/* Puts a generation in force that differs from the one in force in certificates only (build_renew()).
+ * Nothing else is touched; it cannot fail. */
+void apply_certs(struct daemon *daemon, struct build *build);
+
 /* Where XDP is wanted, for the packet plane. Returns how many. */
 size_t apply_interfaces(const struct config_xdp *xdp,
 	struct dataplane_interface_spec ret_specs[DATAPLANE_MAX_INTERFACES]);
@@ -24,6 +28,9 @@ int apply_guard(void *arg, const struct dp_listener *listener, struct err *err) 
 
 /* Reads the configuration again. `reply` (may be NULL) is finished when it is done. */
 void reload_start(struct daemon *daemon, struct admin_reply *reply, bool dry_run);
+
+/* Whatever it waited for is over. */
+void reload_continue(struct daemon *daemon);
 
 /* Writes a target's row of the maps. */
 void apply_show_target(

@@ -4,7 +4,6 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include <sluice/limits.h>
-#include "tls/cert.h"
 #include "tls/tickets.h"
 
 #include <arpa/inet.h>
@@ -76,16 +75,6 @@ const struct built_listener *build_before_listener(
 	return NULL;
 }
 
-static void certs_free(struct build *build)
-{
-	uint32_t i;
-
-	for (i = 0; build->certs && i < build->config->certificates_count; i++)
-		if (build->certs[i].cert)
-			cert_put(build->certs[i].cert);
-	free(build->certs);
-}
-
 /* All but the configuration and the build itself. */
 static void free_objects(struct build *build)
 {
@@ -95,7 +84,8 @@ static void free_objects(struct build *build)
 		build_listener_fini(&build->built[i]);
 	for (i = 0; build->groups && i < build->config->target_groups_count; i++)
 		build_group_fini(&build->groups[i]);
-	certs_free(build);
+	build_certs_free(build);
+	build_trusts_free(build);
 	free(build->built);
 	free(build->groups);
 	free(build->listeners);
@@ -183,6 +173,8 @@ static void build_from_files(struct building *building)
 	build_cookie_secret(building);
 	build_lists(building);
 	build_certs(building);
+	build_trusts(building);
+	build_log(building);
 	build_groups(building);
 	building->build->built = mem_zalloc(
 		building->build->config->listeners_count * sizeof(struct built_listener));
@@ -200,10 +192,12 @@ int build_try(const struct config *config, struct config_errors *errors)
 		.target_ids = ids_new(SLUICE_MAX_BACKENDS),
 	};
 	struct build *build = mem_zalloc(sizeof(*build));
-	struct building building = {&env, NULL, build, errors};
+	struct building building = {
+		.env = &env, .build = build, .errors = errors, .is_trial = true};
 
 	build->config = (struct config *)config; /* only read, and taken out again */
 	build_from_files(&building);
+	build_certs_end(&building);
 	free_objects(build);
 	free(build);
 	ids_free(env.target_ids);
@@ -215,7 +209,7 @@ int build_new(const struct build_env *env, const struct build *before, struct co
 	struct build **ret_build, struct config_errors *errors)
 {
 	struct build *build = mem_zalloc(sizeof(*build));
-	struct building building = {env, before, build, errors};
+	struct building building = {.env = env, .before = before, .build = build, .errors = errors};
 	uint32_t i;
 
 	build->config = config;
@@ -226,6 +220,7 @@ int build_new(const struct build_env *env, const struct build *before, struct co
 	 * socket can fail from here on. */
 	if (!config_errors_total(errors))
 		build_listeners(&building);
+	build_certs_end(&building);
 	if (config_errors_total(errors)) {
 		build_release_ids(build, before, env, true);
 		build_free(build);

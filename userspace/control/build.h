@@ -17,10 +17,15 @@
 #include <sys/stat.h>
 
 struct cert;
+struct certdir;
+struct certindex;
+struct certstore;
+struct certwatch;
 struct ids;
 struct tls_client;
 struct tls_server;
 struct tls_tickets;
+struct tls_trust;
 
 /* Tells whether a file is another than it was. */
 struct file_identity {
@@ -30,8 +35,15 @@ struct file_identity {
 };
 
 struct built_cert {
-	struct cert *cert;
-	struct file_identity cert_file, key_file;
+	struct cert *cert; /* one pair */
+	struct certdir *dir; /* or a directory of pairs */
+	char *fault; /* why `cert` is not what its files are now; NULL: it is */
+};
+
+/* The files as they were when they were read. */
+struct built_trust {
+	struct tls_trust *trust;
+	uint64_t ca_identity, *crl_identities;
 };
 
 struct built_group {
@@ -46,6 +58,7 @@ struct built_group {
 struct built_listener {
 	struct listener *listener;
 	struct tls_server *tls;
+	struct certstore *certs; /* NULL: no TLS */
 	struct listener_socket **sockets; /* counted */
 	uint32_t n_sockets;
 	struct gate_policy
@@ -65,8 +78,10 @@ struct build {
 	int64_t loaded_unix_s;
 	struct config *config;
 	struct built_cert *certs;        /* as config->certificates */
-	struct built_group *groups;      /* as config->target_groups */
-	struct built_listener *built;    /* as config->listeners */
+	bool has_other_dirs; /* directories of certificates: than the generation before, or the index */
+	struct built_trust *trusts; /* as config->trust_stores */
+	struct built_group *groups; /* as config->target_groups */
+	struct built_listener *built; /* as config->listeners */
 };
 
 /* What outlives generations. */
@@ -74,6 +89,8 @@ struct build_env {
 	uint32_t n_workers;
 	struct tls_tickets *tickets;
 	struct ids *target_ids, *socket_ids, *listener_ids; /* rows of the packet plane */
+	const struct certindex *cert_index; /* for the first generation; NULL: none */
+	struct certwatch *cert_watch; /* told which folders have certificates; NULL: nobody is */
 };
 
 /* Takes over `config` (also when it fails: then it is freed). `before` may be NULL. 0, or
@@ -83,6 +100,28 @@ int build_new(const struct build_env *env, const struct build *before, struct co
 /* Opens every file that `config` (which stays the caller's) names and makes all it can without
  * binding a socket: what `sluiced --check` promises. 0, or -EINVAL with the reasons. */
 int build_try(const struct config *config, struct config_errors *errors) must_check;
+
+/* What was touched, as certwatch.h tells it. */
+struct build_touched {
+	const char *folder, *name; /* absolute; NULL: anything, all must be looked at */
+	bool was_folder;
+};
+
+/* What came of it. */
+struct build_renewal {
+	uint32_t n_removed, n_added; /* certificates */
+	uint32_t n_unsettled; /* pairs that do not fit together yet: ask again soon */
+	uint32_t n_faults;
+};
+
+/*
+ * A generation that differs from `before` in certificates only, where files were touched: all else
+ * is shared with it, the configuration too. With `is_patient`, what does not fit together is
+ * counted and left as it was. NULL: nothing has changed.
+ */
+struct build *build_renew(const struct build_env *env, const struct build *before,
+	const struct build_touched *touched, size_t n, bool is_patient,
+	struct build_renewal *ret_renewal);
 
 /* Gives back everything it holds. NULL is ignored. */
 void build_free(struct build *build);

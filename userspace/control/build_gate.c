@@ -109,15 +109,13 @@ static void set_tls(struct gate_policy_spec *spec, const struct config_listener 
 	if (!listener->tls)
 		return;
 	spec->tls = listener->tls;
-	spec->version_min =
-		wanted->tls.min_version == CONFIG_TLS_1_2 ? TLS_VERSION_1_2 : TLS_VERSION_1_3;
-	spec->version_max =
-		wanted->tls.max_version == CONFIG_TLS_1_2 ? TLS_VERSION_1_2 : TLS_VERSION_1_3;
+	spec->version_min = tls_server_policy(listener->tls)->version_min;
+	spec->version_max = tls_server_policy(listener->tls)->version_max;
 	spec->alpn = is_https ? web : (const char *const *)wanted->tls.alpn;
 	spec->n_alpn = is_https ? array_len(web) : wanted->tls.alpn_count;
 }
 
-static void build_policy(struct building *building, const struct config_listener *wanted,
+void build_policy(struct building *building, const struct config_listener *wanted,
 	struct built_listener *listener)
 {
 	struct gate_name *names;

@@ -1,12 +1,12 @@
-/* Certificates, targets and target groups of a generation: see build.h. */
+/* Targets and target groups of a generation: see build.h. */
 #define LOG_MODULE "config"
 #include "control/build_parts.h"
+#include "control/config_policy.h"
 #include "control/ids.h"
 #include "control/kernel_tls.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "tls/cert.h"
 #include "tls/client.h"
 #include "tls/ktls.h"
 
@@ -15,64 +15,6 @@
 #include <string.h>
 
 enum { PATH_BYTES = 256 };
-
-static struct cert *unchanged_cert(const struct building *building,
-	const struct config_certificate *wanted, const struct built_cert *now)
-{
-	const struct build *before = building->before;
-	const struct config_certificate *old;
-	uint32_t i;
-
-	for (i = 0; before && i < before->config->certificates_count; i++) {
-		old = &before->config->certificates[i];
-		if (strcmp(old->name, wanted->name) == 0 &&
-			strcmp(old->cert_path, wanted->cert_path) == 0 &&
-			build_text_eq(old->key_path, wanted->key_path) &&
-			file_identity_eq(&before->certs[i].cert_file, &now->cert_file) &&
-			file_identity_eq(&before->certs[i].key_file, &now->key_file))
-			return cert_get(before->certs[i].cert);
-	}
-	return NULL;
-}
-
-static void build_cert(struct building *building, const struct config_certificate *wanted,
-	struct built_cert *ret_cert)
-{
-	const struct config *config = building->build->config;
-	struct cert_spec spec = {
-		.name = wanted->name,
-		.cert_path = wanted->cert_path,
-		.key_path = wanted->key_path,
-		.password_path = wanted->key_password_path,
-	};
-	char path[PATH_BYTES];
-	struct err err;
-
-	file_identity_read(wanted->cert_path, &ret_cert->cert_file);
-	file_identity_read(wanted->key_path, &ret_cert->key_file);
-	ret_cert->cert = unchanged_cert(building, wanted, ret_cert);
-	if (ret_cert->cert)
-		return;
-	if (cert_load(&spec, &ret_cert->cert, &err) < 0) {
-		snprintf(path, sizeof(path), "certificates[%s]", wanted->name);
-		config_errors_add(building->errors,
-			config_mark(config, &wanted->cert_path, wanted->mark), path, "%s",
-			err.text);
-		return;
-	}
-	if (cert_warning(ret_cert->cert, clock_unix_s(), &err))
-		log_warn("%s", err.text);
-}
-
-void build_certs(struct building *building)
-{
-	const struct config *config = building->build->config;
-	uint32_t i;
-
-	building->build->certs = mem_zalloc(config->certificates_count * sizeof(struct built_cert));
-	for (i = 0; i < config->certificates_count; i++)
-		build_cert(building, &config->certificates[i], &building->build->certs[i]);
-}
 
 static bool is_tls(const struct config_target_group *wanted)
 {
@@ -84,11 +26,13 @@ static struct tls_client *client_new(struct building *building,
 	enum tls_ktls ktls)
 {
 	static const char *const http1[] = {"http/1.1"};
+	struct tls_policy policy = *tls_policy_default();
 	struct tls_client_spec spec = {
 		.name = wanted->name,
 		.verify = verify,
 		.ca_path = wanted->tls.ca_path,
 		.server_name = server_name,
+		.policy = &policy,
 		.alpn = http1,
 		.n_alpn = wanted->protocol == CONFIG_HTTPS,
 		.n_workers = building->env->n_workers + 1, /* the control thread's checks */
@@ -98,13 +42,37 @@ static struct tls_client *client_new(struct building *building,
 	char path[PATH_BYTES];
 	struct err err;
 
-	if (tls_client_new(&spec, &client, &err) == 0)
+	if (is_tls(wanted) &&
+		!config_policy_find(building->build->config, wanted->tls.policy, &policy))
+		err_set(&err, 0, "there is no security policy \"%s\"", wanted->tls.policy);
+	else if (tls_client_new(&spec, &client, &err) == 0)
 		return client;
 	snprintf(path, sizeof(path), "target_groups[%s].tls", wanted->name);
 	config_errors_add(building->errors,
 		config_mark(building->build->config, &wanted->tls.ca_path, wanted->mark), path,
 		"%s", err.text);
 	return NULL;
+}
+
+static bool is_same_policy(const struct building *building, const struct config_target_group *was,
+	const struct config_target_group *wanted)
+{
+	struct tls_policy old, new;
+
+	return config_policy_find(building->before->config, was->tls.policy, &old) &&
+	       config_policy_find(building->build->config, wanted->tls.policy, &new) &&
+	       tls_policy_eq(&old, &new);
+}
+
+static void warn_missing(const struct building *building, const struct config_target_group *wanted)
+{
+	struct tls_policy policy;
+	char missing[PATH_BYTES];
+
+	if (config_policy_find(building->build->config, wanted->tls.policy, &policy) &&
+		tls_policy_missing(&policy, missing, sizeof(missing)))
+		log_warn("target group %s: security policy %s: this OpenSSL cannot offer: %s",
+			wanted->name, policy.name, missing);
 }
 
 static void build_group_tls(struct building *building, const struct config_target_group *wanted,
@@ -121,6 +89,7 @@ static void build_group_tls(struct building *building, const struct config_targe
 		if (old_config->protocol == wanted->protocol &&
 			old_config->tls.verify == wanted->tls.verify &&
 			old_config->tls.ktls == wanted->tls.ktls &&
+			is_same_policy(building, old_config, wanted) &&
 			build_text_eq(old_config->tls.ca_path, wanted->tls.ca_path) &&
 			build_text_eq(old_config->tls.server_name, wanted->tls.server_name) &&
 			file_identity_eq(&old->ca_file, &group->ca_file)) {
@@ -132,6 +101,7 @@ static void build_group_tls(struct building *building, const struct config_targe
 		log_warn("target group %s: tls.ktls: require: " KERNEL_TLS_MISSING
 			 ": every connection will fail",
 			wanted->name);
+	warn_missing(building, wanted);
 	group->tls = client_new(building, wanted, wanted->tls.verify, wanted->tls.server_name,
 		(enum tls_ktls)wanted->tls.ktls);
 }
@@ -206,7 +176,8 @@ static struct check_spec *unchanged_check(const struct building *building,
 	if (!old)
 		return NULL;
 	was = &building->before->config->target_groups[old - building->before->groups];
-	if (!is_same_check(was, wanted) || !file_identity_eq(&old->ca_file, &group->ca_file))
+	if (!is_same_check(was, wanted) || !is_same_policy(building, was, wanted) ||
+		!file_identity_eq(&old->ca_file, &group->ca_file))
 		return NULL;
 	shared_get(&old->check->shared);
 	return old->check;
@@ -292,6 +263,32 @@ void build_groups(struct building *building)
 		mem_zalloc(config->target_groups_count * sizeof(struct built_group));
 	for (i = 0; i < config->target_groups_count; i++)
 		build_group(building, &config->target_groups[i], &building->build->groups[i]);
+}
+
+static void share_group(const struct built_group *old, struct built_group *ret_group)
+{
+	uint32_t i;
+
+	*ret_group = *old;
+	shared_get(&old->group->shared);
+	if (old->tls)
+		tls_client_get(old->tls);
+	if (old->check)
+		shared_get(&old->check->shared);
+	ret_group->targets = mem_zalloc((old->n_targets + 1) * sizeof(struct target *));
+	for (i = 0; i < old->n_targets; i++) {
+		ret_group->targets[i] = old->targets[i];
+		shared_get(&old->targets[i]->shared);
+	}
+}
+
+void build_share_groups(struct building *building)
+{
+	uint32_t i, n = building->build->config->target_groups_count;
+
+	building->build->groups = mem_zalloc((n + 1) * sizeof(struct built_group));
+	for (i = 0; i < n; i++)
+		share_group(&building->before->groups[i], &building->build->groups[i]);
 }
 
 void build_group_fini(struct built_group *group)

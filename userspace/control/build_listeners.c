@@ -1,6 +1,7 @@
 /* Listeners of a generation, with their sockets and TLS contexts: see build.h. */
 #define LOG_MODULE "config"
 #include "control/build_parts.h"
+#include "control/config_policy.h"
 #include "control/ids.h"
 #include "control/kernel_tls.h"
 #include "core/log.h"
@@ -30,17 +31,6 @@ static const struct config_listener *before_config(
 	return &building->before->config->listeners[old - building->before->built];
 }
 
-/* The certificate objects that a listener names, in its order. */
-static struct cert **certs_of(const struct build *build, const struct config_listener *wanted)
-{
-	struct cert **certs = mem_zalloc((wanted->certificates_count + 1) * sizeof(*certs));
-	uint32_t i;
-
-	for (i = 0; i < wanted->certificates_count; i++)
-		certs[i] = build->certs[wanted->certificates[i] - build->config->certificates].cert;
-	return certs;
-}
-
 static bool same_texts(char *const *a, uint32_t n_a, char *const *b, uint32_t n_b)
 {
 	uint32_t i;
@@ -53,31 +43,38 @@ static bool same_texts(char *const *a, uint32_t n_a, char *const *b, uint32_t n_
 	return true;
 }
 
-static bool is_same_tls(const struct building *building, const struct config_listener *wanted,
-	struct cert *const *certs, const struct built_listener *old)
+static bool is_same_policy(const struct building *building, const struct config_listener *was,
+	const struct config_listener *wanted)
 {
-	const struct config_listener *was = before_config(building, old);
-	struct cert **old_certs;
-	bool same;
+	struct tls_policy old, new;
 
-	if (was->protocol != wanted->protocol ||
-		was->certificates_count != wanted->certificates_count ||
-		was->tls.min_version != wanted->tls.min_version ||
-		was->tls.max_version != wanted->tls.max_version ||
-		was->tls.session_tickets != wanted->tls.session_tickets ||
-		was->tls.ktls != wanted->tls.ktls ||
-		!same_texts(was->tls.alpn, was->tls.alpn_count, wanted->tls.alpn,
-			wanted->tls.alpn_count))
-		return false;
-	old_certs = certs_of(building->before, was);
-	same = memcmp(old_certs, certs, wanted->certificates_count * sizeof(*certs)) == 0;
-	free(old_certs);
-	return same;
+	return config_policy_of_listener(building->before->config, was, &old) &&
+	       config_policy_of_listener(building->build->config, wanted, &new) &&
+	       tls_policy_eq(&old, &new);
 }
 
-static enum tls_version version_of(enum config_tls_version version)
+static bool is_same_tls(const struct building *building, const struct config_listener *wanted,
+	const struct built_listener *listener, const struct built_listener *old)
 {
-	return version == CONFIG_TLS_1_2 ? TLS_VERSION_1_2 : TLS_VERSION_1_3;
+	const struct config_listener *was = before_config(building, old);
+
+	return was->protocol == wanted->protocol && listener->certs == old->certs &&
+	       is_same_policy(building, was, wanted) &&
+	       was->tls.session_tickets == wanted->tls.session_tickets &&
+	       was->tls.ktls == wanted->tls.ktls &&
+	       build_is_same_client_auth(building->before, was, building->build, wanted) &&
+	       same_texts(was->tls.alpn, was->tls.alpn_count, wanted->tls.alpn,
+		       wanted->tls.alpn_count);
+}
+
+/* What this OpenSSL lacks of a policy is said once: with the first generation that uses it so. */
+static void warn_missing(const struct config_listener *wanted, const struct tls_policy *policy)
+{
+	char missing[PATH_BYTES];
+
+	if (tls_policy_missing(policy, missing, sizeof(missing)))
+		log_warn("listener %s: security policy %s: this OpenSSL cannot offer: %s",
+			wanted->name, policy->name, missing);
 }
 
 static void build_tls(struct building *building, const struct config_listener *wanted,
@@ -85,14 +82,11 @@ static void build_tls(struct building *building, const struct config_listener *w
 {
 	static const char *const http1[] = {"http/1.1", "http/1.0"};
 	const struct built_listener *old = build_before_listener(building, wanted->name);
-	struct cert **certs = certs_of(building->build, wanted);
 	bool is_https = wanted->protocol == CONFIG_HTTPS;
+	struct tls_policy policy = *tls_policy_default();
 	struct tls_server_spec spec = {
 		.name = wanted->name,
-		.certs = certs,
-		.n_certs = wanted->certificates_count,
-		.version_min = version_of(wanted->tls.min_version),
-		.version_max = version_of(wanted->tls.max_version),
+		.policy = &policy,
 		.alpn = is_https ? http1 : (const char *const *)wanted->tls.alpn,
 		.n_alpn = is_https ? array_len(http1) : wanted->tls.alpn_count,
 		.tickets = wanted->tls.session_tickets ? building->env->tickets : NULL,
@@ -101,15 +95,27 @@ static void build_tls(struct building *building, const struct config_listener *w
 	};
 	struct err err;
 
-	if (old && old->tls && is_same_tls(building, wanted, certs, old))
-		listener->tls = tls_server_get(old->tls);
-	else if (tls_server_new(&spec, &listener->tls, &err) < 0)
+	if (build_store(building, wanted, &listener->certs, &err) < 0) {
 		refuse(building, wanted, "certificates", &err);
-	if (spec.ktls == TLS_KTLS_REQUIRE && !ktls_kernel_exists())
+		return;
+	}
+	spec.certs = listener->certs;
+	if (!config_policy_of_listener(building->build->config, wanted, &policy)) {
+		err_set(&err, 0, "there is no such security policy, or nothing is left of it");
+		refuse(building, wanted, "tls.policy", &err);
+	} else if (old && old->tls && is_same_tls(building, wanted, listener, old)) {
+		listener->tls = tls_server_get(old->tls);
+	} else {
+		if (!building->is_renewal)
+			warn_missing(wanted, &policy);
+		build_client_auth(building->build, wanted, &spec.client_auth);
+		if (tls_server_new(&spec, &listener->tls, &err) < 0)
+			refuse(building, wanted, "certificates", &err);
+	}
+	if (!building->is_renewal && spec.ktls == TLS_KTLS_REQUIRE && !ktls_kernel_exists())
 		log_warn("listener %s: tls.ktls: require: " KERNEL_TLS_MISSING
 			 ": every connection will be closed",
 			wanted->name);
-	free(certs);
 }
 
 /* A socket of the generation before (of any listener) with the same address and kind. */
@@ -235,6 +241,7 @@ static void build_listener(struct building *building, const struct config_listen
 	for (i = 0; i < wanted->address_count; i++)
 		build_socket(building, wanted, &wanted->address[i], listener);
 	spec.tls = listener->tls;
+	build_tls_headers(wanted, &spec.tls_headers);
 	spec.sockets = listener->sockets;
 	spec.n_sockets = listener->n_sockets;
 	spec.policy = listener->policy;
@@ -265,6 +272,41 @@ void build_listeners(struct building *building)
 		build_listener(building, &config->listeners[i], &building->build->built[i]);
 }
 
+static void share_listener(const struct built_listener *old, struct built_listener *ret_listener)
+{
+	uint32_t i;
+
+	*ret_listener = *old;
+	shared_get(&old->listener->shared);
+	if (old->policy)
+		shared_get(&old->policy->shared);
+	if (old->tls)
+		tls_server_get(old->tls);
+	if (old->certs)
+		certstore_get(old->certs);
+	ret_listener->sockets = mem_zalloc((old->n_sockets + 1) * sizeof(*old->sockets));
+	for (i = 0; i < old->n_sockets; i++) {
+		ret_listener->sockets[i] = old->sockets[i];
+		shared_get(&old->sockets[i]->shared);
+	}
+}
+
+void build_renew_listener(struct building *building, const struct config_listener *wanted,
+	const struct built_listener *old, struct built_listener *ret_listener)
+{
+	if (old->tls)
+		build_tls(building, wanted, ret_listener);
+	if (ret_listener->tls == old->tls) {
+		if (old->tls)
+			tls_server_put(ret_listener->tls);
+		certstore_put(ret_listener->certs);
+		share_listener(old, ret_listener);
+		return;
+	}
+	build_policy(building, wanted, ret_listener);
+	build_listener(building, wanted, ret_listener);
+}
+
 void build_listener_fini(struct built_listener *listener)
 {
 	uint32_t i;
@@ -275,6 +317,7 @@ void build_listener_fini(struct built_listener *listener)
 		shared_put(&listener->policy->shared);
 	if (listener->tls)
 		tls_server_put(listener->tls);
+	certstore_put(listener->certs);
 	for (i = 0; i < listener->n_sockets; i++)
 		shared_put(&listener->sockets[i]->shared);
 	free(listener->sockets);

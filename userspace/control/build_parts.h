@@ -4,18 +4,43 @@
 
 #include "control/build.h"
 
+struct tls_client_auth_spec;
+struct tls_headers;
+#include "control/certdir.h"
+
+/* How the certificates of one entry differ from those of the generation before. */
+struct building_certs {
+	struct certdir_changes changes;
+	bool is_known; /* else it did not have the entry, or another one */
+};
+
 struct building {
 	const struct build_env *env;
 	const struct build *before; /* NULL: the first */
 	struct build *build;        /* under way */
 	struct config_errors *errors;
+	bool is_trial; /* build_try(): it is looked at as hard as can be */
+	bool is_renewal; /* of certificates only: what is to be said of the rest was said */
+	struct building_certs *certs; /* as config->certificates */
 };
 
 /* Each fills its part of the build as far as it can and adds an error for what it cannot. */
 void build_certs(struct building *building);
+void build_certs_end(struct building *building);
+void build_certs_free(struct build *build);
+/* The store of a listener: that of the generation before, a changed one, or another. */
+int build_store(struct building *building, const struct config_listener *wanted,
+	struct certstore **ret_store, struct err *err) must_check;
+void build_trusts(struct building *building);
 void build_groups(struct building *building);
 void build_listeners_tls(struct building *building);
 void build_listeners(struct building *building);
+/* Of a generation that differs in certificates only: the same, or another where they did change. */
+void build_share_groups(struct building *building);
+void build_renew_listener(struct building *building, const struct config_listener *wanted,
+	const struct built_listener *old, struct built_listener *ret_listener);
+void build_policy(struct building *building, const struct config_listener *wanted,
+	struct built_listener *listener);
 void build_cookie_secret(struct building *building);
 void build_lists(struct building *building);
 /* The policies of listeners that have one, after their TLS contexts. */
@@ -25,6 +50,19 @@ struct target_group **build_route_groups(
 	const struct build *build, const struct config_listener *wanted);
 void build_gate_listeners(struct build *build);
 
+/* build_trust.c */
+void build_trusts_free(struct build *build);
+/* The same ones, where the configuration is the same. */
+void build_trusts_share(const struct build *before, struct build *build);
+void build_client_auth(const struct build *build, const struct config_listener *wanted,
+	struct tls_client_auth_spec *ret_spec);
+bool build_is_same_client_auth(const struct build *before, const struct config_listener *was,
+	const struct build *build, const struct config_listener *wanted);
+/* The names are the configuration's. */
+void build_tls_headers(const struct config_listener *wanted, struct tls_headers *ret_headers);
+/* build_log.c: may the files of the log be written? */
+void build_log(struct building *building);
+
 void build_group_fini(struct built_group *group);
 void build_listener_fini(struct built_listener *listener);
 
@@ -32,7 +70,7 @@ void build_listener_fini(struct built_listener *listener);
 void file_identity_read(const char *path, struct file_identity *ret_identity);
 bool file_identity_eq(const struct file_identity *a, const struct file_identity *b);
 bool build_text_eq(const char *a, const char *b); /* NULL equals NULL */
-char *build_text_copy(const char *text);          /* NULL stays NULL */
+char *build_text_copy(const char *text); /* NULL stays NULL */
 
 /* The same object of the generation before, or NULL. */
 const struct built_group *build_before_group(const struct building *building, const char *name);

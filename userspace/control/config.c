@@ -37,14 +37,21 @@ static struct config *config_new(const char *name)
 {
 	struct config *config = mem_zalloc(sizeof(*config));
 
+	atomic_init(&config->refs, 1);
 	config->store = config_store_new();
 	config->file = config_store_printf(config->store, "%s", name);
 	return config;
 }
 
+struct config *config_get(struct config *config)
+{
+	atomic_fetch_add_explicit(&config->refs, 1, memory_order_relaxed);
+	return config;
+}
+
 void config_free(struct config *config)
 {
-	if (!config)
+	if (!config || atomic_fetch_sub_explicit(&config->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	config_store_free(config->store);
 	free(config);

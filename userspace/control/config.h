@@ -1,7 +1,7 @@
 /*
  * The configuration as the program sees it: checked, every default filled in, immutable. Read from
  * YAML (sluice.yaml(5)); each setting is one row of settings.def and one field here. A struct
- * config owns everything it points to; config_free() frees all of it. After parsing any thread may
+ * config owns everything it points to; the last config_free() frees all of it. After parsing any thread may
  * read it. Only control/apply turns it into the spec structs of the rooms.
  * Durations are milliseconds, sizes bytes, limits of 0 mean "no limit" where the manual says so.
  */
@@ -10,6 +10,7 @@
 
 #include "control/config_errors.h"
 #include "control/config_objects.h"
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -31,12 +32,19 @@ struct config {
 	struct config_limits limits;
 	struct config_certificate *certificates;
 	uint32_t certificates_count;
+	uint32_t certificates_cache;
+	char *certificates_index_path; /* NULL: none */
+	struct config_security_policy *security_policies;
+	uint32_t security_policies_count;
+	struct config_trust_store *trust_stores;
+	uint32_t trust_stores_count;
 	struct config_target_group *target_groups;
 	uint32_t target_groups_count;
 	struct config_listener *listeners;
 	uint32_t listeners_count;
 	char *file; /* as the user named it */
 	struct config_store *store;
+	atomic_uint refs;
 };
 
 /* Reads and checks a file. 0, or a negative errno with at least one entry in `errors`. */
@@ -45,6 +53,9 @@ int config_load_file(
 /* The same for a text; `name` stands for the file in messages and relative paths. */
 int config_parse(const char *text, size_t len, const char *name, struct config **ret_config,
 	struct config_errors *errors) must_check;
+/* Counted: generations that differ in certificates have the same one. */
+struct config *config_get(struct config *config);
+/* Gives a count back; the last one frees. NULL is ignored. */
 void config_free(struct config *config);
 
 /* Where a setting is written: `field` is the address of a field (or list item) of `config`, of a

@@ -58,6 +58,27 @@ static const char *protocol_word(enum config_protocol protocol)
 	return words[protocol];
 }
 
+static void check_certificate(struct checker *checker, const void *base)
+{
+	const struct config_certificate *c = base;
+
+	if (!c->name || is_unread(checker, &c->directory_path) ||
+		is_unread(checker, &c->cert_path) || is_unread(checker, &c->key_path))
+		return;
+	if (c->directory_path && c->cert_path)
+		refuse(checker, &c->cert_path, c->mark, "cert", "has no effect beside directory");
+	else if (c->directory_path && c->key_path)
+		refuse(checker, &c->key_path, c->mark, "key", "has no effect beside directory");
+	else if (c->directory_path && c->key_password_path)
+		refuse(checker, &c->key_password_path, c->mark, "key_password_file",
+			"has no effect beside directory");
+	else if (!c->directory_path && !c->cert_path)
+		refuse(checker, &c->cert_path, c->mark, "cert",
+			"is required (or directory, for many pairs)");
+	else if (!c->directory_path && !c->key_path)
+		refuse(checker, &c->key_path, c->mark, "key", "is required");
+}
+
 /* A group that a listener or a route of it names. */
 static void check_group_fits(struct checker *checker, const struct config_listener *l,
 	const struct config_target_group *const *field, struct config_mark mark)
@@ -96,9 +117,15 @@ static void check_listener(struct checker *checker, const void *base)
 		refuse(checker, &l->certificates, l->mark, "certificates",
 			"a listener of protocol %s needs at least one certificate",
 			protocol_word(l->protocol));
+	if (l->certificates_count && l->certificates[0] && l->certificates[0]->directory_path)
+		refuse(checker, &l->certificates[0], l->mark, "certificates",
+			"begins with the directory \"%s\": the first one is the default and must be "
+			"one pair (cert and key)",
+			l->certificates[0]->name ?: "");
 	check_group_fits(checker, l, &l->target_group, l->mark);
 	check_routes(checker, l);
-	if (l->tls.min_version <= CONFIG_TLS_1_3 && l->tls.min_version > l->tls.max_version)
+	if (l->tls.max_version && l->tls.min_version <= CONFIG_TLS_1_3 &&
+		l->tls.min_version > l->tls.max_version)
 		refuse(checker, &l->tls.min_version, l->mark, "tls.min_version",
 			"is newer than max_version");
 	if (l->protocol == CONFIG_HTTPS && config_is_given(checker->config, &l->tls.alpn))
@@ -225,6 +252,7 @@ static void check_totals(struct checker *checker, const void *base)
 
 static void (*const section_checks[SECTION_COUNT])(struct checker *checker, const void *base) = {
 	[SECTION_config] = check_totals,
+	[SECTION_config_certificate] = check_certificate,
 	[SECTION_config_listener] = check_listener,
 	[SECTION_config_target_group] = check_target_group,
 	[SECTION_config_health_check] = check_health_check,
@@ -402,5 +430,7 @@ void config_check(struct config *config, struct config_errors *errors)
 	struct checker checker = {.config = config, .errors = errors};
 
 	check_section(&checker, SECTION_config, config, PROTOCOL_UNKNOWN);
+	config_check_policies(config, errors);
+	config_check_client_auth(config, errors);
 	config_check_overlaps(config, errors);
 }

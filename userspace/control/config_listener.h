@@ -9,14 +9,36 @@
 
 struct config_certificate;
 struct config_target_group;
+struct config_trust_store;
 
 struct config_listener_tls {
 	struct config_mark mark;
-	enum config_tls_version min_version, max_version;
+	char *policy; /* config_policy_find() knows it */
+	enum config_tls_version min_version, max_version; /* narrow the policy */
 	bool session_tickets;
 	enum config_ktls ktls;
 	char **alpn; /* tls listeners only, most preferred first; https is always http/1.1 */
 	uint32_t alpn_count;
+};
+
+/* Names; "off": that header is not sent. */
+struct config_auth_headers {
+	struct config_mark mark;
+	char *serial_number, *issuer, *subject, *validity, *leaf, *chain;
+};
+
+struct config_tls_headers {
+	struct config_mark mark;
+	char *version, *cipher_suite;
+};
+
+struct config_client_auth {
+	struct config_mark mark;
+	enum config_client_auth_mode mode;
+	const struct config_trust_store *trust_store; /* NULL: none */
+	uint32_t max_depth;
+	bool ignore_expiry, advertise_ca_names;
+	struct config_auth_headers headers;
 };
 
 struct config_listener_timeouts {
@@ -68,6 +90,8 @@ struct config_listener {
 	enum config_proxy_in proxy_protocol;
 	enum config_xff x_forwarded_for;
 	struct config_listener_tls tls;
+	struct config_client_auth client_auth;
+	struct config_tls_headers tls_headers;
 	enum config_syn_cookies syn_cookies;
 	struct config_gate gate;
 	struct config_listener_timeouts timeouts;

@@ -5,6 +5,7 @@
 
 #include "control/config_errors.h"
 #include "control/config_listener.h"
+#include "control/config_security.h"
 #include "control/config_values.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,9 +15,17 @@
 struct config_certificate {
 	struct config_mark mark;
 	char *name;
-	char *cert_path; /* absolute, as are all paths */
-	char *key_path;
+	char *directory_path; /* of pairs, absolute, as are all paths; NULL: one pair */
+	char *cert_path, *key_path; /* of one pair; else NULL */
 	char *key_password_path; /* NULL: the key is not encrypted */
+};
+
+struct config_trust_store {
+	struct config_mark mark;
+	char *name;
+	char *ca_path;
+	char **crl_paths;
+	uint32_t crl_paths_count;
 };
 
 struct config_target {
@@ -50,6 +59,7 @@ struct config_group_tls {
 	bool verify;
 	char *ca_path;     /* NULL: the system's certificates */
 	char *server_name; /* sent as SNI and verified; NULL: none sent, the address is verified */
+	char *policy; /* config_policy_find() knows it */
 	enum config_ktls ktls;
 };
 
@@ -109,6 +119,7 @@ struct config_admin {
 struct config_log {
 	struct config_mark mark;
 	enum config_log_level level;
+	char *connections_path; /* NULL: none */
 };
 
 struct config_xdp {

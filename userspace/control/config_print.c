@@ -107,7 +107,7 @@ void config_print_scalar(const struct setting *row, const void *field, FILE *out
 		print_matcher(field, out);
 		break;
 	default:
-		fputs(*(char *const *)field ?: "", out);
+		fputs(*(char *const *)field ?: row->zero ?: "", out);
 	}
 }
 
@@ -122,7 +122,7 @@ bool config_print_is_unset(const struct setting *row, const void *field)
 	case SETTING_URL_PATH:
 	case SETTING_PATH:
 	case SETTING_INTERFACE:
-		return !*(void *const *)field;
+		return !*(void *const *)field && !row->zero;
 	default:
 		return false;
 	}

@@ -34,6 +34,10 @@ void config_read_tree(struct config_reader *reader, const struct tree_node *root
 void config_resolve_refs(struct config_reader *reader);
 /* config_check.c: after the store is sealed. */
 void config_check(struct config *config, struct config_errors *errors);
+/* config_client_auth.c: client certificates of listeners, and headers about them. */
+void config_check_client_auth(const struct config *config, struct config_errors *errors);
+/* config_policy.c: security policies, and who names them. */
+void config_check_policies(const struct config *config, struct config_errors *errors);
 /* config_overlap.c: no two listeners on one address. */
 void config_check_overlaps(const struct config *config, struct config_errors *errors);
 

@@ -275,6 +275,10 @@ static int read_path(const struct setting *row, struct slice text, const struct 
 
 	if (r < 0)
 		return r;
+	if (row->zero && slice_eq(text, slice_of(row->zero))) {
+		*(char **)ret_field = NULL;
+		return 0;
+	}
 	if (text.ptr[0] == '/') {
 		path = config_store_strndup(place->store, text.ptr, text.len);
 	} else {

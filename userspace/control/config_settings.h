@@ -53,7 +53,7 @@ struct setting {
 	uint64_t min, max;     /* numbers: in stored units; texts: length in bytes */
 	uint32_t max_items;    /* lists; 0: no limit */
 	const char *unit;      /* INT: what is counted */
-	const char *zero;      /* a word that is written for the number 0 */
+	const char *zero;      /* a word that is written for the number 0, or for no path */
 	const char *words;     /* ENUM: separated by spaces, in the order of the enum */
 	const char *def;       /* as one would write it; NULL: none */
 	enum setting_section child;

@@ -3,14 +3,18 @@
 #include "control/daemon.h"
 #include "control/admin_socket.h"
 #include "control/apply.h"
+#include "control/cert_upkeep.h"
 #include "control/departing.h"
 #include "control/ids.h"
+#include "control/logs.h"
+#include "control/renewal.h"
 #include "control/views.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "proxy/conn.h"
 #include "proxy/upstream.h"
+#include "tls/certcache.h"
 #include "tls/stream.h"
 #include "tls/tickets.h"
 #include "core/version.h"
@@ -137,6 +141,7 @@ static void begin_stop(struct daemon *daemon, const char *signal_name)
 	}
 	log_info("%s: stopping, %u connections open", signal_name, atomic_load(&daemon->node.open));
 	daemon->stopping = true;
+	cert_upkeep_stop(daemon->cert_upkeep);
 	/* No snapshot: workers let go of the listening sockets. The build stays for the views. */
 	old = snapshot_publish(&daemon->root, NULL);
 	if (old != daemon->build)
@@ -155,6 +160,8 @@ static void signalled(struct watch *watch, uint32_t events)
 	while (read(watch->fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGHUP)
 			reload_start(daemon, NULL, false);
+		else if (info.ssi_signo == SIGUSR1)
+			logs_reopen(daemon->logs, NULL);
 		else
 			begin_stop(daemon, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
 	}
@@ -169,6 +176,7 @@ static int watch_signals(struct daemon *daemon)
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	daemon->signals.ready = signalled;
@@ -209,7 +217,7 @@ static int start_dataplane(struct daemon *daemon, const struct config *config, s
 	return 0;
 }
 
-static int init_workers(struct daemon *daemon, struct err *err)
+static int init_workers(struct daemon *daemon, uint32_t certs_cached, struct err *err)
 {
 	uint32_t i;
 	int r;
@@ -223,6 +231,7 @@ static int init_workers(struct daemon *daemon, struct err *err)
 				daemon->dataplane, i, &daemon->workers[i].heartbeat, err);
 		if (r < 0)
 			return err_context(err, r, "worker %u", i);
+		certcache_resize(tls_thread_certs(daemon->workers[i].proxy.tls), certs_cached);
 	}
 	return 0;
 }
@@ -247,6 +256,13 @@ static int start_workers(struct daemon *daemon, struct err *err)
 	return 0;
 }
 
+static void watch_certificates(struct daemon *daemon)
+{
+	daemon->env.cert_index = NULL;
+	cert_upkeep_look(daemon->cert_upkeep, daemon->build, daemon->build->has_other_dirs);
+	renewal_begin(daemon);
+}
+
 static int build_first(struct daemon *daemon, struct config *config, struct err *err)
 {
 	struct config_errors errors;
@@ -262,6 +278,8 @@ static int build_first(struct daemon *daemon, struct config *config, struct err 
 		r = apply_build(daemon, build, NULL, err);
 		if (r < 0)
 			build_free(build);
+		else
+			watch_certificates(daemon);
 	}
 	config_errors_fini(&errors);
 	return r;
@@ -318,7 +336,7 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 	if (r == 0)
 		r = start_dataplane(daemon, config, err);
 	if (r == 0)
-		r = init_workers(daemon, err);
+		r = init_workers(daemon, config->certificates_cache, err);
 	if (r == 0)
 		daemon->gate_node.settings = dp_settings(daemon->dataplane);
 	if (r < 0) {
@@ -334,6 +352,11 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 			.arg = daemon,
 		},
 		config);
+	daemon->cert_upkeep =
+		cert_upkeep_new(daemon->io.loop, daemon->loader, config->certificates_index_path);
+	daemon->env.cert_index = cert_upkeep_index(daemon->cert_upkeep);
+	renewal_new(daemon);
+	daemon->logs = logs_new(daemon);
 	daemon->health = health_new(&daemon->io, daemon->tls, apply_health, daemon);
 	r = build_first(daemon, config, err);
 	if (r == 0)
@@ -359,11 +382,15 @@ static void stop(struct daemon *daemon)
 	uint32_t i;
 
 	daemon->stopping = true; /* a reload that comes back from now on is thrown away */
+	cert_upkeep_stop(daemon->cert_upkeep);
 	admin_free(daemon->admin);
 	watch_hub_free(daemon->watch);
 	stop_workers(daemon);
 	connections_hub_free(daemon->connections);
 	loader_free(daemon->loader);
+	logs_free(daemon->logs);
+	renewal_free(daemon);
+	cert_upkeep_free(daemon->cert_upkeep);
 	lists_free(daemon->lists);
 	if (daemon->health)
 		health_free(daemon->health);

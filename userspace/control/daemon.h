@@ -18,7 +18,10 @@
 #include "dataplane/dataplane.h"
 #include "proxy/health.h"
 
+struct cert_upkeep;
+struct logs;
 struct reload;
+struct renewal;
 
 /* A target that the configuration no longer names: finishes what it has, then goes. */
 struct departing {
@@ -52,6 +55,9 @@ struct daemon {
 	struct worker *workers; /* env.n_workers */
 	struct list departing;  /* struct departing */
 	struct reload *reload;  /* under way, NULL: none */
+	struct renewal *renewal;
+	struct cert_upkeep *cert_upkeep;
+	struct logs *logs;
 	struct last_reload last_reload;
 	struct counts counts; /* of listeners that are no more, for totals */
 	struct watch_hub *watch; /* who watches drops */

@@ -4,6 +4,8 @@
  */
 #define LOG_MODULE "reload"
 #include "control/apply.h"
+#include "control/cert_upkeep.h"
+#include "control/renewal.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -144,8 +146,11 @@ static void put_in_force(struct reload *reload)
 		return;
 	}
 	reload->lists_done.done = lists_done;
-	if (apply_build(daemon, reload->build, &reload->lists_done, &err) == 0)
+	if (apply_build(daemon, reload->build, &reload->lists_done, &err) == 0) {
+		/* The reload may be over already, and gone. */
+		cert_upkeep_look(daemon->cert_upkeep, daemon->build, daemon->build->has_other_dirs);
 		return; /* lists_done() goes on */
+	}
 	discard(reload);
 	config_errors_add(&reload->errors, (struct config_mark){0}, NULL, "%s", err.text);
 	refuse(reload);
@@ -201,5 +206,14 @@ void reload_start(struct daemon *daemon, struct admin_reply *reply, bool dry_run
 	reload->job.done = finish;
 	config_errors_init(&reload->errors);
 	daemon->reload = reload;
-	loader_submit(daemon->loader, &reload->job);
+	if (!renewal_is_running(daemon))
+		loader_submit(daemon->loader, &reload->job);
+}
+
+void reload_continue(struct daemon *daemon)
+{
+	if (daemon->reload && daemon->stopping)
+		finish(&daemon->reload->job);
+	else if (daemon->reload)
+		loader_submit(daemon->loader, &daemon->reload->job);
 }

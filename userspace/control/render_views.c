@@ -219,6 +219,41 @@ void render_groups(yyjson_val *root, const struct render_look *look, FILE *out)
 		put_ktls(yyjson_obj_get(root, "target_groups"), "GROUP", "name", look, out);
 }
 
+static void render_faults(yyjson_val *directory, FILE *out)
+{
+	struct render_value text, fault;
+	yyjson_val *row;
+	size_t i, n;
+
+	yyjson_arr_foreach(yyjson_obj_get(directory, "faults"), i, n, row)
+	{
+		fprintf(out, "  %s: %s%s\n", render_get(row, "file", &text),
+			render_get(row, "fault", &fault),
+			yyjson_is_true(yyjson_obj_get(row, "last_good_served"))
+				? " (the last good one is served)"
+				: "");
+	}
+}
+
+static void render_directories(yyjson_val *root, FILE *out)
+{
+	struct render_value name, source, pairs, bad, expired, unchecked, faulty;
+	yyjson_val *row;
+	size_t i, n;
+
+	yyjson_arr_foreach(yyjson_obj_get(root, "directories"), i, n, row)
+	{
+		fprintf(out,
+			"\n%s: %s pairs in %s, %s bad, %s expired, %s unchecked; %s cannot be used\n",
+			render_get(row, "name", &name), render_get(row, "pairs", &pairs),
+			render_get(row, "source", &source), render_get(row, "bad", &bad),
+			render_get(row, "expired", &expired),
+			render_get(row, "unchecked", &unchecked),
+			render_get(row, "faulty", &faulty));
+		render_faults(row, out);
+	}
+}
+
 static void cert_row(struct render_table *table, yyjson_val *row)
 {
 	yyjson_val *days = yyjson_obj_get(row, "days_left");
@@ -256,6 +291,7 @@ void render_certs(yyjson_val *root, const struct render_look *look, FILE *out)
 		cert_row(&table, row);
 	}
 	print_or_say(&table, "no certificates", look, out);
+	render_directories(root, out);
 }
 
 void render_config(yyjson_val *root, const struct render_look *look, FILE *out)

@@ -1,6 +1,7 @@
 /* The source of the admin API: see views.h. The views themselves are in views_*.c. */
 #include "control/admin_request.h"
 #include "control/apply.h"
+#include "control/logs.h"
 #include "control/views_parts.h"
 
 #include <errno.h>
@@ -180,6 +181,11 @@ static void rotate_cookies(void *arg, const struct admin_call *call, struct admi
 	}
 }
 
+static void log_reopen(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	logs_reopen(((struct daemon *)arg)->logs, reply);
+}
+
 const struct admin_source views_source = {
 	.status = view_status,
 	.listeners = view_listeners,
@@ -189,6 +195,8 @@ const struct admin_source views_source = {
 	.drops = view_drops,
 	.counters = view_counters,
 	.config = view_config,
+	.trust = view_trust,
+	.policies = view_policies,
 	.connections = view_connections,
 	.top = view_top,
 	.watch_drops = view_watch_drops,
@@ -198,5 +206,6 @@ const struct admin_source views_source = {
 	.lists_import = view_lists_import,
 	.lists_hits = view_lists_hits,
 	.rotate_cookies = rotate_cookies,
+	.log_reopen = log_reopen,
 	.reload = reload,
 };

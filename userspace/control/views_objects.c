@@ -1,16 +1,14 @@
-/* The views of configured objects: listeners, target groups, certificates. See views.h. */
+/* The views of configured objects: listeners, target groups. See views.h. */
 #include "control/views_parts.h"
 
-#include "core/clock.h"
+#include "control/certdir.h"
 #include "dataplane/dp_listeners.h"
-#include "tls/cert.h"
+#include "tls/server.h"
 
 #define LOG_MODULE "views"
 #include "core/log.h"
 
 #include <string.h>
-
-enum { DAY_S = 24 * 60 * 60 };
 
 static void put_addresses(const struct built_listener *built, const struct view *row)
 {
@@ -55,6 +53,21 @@ static void put_ktls(const struct config_listener *config, const struct listener
 	view_places(&ktls, sum->places);
 }
 
+/* Pairs, those of directories too. */
+static uint64_t count_certificates(
+	const struct build *build, const struct config_listener *listener)
+{
+	const struct built_cert *built;
+	uint64_t n = 0;
+	uint32_t i;
+
+	for (i = 0; i < listener->certificates_count; i++) {
+		built = &build->certs[listener->certificates[i] - build->config->certificates];
+		n += built->dir ? certdir_len(built->dir) : 1;
+	}
+	return n;
+}
+
 static void put_listener(const struct daemon *daemon, uint32_t index, const struct view_list *list)
 {
 	const struct config_listener *config = &daemon->build->config->listeners[index];
@@ -69,7 +82,8 @@ static void put_listener(const struct daemon *daemon, uint32_t index, const stru
 		&row, "protocol", view_word(SECTION_config_listener, "protocol", config->protocol));
 	put_addresses(built, &row);
 	view_text(&row, "target_group", config->target_group ? config->target_group->name : NULL);
-	view_number(&row, "certificates", config->certificates_count);
+	view_number(&row, "certificates", count_certificates(daemon->build, config));
+	view_text(&row, "policy", built->tls ? tls_server_policy(built->tls)->name : NULL);
 	/* There is no third state: a listener that cannot be opened refuses its configuration. */
 	view_text(&row, "state", daemon->stopping ? "draining" : "listening");
 	view_number(&row, "open", atomic_load_explicit(&stats->open, memory_order_relaxed));
@@ -82,6 +96,7 @@ static void put_listener(const struct daemon *daemon, uint32_t index, const stru
 	view_slice(&row, "syn_cookies",
 		view_word(SECTION_config_listener, "syn_cookies", config->syn_cookies));
 	put_ktls(config, &sum, &row);
+	view_client_auth(config, &sum, &row);
 	put_packets(daemon, stats->id, &row);
 }
 
@@ -94,70 +109,5 @@ int view_listeners(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 
 	for (i = 0; i < daemon->build->n_listeners; i++)
 		put_listener(daemon, i, &list);
-	return 0;
-}
-
-/* --- certificates */
-
-/* With `default_only`, the listeners that serve it to clients whose name nothing matches. */
-static void put_users(const struct config *config, const struct config_certificate *certificate,
-	bool default_only, const struct view_list *list)
-{
-	const struct config_listener *listener;
-	uint32_t i, at;
-
-	for (i = 0; i < config->listeners_count; i++) {
-		listener = &config->listeners[i];
-		for (at = 0; at < listener->certificates_count; at++)
-			if (listener->certificates[at] == certificate) {
-				if (at == 0 || !default_only)
-					view_list_text(list, listener->name);
-				break;
-			}
-	}
-}
-
-/* Whole days, rounded down: -1 on the first day after. */
-static int64_t days_between(int64_t from_unix_s, int64_t to_unix_s)
-{
-	int64_t seconds = to_unix_s - from_unix_s;
-
-	return seconds >= 0 ? seconds / DAY_S : -((DAY_S - 1 - seconds) / DAY_S);
-}
-
-static void put_certificate(const struct build *build, uint32_t index, const struct view_list *list)
-{
-	const struct config_certificate *config = &build->config->certificates[index];
-	const struct cert_facts *facts = cert_facts(build->certs[index].cert);
-	struct view row = view_list_object(list);
-	struct view_list names;
-	uint32_t i;
-
-	view_text(&row, "name", config->name);
-	names = view_list(&row, "names");
-	for (i = 0; i < facts->n_names; i++)
-		view_list_text(&names, facts->names[i]);
-	view_text(&row, "issuer", facts->issuer);
-	view_text(&row, "serial", facts->serial_hex);
-	view_text(&row, "key_type", facts->key_type);
-	view_signed(&row, "not_before", facts->not_before_unix_s);
-	view_signed(&row, "not_after", facts->not_after_unix_s);
-	view_signed(&row, "days_left", days_between(clock_unix_s(), facts->not_after_unix_s));
-	names = view_list(&row, "listeners");
-	put_users(build->config, config, false, &names);
-	names = view_list(&row, "default_for");
-	put_users(build->config, config, true, &names);
-	view_text(&row, "source", config->cert_path);
-}
-
-int view_certificates(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
-{
-	const struct daemon *daemon = arg;
-	struct view root = {doc, root_value};
-	struct view_list list = view_list(&root, "certificates");
-	uint32_t i;
-
-	for (i = 0; i < daemon->build->config->certificates_count; i++)
-		put_certificate(daemon->build, i, &list);
 	return 0;
 }

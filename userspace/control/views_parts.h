@@ -44,6 +44,9 @@ void view_places(
 /* The word of an enumerated setting, as one writes it in the configuration. */
 struct slice view_word(enum setting_section section, const char *setting, uint32_t value);
 
+/* views_trust.c: whose certificates a listener wants, and whom it turned away. */
+void view_client_auth(const struct config_listener *config, const struct listener_counts *sum,
+	const struct view *row);
 /* views_capabilities.c */
 void view_capabilities(const struct daemon *daemon, const struct dataplane_report *report,
 	const struct view *root);
@@ -65,6 +68,8 @@ int view_target_groups(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_certificates(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_drops(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_counters(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+void view_trust(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_policies(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_connections(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_top(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_watch_drops(void *arg, const struct admin_call *call, struct admin_reply *reply);

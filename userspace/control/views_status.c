@@ -1,4 +1,6 @@
 /* The view "status": the daemon, its workers, what it uses of this host. See views.h. */
+#include "control/logfile.h"
+#include "control/logs.h"
 #include "control/views_parts.h"
 
 #include "core/clock.h"
@@ -239,6 +241,29 @@ static void put_memory(const struct daemon *daemon, const struct view *root)
 	put_connections(daemon, &memory);
 }
 
+/* `daemon->logs` is NULL in a daemon that has not started. */
+static void put_connection_log(const struct daemon *daemon, const struct view *root)
+{
+	const char *path = daemon->build->config->log.connections_path;
+	struct logfile_counts counts;
+	struct view log;
+
+	if (!path || !daemon->logs) {
+		view_null(root, "connection_log");
+		return;
+	}
+	logfile_counts(logs_connections(daemon->logs), &counts);
+	log = view_object(root, "connection_log");
+	view_text(&log, "path", path);
+	view_bool(&log, "open", counts.is_open);
+	view_number(&log, "lines", counts.written);
+	view_number(&log, "bytes", counts.bytes);
+	view_number(&log, "dropped_full", counts.dropped_full);
+	view_number(&log, "dropped_error", counts.dropped_error);
+	view_number(&log, "reopened", counts.reopened);
+	view_text(&log, "error", counts.error[0] ? counts.error : NULL);
+}
+
 int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 {
 	const struct daemon *daemon = arg;
@@ -264,6 +289,7 @@ int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 	view_capabilities(daemon, report, &root);
 	put_memory(daemon, &root);
 	view_number(&root, "log_lines_lost", log_dropped());
+	put_connection_log(daemon, &root);
 	free(report);
 	return 0;
 }

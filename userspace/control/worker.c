@@ -7,6 +7,8 @@
 #include "proxy/conn.h"
 #include "proxy/frontend.h"
 #include "proxy/upstream.h"
+#include "tls/certcache.h"
+#include "tls/stream.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -181,6 +183,7 @@ static void obey(struct worker *worker)
 	if (sweeps != worker->sweeps_seen) {
 		worker->sweeps_seen = sweeps;
 		upstream_sweep(&worker->proxy);
+		certcache_sweep(tls_thread_certs(worker->proxy.tls));
 	}
 	if (atomic_load_explicit(&worker->drain, memory_order_relaxed) && !worker->proxy.draining)
 		conn_drain_all(&worker->proxy);

@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "net/socket.h"
 #include "proxy/conn_walk.h"
+#include "proxy/connlog.h"
 #include "proxy/exchange.h"
 #include "proxy/frontend.h"
 #include "proxy/tunnel.h"
@@ -161,6 +162,8 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	if (reason == CLOSE_client_reset && tls_failure_of(conn) != TLS_FAILURE_none)
 		reason = CLOSE_tls_error; /* the client was told why, or told us: no RST */
 	count_end(conn, reason);
+	if (conn->state == CONN_HANDSHAKE && !conn->is_refused)
+		connlog_put(conn, close_reason_rows[reason].name);
 	abort = is_abort(conn, reason);
 	/* close_notify, if there is no time for conn_end(); elsewhere an answer may be cut, and must
 	 * not look complete. */
@@ -265,7 +268,8 @@ static void timed_out(struct timer *timer)
 	switch (conn->state) {
 	case CONN_PEEK:
 	case CONN_HANDSHAKE:
-		conn_close(conn, CLOSE_handshake_timeout);
+		conn_close(
+			conn, conn->is_refused ? CLOSE_handshake_failed : CLOSE_handshake_timeout);
 		break;
 	case CONN_IDLE:
 		conn_end(conn, conn->requests ? CLOSE_keep_alive_over : CLOSE_header_timeout);

@@ -40,6 +40,7 @@ struct conn {
 	bool has_header_addrs; /* client and local are from a PROXY header */
 	bool is_judged; /* a first flight of its client came through the gate, and was charged */
 	bool told_why; /* CONN_PEEK: refused by an alert */
+	bool is_refused; /* CONN_HANDSHAKE: it has failed, and was logged */
 	char ja4[JA4_BYTES]; /* "" where there is no policy */
 	uint32_t peek_needs; /* CONN_PEEK: fewer bytes would say nothing new; 0: not known */
 	uint32_t requests;

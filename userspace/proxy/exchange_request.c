@@ -38,7 +38,8 @@ static int write_request(struct exchange *exchange)
 {
 	struct conn *conn = exchange->conn;
 	struct http_request *request = &exchange->request;
-	struct http_header extra[HTTP_FORWARDED_EXTRA];
+	const struct tls_headers *tls_headers = &conn->listener->spec.tls_headers;
+	struct http_header extra[HTTP_FORWARDED_EXTRA + TLS_HEADERS];
 	char client[ADDR_TEXT_BYTES], port[8], scratch[SCRATCH_BYTES];
 	struct http_forwarded forwarded = {
 		.mode = conn->listener->spec.x_forwarded_for,
@@ -61,6 +62,9 @@ static int write_request(struct exchange *exchange)
 	if (n < 0)
 		return n;
 	how.n_extra = (uint32_t)n;
+	if (tls_headers->any && conn->is_tls)
+		how.n_extra +=
+			tls_headers_apply(tls_headers, conn->front, &request->headers, extra + n);
 	bound = h1_write_request_bytes(request, &how);
 	r = buf_hold(out, &conn->worker->io.bufs, bound > BUF_SMALL ? BUF_MEDIUM : BUF_SMALL);
 	if (r < 0)

@@ -4,15 +4,21 @@
 #include "core/counter.h"
 #include "core/log.h"
 #include "net/socket.h"
+#include "proxy/connlog.h"
 #include "proxy/exchange.h"
 #include "proxy/peek.h"
 #include "proxy/tunnel.h"
 #include "tls/stream.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { ACCEPTS_PER_TURN = 64, ACCEPTS_LAST = 4096 /* the backlog */, PAUSE_MS = 50 };
+
+/* How long, and for how much, a client is listened to that was told what is wrong with its
+ * certificate. */
+enum { REFUSED_MS = 2000, REFUSED_BYTES_MAX = 256 * 1024 };
 
 static void resume_accepting(struct timer *timer)
 {
@@ -104,29 +110,74 @@ static void count_handshake(struct conn *conn)
 	counter_add(&counts->handshake_us, facts.handshake_us);
 }
 
-void frontend_handshake(struct conn *conn)
+/* In TLS 1.3 a client has sent its first request before it can know that its certificate is not
+ * taken: closing with that unread would send a RST, which can destroy the alert on its way. */
+static bool waits_for_client(const struct conn *conn, enum tls_failure failure)
 {
-	int r = conn->front->ops->handshake(conn->front);
-	char text[ADDR_TEXT_BYTES];
-	enum tls_failure failure;
+	return failure >= TLS_FAILURE_client_cert_missing &&
+	       failure <= TLS_FAILURE_client_cert_bad &&
+	       conn->front->ops->flush(conn->front) == 0 &&
+	       shutdown(conn->front->watch.fd, SHUT_WR) == 0;
+}
 
-	if (r == -EAGAIN)
-		return;
-	if (r < 0) {
-		failure = tls_stream_failure(conn->front);
-		/* The socket failed while TLS had nothing against it. */
-		if (failure == TLS_FAILURE_none)
-			failure = TLS_FAILURE_peer_reset;
-		counter_inc(&conn_counts(conn)->tls_failures[failure]);
-		if (log_level_get() == LOG_LEVEL_DEBUG)
-			log_debug("listener %s: client %s: TLS handshake: %s %s%s%s",
-				conn->listener->spec.name, addr_format(&conn->client, text),
-				tls_failure_name(failure), tls_stream_failure_detail(conn->front),
-				conn->ja4[0] ? " ja4=" : "", conn->ja4);
+static void read_refused(struct conn *conn)
+{
+	char bytes[4096];
+	ssize_t got;
+
+	for (;;) {
+		got = stream_recv(conn->front, bytes, sizeof(bytes));
+		if (got == -EAGAIN)
+			return;
+		conn->linger_bytes += got > 0 ? (uint32_t)got : 0;
+		if (got > 0 && conn->linger_bytes < REFUSED_BYTES_MAX)
+			continue;
 		conn_close(conn, CLOSE_handshake_failed);
 		return;
 	}
+}
+
+static void handshake_failed(struct conn *conn)
+{
+	enum tls_failure failure = tls_stream_failure(conn->front);
+	char text[ADDR_TEXT_BYTES];
+
+	/* The socket failed while TLS had nothing against it. */
+	if (failure == TLS_FAILURE_none)
+		failure = TLS_FAILURE_peer_reset;
+	counter_inc(&conn_counts(conn)->tls_failures[failure]);
+	if (log_level_get() == LOG_LEVEL_DEBUG)
+		log_debug("listener %s: client %s: TLS handshake: %s %s%s%s",
+			conn->listener->spec.name, addr_format(&conn->client, text),
+			tls_failure_name(failure), tls_stream_failure_detail(conn->front),
+			conn->ja4[0] ? " ja4=" : "", conn->ja4);
+	connlog_put(conn, tls_failure_name(failure));
+	conn->is_refused = true;
+	if (!waits_for_client(conn, failure)) {
+		conn_close(conn, CLOSE_handshake_failed);
+		return;
+	}
+	conn_set_timeout(conn, REFUSED_MS);
+	read_refused(conn);
+}
+
+void frontend_handshake(struct conn *conn)
+{
+	int r;
+
+	if (conn->is_refused) {
+		read_refused(conn);
+		return;
+	}
+	r = conn->front->ops->handshake(conn->front);
+	if (r == -EAGAIN)
+		return;
+	if (r < 0) {
+		handshake_failed(conn);
+		return;
+	}
 	count_handshake(conn);
+	connlog_put(conn, NULL);
 	speak_protocol(conn);
 }
 

@@ -12,6 +12,7 @@
 #include "http/headers.h"
 #include "net/addr.h"
 #include "proxy/group.h"
+#include "proxy/tls_headers.h"
 #include "tls/failure.h"
 #include "tls/ktls.h"
 #include <stdatomic.h>
@@ -82,6 +83,7 @@ struct listener_spec {
 	enum listener_protocol protocol;
 	enum proxy_in proxy_in;
 	enum http_forwarded_mode x_forwarded_for;
+	struct tls_headers tls_headers; /* https; the names are copied */
 	struct tls_server *tls; /* https, tls */
 	/* Whom it lets in; NULL: everybody. Judged by the gate, or after accept. A count is taken. */
 	struct gate_policy *policy;

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 struct gate_worker;
+struct linering;
 struct tls_thread;
 
 /* Limits that hold for the node: shared by all workers, relaxed atomics. */
@@ -32,6 +33,9 @@ struct proxy_worker {
 	uint64_t conns_made;
 	struct list upstreams_open; /* struct upstream, all of them */
 	uint64_t generation; /* of the snapshot this turn goes by; 0: none */
+	/* Lines of the connection log; NULL: there is none. Set by the control thread, and stays good
+	 * as long as the worker. */
+	_Atomic(struct linering *) connlog;
 	bool draining; /* finish what is under way, keep nothing alive */
 };
 

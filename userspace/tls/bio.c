@@ -39,6 +39,8 @@ static bool is_over_limit(struct tls_stream *ts)
 
 	if (ts->state == TLS_STREAM_ATTACHED)
 		max = ATTACHED_BYTES_MAX;
+	else if (ts->server && ts->hello_seen && client_auth_is_on(tls_server_auth(ts->server)))
+		max += CLIENT_AUTH_BYTES_MAX;
 	if (!ts->server || ts->handshake_in <= max)
 		return false;
 	tls_fail(ts, ts->hello_seen ? TLS_FAILURE_bad_message : TLS_FAILURE_bad_client_hello,

@@ -1,197 +1,280 @@
-/* Certificates: see cert.h. */
-#include "tls/cert.h"
+/* Certificates as objects: see cert.h. */
+#include "tls/cert_parts.h"
 
-#include "core/clock.h"
 #include "core/mem.h"
-#include "core/shared.h"
-#include "tls/cert_facts.h"
-#include "tls/files.h"
-#include <errno.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
+#include "tls/certstore.h"
+#include "tls/vault.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { CHAIN_MAX = 10 };
-
-struct cert {
-	struct shared shared;
-	struct cert_facts facts;
-	X509 *leaf;
-	STACK_OF(X509) * chain; /* without the leaf; without a root at its end */
-	struct key *key;
-};
-
-static void cert_free(struct shared *shared)
+/* --- sources */
+struct cert_source *cert_source_new(
+	const char *name, const char *directory, const char *password_path)
 {
-	struct cert *cert = container_of(shared, struct cert, shared);
+	struct cert_source *source = mem_zalloc(sizeof(*source));
 
-	cert_facts_free(&cert->facts);
-	free((char *)cert->facts.name);
-	free((char *)cert->facts.cert_path);
-	free((char *)cert->facts.key_path);
-	X509_free(cert->leaf);
-	OSSL_STACK_OF_X509_free(cert->chain);
-	key_free(cert->key);
-	shared_fini(shared);
-	free(cert);
+	atomic_init(&source->refs, 1);
+	source->name = mem_strdup(name);
+	source->directory = directory ? mem_strdup(directory) : NULL;
+	source->password_path = password_path ? mem_strdup(password_path) : NULL;
+	return source;
 }
 
-static struct cert *cert_new(const struct cert_spec *spec)
+struct cert_source *cert_source_get(struct cert_source *source)
 {
-	struct cert *cert = mem_zalloc(sizeof(*cert));
+	atomic_fetch_add_explicit(&source->refs, 1, memory_order_relaxed);
+	return source;
+}
 
-	shared_init(&cert->shared, 0, cert_free);
-	cert->facts.name = mem_strdup(spec->name);
-	cert->facts.cert_path = mem_strdup(spec->cert_path);
-	cert->facts.key_path = mem_strdup(spec->key_path ? spec->key_path : spec->cert_path);
-	cert->chain = sk_X509_new_null();
+void cert_source_put(struct cert_source *source)
+{
+	if (atomic_fetch_sub_explicit(&source->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	free(source->name);
+	free(source->directory);
+	free(source->password_path);
+	free(source);
+}
+
+char *cert_source_path(const struct cert_source *source, struct slice file)
+{
+	return source->directory ? mem_printf("%s/%.*s", source->directory, (int)file.len, file.ptr)
+				 : mem_strndup(file.ptr, file.len);
+}
+
+/* --- records */
+static size_t payload_bytes(const struct cert_record *record)
+{
+	return (size_t)record->names_len + record->cert_file_len + record->key_file_len +
+	       record->leaf_len + record->key_len;
+}
+
+size_t cert_record_bytes(const struct cert_record *record)
+{
+	return sizeof(*record) + payload_bytes(record);
+}
+
+static bool are_names_sound(const struct cert_record *record)
+{
+	uint32_t at = 0, n = 0;
+
+	for (; at < record->names_len; at += 1u + record->bytes[at], n++)
+		if (!record->bytes[at] || record->bytes[at] > CERTSTORE_NAME_MAX + 2)
+			return false;
+	return at == record->names_len && n == record->facts.n_names;
+}
+
+/* Of a bool that comes from outside. */
+static bool is_bool(const bool *value)
+{
+	return *(const uint8_t *)value <= 1;
+}
+
+bool cert_record_is_sound(const struct cert_record *record, size_t len)
+{
+	return len >= sizeof(*record) && record->names_len <= CERT_NAMES_BYTES_MAX &&
+	       record->leaf_len && record->key_len && record->cert_file_len &&
+	       record->key_file_len && record->cert_file_len <= CERT_FILE_BYTES_MAX &&
+	       record->key_file_len <= CERT_FILE_BYTES_MAX && cert_record_bytes(record) == len &&
+	       record->facts.key_kind < KEY_KINDS && is_bool(&record->facts.is_self_signed) &&
+	       is_bool(&record->is_key_plain) && are_names_sound(record);
+}
+
+static size_t bytes_with(size_t payload)
+{
+	return offsetof(struct cert, record) + sizeof(struct cert_record) + payload;
+}
+
+size_t cert_bytes(const struct cert *cert)
+{
+	return bytes_with(payload_bytes(&cert->record));
+}
+
+static struct cert *alloc(struct cert_source *source, size_t payload)
+{
+	static atomic_uint last_number;
+	struct cert *cert = vault_alloc(bytes_with(payload));
+
+	memset(cert, 0, bytes_with(0));
+	atomic_init(&cert->refs, 1);
+	cert->number = atomic_fetch_add(&last_number, 1);
+	cert->source = cert_source_get(source);
 	return cert;
 }
 
-static int pem_ended(const char *path, int n_read, struct err *err)
+static uint8_t *put(uint8_t *at, const void *bytes, size_t len)
 {
-	unsigned long error = ERR_peek_last_error();
-
-	if (n_read && ERR_GET_REASON(error) == PEM_R_NO_START_LINE)
-		return 0;
-	if (ERR_GET_REASON(error) == PEM_R_NO_START_LINE)
-		return err_set(err, -EINVAL,
-			"%s holds no certificate (no PEM block \"BEGIN CERTIFICATE\")", path);
-	return err_set(err, -EINVAL, "certificate %d in %s is damaged", n_read + 1, path);
+	if (len)
+		memcpy(at, bytes, len);
+	return at + len;
 }
 
-/* The leaf and what follows it, as the file has them. */
-static int read_chain(struct cert *cert, struct err *err)
+struct cert *cert_new(struct cert_source *source, const struct cert_content *content)
 {
-	const char *path = cert->facts.cert_path;
-	uint8_t *bytes;
-	size_t len;
-	X509 *x509;
-	BIO *bio;
-	int n = 0, r;
+	struct cert_record record = {
+		.facts = content->facts,
+		.identity = content->identity,
+		.key_identity = content->key_identity,
+		.names_len = content->names_len,
+		.leaf_len = content->leaf_len,
+		.key_len = content->key_len,
+		.cert_file_len = (uint16_t)strlen(content->cert_file),
+		.key_file_len = (uint16_t)strlen(content->key_file),
+		.is_key_plain = content->is_key_plain,
+	};
+	struct cert *cert = alloc(source, payload_bytes(&record));
+	uint8_t *at = cert->record.bytes;
 
-	r = tls_file_read(path, &bytes, &len, err);
-	if (r < 0)
-		return r;
-	bio = BIO_new_mem_buf(bytes, (int)len);
-	ERR_clear_error();
-	while (n <= CHAIN_MAX && (x509 = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
-		if (n++ == 0)
-			cert->leaf = x509;
-		else if (!sk_X509_push(cert->chain, x509))
-			X509_free(x509);
-	}
-	if (n > CHAIN_MAX)
-		r = err_set(err, -EINVAL, "%s holds more than %d certificates", path, CHAIN_MAX);
-	else
-		r = pem_ended(path, n, err);
-	BIO_free(bio);
-	tls_file_free(bytes, len);
-	ERR_clear_error();
-	return r;
+	cert->chain = content->chain;
+	memcpy(&cert->record, &record, sizeof(record));
+	at = put(at, content->names, content->names_len);
+	at = put(at, content->cert_file, record.cert_file_len);
+	at = put(at, content->key_file, record.key_file_len);
+	at = put(at, content->leaf, content->leaf_len);
+	put(at, content->key, content->key_len);
+	return cert;
 }
 
-static int chain_broken(const char *path, int at, X509 *subject, X509 *issuer, struct err *err)
+struct cert *cert_new_of_record(struct cert_source *source, const struct cert_record *record,
+	struct certchain *chain, enum cert_state state)
 {
-	char *of = cert_facts_name_text(X509_get_subject_name(subject));
-	char *by = cert_facts_name_text(X509_get_subject_name(issuer));
-	int r = err_set(err, -EINVAL,
-		"the chain in %s is out of order: certificate %d (%s) did not sign certificate %d "
-		"(%s); put the leaf first, then each one's issuer",
-		path, at + 2, by, at + 1, of);
+	struct cert *cert = alloc(source, payload_bytes(record));
 
-	free(of);
-	free(by);
-	return r;
-}
-
-static int check_chain(struct cert *cert, struct err *err)
-{
-	X509 *subject = cert->leaf, *issuer;
-	int i;
-
-	for (i = 0; i < sk_X509_num(cert->chain); i++) {
-		issuer = sk_X509_value(cert->chain, i);
-		if (X509_check_issued(issuer, subject) != X509_V_OK)
-			return chain_broken(cert->facts.cert_path, i, subject, issuer, err);
-		subject = issuer;
-	}
-	/* A root at the end is of no use to a client: it has it or does not trust it. */
-	if (i && X509_self_signed(subject, 0) == 1)
-		X509_free(sk_X509_pop(cert->chain));
-	ERR_clear_error();
-	cert->facts.n_chain = (uint32_t)sk_X509_num(cert->chain);
-	return 0;
-}
-
-static int check_key(struct cert *cert, struct err *err)
-{
-	int i;
-
-	if (key_matches(cert->key, cert->leaf))
-		return 0;
-	for (i = 0; i < sk_X509_num(cert->chain); i++)
-		if (key_matches(cert->key, sk_X509_value(cert->chain, i)))
-			return err_set(err, -EINVAL,
-				"the key belongs to certificate %d in %s; put the leaf first, then "
-				"each one's issuer",
-				i + 2, cert->facts.cert_path);
-	return err_set(err, -EINVAL, "the key in %s does not belong to the certificate in %s",
-		cert->facts.key_path, cert->facts.cert_path);
-}
-
-int cert_load(const struct cert_spec *spec, struct cert **ret_cert, struct err *err)
-{
-	struct cert *cert = cert_new(spec);
-	int r;
-
-	r = read_chain(cert, err);
-	if (r == 0)
-		r = key_load(cert->facts.key_path, spec->password_path, &cert->key, err);
-	if (r == 0)
-		r = check_key(cert, err);
-	if (r == 0)
-		r = check_chain(cert, err);
-	if (r < 0) {
-		cert_put(cert);
-		return err_context(err, r, "certificate %s", spec->name);
-	}
-	cert_facts_read(cert->leaf, &cert->facts);
-	cert->facts.key_kind = key_kind(cert->key);
-	cert->facts.key_bits = key_bits(cert->key);
-	cert->facts.key_type = key_type_text(cert->key);
-	*ret_cert = cert;
-	return 0;
+	cert->chain = chain;
+	atomic_init(&cert->state, (uint8_t)state);
+	memcpy(&cert->record, record, cert_record_bytes(record));
+	return cert;
 }
 
 struct cert *cert_get(struct cert *cert)
 {
-	shared_get(&cert->shared);
+	atomic_fetch_add_explicit(&cert->refs, 1, memory_order_relaxed);
 	return cert;
 }
 
 void cert_put(struct cert *cert)
 {
-	shared_put(&cert->shared);
+	if (atomic_fetch_sub_explicit(&cert->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	certchain_put(cert->chain);
+	cert_source_put(cert->source);
+	vault_free(cert, cert_bytes(cert));
 }
 
+/* --- what is in it */
 const struct cert_facts *cert_facts(const struct cert *cert)
 {
-	return &cert->facts;
+	return &cert->record.facts;
+}
+
+enum cert_state cert_state(const struct cert *cert)
+{
+	return (enum cert_state)atomic_load_explicit(&cert->state, memory_order_relaxed);
+}
+
+bool cert_is_news(struct cert *cert)
+{
+	return !atomic_exchange_explicit(&cert->was_told, true, memory_order_relaxed);
+}
+
+const struct cert_source *cert_source(const struct cert *cert)
+{
+	return cert->source;
+}
+
+struct slice cert_file(const struct cert *cert)
+{
+	const struct cert_record *record = &cert->record;
+
+	return (struct slice){
+		(const char *)record->bytes + record->names_len, record->cert_file_len};
+}
+
+struct slice cert_key_file(const struct cert *cert)
+{
+	struct slice before = cert_file(cert);
+
+	return (struct slice){before.ptr + before.len, cert->record.key_file_len};
+}
+
+uint64_t cert_identity(const struct cert *cert)
+{
+	return cert->record.identity;
+}
+
+uint64_t cert_key_identity(const struct cert *cert)
+{
+	return cert->record.key_identity;
+}
+
+/* "eu/a.example.crt" is "eu/a.example". */
+static size_t stem_len(struct slice file)
+{
+	const char *dot = memrchr(file.ptr, '.', file.len);
+
+	return dot ? (size_t)(dot - file.ptr) : file.len;
+}
+
+const char *cert_name(const struct cert *cert, char *buf)
+{
+	struct slice file = cert_file(cert);
+
+	if (cert->source->directory)
+		snprintf(buf, CERT_NAME_BYTES, "%s/%.*s", cert->source->name, (int)stem_len(file),
+			file.ptr);
+	else
+		snprintf(buf, CERT_NAME_BYTES, "%s", cert->source->name);
+	return buf;
+}
+
+bool cert_next_name(const struct cert *cert, uint32_t *cursor, struct slice *ret_name)
+{
+	const uint8_t *at = cert->record.bytes + *cursor;
+
+	if (*cursor >= cert->record.names_len)
+		return false;
+	*ret_name = (struct slice){(const char *)at + 1, *at};
+	*cursor += 1u + *at;
+	return true;
+}
+
+static int compare_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+static unsigned int kind_rank(enum key_kind kind)
+{
+	static const unsigned int ranks[KEY_KINDS] = {
+		[KEY_ECDSA] = 0, [KEY_ED25519] = 1, [KEY_RSA] = 2};
+
+	return ranks[kind];
+}
+
+bool cert_is_better(const struct cert *a, const struct cert *b)
+{
+	const struct cert_facts *x = cert_facts(a), *y = cert_facts(b);
+	int order = compare_u64(kind_rank(x->key_kind), kind_rank(y->key_kind));
+
+	if (!order)
+		order = compare_u64(y->hash_bits, x->hash_bits);
+	if (!order)
+		order = compare_u64(y->key_bits, x->key_bits);
+	if (!order)
+		order = compare_u64((uint64_t)y->not_after_unix_s, (uint64_t)x->not_after_unix_s);
+	return order ? order < 0 : a->number < b->number;
 }
 
 bool cert_is_expired(const struct cert *cert, int64_t now_unix_s)
 {
-	return now_unix_s > cert->facts.not_after_unix_s;
+	return now_unix_s > cert->record.facts.not_after_unix_s;
 }
 
 bool cert_is_not_yet_valid(const struct cert *cert, int64_t now_unix_s)
 {
-	return now_unix_s < cert->facts.not_before_unix_s;
+	return now_unix_s < cert->record.facts.not_before_unix_s;
 }
 
 static const char *date_text(int64_t at_unix_s, char *ret_text, size_t size)
@@ -205,25 +288,25 @@ static const char *date_text(int64_t at_unix_s, char *ret_text, size_t size)
 
 bool cert_warning(const struct cert *cert, int64_t now_unix_s, struct err *ret_text)
 {
-	const struct cert_facts *facts = &cert->facts;
-	char date[32];
+	const struct cert_facts *facts = cert_facts(cert);
+	char date[32], name[CERT_NAME_BYTES];
+	char *path = NULL;
+	bool is_expired = cert_is_expired(cert, now_unix_s);
 
-	if (cert_is_expired(cert, now_unix_s))
-		err_set(ret_text, 0, "certificate %s (%s) expired on %s: renew it", facts->name,
-			facts->cert_path, date_text(facts->not_after_unix_s, date, sizeof(date)));
-	else if (cert_is_not_yet_valid(cert, now_unix_s))
-		err_set(ret_text, 0, "certificate %s (%s) is not valid before %s", facts->name,
-			facts->cert_path, date_text(facts->not_before_unix_s, date, sizeof(date)));
-	else if (!facts->n_names)
-		err_set(ret_text, 0,
-			"certificate %s (%s) has no DNS name: it is served as a default only",
-			facts->name, facts->cert_path);
-	else
+	if (!is_expired && !cert_is_not_yet_valid(cert, now_unix_s) && facts->n_names)
 		return false;
+	path = cert_source_path(cert->source, cert_file(cert));
+	cert_name(cert, name);
+	if (is_expired)
+		err_set(ret_text, 0, "certificate %s (%s) expired on %s: renew it", name, path,
+			date_text(facts->not_after_unix_s, date, sizeof(date)));
+	else if (cert_is_not_yet_valid(cert, now_unix_s))
+		err_set(ret_text, 0, "certificate %s (%s) is not valid before %s", name, path,
+			date_text(facts->not_before_unix_s, date, sizeof(date)));
+	else
+		err_set(ret_text, 0,
+			"certificate %s (%s) has no DNS name: it is served as a default only", name,
+			path);
+	free(path);
 	return true;
-}
-
-int cert_install(const struct cert *cert, struct ssl_st *ssl)
-{
-	return key_install(cert->key, ssl, cert->leaf, cert->chain);
 }

@@ -1,8 +1,9 @@
-/* Facts about a certificate: see cert_facts.h. */
-#include "tls/cert_facts.h"
+/* Facts about a certificate, read out of it: see cert.h and cert_parts.h. */
+#include "tls/cert_parts.h"
 
 #include "core/mem.h"
 #include "tls/certstore.h"
+#include <openssl/ct.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
@@ -83,35 +84,53 @@ static bool is_dns_name(const char *name, size_t len)
 	return true;
 }
 
-static void add_name(struct cert_facts *facts, const ASN1_STRING *string)
+/* Names one behind the other, a length byte before each: a name is shorter than 256 bytes. */
+struct names {
+	uint8_t *bytes;
+	uint32_t len, n;
+};
+
+static bool has_name(const struct names *names, const uint8_t *name, size_t len)
+{
+	uint32_t at;
+
+	for (at = 0; at < names->len; at += 1u + names->bytes[at])
+		if (names->bytes[at] == len && !memcmp(names->bytes + at + 1, name, len))
+			return true;
+	return false;
+}
+
+static void add_name(struct names *names, const ASN1_STRING *string)
 {
 	const char *bytes = (const char *)ASN1_STRING_get0_data(string);
 	size_t len = (size_t)ASN1_STRING_length(string), i;
-	char **names = (char **)facts->names;
-	char *name;
+	uint8_t name[CERTSTORE_NAME_MAX + 3];
 
 	if (len && bytes[len - 1] == '.')
 		len--;
-	if (!is_dns_name(bytes, len))
+	if (!is_dns_name(bytes, len) || names->len + len > CERT_NAMES_BYTES_MAX)
 		return;
-	name = mem_strndup(bytes, len);
 	for (i = 0; i < len; i++)
-		if (name[i] >= 'A' && name[i] <= 'Z')
-			name[i] = (char)(name[i] + ('a' - 'A'));
-	names = mem_realloc(names, (facts->n_names + 1) * sizeof(*names));
-	names[facts->n_names++] = name;
-	facts->names = (const char *const *)names;
+		name[i] = (uint8_t)(bytes[i] >= 'A' && bytes[i] <= 'Z' ? bytes[i] + ('a' - 'A')
+								       : bytes[i]);
+	if (has_name(names, name, len))
+		return;
+	names->bytes = mem_realloc(names->bytes, names->len + 1 + len);
+	names->bytes[names->len] = (uint8_t)len;
+	memcpy(names->bytes + names->len + 1, name, len);
+	names->len += 1 + (uint32_t)len;
+	names->n++;
 }
 
-static void add_common_name(struct cert_facts *facts, const X509_NAME *subject)
+static void add_common_name(struct names *names, const X509_NAME *subject)
 {
 	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
 
 	if (at >= 0)
-		add_name(facts, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+		add_name(names, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
 }
 
-static void read_names(X509 *leaf, struct cert_facts *facts)
+static void read_names(X509 *leaf, struct names *ret_names)
 {
 	GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
 	int i;
@@ -120,10 +139,10 @@ static void read_names(X509 *leaf, struct cert_facts *facts)
 		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
 
 		if (name->type == GEN_DNS)
-			add_name(facts, name->d.dNSName);
+			add_name(ret_names, name->d.dNSName);
 	}
 	if (!names)
-		add_common_name(facts, X509_get_subject_name(leaf));
+		add_common_name(ret_names, X509_get_subject_name(leaf));
 	GENERAL_NAMES_free(names);
 }
 
@@ -159,40 +178,88 @@ static void read_signature(X509 *leaf, struct cert_facts *facts)
 {
 	int hash_nid = NID_undef, key_nid = NID_undef, security_bits = 0;
 	uint32_t flags = 0;
-	const char *text = OBJ_nid2ln(X509_get_signature_nid(leaf));
 
 	X509_get_signature_info(leaf, &hash_nid, &key_nid, &security_bits, &flags);
-	facts->signature = text ? text : "unknown";
 	facts->signature_scheme = signature_scheme(key_nid, hash_nid);
 	if (key_nid == NID_ED25519)
 		facts->hash_bits = 512;
 	else if (hash_nid != NID_undef)
-		facts->hash_bits = (uint32_t)EVP_MD_get_size(EVP_get_digestbynid(hash_nid)) * 8;
+		facts->hash_bits = (uint16_t)(8 * EVP_MD_get_size(EVP_get_digestbynid(hash_nid)));
 }
 
-void cert_facts_read(X509 *leaf, struct cert_facts *facts)
+void cert_facts_read(
+	X509 *leaf, struct cert_facts *facts, uint8_t **ret_names, uint32_t *ret_names_len)
 {
-	read_names(leaf, facts);
+	struct names names = {0};
+
+	read_names(leaf, &names);
 	read_signature(leaf, facts);
-	facts->subject = cert_facts_name_text(X509_get_subject_name(leaf));
-	facts->issuer = cert_facts_name_text(X509_get_issuer_name(leaf));
-	facts->serial_hex = serial_text(leaf);
-	facts->fingerprint_sha256 = fingerprint_text(leaf);
+	facts->n_names = names.n;
 	facts->not_before_unix_s = unix_s(X509_get0_notBefore(leaf));
 	facts->not_after_unix_s = unix_s(X509_get0_notAfter(leaf));
 	facts->is_self_signed = X509_self_signed(leaf, 0) == 1;
+	*ret_names = names.bytes;
+	*ret_names_len = names.len;
 	ERR_clear_error();
 }
 
-void cert_facts_free(struct cert_facts *facts)
+/* RFC 6962 3.3. */
+static uint32_t count_scts(X509 *leaf)
 {
-	uint32_t i;
+	STACK_OF(SCT) *scts = X509_get_ext_d2i(leaf, NID_ct_precert_scts, NULL, NULL);
+	uint32_t n = scts ? (uint32_t)sk_SCT_num(scts) : 0;
 
-	for (i = 0; i < facts->n_names; i++)
-		free((char *)facts->names[i]);
-	free((void *)facts->names);
-	free((char *)facts->subject);
-	free((char *)facts->issuer);
-	free((char *)facts->serial_hex);
-	free((char *)facts->fingerprint_sha256);
+	SCT_LIST_free(scts);
+	return n;
+}
+
+static void describe_leaf(X509 *leaf, struct cert_description *description)
+{
+	const char *signature = OBJ_nid2ln(X509_get_signature_nid(leaf));
+	char key_type[KEY_TYPE_TEXT_BYTES] = "unknown";
+	enum key_kind kind;
+	struct err err;
+	uint32_t bits;
+
+	if (key_of_cert(leaf, "", &kind, &bits, key_type, &err) < 0)
+		snprintf(key_type, sizeof(key_type), "unknown");
+	description->key_type = mem_strdup(key_type);
+	description->subject = cert_facts_name_text(X509_get_subject_name(leaf));
+	description->issuer = cert_facts_name_text(X509_get_issuer_name(leaf));
+	description->serial_hex = serial_text(leaf);
+	description->fingerprint_sha256 = fingerprint_text(leaf);
+	description->signature = mem_strdup(signature ? signature : "unknown");
+	description->n_scts = count_scts(leaf);
+}
+
+void cert_describe(const struct cert *cert, struct cert_description *ret_description)
+{
+	const uint8_t *der = cert_record_leaf(&cert->record);
+	X509 *leaf = d2i_X509(NULL, &der, cert->record.leaf_len);
+	char name[CERT_NAME_BYTES];
+
+	*ret_description = (struct cert_description){
+		.name = mem_strdup(cert_name(cert, name)),
+		.cert_path = cert_source_path(cert->source, cert_file(cert)),
+		.key_path = cert_source_path(cert->source, cert_key_file(cert)),
+		.n_chain = cert->chain ? (uint32_t)sk_X509_num(certchain_sent(cert->chain)) : 0,
+	};
+	if (!leaf) /* it could be parsed once: no memory */
+		abort();
+	describe_leaf(leaf, ret_description);
+	X509_free(leaf);
+	ERR_clear_error();
+}
+
+void cert_description_fini(struct cert_description *description)
+{
+	free(description->name);
+	free(description->cert_path);
+	free(description->key_path);
+	free(description->subject);
+	free(description->issuer);
+	free(description->serial_hex);
+	free(description->key_type);
+	free(description->signature);
+	free(description->fingerprint_sha256);
 }

@@ -1,343 +1,266 @@
 /*
- * Certificates by name: see certstore.h. One open-addressed table, keyed with SipHash, holds exact
- * names and wildcards ("*.example.com" as "example.com" with a flag); each entry points at a run of
- * candidates that are sorted by everything that does not depend on the client.
+ * Certificates by name: see certstore.h. The map has an item for each name of each certificate,
+ * whose note is where the name stands in the certificate; a wildcard ("*.example.com") is found
+ * under "example.com".
  */
 #include "tls/certstore.h"
 
-#include "core/hash.h"
 #include "core/mem.h"
+#include "tls/cert_parts.h"
+#include "tls/certmap.h"
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct entry {
-	const char *name; /* in the facts of a certificate; NULL: free */
-	uint16_t len;
-	bool is_wildcard;
-	uint32_t first, n; /* in candidates */
-};
-
 struct certstore {
-	struct cert **certs;
-	size_t n_certs;
-	struct hash_key hash_key;
-	struct entry *table;
-	size_t mask;
-	const struct cert **candidates; /* runs, one per name; the default's run comes first */
-	uint32_t n_default;
+	atomic_uint refs;
+	struct certmap *names;
+	uint32_t n_defaults;
+	struct cert *defaults[]; /* the default, then others with the same names */
 };
 
-/* One name of one certificate, while the store is built. */
-struct naming {
+/* --- names */
+static struct slice name_at(const struct cert *cert, uint32_t at)
+{
+	const uint8_t *name = cert->record.bytes + at;
+
+	return (struct slice){(const char *)name + 1, *name};
+}
+
+static bool take_wildcard(struct slice *name)
+{
+	if (name->len <= 2 || name->ptr[0] != '*')
+		return false;
+	name->ptr += 2;
+	name->len -= 2;
+	return true;
+}
+
+static uint64_t hash_name(const struct hash_key *key, struct slice name, bool is_wildcard)
+{
+	/* The one and the other in segments of their own. */
+	return hash_bytes(key, name.ptr, name.len) ^ (is_wildcard ? ~UINT64_C(0) : 0);
+}
+
+static uint64_t hash_item(const struct hash_key *key, const struct certmap_item *item)
+{
+	struct slice name = name_at(item->value, item->note);
+	bool is_wildcard = take_wildcard(&name);
+
+	return hash_name(key, name, is_wildcard);
+}
+
+static void item_get(const struct certmap_item *item)
+{
+	cert_get(item->value);
+}
+
+static void item_put(const struct certmap_item *item)
+{
+	cert_put(item->value);
+}
+
+static const struct certmap_ops ops = {hash_item, item_get, item_put};
+
+static bool is_named(const struct certmap_item *item, struct slice name, bool is_wildcard)
+{
+	struct slice own = name_at(item->value, item->note);
+
+	return take_wildcard(&own) == is_wildcard && slice_eq(own, name);
+}
+
+/* --- making */
+static struct certmap_item *list_items(struct cert *const *certs, size_t n, size_t *ret_n)
+{
+	size_t i, n_items = 0, total = 0;
+	struct certmap_item *items;
+	uint32_t cursor, at;
 	struct slice name;
-	bool is_wildcard;
-	uint32_t index; /* of the certificate */
-	const struct cert *cert;
-};
-
-static uint64_t hash_name(const struct certstore *store, struct slice name, bool is_wildcard)
-{
-	return hash_bytes(&store->hash_key, name.ptr, name.len) + is_wildcard;
-}
-
-static int compare_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? -1 : a > b;
-}
-
-static unsigned int kind_rank(enum key_kind kind)
-{
-	static const unsigned int ranks[KEY_KINDS] = {
-		[KEY_ECDSA] = 0, [KEY_ED25519] = 1, [KEY_RSA] = 2};
-
-	return ranks[kind];
-}
-
-/* The part of the order that no client changes: best first. */
-static int compare_certs(const struct cert *a, const struct cert *b)
-{
-	const struct cert_facts *x = cert_facts(a), *y = cert_facts(b);
-	int order = compare_u64(kind_rank(x->key_kind), kind_rank(y->key_kind));
-
-	if (!order)
-		order = compare_u64(y->hash_bits, x->hash_bits);
-	if (!order)
-		order = compare_u64(y->key_bits, x->key_bits);
-	if (!order)
-		order = compare_u64((uint64_t)y->not_after_unix_s, (uint64_t)x->not_after_unix_s);
-	return order;
-}
-
-static int compare_names(const struct naming *x, const struct naming *y)
-{
-	int order = (int)x->is_wildcard - (int)y->is_wildcard;
-
-	if (!order)
-		order = compare_u64(x->name.len, y->name.len);
-	return order ? order : memcmp(x->name.ptr, y->name.ptr, x->name.len);
-}
-
-static int compare_namings(const void *a, const void *b)
-{
-	const struct naming *x = a, *y = b;
-	int order = compare_names(x, y);
-
-	if (!order)
-		order = compare_certs(x->cert, y->cert);
-	return order ? order : compare_u64(x->index, y->index);
-}
-
-static size_t count_names(struct cert *const *certs, size_t n)
-{
-	size_t i, names = 0;
 
 	for (i = 0; i < n; i++)
-		names += cert_facts(certs[i])->n_names;
-	return names;
-}
-
-static struct naming *list_namings(struct cert *const *certs, size_t n, size_t n_names)
-{
-	struct naming *namings = mem_alloc(n_names * sizeof(*namings));
-	size_t i, j, at = 0;
-
+		total += cert_facts(certs[i])->n_names;
+	items = mem_alloc((total + 1) * sizeof(*items));
 	for (i = 0; i < n; i++) {
-		const struct cert_facts *facts = cert_facts(certs[i]);
-
-		for (j = 0; j < facts->n_names; j++) {
-			struct slice name = slice_of(facts->names[j]);
-			bool is_wildcard = name.len > 2 && name.ptr[0] == '*';
-
-			if (is_wildcard)
-				name = (struct slice){name.ptr + 2, name.len - 2};
-			namings[at++] = (struct naming){name, is_wildcard, (uint32_t)i, certs[i]};
-		}
+		cursor = 0;
+		while (at = cursor, cert_next_name(certs[i], &cursor, &name))
+			items[n_items++] = (struct certmap_item){certs[i], 0, at};
 	}
-	qsort(namings, n_names, sizeof(*namings), compare_namings);
-	return namings;
+	*ret_n = n_items;
+	return items;
 }
 
-static struct entry *find_slot(const struct certstore *store, struct slice name, bool is_wildcard)
+static bool has_name(const struct cert *cert, struct slice wanted)
 {
-	size_t at = hash_name(store, name, is_wildcard) & store->mask;
-	struct entry *entry;
+	uint32_t cursor = 0;
+	struct slice name;
 
-	for (;; at = (at + 1) & store->mask) {
-		entry = &store->table[at];
-		if (!entry->name)
-			return entry;
-		if (entry->is_wildcard == is_wildcard &&
-			slice_eq((struct slice){entry->name, entry->len}, name))
-			return entry;
-	}
+	while (cert_next_name(cert, &cursor, &name))
+		if (slice_eq(name, wanted))
+			return true;
+	return false;
 }
 
 static bool has_same_names(const struct cert *a, const struct cert *b)
 {
-	const struct cert_facts *x = cert_facts(a), *y = cert_facts(b);
-	uint32_t i, j;
+	uint32_t cursor = 0;
+	struct slice name;
 
-	if (a == b)
-		return true;
-	if (!x->n_names || x->n_names != y->n_names)
+	if (cert_facts(a)->n_names != cert_facts(b)->n_names)
 		return false;
-	for (i = 0; i < x->n_names; i++) {
-		for (j = 0; j < y->n_names && strcmp(x->names[i], y->names[j]) != 0; j++)
-			;
-		if (j == y->n_names)
+	while (cert_next_name(a, &cursor, &name))
+		if (!has_name(b, name))
 			return false;
-	}
 	return true;
 }
 
-static int compare_cert_pointers(const void *a, const void *b)
+/* The default first, then those with the same names: they have its first one, too. */
+static uint32_t list_defaults(
+	const struct certmap *names, struct cert *preferred, struct cert **ret_list)
 {
-	return compare_certs(*(const struct cert *const *)a, *(const struct cert *const *)b);
-}
+	const struct certmap_item *items = NULL;
+	uint32_t i, n = 0, n_found = 1, cursor = 0;
+	struct slice first;
+	bool is_wildcard;
 
-static uint32_t list_defaults(struct certstore *store)
-{
-	uint32_t n = 0;
-	size_t i;
-
-	for (i = 0; i < store->n_certs; i++)
-		if (has_same_names(store->certs[0], store->certs[i]))
-			store->candidates[n++] = store->certs[i];
-	qsort(store->candidates, n, sizeof(const struct cert *), compare_cert_pointers);
-	return n;
-}
-
-static void fill_table(struct certstore *store, const struct naming *namings, size_t n)
-{
-	uint32_t at = store->n_default;
-	struct entry *entry = NULL;
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		if (!i || compare_names(&namings[i - 1], &namings[i])) {
-			entry = find_slot(store, namings[i].name, namings[i].is_wildcard);
-			*entry = (struct entry){namings[i].name.ptr, (uint16_t)namings[i].name.len,
-				namings[i].is_wildcard, at, 0};
-		}
-		/* The same certificate may repeat a name. */
-		if (entry->n && store->candidates[at - 1] == namings[i].cert)
-			continue;
-		store->candidates[at++] = namings[i].cert;
-		entry->n++;
+	if (ret_list)
+		ret_list[0] = cert_get(preferred);
+	if (cert_next_name(preferred, &cursor, &first)) {
+		is_wildcard = take_wildcard(&first);
+		items = certmap_find(names, hash_name(certmap_key(names), first, is_wildcard), &n);
 	}
+	for (i = 0; i < n; i++) {
+		struct cert *cert = items[i].value;
+
+		if (cert == preferred || !is_named(&items[i], first, is_wildcard) ||
+			!has_same_names(preferred, cert))
+			continue;
+		if (ret_list)
+			ret_list[n_found] = cert_get(cert);
+		n_found++;
+	}
+	return n_found;
+}
+
+/* Takes over the count on `names`. */
+static struct certstore *store_of(struct certmap *names, struct cert *preferred)
+{
+	uint32_t n = list_defaults(names, preferred, NULL);
+	struct certstore *store = mem_zalloc(sizeof(*store) + n * sizeof(store->defaults[0]));
+
+	atomic_init(&store->refs, 1);
+	store->names = names;
+	store->n_defaults = list_defaults(names, preferred, store->defaults);
+	return store;
 }
 
 int certstore_new(
 	struct cert *const *certs, size_t n, struct certstore **ret_store, struct err *err)
 {
-	struct certstore *store;
-	struct naming *namings;
-	size_t i, n_names, size = 8;
+	struct certmap_item *items;
+	struct certmap *empty;
+	size_t n_items;
 
 	if (!n)
 		return err_set(err, -EINVAL, "no certificate: a listener with TLS needs one");
-	store = mem_zalloc(sizeof(*store));
-	hash_random(&store->hash_key, sizeof(store->hash_key));
-	store->certs = mem_alloc(n * sizeof(struct cert *));
-	store->n_certs = n;
-	for (i = 0; i < n; i++)
-		store->certs[i] = cert_get(certs[i]);
-	n_names = count_names(certs, n);
-	while (size < 2 * n_names)
-		size *= 2;
-	store->mask = size - 1;
-	store->table = mem_zalloc(size * sizeof(*store->table));
-	store->candidates = mem_alloc((n + n_names) * sizeof(const struct cert *));
-	store->n_default = list_defaults(store);
-	namings = list_namings(certs, n, n_names);
-	fill_table(store, namings, n_names);
-	free(namings);
-	*ret_store = store;
+	items = list_items(certs, n, &n_items);
+	empty = certmap_new(&ops, n_items);
+	*ret_store = store_of(certmap_change(empty, NULL, 0, items, n_items), certs[0]);
+	certmap_put(empty);
+	free(items);
 	return 0;
 }
 
-void certstore_free(struct certstore *store)
+struct certstore *certstore_change(
+	const struct certstore *store, const struct certstore_change *change)
 {
-	size_t i;
+	size_t n_removed, n_added;
+	struct certmap_item *removed = list_items(change->removed, change->n_removed, &n_removed);
+	struct certmap_item *added = list_items(change->added, change->n_added, &n_added);
+	struct certmap *names = certmap_change(store->names, removed, n_removed, added, n_added);
 
-	if (!store)
+	free(removed);
+	free(added);
+	return store_of(names, change->preferred ? change->preferred : store->defaults[0]);
+}
+
+struct certstore *certstore_get(struct certstore *store)
+{
+	atomic_fetch_add_explicit(&store->refs, 1, memory_order_relaxed);
+	return store;
+}
+
+void certstore_put(struct certstore *store)
+{
+	uint32_t i;
+
+	if (!store || atomic_fetch_sub_explicit(&store->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	for (i = 0; i < store->n_certs; i++)
-		cert_put(store->certs[i]);
-	free(store->certs);
-	free(store->table);
-	free(store->candidates);
+	for (i = 0; i < store->n_defaults; i++)
+		cert_put(store->defaults[i]);
+	certmap_put(store->names);
 	free(store);
 }
 
-const struct cert *certstore_default(const struct certstore *store)
+struct cert *certstore_default(const struct certstore *store)
 {
-	return store->certs[0];
+	return store->defaults[0];
 }
 
-/* --- what a client can verify */
-static bool list_has(const uint8_t *list, size_t n, uint16_t code)
+size_t certstore_names(const struct certstore *store)
 {
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		if ((list[2 * i] << 8 | list[2 * i + 1]) == code)
-			return true;
-	return false;
-}
-
-static bool list_has_any(const uint8_t *list, size_t n, const uint16_t *codes)
-{
-	for (; *codes; codes++)
-		if (list_has(list, n, *codes))
-			return true;
-	return false;
-}
-
-/* The curve of an ECDSA key: its group and, in TLS 1.3, the one scheme it can sign with. */
-static void curve_codes(uint32_t bits, uint16_t *ret_group, uint16_t *ret_scheme)
-{
-	*ret_group = bits == 256 ? 0x0017 : bits == 384 ? 0x0018 : 0x0019;
-	*ret_scheme = bits == 256 ? 0x0403 : bits == 384 ? 0x0503 : 0x0603;
-}
-
-static bool can_use_scheme(const struct cert_facts *facts, const struct cert_offer *offer)
-{
-	static const uint16_t pss[] = {0x0804, 0x0805, 0x0806, 0};
-	static const uint16_t rsa[] = {0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0};
-	static const uint16_t ecdsa[] = {0x0403, 0x0503, 0x0603, 0};
-	static const uint16_t ed25519[] = {0x0807, 0};
-	uint16_t only[2] = {0}, group;
-	const uint16_t *codes;
-
-	if (!offer->schemes) /* TLS 1.2 without the extension: SHA-1, which everybody extends */
-		return facts->key_kind != KEY_ED25519;
-	curve_codes(facts->key_bits, &group, &only[0]);
-	if (facts->key_kind == KEY_RSA)
-		codes = offer->is_tls13 ? pss : rsa;
-	else if (facts->key_kind == KEY_ED25519)
-		codes = ed25519;
-	else
-		codes = offer->is_tls13 ? only : ecdsa;
-	return list_has_any(offer->schemes, offer->n_schemes, codes);
-}
-
-/* TLS 1.2: a suite with this kind of signature, and for ECDSA the curve (RFC 8422 5.3). */
-static bool can_use_suite(const struct cert_facts *facts, const struct cert_offer *offer)
-{
-	static const uint16_t rsa[] = {0xc02f, 0xc030, 0xcca8, 0};
-	static const uint16_t ecdsa[] = {0xc02b, 0xc02c, 0xcca9, 0};
-	uint16_t group, scheme;
-
-	if (offer->is_tls13)
-		return true;
-	if (!list_has_any(
-		    offer->ciphers, offer->n_ciphers, facts->key_kind == KEY_RSA ? rsa : ecdsa))
-		return false;
-	if (facts->key_kind != KEY_ECDSA || !offer->groups)
-		return true;
-	curve_codes(facts->key_bits, &group, &scheme);
-	return list_has(offer->groups, offer->n_groups, group);
-}
-
-/* 0: the handshake cannot use it; 1: the client may doubt the CA's signature; 2: all is well. */
-static unsigned int verifiable(const struct cert_facts *facts, const struct cert_offer *offer)
-{
-	if (!can_use_scheme(facts, offer) || !can_use_suite(facts, offer))
-		return 0;
-	if (facts->is_self_signed || !facts->signature_scheme)
-		return 2;
-	if (offer->cert_schemes)
-		return list_has(offer->cert_schemes, offer->n_cert_schemes, facts->signature_scheme)
-			       ? 2
-			       : 1;
-	if (!offer->schemes)
-		return 2;
-	return list_has(offer->schemes, offer->n_schemes, facts->signature_scheme) ? 2 : 1;
-}
-
-/* The best of a run (sorted already); `ret_usable` says whether the client can use it. */
-static const struct cert *choose(
-	const struct cert *const *run, uint32_t n, const struct cert_offer *offer, bool *ret_usable)
-{
-	const struct cert *best = NULL;
-	unsigned int best_score = 0, score;
-	uint32_t i;
-
-	for (i = 0; i < n; i++) {
-		score = 2 * verifiable(cert_facts(run[i]), offer) +
-			!cert_is_expired(run[i], offer->now_unix_s);
-		if (best && score <= best_score)
-			continue;
-		best = run[i];
-		best_score = score;
-	}
-	*ret_usable = best_score >= 2;
-	return best;
+	return certmap_len(store->names);
 }
 
 /* --- look-up */
+
+/* The best so far. */
+struct choice {
+	const struct cert_offer *offer;
+	struct cert *best;
+	unsigned int score; /* from 2 on the client can use it */
+};
+
+static void consider(struct choice *choice, struct cert *cert)
+{
+	unsigned int score;
+
+	if (cert_state(cert) == CERT_BAD)
+		return;
+	score = 2 * certoffer_score(cert_facts(cert), choice->offer) +
+		!cert_is_expired(cert, choice->offer->now_unix_s);
+	if (choice->best && (score < choice->score || (score == choice->score &&
+							      !cert_is_better(cert, choice->best))))
+		return;
+	choice->best = cert;
+	choice->score = score;
+}
+
+static struct choice choose_named(const struct certstore *store, struct slice name,
+	bool is_wildcard, const struct cert_offer *offer)
+{
+	uint64_t hash = hash_name(certmap_key(store->names), name, is_wildcard);
+	struct choice choice = {.offer = offer};
+	const struct certmap_item *items;
+	uint32_t i, n;
+
+	items = certmap_find(store->names, hash, &n);
+	for (i = 0; i < n; i++)
+		if (items[i].tag == certmap_tag(hash) && is_named(&items[i], name, is_wildcard))
+			consider(&choice, items[i].value);
+	return choice;
+}
+
+static struct cert *choose_default(const struct certstore *store, const struct cert_offer *offer)
+{
+	struct choice choice = {.offer = offer};
+	uint32_t i;
+
+	for (i = 0; i < store->n_defaults; i++)
+		consider(&choice, store->defaults[i]);
+	return choice.best;
+}
+
 /* Lower case, no trailing dot. False: cannot be a name of ours. */
 static bool normalise(struct slice name, char *ret_name, struct slice *ret_slice)
 {
@@ -356,55 +279,58 @@ static bool normalise(struct slice name, char *ret_name, struct slice *ret_slice
 	return true;
 }
 
-static const struct cert *choose_named(const struct certstore *store, struct slice name,
-	bool is_wildcard, const struct cert_offer *offer, bool *ret_usable)
+/* What is behind the leftmost label. False: there is nothing, or the label is empty. */
+static bool parent_of(struct slice name, struct slice *ret_parent)
 {
-	const struct entry *entry = find_slot(store, name, is_wildcard);
+	const char *dot = memchr(name.ptr, '.', name.len);
 
-	*ret_usable = false;
-	if (!entry->name)
-		return NULL;
-	return choose(store->candidates + entry->first, entry->n, offer, ret_usable);
+	if (!dot || dot == name.ptr)
+		return false;
+	*ret_parent = (struct slice){dot + 1, name.len - (size_t)(dot + 1 - name.ptr)};
+	return true;
 }
 
-const struct cert *certstore_lookup(
+struct cert *certstore_lookup(
 	const struct certstore *store, struct slice name, const struct cert_offer *offer)
 {
-	const struct cert *exact = NULL, *wildcard = NULL;
+	struct choice exact, wildcard = {0};
 	char buffer[CERTSTORE_NAME_MAX + 1];
-	const char *dot;
-	bool usable;
+	struct slice parent;
 
-	if (normalise(name, buffer, &name)) {
-		exact = choose_named(store, name, false, offer, &usable);
-		if (usable)
-			return exact;
-		dot = memchr(name.ptr, '.', name.len);
-		if (dot && dot > name.ptr)
-			wildcard = choose_named(store,
-				(struct slice){dot + 1, name.len - (size_t)(dot + 1 - name.ptr)},
-				true, offer, &usable);
-		if (wildcard && (usable || !exact))
-			return wildcard;
-		if (exact)
-			return exact;
-	}
-	return choose(store->candidates, store->n_default, offer, &usable);
+	if (!normalise(name, buffer, &name))
+		return choose_default(store, offer);
+	exact = choose_named(store, name, false, offer);
+	if (exact.score >= 2)
+		return exact.best;
+	if (parent_of(name, &parent))
+		wildcard = choose_named(store, parent, true, offer);
+	if (wildcard.best && (wildcard.score >= 2 || !exact.best))
+		return wildcard.best;
+	return exact.best ? exact.best : choose_default(store, offer);
+}
+
+static bool is_known(const struct certstore *store, struct slice name, bool is_wildcard)
+{
+	uint64_t hash = hash_name(certmap_key(store->names), name, is_wildcard);
+	const struct certmap_item *items;
+	uint32_t i, n;
+
+	items = certmap_find(store->names, hash, &n);
+	for (i = 0; i < n; i++)
+		if (items[i].tag == certmap_tag(hash) && is_named(&items[i], name, is_wildcard))
+			return true;
+	return false;
 }
 
 enum certstore_match certstore_match(const struct certstore *store, struct slice name)
 {
 	char buffer[CERTSTORE_NAME_MAX + 1];
-	const char *dot;
+	struct slice parent;
 
 	if (!normalise(name, buffer, &name))
 		return CERTSTORE_NO_MATCH;
-	if (find_slot(store, name, false)->name)
+	if (is_known(store, name, false))
 		return CERTSTORE_EXACT;
-	dot = memchr(name.ptr, '.', name.len);
-	if (!dot || dot == name.ptr)
-		return CERTSTORE_NO_MATCH;
-	name.len -= (size_t)(dot + 1 - name.ptr);
-	name.ptr = dot + 1;
-	return find_slot(store, name, true)->name ? CERTSTORE_WILDCARD : CERTSTORE_NO_MATCH;
+	return parent_of(name, &parent) && is_known(store, parent, true) ? CERTSTORE_WILDCARD
+									 : CERTSTORE_NO_MATCH;
 }

@@ -102,6 +102,19 @@ static int load_trust(SSL_CTX *ctx, const struct tls_client_spec *spec, struct e
 	return -EINVAL;
 }
 
+static int make_context(
+	struct tls_client *client, const struct tls_client_spec *spec, struct err *err)
+{
+	const struct tls_policy *policy = spec->policy ? spec->policy : tls_policy_default();
+	struct tls_policy offered;
+	int r = tls_policy_check(policy, err);
+
+	if (r < 0)
+		return err_context(err, r, "security policy %s", policy->name);
+	tls_policy_offered(policy, &offered);
+	return tls_context_new(TLS_client_method(), &offered, &client->ctx, err);
+}
+
 static int set_up(struct tls_client *client, const struct tls_client_spec *spec, struct err *err)
 {
 	int r;
@@ -111,14 +124,13 @@ static int set_up(struct tls_client *client, const struct tls_client_spec *spec,
 	client->server_name = spec->server_name ? mem_strdup(spec->server_name) : NULL;
 	r = alpn_init(&client->alpn, spec->alpn, spec->n_alpn, err);
 	if (r == 0)
-		r = tls_context_new(TLS_client_method(), &client->ctx, err);
+		r = make_context(client, spec, err);
 	if (r == 0)
 		r = load_trust(client->ctx, spec, err);
 	if (r < 0)
 		return r;
-	if (!SSL_CTX_set_min_proto_version(client->ctx, TLS1_2_VERSION) ||
-		(client->alpn.n && SSL_CTX_set_alpn_protos(
-					   client->ctx, client->alpn.wire, client->alpn.wire_len)))
+	if (client->alpn.n &&
+		SSL_CTX_set_alpn_protos(client->ctx, client->alpn.wire, client->alpn.wire_len))
 		return tls_context_failed(err, "cannot set up TLS");
 	SSL_CTX_set_verify(client->ctx, spec->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
 	SSL_CTX_set_session_cache_mode(

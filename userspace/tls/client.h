@@ -8,6 +8,7 @@
 #include "core/attr.h"
 #include "core/err.h"
 #include "tls/ktls.h"
+#include "tls/policy.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,6 +19,7 @@ struct tls_client_spec {
 	const char *ca_path;     /* PEM bundle; NULL: the system's */
 	const char
 		*server_name; /* SNI and name to verify unless the stream gives one; may be NULL */
+	const struct tls_policy *policy; /* copied; NULL: the default one */
 	const char *const *alpn; /* offered, by preference */
 	size_t n_alpn;
 	uint32_t n_workers; /* iothread.worker is below this */

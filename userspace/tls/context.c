@@ -8,22 +8,11 @@
 #include "tls/stream_state.h"
 #include <errno.h>
 #include <openssl/err.h>
+#include <stdio.h>
 #include <string.h>
 
-/* AES-128 first: its key schedule is SHA-256 and it saves 10 % of a handshake (AES-256 needs
- * SHA-384). PRIORITIZE_CHACHA moves ChaCha20 up for clients that put it first. */
-static const char suites_13[] =
-	"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
-static const char suites_12[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
-				"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
-				"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
-/* One tuple (no '/'): a server takes a group it has a key share for before one that would need
- * a HelloRetryRequest. '*': a client sends a key share. */
-static const char groups[] = "*X25519MLKEM768:*X25519:secp256r1:secp384r1";
-static const char schemes[] =
-	"ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:ecdsa_secp521r1_sha512:ed25519:"
-	"rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:"
-	"rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512";
+/* 112 bits: no SHA-1, no RSA below 2048. */
+enum { SECURITY_LEVEL = 2 };
 
 int tls_context_failed(struct err *err, const char *what)
 {
@@ -69,21 +58,107 @@ static void keep_secrets(const SSL *ssl, const char *line)
 		take_secret(line, is_server ? &ts->tx : &ts->rx);
 }
 
-int tls_context_new(const SSL_METHOD *method, SSL_CTX **ret_ctx, struct err *err)
+/* What TLS before 1.2 needs (SHA-1 in signatures), and tags of 8 bytes, is below every security level
+ * that OpenSSL has but the lowest. */
+static bool is_weak(const struct tls_policy *offered)
+{
+	enum tls_policy_list list;
+	size_t i;
+
+	if (offered->version_min < TLS_VERSION_1_2)
+		return true;
+	for (list = 0; list < TLS_POLICY_LISTS; list++)
+		for (i = 0; i < offered->count[list]; i++) {
+			const char *name = tls_policy_at(offered, list, i)->name;
+
+			if (strstr(name, "_sha1") || strstr(name, "CCM8") || strstr(name, "CCM_8"))
+				return true;
+		}
+	return false;
+}
+
+int tls_context_verify(X509_STORE_CTX *store, void *arg)
+{
+	X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(store), SECURITY_LEVEL);
+	return X509_verify_cert(store);
+}
+
+/* The level of the context would be that of the chains it verifies, too. */
+static void set_level(SSL_CTX *ctx, const struct tls_policy *offered)
+{
+	SSL_CTX_set_security_level(ctx, is_weak(offered) ? 0 : SECURITY_LEVEL);
+	SSL_CTX_set_cert_verify_callback(ctx, tls_context_verify, NULL);
+}
+
+static bool is_hybrid(const struct tls_policy_algorithm *group)
+{
+	return strstr(group->name, "MLKEM");
+}
+
+/* OpenSSL's notation. One tuple (up to a '/'): a server takes a group it has a key share for before
+ * one that would need a HelloRetryRequest. '*': a client sends a key share, which it does for the
+ * first group, and for the first that servers without post-quantum groups know. */
+static void groups_text(const struct tls_policy *offered, char *ret_text)
+{
+	size_t i, used = 0;
+	bool shared = false;
+
+	for (i = 0; i < offered->count[TLS_POLICY_GROUPS]; i++) {
+		const struct tls_policy_algorithm *group =
+			tls_policy_at(offered, TLS_POLICY_GROUPS, i);
+		bool sends = !i || (!shared && !is_hybrid(group));
+
+		shared |= !is_hybrid(group);
+		used += (size_t)snprintf(ret_text + used, TLS_POLICY_TEXT_BYTES - used, "%s%s%s",
+			!i                               ? ""
+			: offered->group_breaks >> i & 1 ? "/"
+							 : ":",
+			sends ? "*" : "", group->name);
+	}
+}
+
+static bool set_lists(SSL_CTX *ctx, const struct tls_policy *offered)
+{
+	char text[TLS_POLICY_TEXT_BYTES];
+
+	tls_policy_list_text(offered, TLS_POLICY_SUITES, text);
+	if (!SSL_CTX_set_ciphersuites(ctx, text))
+		return false;
+	tls_policy_list_text(offered, TLS_POLICY_CIPHERS, text);
+	if (text[0] && !SSL_CTX_set_cipher_list(ctx, text))
+		return false;
+	SSL_CTX_set_dh_auto(ctx, 1); /* for ciphers with DHE, of a size that fits the key */
+	groups_text(offered, text);
+	if (offered->count[TLS_POLICY_GROUPS] && !SSL_CTX_set1_groups_list(ctx, text))
+		return false;
+	tls_policy_list_text(offered, TLS_POLICY_SCHEMES, text);
+	return !text[0] || SSL_CTX_set1_sigalgs_list(ctx, text);
+}
+
+static bool set_policy(SSL_CTX *ctx, const struct tls_policy *offered)
+{
+	set_level(ctx, offered);
+	if (offered->server_preference)
+		SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+	if (offered->chacha_first)
+		SSL_CTX_set_options(ctx, SSL_OP_PRIORITIZE_CHACHA);
+	return SSL_CTX_set_min_proto_version(ctx, offered->version_min) &&
+	       SSL_CTX_set_max_proto_version(ctx, offered->version_max) && set_lists(ctx, offered);
+}
+
+int tls_context_new(const SSL_METHOD *method, const struct tls_policy *offered, SSL_CTX **ret_ctx,
+	struct err *err)
 {
 	SSL_CTX *ctx = SSL_CTX_new(method);
 
 	ERR_clear_error();
-	if (!ctx || !SSL_CTX_set_ciphersuites(ctx, suites_13) ||
-		!SSL_CTX_set_cipher_list(ctx, suites_12) ||
-		!SSL_CTX_set1_groups_list(ctx, groups) ||
-		!SSL_CTX_set1_sigalgs_list(ctx, schemes)) {
+	if (!ctx || !set_policy(ctx, offered)) {
 		SSL_CTX_free(ctx);
-		return tls_context_failed(err, "cannot make a TLS context");
+		return err_context(err, tls_context_failed(err, "cannot make a TLS context"),
+			"security policy %s", offered->name);
 	}
-	SSL_CTX_set_options(ctx, SSL_OP_ENABLE_KTLS | SSL_OP_NO_RENEGOTIATION |
-					 SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-					 SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_set_options(
+		ctx, SSL_OP_ENABLE_KTLS | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN |
 				      SSL_MODE_ENABLE_PARTIAL_WRITE |
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);

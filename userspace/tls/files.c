@@ -1,6 +1,7 @@
 /* PEM files: see files.h. */
 #include "tls/files.h"
 
+#include "core/hash.h"
 #include "core/mem.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -29,38 +30,87 @@ static int read_all(int fd, uint8_t *bytes, size_t size, size_t *ret_len)
 	return 0;
 }
 
-int tls_file_read(const char *path, uint8_t **ret_bytes, size_t *ret_len, struct err *err)
+uint64_t tls_file_identity(const struct stat *about)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	uint8_t *bytes = NULL;
-	struct stat about;
-	size_t len = 0;
-	int r = 0;
+	/* Fixed: the index has digests of an earlier run. */
+	static const struct hash_key key = {0x736c756963652d66, 0x696c652d69642e31};
+	const uint64_t parts[] = {about->st_dev, about->st_ino, (uint64_t)about->st_size,
+		(uint64_t)about->st_mtim.tv_sec, (uint64_t)about->st_mtim.tv_nsec,
+		(uint64_t)about->st_ctim.tv_sec, (uint64_t)about->st_ctim.tv_nsec};
+	uint64_t digest = hash_bytes(&key, parts, sizeof(parts));
 
-	if (fd < 0 || fstat(fd, &about) < 0) {
-		r = -errno;
-		goto out;
-	}
-	if (!S_ISREG(about.st_mode)) {
-		r = S_ISDIR(about.st_mode) ? -EISDIR : -EINVAL;
-		goto out;
-	}
-	if (about.st_size > TLS_FILE_BYTES_MAX) {
-		r = -EFBIG;
-		goto out;
-	}
-	bytes = mem_alloc((size_t)about.st_size + 1);
-	r = read_all(fd, bytes, (size_t)about.st_size, &len);
-out:
-	if (fd >= 0)
-		close(fd);
+	return digest ? digest : 1;
+}
+
+uint64_t tls_file_identity_at(const char *path)
+{
+	struct stat about;
+
+	return stat(path, &about) == 0 ? tls_file_identity(&about) : 0;
+}
+
+static int check_kind(const struct stat *about)
+{
+	if (!S_ISREG(about->st_mode))
+		return S_ISDIR(about->st_mode) ? -EISDIR : -EINVAL;
+	return about->st_size > TLS_FILE_BYTES_MAX ? -EFBIG : 0;
+}
+
+/* -EAGAIN: it was changed while it was read. */
+static int read_file(int fd, uint8_t **ret_bytes, size_t *ret_len, uint64_t *ret_identity)
+{
+	struct stat about, after;
+	int r;
+
+	if (fstat(fd, &about) < 0)
+		return -errno;
+	r = check_kind(&about);
+	if (r < 0)
+		return r;
+	*ret_identity = tls_file_identity(&about);
+	*ret_bytes = mem_alloc((size_t)about.st_size + 1);
+	r = read_all(fd, *ret_bytes, (size_t)about.st_size, ret_len);
+	if (r < 0)
+		return r;
+	if (fstat(fd, &after) < 0)
+		return -errno;
+	return tls_file_identity(&after) == *ret_identity ? 0 : -EAGAIN;
+}
+
+static const char *reason(int error)
+{
+	return error == -EAGAIN   ? "it is being written"
+	       : error == -EINVAL ? "it is no regular file"
+				  : strerror(-error);
+}
+
+int tls_file_read_identity(const char *path, uint8_t **ret_bytes, size_t *ret_len,
+	uint64_t *ret_identity, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), r;
+	uint8_t *bytes = NULL;
+	uint64_t identity = 0;
+	size_t len = 0;
+
+	if (fd < 0)
+		return err_set(err, -errno, "cannot read %s: %s", path, strerror(errno));
+	r = read_file(fd, &bytes, &len, &identity);
+	close(fd);
 	if (r < 0) {
 		tls_file_free(bytes, len);
-		return err_set(err, r, "cannot read %s: %s", path, strerror(-r));
+		return err_set(err, r, "cannot read %s: %s", path, reason(r));
 	}
 	*ret_bytes = bytes;
 	*ret_len = len;
+	*ret_identity = identity;
 	return 0;
+}
+
+int tls_file_read(const char *path, uint8_t **ret_bytes, size_t *ret_len, struct err *err)
+{
+	uint64_t identity;
+
+	return tls_file_read_identity(path, ret_bytes, ret_len, &identity, err);
 }
 
 void tls_file_free(uint8_t *bytes, size_t len)

@@ -7,11 +7,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct stat;
+
 enum { TLS_FILE_BYTES_MAX = 1 << 20 };
 
 /* 0 or -errno with "cannot read PATH: reason". */
 int tls_file_read(
 	const char *path, uint8_t **ret_bytes, size_t *ret_len, struct err *err) must_check;
+/* The same, with the identity of what was read. -EAGAIN: the file was changed meanwhile. */
+int tls_file_read_identity(const char *path, uint8_t **ret_bytes, size_t *ret_len,
+	uint64_t *ret_identity, struct err *err) must_check;
 void tls_file_free(uint8_t *bytes, size_t len);
+
+/* Tells whether a file is another than it was: a digest of device, inode, size, and the times of the
+ * last change of content and of inode. Never 0. */
+uint64_t tls_file_identity(const struct stat *about);
+/* Of a path now; 0: there is no file, or it cannot be looked at. */
+uint64_t tls_file_identity_at(const char *path);
 
 #endif

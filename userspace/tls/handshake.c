@@ -39,7 +39,7 @@ void tls_ssl_free(struct tls_stream *ts)
 	ts->ssl = NULL;
 }
 
-static enum tls_failure verify_failure(long result)
+static enum tls_failure target_failure(long result)
 {
 	switch (result) {
 	case X509_V_ERR_HOSTNAME_MISMATCH:
@@ -57,6 +57,33 @@ static enum tls_failure verify_failure(long result)
 		return TLS_FAILURE_target_cert_untrusted;
 	default:
 		return TLS_FAILURE_target_cert_bad;
+	}
+}
+
+static enum tls_failure client_failure(long result)
+{
+	switch (result) {
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+		return TLS_FAILURE_client_cert_expired;
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return TLS_FAILURE_client_cert_not_yet_valid;
+	case X509_V_ERR_CERT_REVOKED:
+		return TLS_FAILURE_client_cert_revoked;
+	case X509_V_ERR_CERT_CHAIN_TOO_LONG:
+		return TLS_FAILURE_client_cert_too_deep;
+	case X509_V_ERR_INVALID_PURPOSE:
+		return TLS_FAILURE_client_cert_purpose;
+	case X509_V_ERR_CERT_REJECTED:
+	case X509_V_ERR_EE_KEY_TOO_SMALL:
+	case X509_V_ERR_CA_KEY_TOO_SMALL:
+	case X509_V_ERR_CA_MD_TOO_WEAK:
+		return TLS_FAILURE_client_cert_unsupported;
+	case X509_V_ERR_OUT_OF_MEM:
+		return TLS_FAILURE_out_of_memory;
+	default:
+		return target_failure(result) == TLS_FAILURE_target_cert_untrusted
+			       ? TLS_FAILURE_client_cert_untrusted
+			       : TLS_FAILURE_client_cert_bad;
 	}
 }
 
@@ -78,6 +105,7 @@ static const struct {
 	{SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS, TLS_FAILURE_no_shared_signature},
 	{SSL_R_NO_APPLICATION_PROTOCOL, TLS_FAILURE_no_shared_alpn},
 	{SSL_R_UNEXPECTED_EOF_WHILE_READING, TLS_FAILURE_peer_closed},
+	{SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, TLS_FAILURE_client_cert_missing},
 	{SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, TLS_FAILURE_bad_record},
 	{SSL_R_DECRYPTION_FAILED, TLS_FAILURE_bad_record},
 	{SSL_R_BAD_RECORD_TYPE, TLS_FAILURE_bad_record},
@@ -125,10 +153,13 @@ static enum tls_failure failure_of(struct tls_stream *ts, unsigned long error)
 		long result = SSL_get_verify_result(ts->ssl);
 
 		ts->detail = X509_verify_cert_error_string(result);
-		return verify_failure(result);
+		return ts->server ? client_failure(result) : target_failure(result);
 	}
 	if (ts->server && !ts->hello_seen)
 		return early_failure(reason);
+	if (reason == SSL_R_EXCESSIVE_MESSAGE_SIZE && ts->server &&
+		client_auth_is_on(tls_server_auth(ts->server)))
+		return TLS_FAILURE_client_cert_too_large;
 	for (i = 0; i < array_len(reasons); i++)
 		if (reasons[i].reason == reason)
 			return reasons[i].failure;
@@ -171,10 +202,33 @@ static unsigned long telling_error(void)
 	return ERR_GET_LIB(first) != ERR_LIB_SSL && is_ours ? last : first;
 }
 
+void tls_note_alert(const SSL *ssl, int where, int value)
+{
+	struct tls_stream *ts;
+
+	if (!(where & SSL_CB_ALERT) || value >> 8 != SSL3_AL_FATAL)
+		return;
+	ts = tls_bio_stream(ssl);
+	ts->alert = (uint8_t)value;
+	ts->was_alerted = where & SSL_CB_READ;
+}
+
+/* What was agreed before it failed, for the log. */
+static void note_agreed(struct tls_stream *ts)
+{
+	const SSL_CIPHER *cipher = ts->ssl ? SSL_get_current_cipher(ts->ssl) : NULL;
+
+	if (!cipher || ts->state != TLS_STREAM_HANDSHAKE)
+		return;
+	ts->version = SSL_get_version(ts->ssl);
+	ts->cipher = SSL_CIPHER_standard_name(cipher);
+}
+
 int tls_fail_ssl(struct tls_stream *ts, int ssl_result)
 {
 	unsigned long error = telling_error();
 
+	note_agreed(ts);
 	if (ts->failure != TLS_FAILURE_none)
 		return tls_fail(ts, ts->failure, -EPROTO);
 	if (ts->socket_error) {
@@ -201,6 +255,8 @@ static void note_facts(struct tls_stream *ts)
 	ts->group = group ? group : "";
 	ts->alpn = ts->server ? tls_server_alpn(ts->server, ssl) : tls_client_alpn(ts->client, ssl);
 	ts->resumed = SSL_session_reused(ssl);
+	if (ts->server && ts->resumed && client_auth_is_on(tls_server_auth(ts->server)))
+		client_auth_note_resumed(ts);
 	ts->handshake_us = (uint32_t)(clock_mono_us() - ts->started_us);
 }
 

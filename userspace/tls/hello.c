@@ -40,17 +40,29 @@ static const uint8_t *code_points(SSL *ssl, unsigned int type, size_t *ret_n)
 	return bytes + 2;
 }
 
-bool hello_offers_tls13(SSL *ssl)
+/* RFC 8446 4.2.1: who does not send the list offers everything up to legacy_version. */
+static bool offers_version(SSL *ssl, uint16_t version)
 {
 	const uint8_t *bytes;
 	size_t len, i;
 
 	if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_supported_versions, &bytes, &len) || !len)
-		return false;
+		return version <= TLS_VERSION_1_2 &&
+		       version <= SSL_client_hello_get0_legacy_version(ssl);
 	for (i = 1; i + 1 < len; i += 2)
-		if (load_be16(bytes + i) == TLS1_3_VERSION)
+		if (load_be16(bytes + i) == version)
 			return true;
 	return false;
+}
+
+uint16_t hello_version(SSL *ssl, const struct tls_policy *policy)
+{
+	uint16_t version;
+
+	for (version = policy->version_max; version >= policy->version_min; version--)
+		if (offers_version(ssl, version))
+			return version;
+	return 0;
 }
 
 void hello_offer(SSL *ssl, struct cert_offer *offer)

@@ -3,6 +3,8 @@
 
 #include "core/mem.h"
 #include "tls/files.h"
+#include "tls/keys_ec.h"
+#include "tls/vault.h"
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -12,13 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PASSWORD_BYTES_MAX = 1024, TYPE_TEXT_BYTES = 24 };
+enum { PASSWORD_BYTES_MAX = 1024 };
 
 struct key {
 	EVP_PKEY *pkey;
 	enum key_kind kind;
 	uint32_t bits;
-	char type_text[TYPE_TEXT_BYTES];
+	char type_text[KEY_TYPE_TEXT_BYTES];
 };
 
 struct password {
@@ -125,36 +127,110 @@ static int parse_failed(const char *path, const struct password *password, bool 
 	return err_set(err, -EINVAL, "the private key in %s is damaged", path);
 }
 
-int key_load(const char *path, const char *password_path, struct key **ret_key, struct err *err)
+static void keep_der(struct key_der *der, const uint8_t *bytes, size_t len, bool is_plain)
 {
-	static const char block[] = "PRIVATE KEY-----";
-	struct password password = {0};
-	struct key *key = NULL;
-	uint8_t *bytes = NULL;
-	size_t len = 0;
-	BIO *bio;
-	int r;
+	*der = (struct key_der){vault_alloc(len), len, is_plain};
+	memcpy(der->bytes, bytes, len);
+}
 
-	r = tls_file_read(path, &bytes, &len, err);
-	if (r < 0)
-		return r;
+void key_der_fini(struct key_der *der)
+{
+	vault_free(der->bytes, der->len);
+}
+
+/* An encrypted key is opened to see that it can be, and kept as DER like all others. */
+static int open_key(const uint8_t *pem, size_t len, const char *path, const char *password_path,
+	struct key_der *ret_der, struct err *err)
+{
+	struct password password = {0};
+	uint8_t *der = NULL;
+	EVP_PKEY *pkey;
+	int der_len, r;
+	BIO *bio;
+
 	r = password_read(password_path, &password, err);
 	if (r < 0)
-		goto out;
-	key = mem_zalloc(sizeof(*key));
-	bio = BIO_new_mem_buf(bytes, (int)len);
-	ERR_clear_error();
-	key->pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, give_password, &password) : NULL;
+		return r;
+	bio = BIO_new_mem_buf(pem, (int)len);
+	pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, give_password, &password) : NULL;
 	BIO_free(bio);
+	der_len = pkey ? i2d_PrivateKey(pkey, &der) : -1;
+	EVP_PKEY_free(pkey);
+	if (der_len > 0) {
+		keep_der(ret_der, der, (size_t)der_len, false);
+		OPENSSL_clear_free(der, (size_t)der_len);
+	} else {
+		r = parse_failed(path, &password, password_path != NULL, true, err);
+	}
+	OPENSSL_cleanse(&password, sizeof(password));
+	return r;
+}
+
+static bool is_key_block(const char *name)
+{
+	static const char end[] = "PRIVATE KEY";
+	size_t len = strlen(name);
+
+	return len >= sizeof(end) - 1 && !strcmp(name + len - (sizeof(end) - 1), end);
+}
+
+/* 1: it is done, 0: the key is encrypted. */
+static int read_block(
+	const uint8_t *pem, size_t len, const char *path, struct key_der *ret_der, struct err *err)
+{
+	static const char mark[] = "PRIVATE KEY-----";
+	struct password none = {0};
+	char *name = NULL, *header = NULL;
+	BIO *bio = BIO_new_mem_buf(pem, (int)len);
+	bool is_found = false;
+	uint8_t *der = NULL;
+	long der_len = 0;
+	int r = 1;
+
+	while (!is_found && PEM_read_bio(bio, &name, &header, &der, &der_len) == 1) {
+		is_found = is_key_block(name);
+		if (is_found && (strstr(header, "ENCRYPTED") || !strncmp(name, "ENCRYPTED", 9)))
+			r = 0;
+		else if (is_found)
+			keep_der(ret_der, der, (size_t)der_len, true);
+		OPENSSL_free(name);
+		OPENSSL_free(header);
+		OPENSSL_clear_free(der, (size_t)der_len);
+	}
+	BIO_free(bio);
+	if (!is_found)
+		r = parse_failed(
+			path, &none, false, memmem(pem, len, mark, sizeof(mark) - 1) != NULL, err);
+	return r;
+}
+
+int key_der_read(const uint8_t *pem, size_t len, const char *path, const char *password_path,
+	struct key_der *ret_der, struct err *err)
+{
+	int r;
+
+	ERR_clear_error();
+	r = read_block(pem, len, path, ret_der, err);
+	if (r == 0)
+		r = open_key(pem, len, path, password_path, ret_der, err);
+	ERR_clear_error();
+	return r < 0 ? r : 0;
+}
+
+int key_parse(
+	const uint8_t *der, size_t len, const char *path, struct key **ret_key, struct err *err)
+{
+	struct key *key = mem_zalloc(sizeof(*key));
+	int r;
+
+	key->pkey = keys_ec_parse(der, len);
+	if (!key->pkey)
+		key->pkey = d2i_AutoPrivateKey(NULL, &der, (long)len);
 	if (key->pkey)
 		r = classify(key, path, err);
 	else
-		r = parse_failed(path, &password, password_path != NULL,
-			memmem(bytes, len, block, sizeof(block) - 1) != NULL, err);
+		r = err_set(err, -EINVAL, "the private key in %s is damaged", path);
 	ERR_clear_error();
-out:
-	OPENSSL_cleanse(&password, sizeof(password));
-	tls_file_free(bytes, len);
 	if (r < 0)
 		key_free(key);
 	else
@@ -183,6 +259,26 @@ uint32_t key_bits(const struct key *key)
 const char *key_type_text(const struct key *key)
 {
 	return key->type_text;
+}
+
+int key_of_cert(struct x509_st *cert, const char *path, enum key_kind *ret_kind, uint32_t *ret_bits,
+	char *ret_text, struct err *err)
+{
+	struct key key = {.pkey = X509_get0_pubkey(cert)};
+	int r;
+
+	if (!key.pkey) {
+		ERR_clear_error();
+		return err_set(err, -EINVAL,
+			"the public key of the certificate cannot be used; use ECDSA P-256, P-384, "
+			"P-521, RSA or Ed25519");
+	}
+	r = classify(&key, path, err);
+	*ret_kind = key.kind;
+	*ret_bits = key.bits;
+	if (ret_text)
+		memcpy(ret_text, key.type_text, sizeof(key.type_text));
+	return r;
 }
 
 bool key_matches(const struct key *key, struct x509_st *cert)

@@ -17,13 +17,25 @@ struct stack_st_X509;
 
 enum key_kind { KEY_ECDSA, KEY_RSA, KEY_ED25519, KEY_KINDS };
 
-enum { KEY_RSA_BITS_MIN = 2048, KEY_RSA_BITS_MAX = 8192 };
+enum { KEY_RSA_BITS_MIN = 2048, KEY_RSA_BITS_MAX = 8192, KEY_TYPE_TEXT_BYTES = 24 };
 
 struct key;
 
-/* Reads the first private key of a PEM file. `password_path` (may be NULL): a file whose first
- * line is the password of an encrypted key. */
-int key_load(const char *path, const char *password_path, struct key **ret_key,
+/* A private key as DER (PKCS#8 or of its own kind), in memory of the vault. */
+struct key_der {
+	uint8_t *bytes;
+	size_t len;
+	bool is_plain; /* as it stands in the file; else it was encrypted there */
+};
+
+/* The first private key of a PEM text, which is the content of `path`. `password_path` (may be
+ * NULL): a file whose first line is the password of an encrypted key. A key that is not encrypted
+ * is not parsed. */
+int key_der_read(const uint8_t *pem, size_t len, const char *path, const char *password_path,
+	struct key_der *ret_der, struct err *err) must_check;
+void key_der_fini(struct key_der *der);
+/* `path` is for the error. */
+int key_parse(const uint8_t *der, size_t len, const char *path, struct key **ret_key,
 	struct err *err) must_check;
 void key_free(struct key *key);
 
@@ -31,6 +43,10 @@ enum key_kind key_kind(const struct key *key);
 uint32_t key_bits(const struct key *key);
 /* "ECDSA P-256", "RSA 2048", "Ed25519". */
 const char *key_type_text(const struct key *key);
+/* Kind and size of the key that belongs to a certificate; refused as a key of that kind would be.
+ * `ret_text` (may be NULL): as key_type_text(). */
+int key_of_cert(struct x509_st *cert, const char *path, enum key_kind *ret_kind, uint32_t *ret_bits,
+	char ret_text[KEY_TYPE_TEXT_BYTES], struct err *err) must_check;
 bool key_matches(const struct key *key, struct x509_st *cert);
 
 /* Gives a handshake the certificate, its chain and this key. 0 or -ENOMEM/-EINVAL. */

@@ -239,6 +239,14 @@ static void decide(
 	ts->wanted[TLS_TX] = want_tx;
 }
 
+/* Why OpenSSL keeps the records. */
+static enum ktls_place attached_place(const struct tls_stream *ts)
+{
+	if (SSL_SESSION_get_max_fragment_length(SSL_get0_session(ts->ssl)) != 0)
+		return KTLS_record_size;
+	return SSL_version(ts->ssl) < TLS1_2_VERSION ? KTLS_version : KTLS_cipher;
+}
+
 /* "auto" hands a direction over when splice() asks: counted in instructions (`make bench-vm`: Linux
  * 6.12, TLS 1.3, AES-128-GCM) bytes that are copied are dearer with the kernel's records than with
  * ours. */
@@ -250,8 +258,8 @@ void ktls_decide(struct tls_stream *ts)
 	if (setting == TLS_KTLS_OFF)
 		decide(ts, KTLS_off, KTLS_off, false, false);
 	else if (ts->state == TLS_STREAM_ATTACHED)
-		decide(ts, setting == TLS_KTLS_TX ? KTLS_off : KTLS_record_size, KTLS_record_size,
-			false, false);
+		decide(ts, setting == TLS_KTLS_TX ? KTLS_off : attached_place(ts),
+			attached_place(ts), false, false);
 	else if (!kernel_has_tls(ts->tls))
 		decide(ts, setting == TLS_KTLS_TX ? KTLS_off : KTLS_no_kernel_tls,
 			KTLS_no_kernel_tls, false, false);

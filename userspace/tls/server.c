@@ -4,12 +4,13 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "tls/alpn.h"
-#include "tls/certstore.h"
+#include "tls/certcache.h"
 #include "tls/context.h"
 #include "tls/hello.h"
 #include "tls/stream_state.h"
 #include <errno.h>
 #include <openssl/sha.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,8 +22,9 @@ struct tls_server {
 	struct certstore *certs;
 	struct tls_tickets *tickets; /* NULL: no resumption */
 	struct alpn alpn;
-	bool has_tls13;
+	struct tls_policy offered;
 	enum tls_ktls ktls;
+	struct client_auth auth;
 };
 
 static void server_free(struct shared *shared)
@@ -30,7 +32,8 @@ static void server_free(struct shared *shared)
 	struct tls_server *server = container_of(shared, struct tls_server, shared);
 
 	SSL_CTX_free(server->ctx);
-	certstore_free(server->certs);
+	client_auth_fini(&server->auth);
+	certstore_put(server->certs);
 	if (server->tickets)
 		tls_tickets_put(server->tickets);
 	alpn_fini(&server->alpn);
@@ -52,13 +55,27 @@ static void keep_name(struct tls_stream *ts, struct slice name)
 			ts->sni[i] = (char)(ts->sni[i] + ('a' - 'A'));
 }
 
+/* One that nobody has looked at yet is checked before it is promised to anybody; a bad one marks
+ * itself (or was marked by another thread just now), and the next look-up passes it over. NULL: there
+ * is no other. */
+static struct cert *choose_cert(const struct tls_server *server, struct tls_stream *ts,
+	struct slice name, const struct cert_offer *offer)
+{
+	struct cert *cert;
+
+	do
+		cert = certstore_lookup(server->certs, name, offer);
+	while (cert && cert_state(cert) != CERT_GOOD && !certcache_find(ts->tls->certs, cert));
+	return cert;
+}
+
 /* The certificate is chosen here because this is called on resumption, too; it is put into the
  * handshake only where one is sent (install_cert). */
 static int client_hello_cb(SSL *ssl, int *ret_alert, void *arg)
 {
 	struct tls_server *server = arg;
 	struct tls_stream *ts = tls_bio_stream(ssl);
-	struct cert_offer offer = {.now_unix_s = clock_unix_s()};
+	struct cert_offer offer = {.policy = &server->offered, .now_unix_s = clock_unix_s()};
 	struct slice name;
 
 	if (!hello_server_name(ssl, &name)) {
@@ -68,14 +85,21 @@ static int client_hello_cb(SSL *ssl, int *ret_alert, void *arg)
 	ts->hello_seen = true;
 	keep_name(ts, name);
 	hello_offer(ssl, &offer);
-	offer.is_tls13 = server->has_tls13 && hello_offers_tls13(ssl);
-	ts->cert = certstore_lookup(server->certs, name, &offer);
+	offer.version = hello_version(ssl, &server->offered);
+	ts->cert = choose_cert(server, ts, name, &offer);
+	if (!ts->cert) {
+		*ret_alert = SSL_AD_INTERNAL_ERROR;
+		return SSL_CLIENT_HELLO_ERROR;
+	}
 	return SSL_CLIENT_HELLO_SUCCESS;
 }
 
 static int install_cert(SSL *ssl, void *arg)
 {
-	return cert_install(tls_bio_stream(ssl)->cert, ssl) == 0;
+	struct tls_stream *ts = tls_bio_stream(ssl);
+	const struct cert_parsed *parsed = certcache_find(ts->tls->certs, ts->cert);
+
+	return parsed && cert_install(parsed, ssl) == 0;
 }
 
 static int choose_alpn(SSL *ssl, const uint8_t **ret_protocol, uint8_t *ret_len,
@@ -91,13 +115,26 @@ static int choose_alpn(SSL *ssl, const uint8_t **ret_protocol, uint8_t *ret_len,
 	return SSL_TLSEXT_ERR_OK;
 }
 
-/* Sessions of one listener are not resumed on another: their trust settings may differ. */
-static bool bind_sessions(SSL_CTX *ctx, const char *name)
+/* Sessions of one listener are not resumed on another: their trust settings may differ. Nor are they
+ * under another policy: OpenSSL would go on with a cipher that is not allowed any more. */
+static bool bind_sessions(struct tls_server *server, const char *name)
 {
+	const struct tls_policy *offered = &server->offered;
+	char text[TLS_POLICY_LISTS * TLS_POLICY_TEXT_BYTES + CLIENT_AUTH_TEXT_BYTES + 256];
 	uint8_t id[SHA256_DIGEST_LENGTH];
+	enum tls_policy_list list;
+	size_t used = (size_t)snprintf(text, sizeof(text), "%.*s %x %x", 200, name,
+		offered->version_min, offered->version_max);
 
-	SHA256((const uint8_t *)name, strlen(name), id);
-	return SSL_CTX_set_session_id_context(ctx, id, sizeof(id)) == 1;
+	for (list = 0; list < TLS_POLICY_LISTS; list++) {
+		text[used++] = ' ';
+		tls_policy_list_text(offered, list, text + used);
+		used += strlen(text + used);
+	}
+	client_auth_text(&server->auth, text + used);
+	used += strlen(text + used);
+	SHA256((const uint8_t *)text, used, id);
+	return SSL_CTX_set_session_id_context(server->ctx, id, sizeof(id)) == 1;
 }
 
 static void set_tickets(struct tls_server *server, const struct tls_server_spec *spec)
@@ -114,30 +151,45 @@ static void set_tickets(struct tls_server *server, const struct tls_server_spec 
 		server->ctx, spec->ticket_life_s ? spec->ticket_life_s : TICKET_LIFE_DEFAULT_S);
 }
 
+static int take_policy(
+	struct tls_server *server, const struct tls_server_spec *spec, struct err *err)
+{
+	struct tls_policy policy = spec->policy ? *spec->policy : *tls_policy_default();
+	int r;
+
+	if (!tls_policy_narrow(&policy, spec->version_min, spec->version_max))
+		return err_set(err, -EINVAL,
+			"the security policy %s has no version of TLS in that range", policy.name);
+	r = tls_policy_check(&policy, err);
+	if (r < 0)
+		return err_context(err, r, "security policy %s", policy.name);
+	tls_policy_offered(&policy, &server->offered);
+	return 0;
+}
+
 static int set_up(struct tls_server *server, const struct tls_server_spec *spec, struct err *err)
 {
-	int min = spec->version_min ? (int)spec->version_min : TLS1_2_VERSION;
-	int max = spec->version_max ? (int)spec->version_max : TLS1_3_VERSION;
 	SSL_CTX *ctx;
 	int r;
 
-	r = certstore_new(spec->certs, spec->n_certs, &server->certs, err);
+	server->certs = certstore_get(spec->certs);
+	r = alpn_init(&server->alpn, spec->alpn, spec->n_alpn, err);
 	if (r == 0)
-		r = alpn_init(&server->alpn, spec->alpn, spec->n_alpn, err);
+		r = take_policy(server, spec, err);
 	if (r == 0)
-		r = tls_context_new(TLS_server_method(), &server->ctx, err);
+		r = tls_context_new(TLS_server_method(), &server->offered, &server->ctx, err);
 	if (r < 0)
 		return r;
-	if (min > max)
-		return err_set(err, -EINVAL, "the lowest TLS version is above the highest one");
 	ctx = server->ctx;
-	if (!SSL_CTX_set_min_proto_version(ctx, min) || !SSL_CTX_set_max_proto_version(ctx, max) ||
-		!bind_sessions(ctx, spec->name))
+	r = client_auth_init(&server->auth, &spec->client_auth, ctx, err);
+	if (r < 0)
+		return r;
+	if (!bind_sessions(server, spec->name))
 		return tls_context_failed(err, "cannot set up TLS");
-	server->has_tls13 = max >= TLS1_3_VERSION;
 	server->ktls = spec->ktls;
 	SSL_CTX_set_client_hello_cb(ctx, client_hello_cb, server);
 	SSL_CTX_set_cert_cb(ctx, install_cert, NULL);
+	SSL_CTX_set_info_callback(ctx, tls_note_alert);
 	if (server->alpn.n)
 		SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, server);
 	set_tickets(server, spec);
@@ -174,6 +226,22 @@ void tls_server_put(struct tls_server *server)
 struct ssl_ctx_st *tls_server_ctx(const struct tls_server *server)
 {
 	return server->ctx;
+}
+
+const struct client_auth *tls_server_auth(const struct tls_server *server)
+{
+	return &server->auth;
+}
+
+bool tls_server_is_tighter(const struct tls_server *before, const struct tls_server *now)
+{
+	return now->offered.version_min > before->offered.version_min ||
+	       client_auth_is_tighter(&before->auth, &now->auth);
+}
+
+const struct tls_policy *tls_server_policy(const struct tls_server *server)
+{
+	return &server->offered;
 }
 
 enum tls_name_match tls_server_match_name(const struct tls_server *server, struct slice name)

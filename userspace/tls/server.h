@@ -10,14 +10,14 @@
 #include "core/err.h"
 #include "core/shared.h"
 #include "core/slice.h"
-#include "tls/cert.h"
+#include "tls/certstore.h"
+#include "tls/client_auth.h"
 #include "tls/ktls.h"
+#include "tls/policy.h"
 #include "tls/tickets.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-enum tls_version { TLS_VERSION_1_2 = 0x0303, TLS_VERSION_1_3 = 0x0304 };
 
 enum {
 	TLS_CLIENT_HELLO_BYTES_MAX = 16 * 1024, /* also the limit of any message of a client */
@@ -26,9 +26,9 @@ enum {
 
 struct tls_server_spec {
 	const char *name; /* the listener's; sessions are resumed under the same name only */
-	struct cert *const *certs; /* the first is the default; a count is taken on each */
-	size_t n_certs;
-	enum tls_version version_min, version_max; /* 0: 1.2 and 1.3 */
+	struct certstore *certs; /* a count is taken */
+	const struct tls_policy *policy; /* copied; NULL: the default one */
+	enum tls_version version_min, version_max; /* narrow the policy; 0: as it says */
 	const char *const
 		*alpn; /* by preference; {"http/1.1"}; clients offering others only are refused */
 	size_t n_alpn;           /* 0: ALPN is ignored */
@@ -36,6 +36,7 @@ struct tls_server_spec {
 	uint32_t ticket_life_s;      /* 0: 2 hours */
 	uint32_t n_workers;          /* iothread.worker is below this */
 	enum tls_ktls ktls;
+	struct tls_client_auth_spec client_auth;
 };
 
 struct tls_server;
@@ -44,6 +45,12 @@ int tls_server_new(const struct tls_server_spec *spec, struct tls_server **ret_s
 	struct err *err) must_check;
 struct tls_server *tls_server_get(struct tls_server *server);
 void tls_server_put(struct tls_server *server);
+
+/* Does `now` turn away clients that `before` let in (for existing connections: keep, drain, close)? */
+bool tls_server_is_tighter(const struct tls_server *before, const struct tls_server *now);
+
+/* The policy in force: narrowed, and without what this OpenSSL cannot. Lives as long as the server. */
+const struct tls_policy *tls_server_policy(const struct tls_server *server);
 
 enum tls_name_match { TLS_NAME_UNKNOWN, TLS_NAME_EXACT, TLS_NAME_WILDCARD };
 

@@ -4,7 +4,8 @@
 
 #include "core/clock.h"
 #include "net/stream_arrival.h"
-#include "tls/cert.h"
+#include "tls/certcache.h"
+#include "tls/peer.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@ struct tls_thread *tls_thread_new(struct iothread *thread)
 	tls->in = malloc(WIRE_IN_BYTES);
 	tls->out = malloc(WIRE_OUT_BYTES);
 	tls->bio_method = tls_bio_method_new();
+	tls->certs = certcache_new(CERTCACHE_DEFAULT);
 	pool_init_secret(&tls->streams, sizeof(struct tls_stream), KEEP_STREAMS);
 	if (!tls->in || !tls->out || !tls->bio_method || record_ciphers_init(&tls->ciphers) < 0) {
 		tls_thread_free(tls);
@@ -39,11 +41,17 @@ void tls_thread_free(struct tls_thread *tls)
 	if (!tls)
 		return;
 	record_ciphers_fini(&tls->ciphers);
+	certcache_free(tls->certs);
 	pool_fini(&tls->streams);
 	BIO_meth_free(tls->bio_method);
 	free(tls->in);
 	free(tls->out);
 	free(tls);
+}
+
+struct certcache *tls_thread_certs(const struct tls_thread *tls)
+{
+	return tls->certs;
 }
 
 const struct pool *tls_thread_streams(const struct tls_thread *tls)
@@ -239,8 +247,10 @@ static void free_stream(struct task *task)
 {
 	struct tls_stream *ts = container_of(task, struct tls_stream, base.free_task);
 
-	if (ts->server)
+	if (ts->server) {
 		free(ts->sni);
+		tls_peer_free(ts->peer);
+	}
 	pool_put(&ts->tls->streams, ts);
 }
 
@@ -409,7 +419,15 @@ void tls_stream_facts(const struct stream *stream, struct tls_stream_facts *ret_
 		.cert = ts->server ? ts->cert : NULL,
 		.places = {ts->places[TLS_RX], ts->places[TLS_TX]},
 		.key_updates = ts->key_updates,
+		.peer = ts->server ? ts->peer : NULL,
+		.alert = ts->alert,
+		.was_alerted = ts->was_alerted,
 		.resumed = ts->resumed,
 		.handshake_us = ts->handshake_us,
 	};
+}
+
+const char *tls_cipher_short_name(const char *standard_name)
+{
+	return *standard_name ? OPENSSL_cipher_name(standard_name) : "";
 }

@@ -15,6 +15,8 @@
 #include <stdint.h>
 
 struct cert;
+struct certcache;
+struct tls_peer;
 struct tls_thread;
 
 /* What one writev() takes at most, where we make the records; it returns how much it took. */
@@ -23,6 +25,8 @@ enum { TLS_WRITE_BYTES_MAX = 512 * 1024 };
 /* Wire buffers and pools of one I/O thread; outlives its streams. NULL: out of memory. */
 struct tls_thread *tls_thread_new(struct iothread *thread) must_check;
 void tls_thread_free(struct tls_thread *tls);
+/* The certificates it has ready; how many at most is up to the caller (certcache_resize()). */
+struct certcache *tls_thread_certs(const struct tls_thread *tls);
 /* Its streams; any thread may read how large and how many they are. */
 const struct pool *tls_thread_streams(const struct tls_thread *tls);
 
@@ -52,11 +56,17 @@ struct tls_stream_facts {
 	const struct cert *cert; /* the one we chose; NULL on the client side */
 	enum ktls_place places[TLS_DIRECTIONS]; /* where the records are, and why */
 	uint64_t key_updates; /* in both directions */
+	const struct tls_peer *peer; /* the client's certificate, good or not; NULL: none */
+	uint8_t alert; /* fatal, that ended it; 0: none */
+	bool was_alerted; /* the peer sent it */
 	bool resumed;
 	uint32_t handshake_us; /* from the stream's start to the end of the handshake */
 };
 
 /* Strings live as long as the stream; also after a failure, as far as known. */
 void tls_stream_facts(const struct stream *stream, struct tls_stream_facts *ret_facts);
+
+/* OpenSSL's own name of a cipher: "ECDHE-RSA-AES128-GCM-SHA256"; "" for "". Static; any thread. */
+const char *tls_cipher_short_name(const char *standard_name);
 
 #endif

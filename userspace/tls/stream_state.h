@@ -15,14 +15,17 @@
 #include "tls/ktls.h"
 #include "tls/record.h"
 #include "tls/stream.h"
+#include "tls/stream_ends.h"
 #include "tls/wire.h"
 #include <openssl/ssl.h>
 
 enum {
 	WIRE_IN_BYTES = BUF_LARGE, /* one recv() at most; what a stream leaves fits a BUF_LARGE */
-	WIRE_HELD_MAX = 2048, /* a ticket: some 300 bytes, and the name that the client sent */
+	/* A ticket: some 300 bytes, the name that the client sent, and its certificate if it showed one
+	 * (client_auth.c has a limit for that). */
+	WIRE_HELD_MAX = 6 * 1024,
 	/* A flight: the ticket, a KeyUpdate, and what one writev() takes as records. */
-	WIRE_OUT_BYTES = TLS_WRITE_BYTES_MAX + 4096,
+	WIRE_OUT_BYTES = TLS_WRITE_BYTES_MAX + WIRE_HELD_MAX + 2048,
 };
 
 struct tls_stream;
@@ -30,6 +33,7 @@ struct tls_stream;
 struct tls_thread {
 	struct iothread *io;
 	struct record_ciphers ciphers;
+	struct certcache *certs;
 	BIO_METHOD *bio_method;
 	struct pool streams;
 	uint8_t *in; /* ciphertext of `in_owner` at [in_start, in_end) */
@@ -47,7 +51,7 @@ enum tls_stream_state {
 	TLS_STREAM_CONNECTING, /* client side: connect() is under way */
 	TLS_STREAM_HANDSHAKE, /* `ssl` runs it */
 	TLS_STREAM_DETACHED, /* the keys are here: see `places`; a client may keep `ssl` for tickets */
-	TLS_STREAM_ATTACHED, /* records stay with `ssl` (max_fragment_length was agreed) */
+	TLS_STREAM_ATTACHED, /* records stay with `ssl`: max_fragment_length, no AEAD, or CCM */
 	TLS_STREAM_FAILED,
 };
 
@@ -77,8 +81,9 @@ struct tls_stream {
 	uint32_t plain_gap; /* ... and what follows them up to the next record */
 	union {
 		struct { /* server */
-			const struct cert *cert;
+			struct cert *cert;
 			char *sni; /* NULL: none */
+			struct tls_peer *peer; /* NULL: the client has shown no certificate */
 		};
 		struct { /* client: whose session may be resumed; 0: unknown */
 			uint64_t name_hash, peer_hash;
@@ -98,6 +103,8 @@ struct tls_stream {
 	uint32_t handshake_us;
 	bool resumed;
 	uint8_t failure; /* enum tls_failure */
+	bool was_alerted; /* the peer sent `alert`; else we did */
+	uint8_t alert; /* the last fatal one; 0: none */
 	const char *version, *cipher, *group, *alpn;
 	const char *detail; /* a text that stays: "unknown CA"; NULL: none */
 };
@@ -115,27 +122,9 @@ int tls_handshake(struct stream *stream) must_check;
 int tls_fail(struct tls_stream *ts, enum tls_failure failure, int code); /* returns `code` */
 /* Frees the SSL object; a session that came of it stays good. */
 void tls_ssl_free(struct tls_stream *ts);
+/* OpenSSL's info callback of a server: keeps the alert that ended a handshake. */
+void tls_note_alert(const SSL *ssl, int where, int value);
 /* As tls_fail, from OpenSSL's error queue. */
 int tls_fail_ssl(struct tls_stream *ts, int ssl_result);
-
-/* --- server.c, client.c */
-struct ssl_ctx_st *tls_server_ctx(const struct tls_server *server);
-void tls_server_hold(struct tls_server *server, uint32_t worker);
-void tls_server_drop(struct tls_server *server, uint32_t worker);
-enum tls_ktls tls_server_ktls(const struct tls_server *server);
-enum tls_ktls tls_client_ktls(const struct tls_client *client);
-/* The agreed protocol as a string that lives as long as the server or client; "" if none. */
-const char *tls_server_alpn(const struct tls_server *server, const SSL *ssl);
-struct ssl_ctx_st *tls_client_ctx(const struct tls_client *client);
-void tls_client_hold(struct tls_client *client, uint32_t worker);
-void tls_client_drop(struct tls_client *client, uint32_t worker);
-const char *tls_client_alpn(const struct tls_client *client, const SSL *ssl);
-/* Name and verification, before the handshake. 0 or -ENOMEM/-EINVAL. */
-int tls_client_prepare(
-	struct tls_client *client, struct tls_stream *ts, const char *server_name) must_check;
-/* The address is known (connected): offers the last session with it. */
-void tls_client_resume(struct tls_stream *ts);
-/* TLS 1.2: the ticket of a resumed session may be a new one; OpenSSL tells nobody. */
-void tls_client_renewed(struct tls_stream *ts);
 
 #endif

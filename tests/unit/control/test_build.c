@@ -337,11 +337,111 @@ static void test_listener_settings_change(void **state)
 	over(new);
 }
 
+static struct build *renew(
+	const struct build *before, const char *name, bool is_patient, struct build_renewal *ret)
+{
+	struct build_touched touched = {pki.dir, name, false};
+
+	return build_renew(&env, before, &touched, 1, is_patient, ret);
+}
+
+/* Files of one certificate change while the daemon runs: its listener is another, all else is
+ * shared. */
+static void test_renewal(void **state)
+{
+	struct build *old = build(NULL), *new;
+	struct build_renewal renewal;
+	int i;
+
+	assert_null(renew(old, "www.crt", false, &renewal)); /* it was touched, no more */
+	pki_issue(&pki, &(struct pki_request){.file = "www", .sans = "DNS:www.test"});
+	new = renew(old, "www.crt", true, &renewal);
+	assert_non_null(new);
+	assert_int_equal(renewal.n_added, 1);
+	assert_int_equal(renewal.n_removed, 1);
+	assert_int_equal(new->generation, 2);
+	assert_ptr_equal(new->config, old->config);
+	assert_ptr_not_equal(new->certs[0].cert, old->certs[0].cert);
+	assert_ptr_equal(new->certs[1].cert, old->certs[1].cert);
+	assert_ptr_not_equal(new->listeners[WEB], old->listeners[WEB]);
+	assert_ptr_not_equal(new->built[WEB].tls, old->built[WEB].tls);
+	assert_ptr_equal(new->listeners[WEB]->spec.tls, new->built[WEB].tls);
+	assert_ptr_equal(new->listeners[WEB]->spec.stats, old->listeners[WEB]->spec.stats);
+	assert_ptr_equal(new->built[WEB].policy->spec.tls, new->built[WEB].tls);
+	assert_ptr_equal(new->listeners[API], old->listeners[API]);
+	assert_ptr_equal(new->listeners[RAW], old->listeners[RAW]);
+	assert_int_equal(new->n_gate_listeners, old->n_gate_listeners);
+	for (i = 0; i < 3; i++) {
+		assert_ptr_equal(sock(new, i), sock(old, i));
+		assert_ptr_equal(new->groups[i].group, old->groups[i].group);
+		assert_ptr_equal(target(new, i, 0), target(old, i, 0));
+	}
+	build_free(old);
+	assert_true(answers(ports[0]) && answers(ports[1]) && answers(ports[2]));
+	assert_int_equal(lent(env.socket_ids), 3);
+	over(new);
+}
+
+/* A key without its certificate: waited for, then a fault; the last good one is served on. */
+static void test_renewal_of_half_a_pair(void **state)
+{
+	struct build *old = build(NULL), *new;
+	struct build_renewal renewal;
+	char command[512];
+
+	snprintf(command, sizeof(command), "cp %s/www.key %s/kept && cp %s/api.key %s/www.key",
+		pki.dir, pki.dir, pki.dir, pki.dir);
+	assert_int_equal(system(command), 0);
+	assert_null(renew(old, "www.key", true, &renewal));
+	assert_int_equal(renewal.n_unsettled, 1);
+	new = renew(old, "www.key", false, &renewal);
+	assert_non_null(new);
+	assert_int_equal(renewal.n_faults, 1);
+	assert_ptr_equal(new->certs[0].cert, old->certs[0].cert);
+	assert_non_null(strstr(new->certs[0].fault, "does not belong to the certificate"));
+	assert_ptr_equal(new->listeners[WEB], old->listeners[WEB]);
+	build_free(old);
+	assert_null(renew(new, "www.key", false, &renewal)); /* the same fault */
+	assert_int_equal(renewal.n_faults, 0);
+	snprintf(command, sizeof(command), "mv %s/kept %s/www.key", pki.dir, pki.dir);
+	assert_int_equal(system(command), 0);
+	old = new;
+	new = renew(old, "www.key", false, &renewal);
+	assert_non_null(new);
+	assert_null(new->certs[0].fault);
+	build_free(old);
+	over(new);
+}
+
 static const struct gate_policy_spec *asks(const struct build *build, int listener)
 {
 	assert_non_null(build->built[listener].policy);
 	assert_ptr_equal(build->listeners[listener]->spec.policy, build->built[listener].policy);
 	return &build->built[listener].policy->spec;
+}
+
+/* A policy that says something else is another context, and another question of the gate; the same
+ * one by another name, or in other words, is not. */
+static void test_policy_changes(void **state)
+{
+	struct build *old, *new;
+
+	texts.web = "certificates: www";
+	old = build(NULL);
+	texts.web = "certificates: www, tls: {policy: sluice-default-2026-11, max_version: 1.3}";
+	new = build(old);
+	assert_ptr_equal(new->built[WEB].tls, old->built[WEB].tls);
+	replaced(old, new);
+	old = new;
+	texts.web = "certificates: www, tls: {policy: 2016-08, min_version: 1.1}";
+	new = build(old);
+	assert_ptr_not_equal(new->built[WEB].tls, old->built[WEB].tls);
+	assert_ptr_equal(new->built[API].tls, old->built[API].tls);
+	assert_ptr_equal(sock(new, WEB), sock(old, WEB));
+	assert_int_equal(asks(new, WEB)->version_min, TLS_VERSION_1_1);
+	assert_int_equal(asks(new, WEB)->version_max, TLS_VERSION_1_2);
+	replaced(old, new);
+	over(new);
 }
 
 /* Which listeners have a gate, what it asks, and that a changed rate begins with full buckets. */
@@ -582,6 +682,9 @@ int main(void)
 		CASE(test_targets_change),
 		CASE(test_certificate_is_renewed),
 		CASE(test_listener_settings_change),
+		CASE(test_policy_changes),
+		CASE(test_renewal),
+		CASE(test_renewal_of_half_a_pair),
 		CASE(test_gates),
 		CASE(test_gates_refused),
 		CASE(test_addresses_change),

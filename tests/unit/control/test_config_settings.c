@@ -69,6 +69,7 @@ static void words_fit_their_enums(void **state)
 		{SECTION_config_target_group, "proxy_protocol", CONFIG_PROXY_OUT_V2},
 		{SECTION_config_listener, "x_forwarded_for", CONFIG_XFF_REMOVE},
 		{SECTION_config_listener_tls, "min_version", CONFIG_TLS_1_3},
+		{SECTION_config_security_policy, "max_version", CONFIG_TLS_1_3},
 		{SECTION_config_listener_tls, "ktls", CONFIG_KTLS_REQUIRE},
 		{SECTION_config_group_tls, "ktls", CONFIG_KTLS_REQUIRE},
 		{SECTION_config_xdp, "mode", CONFIG_XDP_OFF},
@@ -78,6 +79,7 @@ static void words_fit_their_enums(void **state)
 		{SECTION_config_gate, "mode", CONFIG_GATE_OFF},
 		{SECTION_config_gate, "unknown_name", CONFIG_NAME_REFUSE},
 		{SECTION_config_gate, "refusal", CONFIG_REFUSAL_RESET},
+		{SECTION_config_client_auth, "mode", CONFIG_CLIENT_AUTH_PASSTHROUGH},
 		{SECTION_config_log, "level", CONFIG_LOG_DEBUG},
 	};
 

@@ -53,6 +53,10 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "  - name: www\n"
 				    "    cert: /c.pem\n"
 				    "    key: /k.pem\n"
+				    "certificates_cache: 4096\n"
+				    "certificates_index: /var/lib/sluice/certificates.idx\n"
+				    "security_policies: []\n"
+				    "trust_stores: []\n"
 				    "target_groups:\n"
 				    "  - name: web\n"
 				    "    protocol: https\n"
@@ -62,6 +66,7 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "    proxy_protocol: off\n"
 				    "    tls:\n"
 				    "      verify: true\n"
+				    "      policy: default\n"
 				    "      ktls: auto\n"
 				    "    timeouts:\n"
 				    "      connect: 3s\n"
@@ -95,10 +100,26 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "    proxy_protocol: off\n"
 				    "    x_forwarded_for: append\n"
 				    "    tls:\n"
-				    "      min_version: 1.2\n"
-				    "      max_version: 1.3\n"
+				    "      policy: default\n"
+				    "      min_version: policy\n"
+				    "      max_version: policy\n"
 				    "      session_tickets: true\n"
 				    "      ktls: auto\n"
+				    "    client_auth:\n"
+				    "      mode: off\n"
+				    "      max_depth: 4\n"
+				    "      ignore_expiry: false\n"
+				    "      advertise_ca_names: false\n"
+				    "      headers:\n"
+				    "        serial_number: X-Amzn-Mtls-Clientcert-Serial-Number\n"
+				    "        issuer: X-Amzn-Mtls-Clientcert-Issuer\n"
+				    "        subject: X-Amzn-Mtls-Clientcert-Subject\n"
+				    "        validity: X-Amzn-Mtls-Clientcert-Validity\n"
+				    "        leaf: X-Amzn-Mtls-Clientcert-Leaf\n"
+				    "        chain: X-Amzn-Mtls-Clientcert\n"
+				    "    tls_headers:\n"
+				    "      version: off\n"
+				    "      cipher_suite: off\n"
 				    "    syn_cookies: always\n"
 				    "    gate:\n"
 				    "      mode: auto\n"
@@ -147,7 +168,8 @@ static void defaults_are_in_the_struct(void **state)
 	assert_int_equal(l->protocol, CONFIG_HTTPS);
 	assert_int_equal(l->timeouts.keep_alive_ms, 75000);
 	assert_int_equal(l->limits.header_bytes, 65536);
-	assert_int_equal(l->tls.max_version, CONFIG_TLS_1_3);
+	assert_string_equal(l->tls.policy, "default");
+	assert_int_equal(l->tls.max_version, CONFIG_TLS_ANY);
 	assert_true(l->tls.session_tickets);
 	assert_int_equal(check->protocol, CONFIG_CHECK_HTTPS);
 	assert_int_equal(check->port, 0);
@@ -170,29 +192,33 @@ static void shown_again(const struct config *config)
 	config_free(again);
 }
 
+static const char *const kept[] = {"workers: 7",
+	"socket: \"/run/my \\\"admin\\\" \xc3\xa4\\U00000085\"", "level: debug", "mode: off",
+	"- \"wlan0@x\"", "pin_dir: /p", "- 10.0.0.0/8", "\"2001:db8::/32\"",
+	"packets_per_second: 9", "key_password_file: /pw", "algorithm: least_outstanding",
+	"fail_open: false", "deregistration_delay: 0ms", "proxy_protocol: v1", "ca: /ca.pem",
+	"server_name: srv", "connect: 10ms", "idle_per_worker: 0", "name: t1", "weight: 0",
+	"port: 8080", "path: \"/x?a=b\"", "host: h", "matcher: 200,204-206", "jitter: 0%",
+	"server_name: chk", "proxy_protocol: require", "x_forwarded_for: remove",
+	"min_version: 1.3", "session_tickets: false", "header_bytes: 1025", "body_bytes: 5g",
+	"- imap", "name: \"null\"", "handover: kernel_cookies", "dispatcher: never",
+	"cookie_secret_file: /s", "deny_file: /d", "- 10.1.0.0/16", "allow_file: /a",
+	"flights_per_prefix: 7", "dry_run: true", "connections_per_second: 7",
+	"handshakes_burst: 8", "syn_cookies: under_attack", "syns_per_second: 11",
+	"unknown_name: refuse", "refusal: reset", "- \"t13*\"", "- t12d", "mode: on",
+	"- \"*.r.example\"", "ktls: tx", "ktls: require", "based_on: 2016-08",
+	"- ECDHE-RSA-AES128-SHA", "max_version: 1.1", "server_preference: false", "policy: mine",
+	"policy: tls_cipher_policy_1_2", "ca: /people.pem", "- /people.crl", "mode: verify",
+	"trust_store: people", "max_depth: 3", "ignore_expiry: true", "issuer: X-I",
+	"advertise_ca_names: true", "leaf: off", "version: X-V", "connections: /c.log"};
+
 /* Nothing of a complete configuration is lost on the way out and back in. */
 static void everything_survives_the_round_trip(void **state)
 {
-	static const char *const kept[] = {"workers: 7",
-		"socket: \"/run/my \\\"admin\\\" \xc3\xa4\\U00000085\"", "level: debug",
-		"mode: off", "- \"wlan0@x\"", "pin_dir: /p", "- 10.0.0.0/8", "\"2001:db8::/32\"",
-		"packets_per_second: 9", "key_password_file: /pw", "algorithm: least_outstanding",
-		"fail_open: false", "deregistration_delay: 0ms", "proxy_protocol: v1",
-		"ca: /ca.pem", "server_name: srv", "connect: 10ms", "idle_per_worker: 0",
-		"name: t1", "weight: 0", "port: 8080", "path: \"/x?a=b\"", "host: h",
-		"matcher: 200,204-206", "jitter: 0%", "server_name: chk", "proxy_protocol: require",
-		"x_forwarded_for: remove", "min_version: 1.3", "session_tickets: false",
-		"header_bytes: 1025", "body_bytes: 5g", "- imap", "name: \"null\"",
-		"handover: kernel_cookies", "dispatcher: never", "cookie_secret_file: /s",
-		"deny_file: /d", "- 10.1.0.0/16", "allow_file: /a", "flights_per_prefix: 7",
-		"dry_run: true", "connections_per_second: 7", "handshakes_burst: 8",
-		"syn_cookies: under_attack", "syns_per_second: 11", "unknown_name: refuse",
-		"refusal: reset", "- \"t13*\"", "- t12d", "mode: on", "- \"*.r.example\"",
-		"ktls: tx", "ktls: require"};
 	struct config *config = case_accepted(
 		"workers: 7\n"
 		"admin: {socket: \"/run/my \\\"admin\\\" \xc3\xa4\\x85\"}\n"
-		"log: {level: debug}\n"
+		"log: {level: debug, connections: /c.log}\n"
 		"xdp: {mode: off, interfaces: [wlan0@x], pin_dir: /p, handover: kernel_cookies,\n"
 		"      cookie_secret_file: /s, dispatcher: never}\n"
 		"deny: [10.0.0.0/8, \"2001:db8::/32\"]\n"
@@ -202,11 +228,17 @@ static void everything_survives_the_round_trip(void **state)
 		"limits: {connections: 5, flights_per_prefix: 7, dry_run: yes,\n"
 		"   source: {packets_per_second: 9, packets_burst: 3, connections_per_second: 7},\n"
 		"   prefix: {packets_burst: 1}, name: {handshakes_burst: 8}, ja4: {handshakes_per_second: 1}}\n"
-		"certificates: [{name: c, cert: /c, key: /k, key_password_file: /pw}]\n"
+		"certificates: [{name: c, cert: /c, key: /k, key_password_file: /pw},\n"
+		"   {name: many, directory: /certs}]\n"
+		"certificates_cache: 99\n"
+		"certificates_index: off\n"
+		"security_policies: [{name: mine, based_on: 2016-08, ciphers: ECDHE-RSA-AES128-SHA,\n"
+		"   max_version: 1.1, groups: [x25519], server_preference: no}]\n"
+		"trust_stores: [{name: people, ca: /people.pem, crls: /people.crl}]\n"
 		"target_groups:\n"
 		"- {name: web, protocol: https, algorithm: least_outstanding, fail_open: no,\n"
 		"   deregistration_delay: 0s, proxy_protocol: v1, tls: {ca: /ca.pem, server_name: srv,\n"
-		"   ktls: tx},\n"
+		"   policy: mine, ktls: tx},\n"
 		"   timeouts: {connect: 10ms}, pool: {idle_per_worker: 0},\n"
 		"   targets: [{name: t1, address: 10.0.0.1:1, weight: 0}],\n"
 		"   health_check: {protocol: https, port: 8080, path: \"/x?a=b\", host: h,\n"
@@ -216,9 +248,12 @@ static void everything_survives_the_round_trip(void **state)
 		"listeners:\n"
 		"- {name: l, protocol: https, address: \"[::1]:1\", certificates: c, target_group: web,\n"
 		"   proxy_protocol: require, x_forwarded_for: remove, tls: {min_version: 1.3,\n"
-		"   session_tickets: off, ktls: require}, limits: {header_bytes: 1025, body_bytes: 5g}}\n"
+		"   session_tickets: off, ktls: require}, limits: {header_bytes: 1025, body_bytes: 5g},\n"
+		"   client_auth: {mode: verify, trust_store: people, max_depth: 3, ignore_expiry: yes,\n"
+		"   advertise_ca_names: yes, headers: {issuer: X-I, leaf: off}},\n"
+		"   tls_headers: {version: X-V}}\n"
 		"- {name: m, protocol: tls, address: \"[::1]:2\", certificates: c, target_group: \"null\",\n"
-		"   tls: {alpn: [imap]}, syn_cookies: under_attack, limits: {syns_per_second: 11},\n"
+		"   tls: {alpn: [imap], policy: tls_cipher_policy_1_2}, syn_cookies: under_attack, limits: {syns_per_second: 11},\n"
 		"   gate: {unknown_name: refuse, refusal: reset, ja4_deny: [\"t13*\"], ja4_allow: [t12d]}}\n"
 		"- {name: r, protocol: tcp, address: \"[::1]:3\", target_group: \"null\", gate: {mode: on},\n"
 		"   routes: [{server_names: \"*.r.example\", target_group: \"null\"}]}\n");
@@ -243,7 +278,7 @@ static void example_is_valid(void **state)
 	(void)!config_load_file("docs/example.yaml", &config, &errors);
 	text = case_errors_text(&errors);
 	assert_string_equal(text, "");
-	assert_int_equal(config->listeners_count, 5);
+	assert_int_equal(config->listeners_count, 6);
 	shown_again(config);
 	free(text);
 	config_errors_fini(&errors);

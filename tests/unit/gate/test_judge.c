@@ -190,6 +190,7 @@ static void test_names_of_certificates(void **state)
 {
 	struct cert_spec cert_spec = {.name = "a"};
 	struct tls_server *server;
+	struct certstore *store;
 	struct cert *cert;
 	struct pki pki;
 	struct err err = {""};
@@ -199,10 +200,10 @@ static void test_names_of_certificates(void **state)
 	cert_spec.cert_path = pki_path(&pki, "a.crt");
 	cert_spec.key_path = pki_path(&pki, "a.key");
 	assert_int_equal(cert_load(&cert_spec, &cert, &err), 0);
+	assert_int_equal(certstore_new(&cert, 1, &store, &err), 0);
 	assert_int_equal(
 		tls_server_new(
-			&(struct tls_server_spec){
-				.name = "web", .certs = &cert, .n_certs = 1, .n_workers = 1},
+			&(struct tls_server_spec){.name = "web", .certs = store, .n_workers = 1},
 			&server, &err),
 		0);
 	assert_true(tls_server_knows_name(server, SLICE("WWW.test.")));
@@ -216,6 +217,7 @@ static void test_names_of_certificates(void **state)
 	assert_int_equal(judge_name("www.test"), GATE_released);
 	assert_int_equal(judge_name("any.wild.test"), GATE_released);
 	assert_int_equal(judge_name("other.test"), GATE_name_unknown);
+	certstore_put(store);
 	cert_put(cert);
 	pki_fini(&pki);
 }

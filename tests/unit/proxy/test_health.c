@@ -388,6 +388,7 @@ static void note_events(struct watch *watch, uint32_t events)
 static struct tls_server *server_with(struct pki *pki, struct cert **ret_cert)
 {
 	struct cert_spec wanted = {.name = "a"};
+	struct certstore *certs;
 	struct tls_server *server;
 	struct err err = {""};
 
@@ -395,12 +396,13 @@ static struct tls_server *server_with(struct pki *pki, struct cert **ret_cert)
 	wanted.cert_path = pki_path(pki, "a.crt");
 	wanted.key_path = pki_path(pki, "a.key");
 	assert_int_equal(cert_load(&wanted, ret_cert, &err), 0);
+	assert_int_equal(certstore_new(ret_cert, 1, &certs, &err), 0);
 	assert_int_equal(
 		tls_server_new(
-			&(struct tls_server_spec){
-				.name = "target", .certs = ret_cert, .n_certs = 1, .n_workers = 1},
+			&(struct tls_server_spec){.name = "target", .certs = certs, .n_workers = 1},
 			&server, &err),
 		0);
+	certstore_put(certs);
 	return server;
 }
 

@@ -582,6 +582,7 @@ static void test_tls_listener(void **state)
 	struct cert_spec cert_spec = {.name = "a"};
 	struct err err = {""};
 	struct peer client;
+	struct certstore *store;
 	struct cert *cert;
 	struct pki pki;
 
@@ -590,11 +591,11 @@ static void test_tls_listener(void **state)
 	cert_spec.cert_path = pki_path(&pki, "a.crt");
 	cert_spec.key_path = pki_path(&pki, "a.key");
 	assert_int_equal(cert_load(&cert_spec, &cert, &err), 0);
-	assert_int_equal(
-		tls_server_new(
-			&(struct tls_server_spec){
-				.name = "listener", .certs = &cert, .n_certs = 1, .n_workers = 1},
-			&rig.listener_spec.tls, &err),
+	assert_int_equal(certstore_new(&cert, 1, &store, &err), 0);
+	assert_int_equal(tls_server_new(
+				 &(struct tls_server_spec){
+					 .name = "listener", .certs = store, .n_workers = 1},
+				 &rig.listener_spec.tls, &err),
 		0);
 	rig.listener_spec.protocol = LISTEN_TLS;
 	policy_spec = (struct gate_policy_spec){
@@ -613,6 +614,7 @@ static void test_tls_listener(void **state)
 		&flight);
 	client = client_with_flight();
 	expect_refused(&client, GATE_name_unknown);
+	certstore_put(store);
 	cert_put(cert);
 	pki_fini(&pki);
 }

@@ -1,6 +1,7 @@
 /* Loading of certificates and keys: facts, and the exact words of each refusal. */
 #include "pki.h"
 
+#include "core/attr.h"
 #include "tls/cert.h"
 #include <errno.h>
 
@@ -50,26 +51,50 @@ static void expect_error(
 	assert_string_equal(err.text, expected);
 }
 
+/* "a, b" */
+static const char *names_of(const struct cert *cert)
+{
+	static char text[1024];
+	struct slice name;
+	uint32_t cursor = 0;
+	size_t len = 0;
+
+	text[0] = '\0';
+	while (cert_next_name(cert, &cursor, &name))
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%.*s", len ? ", " : "",
+			(int)name.len, name.ptr);
+	return text;
+}
+
 static void test_facts(void **state)
 {
 	struct cert *cert = load("www.crt", "www.key");
 	const struct cert_facts *facts = cert_facts(cert);
+	struct cert_description texts;
 	struct err warning = {""};
 
-	assert_string_equal(facts->name, "main");
 	assert_int_equal(facts->n_names, 2);
-	assert_string_equal(facts->names[0], "www.example.com");
-	assert_string_equal(facts->names[1], "*.example.com");
-	assert_string_equal(facts->subject, "CN=www.example.com");
-	assert_string_equal(facts->issuer, "CN=Test CA");
-	assert_string_equal(facts->serial_hex, "02");
-	assert_string_equal(facts->key_type, "ECDSA P-256");
-	assert_string_equal(facts->signature, "ecdsa-with-SHA256");
+	assert_string_equal(names_of(cert), "www.example.com, *.example.com");
 	assert_int_equal(facts->signature_scheme, 0x0403);
-	assert_int_equal(facts->n_chain, 0); /* the root is not sent */
-	assert_int_equal(strlen(facts->fingerprint_sha256), 64);
+	assert_int_equal(facts->key_kind, KEY_ECDSA);
+	assert_int_equal(facts->key_bits, 256);
+	assert_int_equal(facts->hash_bits, 256);
 	assert_true(llabs(facts->not_after_unix_s - time(NULL) - 90 * PKI_DAY_S) < 60);
 	assert_false(cert_warning(cert, time(NULL), &warning));
+	assert_int_equal(cert_state(cert), CERT_GOOD);
+	cert_describe(cert, &texts);
+	assert_string_equal(texts.name, "main");
+	assert_string_equal(texts.cert_path, pki_path(&pki, "www.crt"));
+	assert_string_equal(texts.key_path, pki_path(&pki, "www.key"));
+	assert_string_equal(texts.subject, "CN=www.example.com");
+	assert_string_equal(texts.issuer, "CN=Test CA");
+	assert_string_equal(texts.serial_hex, "02");
+	assert_string_equal(texts.key_type, "ECDSA P-256");
+	assert_string_equal(texts.signature, "ecdsa-with-SHA256");
+	assert_int_equal(texts.n_chain, 0); /* the root is not sent */
+	assert_int_equal(texts.n_scts, 0);
+	assert_int_equal(strlen(texts.fingerprint_sha256), 64);
+	cert_description_fini(&texts);
 	cert_put(cert);
 }
 
@@ -77,8 +102,7 @@ static void test_common_name_only_without_san(void **state)
 {
 	struct cert *cert = load("other.crt", "other.key");
 
-	assert_int_equal(cert_facts(cert)->n_names, 1);
-	assert_string_equal(cert_facts(cert)->names[0], "other.example.com");
+	assert_string_equal(names_of(cert), "other.example.com");
 	cert_put(cert);
 }
 
@@ -91,10 +115,64 @@ static void test_kinds_of_keys(void **state)
 	for (i = 0; i < 3; i++) {
 		pki_issue(&pki, &(struct pki_request){.file = "kind", .key = kinds[i][0]});
 		struct cert *cert = load("kind.crt", "kind.key");
+		struct cert_description texts;
 
-		assert_string_equal(cert_facts(cert)->key_type, kinds[i][1]);
+		cert_describe(cert, &texts);
+		assert_string_equal(texts.key_type, kinds[i][1]);
+		cert_description_fini(&texts);
 		cert_put(cert);
 	}
+}
+
+/* The forms in which openssl writes ECDSA keys: each signs for its certificate and no other. */
+static void test_forms_of_ecdsa_keys(void **state)
+{
+	static const char *const curves[] = {"P-256", "P-384", "P-521"};
+	static const char *const forms[] = {
+		"pkcs8 -topk8 -nocrypt", "ec", "ec -no_public", "ec -conv_form compressed"};
+	char command[512];
+	size_t i, form;
+
+	for (i = 0; i < array_len(curves); i++)
+		for (form = 0; form < array_len(forms); form++) {
+			pki_issue(&pki, &(struct pki_request){.file = "form", .key = curves[i]});
+			snprintf(command, sizeof(command),
+				"cd %s && openssl %s -in form.key -out other-form.key 2>/dev/null",
+				pki.dir, forms[form]);
+			assert_int_equal(system(command), 0);
+			struct cert *cert = load("form.crt", "other-form.key");
+
+			assert_int_equal(cert_facts(cert)->key_kind, KEY_ECDSA);
+			cert_put(cert);
+			expect_error("www.crt", "other-form.key", NULL, -EINVAL,
+				"certificate main: the key in %s/other-form.key does not belong to "
+				"the certificate in %s/www.crt");
+		}
+}
+
+/* A pair of a directory, whose key nobody looks at before it is needed. */
+static void test_read_unchecked(void **state)
+{
+	struct cert_source *source = cert_source_new("shop", pki.dir, NULL);
+	char name[CERT_NAME_BYTES];
+	struct cert *cert;
+	struct err err;
+
+	assert_int_equal(cert_read(source, "www.crt", "www.key", &cert, &err), 0);
+	assert_int_equal(cert_state(cert), CERT_UNCHECKED);
+	assert_string_equal(cert_name(cert, name), "shop/www");
+	assert_int_equal(cert_check(cert, &err), 0);
+	assert_int_equal(cert_state(cert), CERT_GOOD);
+	/* what a small ECDSA pair costs, all in */
+	assert_in_range(cert_bytes(cert), 300, 900);
+	cert_put(cert);
+	assert_int_equal(cert_read(source, "www.crt", "other.key", &cert, &err), 0);
+	assert_int_equal(cert_state(cert), CERT_UNCHECKED);
+	assert_int_equal(cert_check(cert, &err), -EINVAL);
+	assert_int_equal(cert_state(cert), CERT_BAD);
+	assert_non_null(strstr(err.text, "other.key does not belong to the certificate in"));
+	cert_put(cert);
+	cert_source_put(source);
 }
 
 static void test_unreadable(void **state)
@@ -202,6 +280,8 @@ int main(void)
 		cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_common_name_only_without_san),
 		cmocka_unit_test(test_kinds_of_keys),
+		cmocka_unit_test(test_forms_of_ecdsa_keys),
+		cmocka_unit_test(test_read_unchecked),
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_no_pem),
 		cmocka_unit_test(test_mismatch),

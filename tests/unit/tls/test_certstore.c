@@ -2,6 +2,7 @@
 #include "pki.h"
 
 #include "core/attr.h"
+#include "tls/cert_parts.h"
 #include "tls/certstore.h"
 #include <errno.h>
 
@@ -26,7 +27,7 @@ static struct cert_offer modern(void)
 		.n_schemes = sizeof(all_schemes) / 2,
 		.ciphers = all_ciphers,
 		.n_ciphers = sizeof(all_ciphers) / 2,
-		.is_tls13 = true,
+		.version = TLS_VERSION_1_3,
 		.now_unix_s = time(NULL)};
 }
 
@@ -67,7 +68,7 @@ static void build(void)
 
 static int drop(void **state)
 {
-	certstore_free(store);
+	certstore_put(store);
 	store = NULL;
 	while (n_certs)
 		cert_put(certs[--n_certs]);
@@ -76,7 +77,9 @@ static int drop(void **state)
 
 static const char *lookup_offer(const char *name, struct cert_offer offer)
 {
-	return cert_facts(certstore_lookup(store, slice_of(name), &offer))->name;
+	static char buf[CERT_NAME_BYTES];
+
+	return cert_name(certstore_lookup(store, slice_of(name), &offer), buf);
 }
 
 static const char *lookup(const char *name)
@@ -139,12 +142,12 @@ static void test_what_the_client_verifies(void **state)
 	assert_string_equal(lookup_offer("a.test", offer), "ed");
 	/* TLS 1.2: the suites decide, then the curves. */
 	offer = modern();
-	offer.is_tls13 = false;
+	offer.version = TLS_VERSION_1_2;
 	offer.ciphers = rsa_ciphers;
 	offer.n_ciphers = 1;
 	assert_string_equal(lookup_offer("a.test", offer), "rsa");
 	offer = modern();
-	offer.is_tls13 = false;
+	offer.version = TLS_VERSION_1_2;
 	assert_string_equal(lookup_offer("a.test", offer), "ec");
 	offer.groups = (const uint8_t[]){0x00, 0x1d};
 	offer.n_groups = 1;
@@ -238,6 +241,130 @@ static void test_default_is_dual(void **state)
 	assert_string_equal(lookup_offer("unknown.test", offer), "rsa");
 }
 
+/* Another version: what it shares and what not; the one before goes on as it was. */
+static void test_change(void **state)
+{
+	struct certstore *before;
+
+	add(&(struct pki_request){.file = "default", .sans = "DNS:default.test"});
+	add(&(struct pki_request){.file = "a1", .sans = "DNS:a.test,DNS:*.a.test"});
+	add(&(struct pki_request){.file = "b", .sans = "DNS:b.test"});
+	build();
+	add(&(struct pki_request){.file = "a2", .sans = "DNS:a.test,DNS:new.test"});
+	add(&(struct pki_request){.file = "default2", .sans = "DNS:default.test"});
+	before = store;
+	store = certstore_change(
+		before, &(struct certstore_change){&certs[1], 1, &certs[3], 1, NULL});
+	assert_string_equal(lookup("a.test"), "a2");
+	assert_string_equal(lookup("x.a.test"), "default");
+	assert_string_equal(lookup("new.test"), "a2");
+	assert_string_equal(lookup("b.test"), "b");
+	assert_int_equal(certstore_names(store), 4);
+	certstore_put(store);
+	store = before;
+	assert_string_equal(lookup("a.test"), "a1");
+	assert_string_equal(lookup("x.a.test"), "a1");
+	assert_string_equal(lookup("new.test"), "default");
+	/* the default is replaced: the one before is gone altogether */
+	store = certstore_change(
+		before, &(struct certstore_change){&certs[0], 1, &certs[4], 1, certs[4]});
+	certstore_put(before);
+	assert_string_equal(lookup("unknown.test"), "default2");
+	assert_string_equal(lookup("default.test"), "default2");
+	assert_string_equal(lookup("b.test"), "b");
+	assert_ptr_equal(certstore_default(store), certs[4]);
+}
+
+/* As long as there are better ones, nobody gets a bad one; then nobody gets anything. */
+static void test_bad_ones_are_passed_over(void **state)
+{
+	struct cert_source *source = cert_source_new("dir", pki.dir, NULL);
+	struct cert_offer offer = modern();
+	struct err err;
+	int i;
+
+	add(&(struct pki_request){.file = "ec", .sans = "DNS:a.test", .key = "P-384"});
+	add(&(struct pki_request){.file = "other", .sans = "DNS:other.test"});
+	pki_issue(&pki, &(struct pki_request){.file = "wrong", .sans = "DNS:wrong.test"});
+	pki_issue(&pki, &(struct pki_request){.file = "ec2", .sans = "DNS:a.test", .key = "P-521"});
+	assert_int_equal(cert_read(source, "ec2.crt", "wrong.key", &certs[n_certs++], &err), 0);
+	assert_int_equal(cert_read(source, "wrong.crt", "ec2.key", &certs[n_certs++], &err), 0);
+	build();
+	assert_string_equal(lookup("a.test"), "dir/ec2");
+	assert_string_equal(lookup("wrong.test"), "dir/wrong");
+	for (i = 2; i < 4; i++)
+		assert_int_equal(cert_check(certs[i], &err), -EINVAL);
+	assert_string_equal(lookup("a.test"), "ec");
+	assert_string_equal(lookup("wrong.test"), "ec"); /* the default */
+	certstore_put(store);
+	assert_int_equal(certstore_new(&certs[2], 2, &store, &err), 0);
+	assert_null(certstore_lookup(store, SLICE("a.test"), &offer));
+	cert_source_put(source);
+}
+
+static struct cert *numbered(struct cert_source *source, uint32_t number)
+{
+	char text[64];
+	uint8_t names[64];
+	int len = snprintf(text, sizeof(text), "n%u.test", number);
+	struct cert_content content = {
+		.facts = {.n_names = 1, .key_bits = 256, .not_after_unix_s = INT32_MAX},
+		.names = names,
+		.names_len = (uint32_t)len + 1,
+		.leaf = (const uint8_t *)"leaf",
+		.leaf_len = 4,
+		.key = (const uint8_t *)"key",
+		.key_len = 3,
+		.cert_file = text,
+		.key_file = text,
+	};
+
+	names[0] = (uint8_t)len;
+	memcpy(names + 1, text, (size_t)len);
+	return cert_new(source, &content);
+}
+
+/* Many names, sized again on the way, each found, and all gone in the end. */
+static void test_many(void **state)
+{
+	enum { MANY = 20000, STEP = 97 };
+	struct cert_source *source = cert_source_new("many", "/", NULL);
+	struct cert **many = calloc(MANY, sizeof(struct cert *));
+	struct certstore *before;
+	struct err err;
+	char name[64], wanted[64];
+	uint32_t i, n;
+
+	for (i = 0; i < MANY; i++)
+		many[i] = numbered(source, i);
+	assert_int_equal(certstore_new(many, 1, &store, &err), 0);
+	for (i = 1; i < MANY; i += n) {
+		n = MANY - i < STEP * i ? MANY - i : STEP * i;
+		before = store;
+		store = certstore_change(
+			before, &(struct certstore_change){NULL, 0, many + i, n, NULL});
+		certstore_put(before);
+	}
+	assert_int_equal(certstore_names(store), MANY);
+	for (i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "N%u.test.", i);
+		assert_int_equal(certstore_match(store, slice_of(name)), CERTSTORE_EXACT);
+		snprintf(wanted, sizeof(wanted), "many/n%u", i);
+		assert_string_equal(lookup(name), wanted);
+	}
+	before = store;
+	store = certstore_change(
+		before, &(struct certstore_change){many + 1, MANY - 1, NULL, 0, NULL});
+	assert_int_equal(certstore_names(store), 1);
+	assert_int_equal(certstore_match(store, SLICE("n7.test")), CERTSTORE_NO_MATCH);
+	assert_int_equal(certstore_match(before, SLICE("n7.test")), CERTSTORE_EXACT);
+	certstore_put(before);
+	for (i = 0; i < MANY; i++)
+		cert_put(many[i]);
+	free(many);
+	cert_source_put(source);
+}
+
 static void test_no_certificate(void **state)
 {
 	struct err err = {""};
@@ -258,6 +385,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_expired_before_unverifiable, drop),
 		cmocka_unit_test_teardown(test_kind_hash_size_validity, drop),
 		cmocka_unit_test_teardown(test_default_is_dual, drop),
+		cmocka_unit_test_teardown(test_change, drop),
+		cmocka_unit_test_teardown(test_bad_ones_are_passed_over, drop),
+		cmocka_unit_test_teardown(test_many, drop),
 		cmocka_unit_test_teardown(test_no_certificate, drop),
 	};
 

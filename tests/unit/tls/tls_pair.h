@@ -74,11 +74,11 @@ static inline struct tls_server *new_server(const struct tls_server_spec *extra)
 	struct tls_server *made;
 	struct err err = {""};
 
+	assert_int_equal(certstore_new(certs, 2, &spec.certs, &err), 0);
 	spec.name = extra->name ? extra->name : "web";
-	spec.certs = certs;
-	spec.n_certs = 2;
 	spec.n_workers = 1;
 	assert_int_equal(tls_server_new(&spec, &made, &err), 0);
+	certstore_put(spec.certs);
 	return made;
 }
 

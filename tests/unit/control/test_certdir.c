@@ -1,0 +1,342 @@
+/* Directories of certificates: which files are pairs, what is wrong with others, and what another
+ * version takes over. */
+#include "../tls/pki.h"
+#include "control/certdir.h"
+#include "tls/certindex.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+static struct pki pki;
+static char root[128]; /* the directory under test; the PKI's own is beside it */
+static struct certdir_changes changes;
+static struct certdir *dir;
+
+static int group_setup(void **state)
+{
+	char file[16];
+	int i;
+
+	pki_init(&pki);
+	for (i = 0; i < 6; i++) {
+		snprintf(file, sizeof(file), "p%d", i);
+		pki_issue(&pki, &(struct pki_request){
+					.file = file, .sans = "DNS:a.test", .append = "ca.crt"});
+	}
+	return 0;
+}
+
+static int group_teardown(void **state)
+{
+	pki_fini(&pki);
+	return 0;
+}
+
+static void sh(const char *format, ...) printf_like(1, 2);
+
+/* A command; $P is the folder with p0.crt, p0.key and so on, the current one is the directory. */
+static void sh(const char *format, ...)
+{
+	char command[1024], text[2048];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	snprintf(text, sizeof(text), "cd %s && P=%s && { %s; }", root, pki.dir, command);
+	assert_int_equal(system(text), 0);
+}
+
+static int setup(void **state)
+{
+	snprintf(root, sizeof(root), "%s/root", pki.dir);
+	assert_int_equal(mkdir(root, 0700), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	certdir_changes_fini(&changes);
+	certdir_put(dir);
+	dir = NULL;
+	sh("chmod -R u+rwx . && rm -rf %s", root);
+	return 0;
+}
+
+static struct certdir_spec spec(void)
+{
+	return (struct certdir_spec){.name = "shop", .path = root};
+}
+
+static void scan(void)
+{
+	struct certdir_spec wanted = spec();
+	struct certdir *before = dir;
+	struct err err = {""};
+
+	certdir_changes_fini(&changes);
+	assert_int_equal(certdir_scan(&wanted, before, &dir, &changes, &err), 0);
+	certdir_put(before);
+}
+
+static void update(const char *folder, const char *name, bool is_patient)
+{
+	struct certdir_touched touched[] = {{folder, name, false}, {folder, name, false}};
+	struct certdir_spec wanted = spec();
+	struct certdir *before = dir;
+
+	wanted.is_patient = is_patient;
+	certdir_changes_fini(&changes);
+	dir = certdir_update(&wanted, before, touched, 2, &changes);
+	certdir_put(before);
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* "shop/a shop/b", sorted. */
+static void expect_names(const char *wanted)
+{
+	struct certdir_cursor cursor = {0};
+	char *list[64], name[CERT_NAME_BYTES], text[4096] = "";
+	const struct cert *cert;
+	size_t n = 0, i;
+
+	while ((cert = certdir_next(dir, &cursor)))
+		list[n++] = strdup(cert_name(cert, name));
+	qsort(list, n, sizeof(list[0]), compare_texts);
+	for (i = 0; i < n; i++) {
+		strcat(text, i ? " " : "");
+		strcat(text, list[i]);
+		free(list[i]);
+	}
+	assert_string_equal(text, wanted);
+	assert_int_equal(certdir_len(dir), n);
+}
+
+/* The fault of a file contains the text; NULL: it has none. */
+static void expect_fault(const char *file, const char *text)
+{
+	struct certdir_cursor cursor = {0};
+	struct certdir_fault fault;
+	bool is_found = false;
+
+	while (certdir_next_fault(dir, &cursor, &fault)) {
+		if (strcmp(fault.file, file) != 0)
+			continue;
+		is_found = true;
+		if (!text || !strstr(fault.text, text))
+			fail_msg("%s: %s", file, fault.text);
+	}
+	if (text && !is_found)
+		fail_msg("%s has no fault", file);
+}
+
+static void test_which_files_are_pairs(void **state)
+{
+	sh("cp $P/p0.crt a.crt; cp $P/p0.key a.key");
+	sh("cp $P/p1.crt b.pem; cp $P/p1.key b.key; cp $P/p1.crt c.cer; cp $P/p1.key c.key");
+	sh("cat $P/p2.crt $P/p2.key >one.pem; cat $P/p2.key $P/p2.crt >two.pem");
+	sh("mkdir -p eu/shop && cp $P/p3.crt eu/shop/tls.crt && cp $P/p3.key eu/shop/tls.key"
+	   " && cp $P/ca.crt eu/shop/ca.crt");
+	sh("mkdir -p live/x && cp $P/p4.crt live/x/fullchain.pem && cp $P/p4.key live/x/privkey.pem"
+	   " && cp $P/p4.crt live/x/cert.pem && cp $P/ca.crt live/x/chain.pem");
+	sh("mkdir -p k8s/..2026 && cp $P/p5.crt k8s/..2026/tls.crt && cp $P/p5.key k8s/..2026/tls.key"
+	   " && cd k8s && ln -s ..2026 ..data && ln -s ..data/tls.crt && ln -s ..data/tls.key");
+	sh("echo notes >README; echo >.hidden.crt; mkdir .git && cp $P/p0.crt .git/a.crt");
+	scan();
+	expect_names(
+		"shop/a shop/b shop/c shop/eu/shop/tls shop/k8s/tls shop/live/x/fullchain shop/one "
+		"shop/two");
+	assert_int_equal(certdir_faults(dir), 0);
+	assert_int_equal(changes.n_added, 8);
+	/* nothing has changed: the same object */
+	struct certdir *before = certdir_get(dir);
+
+	scan();
+	assert_ptr_equal(dir, before);
+	assert_int_equal(changes.n_read, 0);
+	certdir_put(before);
+}
+
+static void test_faults(void **state)
+{
+	sh("cp $P/p0.crt good.crt; cp $P/p0.key good.key");
+	sh("head -c 200 $P/p1.crt >cut.crt; cp $P/p1.key cut.key");
+	sh("cp $P/p1.crt cutkey.crt; head -c 120 $P/p1.key >cutkey.key");
+	sh("cp $P/p1.crt alone.crt; cp $P/p1.key lonely.key; : >empty.pem");
+	sh("openssl x509 -in $P/p1.crt -outform DER -out der.crt; cp $P/p1.key der.key");
+	sh("cp $P/p1.key swapped.crt; cp $P/p1.crt swapped.key");
+	sh("truncate -s 10M large.crt; cp $P/p1.key large.key; mkfifo fifo.crt; cp $P/p1.key fifo.key");
+	sh("ln -s self.crt self.crt; ln -s nowhere dangling.crt; cp $P/p1.key dangling.key");
+	sh("mkdir loop && ln -s .. loop/up; mkdir -p d1/d2/d3/d4/d5/d6/d7/d8/d9");
+	scan();
+	expect_names("shop/good");
+	expect_fault("good.crt", NULL);
+	expect_fault("cut.crt", "certificate 1 in");
+	expect_fault("cutkey.crt", "is damaged");
+	expect_fault("alone.crt", "holds no private key");
+	expect_fault("lonely.key", "there is no certificate for this key");
+	expect_fault("empty.pem", "holds no certificate");
+	expect_fault("der.crt", "is in DER, not in PEM");
+	expect_fault("swapped.crt", "holds no certificate");
+	expect_fault("large.crt", "File too large");
+	expect_fault("fifo.crt", "no regular file");
+	expect_fault("self.crt", "is a link to a file that is not there");
+	expect_fault("dangling.crt", "is a link to a file that is not there");
+	expect_fault("loop/up", "leads back to a folder above it");
+	expect_fault("d1/d2/d3/d4/d5/d6/d7/d8/d9", "lies too deep");
+	/* none is read again as long as it is the same */
+	scan();
+	assert_int_equal(changes.n_read, 0);
+	assert_int_equal(changes.n_faults, 0);
+	/* mended */
+	sh("cp $P/p1.crt cut.crt; rm lonely.key");
+	scan();
+	expect_names("shop/cut shop/good");
+	expect_fault("cut.crt", NULL);
+	expect_fault("lonely.key", NULL);
+}
+
+static const struct cert *find(const char *name)
+{
+	struct certdir_cursor cursor = {0};
+	char text[CERT_NAME_BYTES];
+	const struct cert *cert;
+
+	while ((cert = certdir_next(dir, &cursor)))
+		if (!strcmp(cert_name(cert, text), name))
+			return cert;
+	return NULL;
+}
+
+/* A replaced pair that does not fit together: patience first, then a fault; the last good one stays
+ * until its files are good or gone. */
+static void test_last_good_one_stays(void **state)
+{
+	const struct cert *good;
+
+	sh("cp $P/p0.crt a.crt; cp $P/p0.key a.key; cp $P/p1.crt b.crt; cp $P/p1.key b.key");
+	scan();
+	good = find("shop/a");
+	sh("cp $P/p2.crt a.new && mv a.new a.crt");
+	update("", "a.crt", true);
+	assert_int_equal(changes.n_unsettled, 1);
+	assert_int_equal(certdir_faults(dir), 0);
+	assert_ptr_equal(find("shop/a"), good);
+	update("", "a.crt", false);
+	assert_int_equal(changes.n_faults, 1);
+	expect_fault("a.crt", "does not belong to the certificate");
+	assert_ptr_equal(find("shop/a"), good);
+	update("", "a.crt", false);
+	assert_int_equal(changes.n_faults, 0); /* said once */
+	sh("cp $P/p2.key a.key");
+	update("", "a.key", true);
+	assert_int_equal(changes.n_added, 1);
+	assert_int_equal(changes.n_removed, 1);
+	assert_int_equal(cert_state(find("shop/a")), CERT_GOOD);
+	expect_fault("a.crt", NULL);
+	/* a fault, then the old files again, then gone */
+	sh("cp a.crt keep; echo x >a.crt");
+	update("", "a.crt", false);
+	expect_fault("a.crt", "holds no certificate");
+	sh("rm a.crt a.key");
+	update("", "a.key", false);
+	expect_names("shop/b");
+	expect_fault("a.crt", NULL);
+}
+
+static void test_touched(void **state)
+{
+	char away[160];
+
+	sh("mkdir x y && for i in 0 1; do cp $P/p$i.crt x/p$i.crt; cp $P/p$i.key x/p$i.key; done");
+	scan();
+	expect_names("shop/x/p0 shop/x/p1");
+	/* only what was touched is looked at */
+	sh("cp $P/p2.crt new.crt; cp $P/p2.key new.key; cp $P/p3.crt y/n.crt; cp $P/p3.key y/n.key");
+	update("y", "n.key", false);
+	expect_names("shop/x/p0 shop/x/p1 shop/y/n");
+	update("", "new.crt", false);
+	expect_names("shop/new shop/x/p0 shop/x/p1 shop/y/n");
+	/* folders come and go */
+	sh("mkdir -p z/deep && cp $P/p4.crt z/deep/d.crt && cp $P/p4.key z/deep/d.key && rm -r x");
+	update("", "z", false);
+	update("", "x", false); /* nobody knew it as a folder: nothing */
+	expect_names("shop/new shop/x/p0 shop/x/p1 shop/y/n shop/z/deep/d");
+	update("x", "", false);
+	expect_names("shop/new shop/y/n shop/z/deep/d");
+	/* Kubernetes exchanges what is behind a link */
+	sh("mkdir k && cd k && mkdir ..1 ..2 && cp $P/p0.crt ..1/tls.crt && cp $P/p0.key ..1/tls.key &&"
+	   " cp $P/p1.crt ..2/tls.crt && cp $P/p1.key ..2/tls.key && ln -s ..1 ..data &&"
+	   " ln -s ..data/tls.crt tls.crt && ln -s ..data/tls.key tls.key");
+	update("", "k", false);
+	const struct cert *first = find("shop/k/tls");
+
+	assert_non_null(first);
+	sh("cd k && ln -s ..2 ..tmp && mv -T ..tmp ..data");
+	update("k", "..data", false);
+	assert_int_equal(changes.n_added, 1);
+	assert_ptr_not_equal(find("shop/k/tls"), first);
+	/* the directory itself is unmounted, say: all stays */
+	sh("mv %s %s-away", root, root);
+	struct certdir_spec wanted = spec();
+	struct certdir *none;
+	struct err err;
+
+	certdir_changes_fini(&changes);
+	assert_int_equal(certdir_scan(&wanted, dir, &none, &changes, &err), -ENOENT);
+	update("", "", false);
+	assert_int_equal(certdir_len(dir), 4);
+	snprintf(away, sizeof(away), "%s-away", root);
+	assert_int_equal(rename(away, root), 0);
+}
+
+/* From the index, what is as it was then; anything else is read. */
+static void test_index(void **state)
+{
+	struct certdir_spec wanted = spec();
+	struct certindex_writer *writer;
+	struct certdir_cursor cursor = {0};
+	struct certindex *index;
+	const struct cert *cert;
+	char path[256];
+	struct err err = {""};
+
+	sh("for i in 0 1 2; do cp $P/p$i.crt p$i.crt; cp $P/p$i.key p$i.key; done");
+	scan();
+	snprintf(path, sizeof(path), "%s/index", pki.dir);
+	assert_int_equal(certindex_writer_new(path, &writer, &err), 0);
+	certindex_writer_directory(writer, root);
+	while ((cert = certdir_next(dir, &cursor)))
+		certindex_writer_add(writer, cert);
+	assert_int_equal(certindex_writer_end(writer, &err), 0);
+	sh("cp $P/p3.crt p1.crt; cp $P/p3.key p1.key; rm p2.*; cp $P/p4.crt n.crt; cp $P/p4.key n.key");
+	certdir_put(dir);
+	certdir_changes_fini(&changes);
+	assert_int_equal(certindex_open(path, &index, &err), 0);
+	wanted.index = index;
+	assert_int_equal(certdir_scan(&wanted, NULL, &dir, &changes, &err), 0);
+	certindex_free(index);
+	assert_int_equal(changes.n_read, 2);
+	expect_names("shop/n shop/p0 shop/p1");
+	cursor = (struct certdir_cursor){0};
+	while ((cert = certdir_next(dir, &cursor)))
+		assert_int_equal(cert_check((struct cert *)cert, &err), 0);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(test_which_files_are_pairs),
+		CASE(test_faults),
+		CASE(test_last_good_one_stays),
+		CASE(test_touched),
+		CASE(test_index),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}

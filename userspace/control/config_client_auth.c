@@ -1,0 +1,118 @@
+/* Checks of client_auth and tls_headers of listeners: see config_read.h. */
+#include "control/config_read.h"
+
+#include "http/message.h"
+#include "http/syntax.h"
+
+enum { NAMES_MAX = 8 };
+
+struct header_name {
+	const char *section, *setting;
+	char *const *field;
+	struct config_mark object;
+};
+
+struct auth_checker {
+	const struct config *config;
+	const struct config_listener *listener;
+	struct config_errors *errors;
+	struct config_path path;
+};
+
+static void refuse(struct auth_checker *checker, const void *field, struct config_mark object,
+	const char *name, const char *text)
+{
+	size_t before = config_path_enter(&checker->path, name);
+
+	config_errors_add(checker->errors, config_mark(checker->config, field, object),
+		checker->path.text, "%s", text);
+	config_path_cut(&checker->path, before);
+}
+
+static bool is_off(const char *name)
+{
+	return !name || strcmp(name, "off") == 0;
+}
+
+static void refuse_name(
+	struct auth_checker *checker, const struct header_name *name, const char *text)
+{
+	size_t before = config_path_enter(&checker->path, name->section);
+
+	refuse(checker, name->field, name->object, name->setting, text);
+	config_path_cut(&checker->path, before);
+}
+
+static void check_names(struct auth_checker *checker, const struct header_name *names)
+{
+	uint32_t i, j;
+
+	for (i = 0; i < NAMES_MAX; i++) {
+		const char *name = *names[i].field;
+
+		if (is_off(name))
+			continue;
+		if (!syntax_is_token(slice_of(name)))
+			refuse_name(checker, &names[i], "is not the name of a header");
+		else if (http_header_id(slice_of(name)) != HTTP_HEADER_UNKNOWN)
+			refuse_name(checker, &names[i],
+				"is the name of a header that has a meaning of its own");
+		for (j = 0; j < i; j++)
+			if (!is_off(*names[j].field) &&
+				slice_eq_nocase(slice_of(name), slice_of(*names[j].field)))
+				refuse_name(checker, &names[i],
+					"is the name of another header of this listener");
+	}
+}
+
+static void check_mode(struct auth_checker *checker)
+{
+	const struct config_client_auth *auth = &checker->listener->client_auth;
+	bool verifies = auth->mode == CONFIG_CLIENT_AUTH_VERIFY ||
+			auth->mode == CONFIG_CLIENT_AUTH_OPTIONAL;
+
+	if (auth->mode > CONFIG_CLIENT_AUTH_PASSTHROUGH)
+		return; /* has its error */
+	if (verifies && !config_is_given(checker->config, &auth->trust_store))
+		refuse(checker, &auth->mode, auth->mark, "client_auth.trust_store",
+			"is required with mode verify and optional");
+	if (!verifies && auth->trust_store)
+		refuse(checker, &auth->trust_store, auth->mark, "client_auth.trust_store",
+			"has no effect with mode off and passthrough");
+}
+
+static void check_listener(struct auth_checker *checker)
+{
+	const struct config_auth_headers *auth = &checker->listener->client_auth.headers;
+	const struct config_tls_headers *tls = &checker->listener->tls_headers;
+	const struct header_name names[NAMES_MAX] = {
+		{"client_auth.headers", "serial_number", &auth->serial_number, auth->mark},
+		{"client_auth.headers", "issuer", &auth->issuer, auth->mark},
+		{"client_auth.headers", "subject", &auth->subject, auth->mark},
+		{"client_auth.headers", "validity", &auth->validity, auth->mark},
+		{"client_auth.headers", "leaf", &auth->leaf, auth->mark},
+		{"client_auth.headers", "chain", &auth->chain, auth->mark},
+		{"tls_headers", "version", &tls->version, tls->mark},
+		{"tls_headers", "cipher_suite", &tls->cipher_suite, tls->mark},
+	};
+
+	check_mode(checker);
+	check_names(checker, names);
+}
+
+void config_check_client_auth(const struct config *config, struct config_errors *errors)
+{
+	struct auth_checker checker = {.config = config, .errors = errors};
+	uint32_t i;
+
+	for (i = 0; i < config->listeners_count; i++) {
+		checker.listener = &config->listeners[i];
+		if (checker.listener->protocol != CONFIG_HTTPS &&
+			checker.listener->protocol != CONFIG_TLS)
+			continue;
+		config_path_enter(&checker.path, "listeners");
+		config_path_item(&checker.path, checker.listener->name, i);
+		check_listener(&checker);
+		config_path_cut(&checker.path, 0);
+	}
+}

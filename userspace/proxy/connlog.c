@@ -1,0 +1,189 @@
+/* Lines of the connection log: see connlog.h. The names of most members are those of AWS's. */
+#include "proxy/connlog.h"
+
+#include "core/linering.h"
+#include "tls/cert.h"
+#include "tls/peer.h"
+#include "tls/stream.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+enum { LINE_BYTES = 16 * 1024, TEXT_BYTES_MAX = 2048 };
+
+struct line {
+	char bytes[LINE_BYTES];
+	size_t len;
+};
+
+static void put(struct line *line, const char *format, ...) printf_like(2, 3);
+
+/* Every member is bounded, and all together are shorter than a line. */
+static void put(struct line *line, const char *format, ...)
+{
+	size_t room = sizeof(line->bytes) - line->len;
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(line->bytes + line->len, room, format, args);
+	va_end(args);
+	if (n > 0)
+		line->len += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+/* What a client sent may be any bytes: those beyond ASCII are written as characters of that
+ * number. */
+static void put_escaped(struct line *line, struct slice text)
+{
+	size_t i, len = text.len < TEXT_BYTES_MAX ? text.len : TEXT_BYTES_MAX;
+
+	for (i = 0; i < len && line->len + 8 < sizeof(line->bytes); i++) {
+		unsigned char c = (unsigned char)text.ptr[i];
+
+		if (c == '"' || c == '\\')
+			line->bytes[line->len++] = '\\';
+		if (c < 0x20 || c >= 0x7f)
+			put(line, "\\u%04x", c);
+		else
+			line->bytes[line->len++] = (char)c;
+	}
+}
+
+/* Empty: null. */
+static void put_text(struct line *line, const char *name, struct slice text)
+{
+	if (!text.len) {
+		put(line, ",\"%s\":null", name);
+		return;
+	}
+	put(line, ",\"%s\":\"", name);
+	put_escaped(line, text);
+	put(line, "\"");
+}
+
+static void put_word(struct line *line, const char *name, const char *text)
+{
+	put_text(line, name, slice_of(text));
+}
+
+static void put_time(struct line *line)
+{
+	struct timespec now;
+	struct tm utc;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &utc);
+	put(line, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ\"", utc.tm_year + 1900,
+		utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
+		now.tv_nsec / 1000);
+}
+
+static void put_ends(struct line *line, const struct conn *conn)
+{
+	char text[ADDR_TEXT_BYTES];
+
+	put(line, ",\"conn_trace_id\":\"TID_%016" PRIx64 "\"", conn->id);
+	put_word(line, "listener", conn->listener->spec.name);
+	put_word(line, "client_ip", addr_format_host(&conn->client, text));
+	put(line, ",\"client_port\":%u,\"listener_port\":%u", addr_port(&conn->client),
+		addr_port(&conn->local));
+}
+
+static void put_agreed(
+	struct line *line, const struct conn *conn, const struct tls_stream_facts *facts)
+{
+	uint32_t us = facts->handshake_us;
+	char name[CERT_NAME_BYTES];
+
+	put_word(line, "tls_protocol", facts->version);
+	put_word(line, "tls_cipher", facts->cipher);
+	put_word(line, "tls_keyexchange", facts->group);
+	if (us)
+		put(line, ",\"tls_handshake_latency\":%u.%06u", us / 1000000, us % 1000000);
+	else
+		put(line, ",\"tls_handshake_latency\":null");
+	put(line, ",\"resumed\":%s", facts->resumed ? "true" : "false");
+	put_word(line, "domain_name", facts->sni);
+	put_word(line, "alpn", facts->alpn);
+	put_word(line, "policy", tls_server_policy(conn->listener->spec.tls)->name);
+	put_word(line, "chosen_cert", facts->cert ? cert_name(facts->cert, name) : "");
+	put_word(line, "ja4", conn->ja4);
+}
+
+static void put_peer(struct line *line, const struct tls_peer *peer)
+{
+	static const struct tls_peer none;
+	const struct tls_peer *shown = peer ? peer : &none;
+
+	put_text(line, "leaf_client_cert_subject", shown->subject);
+	put_text(line, "leaf_client_cert_validity", shown->validity);
+	put_text(line, "leaf_client_cert_serial_number", shown->serial);
+}
+
+static const char *verify_status(enum tls_failure failure)
+{
+	switch (failure) {
+	case TLS_FAILURE_client_cert_too_deep:
+		return "Failed:ClientCertMaxChainDepthExceeded";
+	case TLS_FAILURE_client_cert_too_large:
+		return "Failed:ClientCertMaxSizeExceeded";
+	case TLS_FAILURE_client_cert_revoked:
+		return "Failed:ClientCertCrlHit";
+	case TLS_FAILURE_client_cert_untrusted:
+		return "Failed:ClientCertUntrusted";
+	case TLS_FAILURE_client_cert_not_yet_valid:
+		return "Failed:ClientCertNotYetValid";
+	case TLS_FAILURE_client_cert_expired:
+		return "Failed:ClientCertExpired";
+	case TLS_FAILURE_client_cert_unsupported:
+		return "Failed:ClientCertTypeUnsupported";
+	case TLS_FAILURE_client_cert_purpose:
+		return "Failed:ClientCertPurposeInvalid";
+	case TLS_FAILURE_client_cert_bad:
+		return "Failed:ClientCertInvalid";
+	default:
+		return "Failed:UnmappedConnectionError";
+	}
+}
+
+static void put_outcome(struct line *line, const struct conn *conn,
+	const struct tls_stream_facts *facts, const char *failed)
+{
+	enum tls_failure failure = tls_stream_failure(conn->front);
+
+	if (!failed) {
+		put(line, ",\"tls_verify_status\":\"Success\",\"failure\":null,"
+			  "\"failure_detail\":null,\"alert\":null,\"alert_from\":null");
+		return;
+	}
+	put_word(line, "tls_verify_status", verify_status(failure));
+	put_word(line, "failure", failure == TLS_FAILURE_none ? failed : tls_failure_name(failure));
+	put_word(line, "failure_detail", tls_stream_failure_detail(conn->front));
+	if (facts->alert)
+		put(line, ",\"alert\":%u,\"alert_from\":\"%s\"", facts->alert,
+			facts->was_alerted ? "client" : "server");
+	else
+		put(line, ",\"alert\":null,\"alert_from\":null");
+}
+
+void connlog_put(const struct conn *conn, const char *failed)
+{
+	struct linering *ring = atomic_load_explicit(&conn->worker->connlog, memory_order_acquire);
+	struct tls_stream_facts facts;
+	struct line line;
+
+	if (likely(!ring))
+		return;
+	line.len = 0;
+	tls_stream_facts(conn->front, &facts);
+	put_time(&line);
+	put_ends(&line, conn);
+	put_agreed(&line, conn, &facts);
+	put_peer(&line, facts.peer);
+	put_outcome(&line, conn, &facts, failed);
+	put(&line, "}\n");
+	linering_put(ring, line.bytes, line.len);
+}

@@ -1,0 +1,38 @@
+/*
+ * Headers that tell targets about a client's TLS and its certificate, by the names a listener has
+ * for them. What the client itself sends under these names is removed first. Pure; the values are
+ * those of the client's stream.
+ */
+#ifndef SLUICE_PROXY_TLS_HEADERS_H
+#define SLUICE_PROXY_TLS_HEADERS_H
+
+#include "core/attr.h"
+#include "http/message.h"
+
+struct stream;
+
+enum tls_header {
+	TLS_HEADER_SERIAL_NUMBER,
+	TLS_HEADER_ISSUER,
+	TLS_HEADER_SUBJECT,
+	TLS_HEADER_VALIDITY,
+	TLS_HEADER_LEAF,
+	TLS_HEADER_CHAIN,
+	TLS_HEADER_VERSION,
+	TLS_HEADER_CIPHER_SUITE,
+	TLS_HEADERS,
+};
+
+struct tls_headers {
+	struct slice names[TLS_HEADERS]; /* empty: that one is not sent, nor removed */
+	bool any;
+};
+
+/* `front` is a TLS stream. Returns how many headers were filled in. */
+uint32_t tls_headers_apply(const struct tls_headers *how, const struct stream *front,
+	struct http_headers *headers, struct http_header ret_extra[TLS_HEADERS]);
+/* Own copies of the names. */
+void tls_headers_copy(const struct tls_headers *from, struct tls_headers *ret_to);
+void tls_headers_fini(struct tls_headers *how);
+
+#endif

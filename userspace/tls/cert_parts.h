@@ -1,0 +1,85 @@
+/*
+ * What the files of a certificate share (cert*.c, certindex*.c); nobody else includes it.
+ * A record is position-independent: the index has it as memory does.
+ */
+#ifndef SLUICE_TLS_CERT_PARTS_H
+#define SLUICE_TLS_CERT_PARTS_H
+
+#include "tls/cert.h"
+#include "tls/certchain.h"
+#include <openssl/x509.h>
+#include <stdatomic.h>
+
+enum {
+	CERT_NAMES_BYTES_MAX = 1 << 20,
+	CERT_FILE_BYTES_MAX = 4096,
+};
+
+/* `bytes` holds, one behind the other: names (a length byte before each), certificate file, key
+ * file, leaf, key. */
+struct cert_record {
+	struct cert_facts facts;
+	uint64_t identity, key_identity;
+	uint32_t names_len, leaf_len, key_len;
+	uint16_t cert_file_len, key_file_len;
+	bool is_key_plain; /* it stands in its file as it is here: the index may have it */
+	uint8_t bytes[];
+};
+
+struct cert_source {
+	atomic_uint refs;
+	char *name, *directory, *password_path; /* the last two may be NULL */
+};
+
+struct cert {
+	atomic_uint refs;
+	atomic_uint cached; /* how many of them are caches' */
+	_Atomic(uint8_t) state;
+	atomic_bool was_told; /* in the log, that it is bad */
+	uint32_t number; /* in the order in which they were made */
+	struct cert_source *source;
+	struct certchain *chain; /* NULL: the leaf stands alone */
+	struct cert_record record; /* the last */
+};
+
+/* What a record is made of; borrowed. */
+struct cert_content {
+	struct cert_facts facts;
+	const uint8_t *names, *leaf, *key;
+	uint32_t names_len, leaf_len, key_len;
+	const char *cert_file, *key_file;
+	uint64_t identity, key_identity;
+	bool is_key_plain;
+	struct certchain *chain; /* its count is taken over */
+};
+
+size_t cert_record_bytes(const struct cert_record *record);
+/* Takes a count on `source`. */
+struct cert *cert_new(struct cert_source *source, const struct cert_content *content);
+/* A copy of a record that cert_record_is_sound(); `chain` is taken over. */
+struct cert *cert_new_of_record(struct cert_source *source, const struct cert_record *record,
+	struct certchain *chain, enum cert_state state);
+/* Whether its lengths and texts are what cert_new() would make; `len` bytes are there. */
+bool cert_record_is_sound(const struct cert_record *record, size_t len);
+
+static inline const uint8_t *cert_record_leaf(const struct cert_record *record)
+{
+	return record->bytes + record->names_len + record->cert_file_len + record->key_file_len;
+}
+
+static inline const uint8_t *cert_record_key(const struct cert_record *record)
+{
+	return cert_record_leaf(record) + record->leaf_len;
+}
+
+/* "/directory/file", or the file; allocated. */
+char *cert_source_path(const struct cert_source *source, struct slice file);
+
+/* --- cert_facts.c */
+/* Names as in a record: allocated. */
+void cert_facts_read(
+	X509 *leaf, struct cert_facts *ret_facts, uint8_t **ret_names, uint32_t *ret_names_len);
+/* "CN=www.example.com,O=Example", allocated. */
+char *cert_facts_name_text(const X509_NAME *name);
+
+#endif

@@ -1,0 +1,186 @@
+/* Trust stores: see trust.h. Files are read by trust_files.c. */
+#include "tls/trust_parts.h"
+
+#include "core/mem.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void ca_fini(struct tls_trust_ca *ca)
+{
+	free(ca->subject);
+	free(ca->issuer);
+	free(ca->serial_hex);
+	free(ca->fingerprint_sha256);
+}
+
+static void crl_fini(struct trust_crl *crl, struct tls_trust_crl *facts)
+{
+	free(facts->path);
+	free(facts->issuer);
+	free(facts->number_hex);
+	X509_NAME_free(crl->issuer);
+	crl_table_fini(&crl->table);
+}
+
+static void trust_free(struct tls_trust *trust)
+{
+	size_t i;
+
+	for (i = 0; i < trust->n_cas; i++) {
+		X509_free(trust->cas[i]);
+		ca_fini(&trust->ca_facts[i]);
+	}
+	for (i = 0; i < trust->n_crls; i++)
+		crl_fini(&trust->crls[i], &trust->crl_facts[i]);
+	X509_STORE_free(trust->store);
+	free(trust->cas);
+	free(trust->ca_facts);
+	free(trust->crls);
+	free(trust->crl_facts);
+	free(trust->repeats);
+	free(trust);
+}
+
+struct tls_trust *tls_trust_get(struct tls_trust *trust)
+{
+	atomic_fetch_add_explicit(&trust->refs, 1, memory_order_relaxed);
+	return trust;
+}
+
+void tls_trust_put(struct tls_trust *trust)
+{
+	if (trust && atomic_fetch_sub_explicit(&trust->refs, 1, memory_order_acq_rel) == 1)
+		trust_free(trust);
+}
+
+int tls_trust_load(const struct tls_trust_spec *spec, struct tls_trust **ret_trust, struct err *err)
+{
+	struct tls_trust *trust = mem_zalloc(sizeof(*trust));
+	size_t i;
+	int r;
+
+	atomic_init(&trust->refs, 1);
+	trust->store = X509_STORE_new();
+	trust->digest = EVP_MD_CTX_new();
+	if (!trust->store || !trust->digest ||
+		!EVP_DigestInit_ex(trust->digest, EVP_sha256(), NULL))
+		abort(); /* out of memory, at the control side */
+	r = trust_read_cas(trust, spec->ca_path, err);
+	for (i = 0; r == 0 && i < spec->n_crls; i++)
+		r = trust_read_crls(trust, spec->crl_paths[i], spec->ca_path, err);
+	if (r == 0 && !EVP_DigestFinal_ex(trust->digest, trust->facts.digest, NULL))
+		r = err_set(err, -ENOMEM, "out of memory");
+	EVP_MD_CTX_free(trust->digest);
+	trust->digest = NULL;
+	if (r < 0) {
+		tls_trust_put(trust);
+		return r;
+	}
+	trust->facts.cas = trust->ca_facts;
+	trust->facts.n_cas = trust->n_cas;
+	trust->facts.crls = trust->crl_facts;
+	trust->facts.n_crls = trust->n_crls;
+	*ret_trust = trust;
+	return 0;
+}
+
+const struct tls_trust_facts *tls_trust_facts(const struct tls_trust *trust)
+{
+	return &trust->facts;
+}
+
+bool tls_trust_warning(
+	const struct tls_trust *trust, int64_t now_unix_s, uint32_t *cursor, struct err *ret_text)
+{
+	const struct tls_trust_crl *crl;
+
+	if (*cursor < trust->n_repeats) {
+		err_set(ret_text, 0, "line %u: this CA is in the bundle twice",
+			trust->repeats[(*cursor)++]);
+		return true;
+	}
+	while (*cursor - trust->n_repeats < trust->n_crls) {
+		crl = &trust->crl_facts[(*cursor)++ - trust->n_repeats];
+		if (!tls_trust_crl_is_stale(crl, now_unix_s))
+			continue;
+		err_set(ret_text, 0,
+			"%s: the CRL of %s is out of date since %lld days: what it revokes stays "
+			"revoked, what was revoked since is not known",
+			crl->path, crl->issuer,
+			(long long)(now_unix_s - crl->next_update_unix_s) / (24 * 3600));
+		return true;
+	}
+	return false;
+}
+
+static bool has_ca(const struct tls_trust *trust, const X509 *ca)
+{
+	size_t i;
+
+	for (i = 0; i < trust->n_cas; i++)
+		if (X509_cmp(trust->cas[i], ca) == 0)
+			return true;
+	return false;
+}
+
+static bool has_same_crl(const struct tls_trust *trust, const struct trust_crl *crl)
+{
+	size_t i;
+
+	for (i = 0; i < trust->n_crls; i++)
+		if (memcmp(trust->crls[i].digest, crl->digest, sizeof(crl->digest)) == 0)
+			return true;
+	return false;
+}
+
+/* A list that was exchanged for another is taken for one that revokes more. */
+bool tls_trust_is_tighter(const struct tls_trust *before, const struct tls_trust *now)
+{
+	size_t i;
+
+	if (before == now)
+		return false;
+	for (i = 0; i < before->n_cas; i++)
+		if (!has_ca(now, before->cas[i]))
+			return true;
+	for (i = 0; i < now->n_crls; i++)
+		if (now->crls[i].table.n && !has_same_crl(before, &now->crls[i]))
+			return true;
+	return false;
+}
+
+X509_STORE *tls_trust_store(const struct tls_trust *trust)
+{
+	return trust->store;
+}
+
+bool tls_trust_is_revoked(const struct tls_trust *trust, X509 *cert)
+{
+	const X509_NAME *issuer = X509_get_issuer_name(cert);
+	const ASN1_INTEGER *serial = X509_get0_serialNumber(cert);
+	size_t i;
+
+	for (i = 0; i < trust->n_crls; i++)
+		if (X509_NAME_cmp(trust->crls[i].issuer, issuer) == 0 &&
+			crl_table_has(&trust->crls[i].table, serial))
+			return true;
+	return false;
+}
+
+struct stack_st_X509_NAME *tls_trust_ca_names(const struct tls_trust *trust)
+{
+	STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+	X509_NAME *name;
+	size_t i;
+
+	for (i = 0; names && i < trust->n_cas; i++) {
+		name = X509_NAME_dup(X509_get_subject_name(trust->cas[i]));
+		if (name && sk_X509_NAME_push(names, name))
+			continue;
+		X509_NAME_free(name);
+		sk_X509_NAME_pop_free(names, X509_NAME_free);
+		return NULL;
+	}
+	return names;
+}

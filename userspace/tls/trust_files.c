@@ -1,0 +1,426 @@
+/* Reads and checks the files of a trust store: see trust.h. Loader thread. */
+#include "tls/trust_parts.h"
+
+#include "core/mem.h"
+#include "tls/pem_blocks.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	CA_FILE_BYTES_MAX = 16 * 1024 * 1024,
+	CRL_FILE_BYTES_MAX = 64 * 1024 * 1024,
+	DER_SEQUENCE = 0x30,
+};
+
+/* --- files */
+static int read_fd(int fd, size_t max, struct slice *ret_text)
+{
+	struct stat about;
+	size_t len = 0;
+	char *bytes;
+	ssize_t got;
+
+	if (fd < 0 || fstat(fd, &about) < 0)
+		return -errno;
+	if (!S_ISREG(about.st_mode))
+		return S_ISDIR(about.st_mode) ? -EISDIR : -EINVAL;
+	if ((size_t)about.st_size > max)
+		return -EFBIG;
+	bytes = mem_alloc((size_t)about.st_size + 1);
+	while (len < (size_t)about.st_size) {
+		got = read(fd, bytes + len, (size_t)about.st_size - len);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		len += (size_t)got;
+	}
+	if (len != (size_t)about.st_size) {
+		free(bytes);
+		return -EAGAIN;
+	}
+	*ret_text = (struct slice){bytes, len};
+	return 0;
+}
+
+static int read_file(const char *path, size_t max, struct slice *ret_text, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int r = read_fd(fd, max, ret_text);
+
+	if (fd >= 0)
+		close(fd);
+	if (r == -EFBIG)
+		return err_set(err, r, "cannot read %s: larger than %zu MiB", path, max >> 20);
+	if (r == -EAGAIN)
+		return err_set(err, r, "cannot read %s: it is being written", path);
+	return r < 0 ? err_set(err, r, "cannot read %s: %s", path, strerror(-r)) : 0;
+}
+
+/* --- texts */
+static char *bio_text(BIO *bio)
+{
+	char *bytes;
+	long len = BIO_get_mem_data(bio, &bytes);
+	char *text = mem_strndup(bytes, (size_t)len);
+
+	BIO_free(bio);
+	return text;
+}
+
+static char *name_text(const X509_NAME *name)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+
+	if (!bio || X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) < 0)
+		abort(); /* out of memory, at the control side */
+	return bio_text(bio);
+}
+
+static char *integer_text(const ASN1_INTEGER *integer)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+
+	if (!bio || i2a_ASN1_INTEGER(bio, integer) < 0)
+		abort();
+	return bio_text(bio);
+}
+
+static char *fingerprint_text(const X509 *cert)
+{
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned int len = 0, i;
+	char *text;
+
+	if (!X509_digest(cert, EVP_sha256(), digest, &len))
+		abort();
+	text = mem_zalloc(2 * (size_t)len + 1);
+	for (i = 0; i < len; i++)
+		snprintf(text + 2 * (size_t)i, 3, "%02x", digest[i]);
+	return text;
+}
+
+/* 0 where there is none, or it cannot be read. */
+static int64_t unix_s(const ASN1_TIME *time)
+{
+	struct tm tm;
+
+	return time && ASN1_TIME_to_tm(time, &tm) ? (int64_t)timegm(&tm) : 0;
+}
+
+/* --- CAs */
+static int check_ca(X509 *ca, const char *subject, struct err *err)
+{
+	uint32_t flags = X509_get_extension_flags(ca);
+
+	if (flags & EXFLAG_INVALID)
+		return err_set(err, -EINVAL, "%s has a malformed extension", subject);
+	if (!(flags & EXFLAG_BCONS) || !(flags & EXFLAG_CA))
+		return err_set(err, -EINVAL,
+			"%s is not the certificate of a CA (basicConstraints CA:TRUE is missing)",
+			subject);
+	if (flags & EXFLAG_KUSAGE && !(X509_get_key_usage(ca) & KU_KEY_CERT_SIGN))
+		return err_set(err, -EINVAL,
+			"%s must not sign certificates (keyUsage without keyCertSign)", subject);
+	if (X509_cmp_current_time(X509_get0_notAfter(ca)) < 0)
+		return err_set(err, -EINVAL, "%s is expired: take it out", subject);
+	if (X509_cmp_current_time(X509_get0_notBefore(ca)) > 0)
+		return err_set(err, -EINVAL, "%s is not valid yet", subject);
+	return 0;
+}
+
+static bool is_there(const struct tls_trust *trust, const X509 *ca)
+{
+	size_t i;
+
+	for (i = 0; i < trust->n_cas; i++)
+		if (X509_cmp(trust->cas[i], ca) == 0)
+			return true;
+	return false;
+}
+
+static void note_repeat(struct tls_trust *trust, uint32_t line)
+{
+	trust->repeats =
+		mem_realloc(trust->repeats, (trust->n_repeats + 1) * sizeof(*trust->repeats));
+	trust->repeats[trust->n_repeats++] = line;
+}
+
+static void digest_ca(struct tls_trust *trust, const X509 *ca)
+{
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned int len = 0;
+
+	if (!X509_digest(ca, EVP_sha256(), digest, &len) ||
+		!EVP_DigestUpdate(trust->digest, digest, len))
+		abort();
+}
+
+/* Takes over `ca`. */
+static void add_ca(struct tls_trust *trust, X509 *ca, uint32_t line)
+{
+	size_t n = trust->n_cas;
+
+	if (!X509_STORE_add_cert(trust->store, ca))
+		abort();
+	digest_ca(trust, ca);
+	trust->cas = mem_realloc(trust->cas, (n + 1) * sizeof(*trust->cas));
+	trust->ca_facts = mem_realloc(trust->ca_facts, (n + 1) * sizeof(*trust->ca_facts));
+	trust->cas[n] = ca;
+	trust->ca_facts[n] = (struct tls_trust_ca){
+		.subject = name_text(X509_get_subject_name(ca)),
+		.issuer = name_text(X509_get_issuer_name(ca)),
+		.serial_hex = integer_text(X509_get0_serialNumber(ca)),
+		.fingerprint_sha256 = fingerprint_text(ca),
+		.not_before_unix_s = unix_s(X509_get0_notBefore(ca)),
+		.not_after_unix_s = unix_s(X509_get0_notAfter(ca)),
+		.line = line,
+	};
+	trust->n_cas++;
+}
+
+/* A bundle says nothing about what a certificate is for: the settings of a trusted certificate of
+ * OpenSSL's own kind would be lost. */
+static bool is_certificate(struct slice label)
+{
+	return slice_eq(label, SLICE("CERTIFICATE")) || slice_eq(label, SLICE("X509 CERTIFICATE"));
+}
+
+static int read_ca(struct tls_trust *trust, const struct pem_block *block, struct err *err)
+{
+	BIO *bio;
+	X509 *ca;
+	char *subject;
+	int r;
+
+	if (!is_certificate(block->label))
+		return err_set(err, -EINVAL, "a bundle of CAs holds certificates only, not a %.*s",
+			block->label.len < 64 ? (int)block->label.len : 64, block->label.ptr);
+	if (trust->n_cas == TLS_TRUST_CAS_MAX)
+		return err_set(err, -EFBIG, "more than %d CAs", TLS_TRUST_CAS_MAX);
+	bio = BIO_new_mem_buf(block->text.ptr, (int)block->text.len);
+	ca = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+	BIO_free(bio);
+	if (!ca) {
+		ERR_clear_error();
+		return err_set(err, -EINVAL, "this is not a certificate");
+	}
+	subject = name_text(X509_get_subject_name(ca));
+	r = check_ca(ca, subject, err);
+	free(subject);
+	if (r == 0 && !is_there(trust, ca)) {
+		add_ca(trust, ca, block->line);
+		return 0;
+	}
+	if (r == 0)
+		note_repeat(trust, block->line);
+	X509_free(ca);
+	return r;
+}
+
+int trust_read_cas(struct tls_trust *trust, const char *path, struct err *err)
+{
+	struct slice file = {0};
+	struct pem_text text;
+	struct pem_block block;
+	int r = read_file(path, CA_FILE_BYTES_MAX, &file, err);
+
+	if (r < 0)
+		return r;
+	text = (struct pem_text){file, 1};
+	while ((r = pem_block_next(&text, &block, err)) > 0) {
+		r = read_ca(trust, &block, err);
+		if (r < 0) {
+			err_context(err, r, "line %u", block.line);
+			break;
+		}
+	}
+	free((char *)file.ptr);
+	if (r < 0)
+		return err_context(err, r, "%s", path);
+	if (!trust->n_cas)
+		return err_set(err, -EINVAL, "%s has no certificate in PEM form", path);
+	return 0;
+}
+
+/* --- CRLs */
+/* The CA of the store that signed it. */
+static int check_issuer(const struct tls_trust *trust, X509_CRL *crl, const char *issuer,
+	const char *ca_path, struct err *err)
+{
+	bool has_name = false;
+	size_t i;
+
+	for (i = 0; i < trust->n_cas; i++) {
+		X509 *ca = trust->cas[i];
+
+		if (X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(crl)) != 0)
+			continue;
+		has_name = true;
+		if (X509_CRL_verify(crl, X509_get0_pubkey(ca)) != 1)
+			continue;
+		if (X509_get_extension_flags(ca) & EXFLAG_KUSAGE &&
+			!(X509_get_key_usage(ca) & KU_CRL_SIGN))
+			return err_set(err, -EINVAL,
+				"%s must not sign CRLs (keyUsage without cRLSign)", issuer);
+		return 0;
+	}
+	ERR_clear_error();
+	return err_set(err, -EINVAL,
+		has_name ? "the signature of the CRL of %s is not good"
+			 : "the CRL is of %s, which is none of the CAs in %s",
+		issuer, ca_path);
+}
+
+static int check_crl(struct tls_trust *trust, X509_CRL *crl, const char *issuer,
+	const char *ca_path, struct err *err)
+{
+	const ASN1_TIME *next = X509_CRL_get0_nextUpdate(crl);
+
+	if (!unix_s(X509_CRL_get0_lastUpdate(crl)) || (next && !unix_s(next)))
+		return err_set(err, -EINVAL, "the CRL of %s has a malformed time", issuer);
+	if (X509_cmp_current_time(X509_CRL_get0_lastUpdate(crl)) > 0)
+		return err_set(err, -EINVAL,
+			"the CRL of %s is not valid yet (is this host's clock right?)", issuer);
+	return check_issuer(trust, crl, issuer, ca_path, err);
+}
+
+static char *crl_number(X509_CRL *crl)
+{
+	ASN1_INTEGER *number = X509_CRL_get_ext_d2i(crl, NID_crl_number, NULL, NULL);
+	char *text = number ? integer_text(number) : NULL;
+
+	ASN1_INTEGER_free(number);
+	return text;
+}
+
+static void add_crl(
+	struct tls_trust *trust, X509_CRL *crl, const struct crl_table *table, const char *path)
+{
+	size_t n = trust->n_crls;
+	struct trust_crl *mine;
+	unsigned int len = 0;
+
+	trust->crls = mem_realloc(trust->crls, (n + 1) * sizeof(*trust->crls));
+	trust->crl_facts = mem_realloc(trust->crl_facts, (n + 1) * sizeof(*trust->crl_facts));
+	mine = &trust->crls[n];
+	*mine = (struct trust_crl){X509_NAME_dup(X509_CRL_get_issuer(crl)), *table, {0}};
+	if (!mine->issuer || !X509_CRL_digest(crl, EVP_sha256(), mine->digest, &len) ||
+		!EVP_DigestUpdate(trust->digest, mine->digest, sizeof(mine->digest)))
+		abort();
+	trust->crl_facts[n] = (struct tls_trust_crl){
+		.path = mem_strdup(path),
+		.issuer = name_text(X509_CRL_get_issuer(crl)),
+		.number_hex = crl_number(crl),
+		.this_update_unix_s = unix_s(X509_CRL_get0_lastUpdate(crl)),
+		.next_update_unix_s = unix_s(X509_CRL_get0_nextUpdate(crl)),
+		.n_revoked = table->n,
+		.bytes = table->len + table->n * sizeof(*table->at),
+	};
+	trust->facts.n_revoked += table->n;
+	trust->n_crls++;
+}
+
+static int take_crl(struct tls_trust *trust, X509_CRL *crl, const char *path, const char *ca_path,
+	struct err *err)
+{
+	char *issuer = name_text(X509_CRL_get_issuer(crl));
+	struct crl_table table;
+	int r = check_crl(trust, crl, issuer, ca_path, err);
+
+	if (r == 0) {
+		r = crl_table_init(&table, crl, err);
+		if (r < 0)
+			err_context(err, r, "the CRL of %s", issuer);
+	}
+	free(issuer);
+	if (r == 0 && trust->n_crls == TLS_TRUST_CRLS_MAX) {
+		crl_table_fini(&table);
+		r = err_set(err, -EFBIG, "more than %d CRLs", TLS_TRUST_CRLS_MAX);
+	}
+	if (r == 0)
+		add_crl(trust, crl, &table, path);
+	return r;
+}
+
+/* Takes over `crl`; NULL: it could not be parsed. */
+static int take_parsed(struct tls_trust *trust, X509_CRL *crl, const char *path,
+	const char *ca_path, struct err *err)
+{
+	int r;
+
+	if (!crl) {
+		ERR_clear_error();
+		return err_set(err, -EINVAL, "this is not a CRL");
+	}
+	r = take_crl(trust, crl, path, ca_path, err);
+	X509_CRL_free(crl);
+	return r;
+}
+
+static int read_pem_crl(struct tls_trust *trust, const struct pem_block *block, const char *path,
+	const char *ca_path, struct err *err)
+{
+	X509_CRL *crl;
+	BIO *bio;
+	int r;
+
+	if (!slice_eq(block->label, SLICE("X509 CRL")))
+		r = err_set(err, -EINVAL, "a file of CRLs holds X509 CRL blocks only, not a %.*s",
+			block->label.len < 64 ? (int)block->label.len : 64, block->label.ptr);
+	else {
+		bio = BIO_new_mem_buf(block->text.ptr, (int)block->text.len);
+		crl = bio ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : NULL;
+		BIO_free(bio);
+		r = take_parsed(trust, crl, path, ca_path, err);
+	}
+	return r < 0 ? err_context(err, r, "line %u", block->line) : 0;
+}
+
+static int read_der_crl(struct tls_trust *trust, struct slice file, const char *path,
+	const char *ca_path, struct err *err)
+{
+	const uint8_t *at = (const uint8_t *)file.ptr;
+	X509_CRL *crl = d2i_X509_CRL(NULL, &at, (long)file.len);
+
+	return take_parsed(trust, crl, path, ca_path, err);
+}
+
+static int read_pem_crls(struct tls_trust *trust, struct slice file, const char *path,
+	const char *ca_path, struct err *err)
+{
+	struct pem_text text = {file, 1};
+	struct pem_block block;
+	size_t before = trust->n_crls;
+	int r;
+
+	while ((r = pem_block_next(&text, &block, err)) > 0) {
+		r = read_pem_crl(trust, &block, path, ca_path, err);
+		if (r < 0)
+			return r;
+	}
+	if (r == 0 && trust->n_crls == before)
+		return err_set(err, -EINVAL, "there is no CRL in it, neither PEM nor DER");
+	return r;
+}
+
+int trust_read_crls(struct tls_trust *trust, const char *path, const char *ca_path, struct err *err)
+{
+	struct slice file = {0};
+	int r = read_file(path, CRL_FILE_BYTES_MAX, &file, err);
+
+	if (r < 0)
+		return r;
+	if (file.len && (uint8_t)file.ptr[0] == DER_SEQUENCE)
+		r = read_der_crl(trust, file, path, ca_path, err);
+	else
+		r = read_pem_crls(trust, file, path, ca_path, err);
+	free((char *)file.ptr);
+	return r < 0 ? err_context(err, r, "%s", path) : 0;
+}

@@ -1,0 +1,38 @@
+/* What the files of trust share; nobody else includes it. See trust.h. */
+#ifndef SLUICE_TLS_TRUST_PARTS_H
+#define SLUICE_TLS_TRUST_PARTS_H
+
+#include "tls/crl.h"
+#include "tls/trust.h"
+#include <openssl/evp.h>
+#include <openssl/x509v3.h>
+#include <stdatomic.h>
+
+struct trust_crl {
+	X509_NAME *issuer;
+	struct crl_table table;
+	uint8_t digest[TLS_TRUST_DIGEST_BYTES];
+};
+
+/* The arrays of facts run beside those of what they are about. */
+struct tls_trust {
+	atomic_uint refs;
+	X509_STORE *store; /* its CAs, nothing else */
+	X509 **cas;
+	struct tls_trust_ca *ca_facts;
+	size_t n_cas;
+	struct trust_crl *crls;
+	struct tls_trust_crl *crl_facts;
+	size_t n_crls;
+	uint32_t *repeats; /* lines of CAs that were there already */
+	uint32_t n_repeats;
+	EVP_MD_CTX *digest; /* while loading */
+	struct tls_trust_facts facts;
+};
+
+/* trust_files.c: each adds what a file has. 0, or -errno with a sentence. */
+int trust_read_cas(struct tls_trust *trust, const char *path, struct err *err) must_check;
+int trust_read_crls(
+	struct tls_trust *trust, const char *path, const char *ca_path, struct err *err) must_check;
+
+#endif
