@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -49,9 +50,11 @@ class Sluiced:
         self.pins = net.pins
         self.base = {
             "admin": {"socket": str(self.socket)},
+            "state_dir": str(net.folder / f"{name}.state"),
             "xdp": {"mode": "native", "interfaces": [net.device], "pin_dir": str(self.pins)},
         }
         Path(f"{self.socket}.lists").unlink(missing_ok=True)  # of another one's run-time entries
+        shutil.rmtree(self.base["state_dir"], ignore_errors=True)
         self.write(config)
         self.log_file.write_bytes(b"")
 

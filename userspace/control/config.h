@@ -34,6 +34,8 @@ struct config {
 	uint32_t certificates_count;
 	uint32_t certificates_cache;
 	char *certificates_index_path; /* NULL: none */
+	char *state_dir_path;
+	uint32_t history; /* versions kept */
 	struct config_security_policy *security_policies;
 	uint32_t security_policies_count;
 	struct config_trust_store *trust_stores;

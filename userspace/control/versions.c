@@ -1,0 +1,308 @@
+/*
+ * Versions of objects on disk: see versions.h. A version is a file of three lines: format and SHA-256
+ * of what follows; what is told about it, as JSON; its objects, as JSON.
+ */
+#define LOG_MODULE "objects"
+#include "control/versions.h"
+
+#include "control/versions_parts.h"
+#include "core/log.h"
+#include "core/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void row_fini(struct version_row *row)
+{
+	free(row->about.changes);
+	blob_list_fini(&row->dropped);
+	*row = (struct version_row){0};
+}
+
+/* --- folders */
+
+static int take_lock(struct versions *versions, struct err *err)
+{
+	int fd = openat(versions->top.fd, "LOCK", O_RDWR | O_CREAT | O_CLOEXEC, 0600), code;
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		versions->lock_fd = fd;
+		return 0;
+	}
+	code = -errno;
+	if (fd >= 0)
+		close(fd);
+	if (code == -EWOULDBLOCK)
+		return err_set(err, -EBUSY,
+			"another sluiced has the folder %s: give each one its own state_dir",
+			versions->top.path);
+	return err_set(err, code, "cannot lock %s/LOCK: %s", versions->top.path, strerror(-code));
+}
+
+static void close_folders(struct versions *versions)
+{
+	disk_close(&versions->top);
+	disk_close(&versions->versions);
+	disk_close(&versions->blobs);
+	if (versions->lock_fd >= 0)
+		close(versions->lock_fd);
+	versions->lock_fd = -1;
+}
+
+static int open_folders(struct versions *versions, bool make, struct err *err)
+{
+	char *path = mem_printf("%s/objects", versions->state_dir);
+	char *rows = mem_printf("%s/versions", path);
+	const struct disk_calls *calls = versions->calls;
+	int r = 0;
+
+	if (make && mkdir(versions->state_dir, 0700) < 0 && errno != EEXIST)
+		r = err_set(err, -errno, "cannot make the folder %s: %s", versions->state_dir,
+			strerror(errno));
+	if (r == 0)
+		r = disk_open(&versions->top, path, make, calls, err);
+	if (r == 0)
+		r = take_lock(versions, err);
+	/* Whoever holds the lock may make what is missing. */
+	if (r == 0)
+		r = disk_open(&versions->versions, rows, true, calls, err);
+	if (r == 0)
+		r = disk_open(&versions->blobs, versions->blob_path, true, calls, err);
+	free(rows);
+	free(path);
+	if (r < 0)
+		close_folders(versions);
+	return r;
+}
+
+/* Before the first change there is nothing. */
+static int need_folders(struct versions *versions, struct err *err)
+{
+	return versions->top.fd >= 0 ? 0 : open_folders(versions, true, err);
+}
+
+/* --- the list of versions */
+
+struct version_row *versions_row(struct versions *versions, uint64_t number)
+{
+	for (size_t i = versions->n_rows; i > 0; i--)
+		if (versions->rows[i - 1].about.number == number)
+			return &versions->rows[i - 1];
+	return NULL;
+}
+
+void versions_add_row(struct versions *versions, struct version_row *row)
+{
+	versions->rows =
+		mem_realloc(versions->rows, (versions->n_rows + 1) * sizeof(versions->rows[0]));
+	versions->rows[versions->n_rows++] = *row;
+	*row = (struct version_row){0};
+}
+
+void versions_drop_row(struct versions *versions, size_t at)
+{
+	row_fini(&versions->rows[at]);
+	versions->n_rows--;
+	memmove(&versions->rows[at], &versions->rows[at + 1],
+		(versions->n_rows - at) * sizeof(versions->rows[0]));
+}
+
+const struct version *versions_list(const struct versions *versions, size_t *ret_n)
+{
+	struct versions *own = (struct versions *)versions; /* only its copy for the list */
+
+	own->list = mem_realloc(own->list, (own->n_rows + 1) * sizeof(own->list[0]));
+	for (size_t i = 0; i < own->n_rows; i++)
+		own->list[i] = own->rows[i].about;
+	*ret_n = own->n_rows;
+	return own->list;
+}
+
+/* --- life */
+
+int versions_open(const char *state_dir, const struct disk_calls *calls,
+	struct versions **ret_versions, struct object_set *ret_set, struct err *ret_warning,
+	struct err *err)
+{
+	struct versions *versions = mem_zalloc(sizeof(*versions));
+	int r;
+
+	*ret_set = (struct object_set){0};
+	ret_warning->text[0] = '\0';
+	versions->state_dir = mem_strdup(state_dir);
+	versions->blob_path = mem_printf("%s/objects/blobs", state_dir);
+	versions->calls = calls;
+	versions->top.fd = versions->versions.fd = versions->blobs.fd = versions->lock_fd = -1;
+	r = open_folders(versions, false, err);
+	if (r == 0)
+		r = versions_load(versions, ret_set, ret_warning, err);
+	else if (r == -ENOENT)
+		r = 0;
+	if (r < 0) {
+		versions_free(versions);
+		return r;
+	}
+	*ret_versions = versions;
+	return 0;
+}
+
+void versions_free(struct versions *versions)
+{
+	if (!versions)
+		return;
+	while (versions->n_rows)
+		versions_drop_row(versions, versions->n_rows - 1);
+	row_fini(&versions->next);
+	blob_list_fini(&versions->fresh);
+	blob_list_fini(&versions->in_force);
+	blob_list_fini(&versions->next_blobs);
+	close_folders(versions);
+	free(versions->rows);
+	free(versions->list);
+	free(versions->blob_path);
+	free(versions->state_dir);
+	free(versions);
+}
+
+uint64_t versions_head(const struct versions *versions)
+{
+	return versions->head;
+}
+
+const char *versions_blob_path(const struct versions *versions)
+{
+	return versions->blob_path;
+}
+
+/* --- contents */
+
+int versions_put_blob(struct versions *versions, const void *bytes, size_t len,
+	char ret_hex[static DIGEST_HEX_BYTES], struct err *err)
+{
+	int r = need_folders(versions, err);
+
+	if (r < 0)
+		return r;
+	digest_hex(bytes, len, ret_hex);
+	if (disk_has(&versions->blobs, ret_hex))
+		return 0;
+	blob_list_add(&versions->fresh, ret_hex);
+	return disk_write(&versions->blobs, ret_hex, bytes, len, err);
+}
+
+bool versions_has_blob(const struct versions *versions, const char *hex)
+{
+	return versions->blobs.fd >= 0 && blob_is_name(hex) && disk_has(&versions->blobs, hex);
+}
+
+/* --- a change */
+
+/* What the version in force has and the next one has not. */
+static void list_dropped(const struct versions *versions, const struct object_set *set,
+	struct blob_list *ret_all, struct blob_list *ret_dropped)
+{
+	object_set_blobs(set, ret_all);
+	for (size_t i = 0; i < versions->in_force.n; i++)
+		if (!blob_list_has(ret_all, versions->in_force.hex[i]))
+			blob_list_add(ret_dropped, versions->in_force.hex[i]);
+}
+
+static int write_version(struct versions *versions, const struct object_set *set, struct err *err)
+{
+	char name[VERSION_NAME_BYTES], head[VERSION_NAME_BYTES + 1];
+	size_t len;
+	char *text = version_write(&versions->next, set, &len);
+	int r, n;
+
+	version_name(versions->next.about.number, name);
+	r = disk_write(&versions->versions, name, text, len, err);
+	free(text);
+	if (r < 0)
+		return r;
+	n = snprintf(head, sizeof(head), "%" PRIu64 "\n", versions->next.about.number);
+	return disk_stage(&versions->top, "HEAD", head, (size_t)n, err);
+}
+
+int versions_prepare(struct versions *versions, struct version *about, const struct object_set *set,
+	struct err *err)
+{
+	int r = need_folders(versions, err);
+
+	if (r < 0)
+		return r;
+	about->number = versions->head + 1;
+	/* One that is damaged keeps its number. */
+	if (about->number <= versions->number_max)
+		about->number = versions->number_max + 1;
+	about->n_objects = (uint32_t)set->n;
+	versions->next = (struct version_row){.about = *about};
+	versions->next.about.changes = mem_strdup(about->changes);
+	list_dropped(versions, set, &versions->next_blobs, &versions->next.dropped);
+	r = write_version(versions, set, err);
+	if (r < 0)
+		versions_abandon(versions);
+	return r;
+}
+
+int versions_commit(struct versions *versions, struct err *err)
+{
+	versions->head = versions->next.about.number;
+	versions_add_row(versions, &versions->next);
+	blob_list_fini(&versions->in_force);
+	versions->in_force = versions->next_blobs;
+	versions->next_blobs = (struct blob_list){0};
+	/* Contents that came for it but that it does not have. */
+	versions_remove_blobs(versions, &versions->fresh);
+	return disk_commit(&versions->top, "HEAD", err);
+}
+
+void versions_abandon(struct versions *versions)
+{
+	char name[VERSION_NAME_BYTES];
+
+	if (versions->next.about.number) {
+		version_name(versions->next.about.number, name);
+		disk_remove(&versions->versions, name);
+		disk_unstage(&versions->top, "HEAD");
+		row_fini(&versions->next);
+		blob_list_fini(&versions->next_blobs);
+	}
+	versions_remove_blobs(versions, &versions->fresh);
+}
+
+void versions_prune(struct versions *versions, uint32_t kept)
+{
+	struct blob_list candidates = {0};
+	char name[VERSION_NAME_BYTES];
+
+	while (versions->n_rows > kept) {
+		version_name(versions->rows[0].about.number, name);
+		disk_remove(&versions->versions, name);
+		versions_drop_row(versions, 0);
+		/* What the next one no longer had, only those before it can have had. */
+		for (size_t i = 0; i < versions->rows[0].dropped.n; i++)
+			blob_list_add(&candidates, versions->rows[0].dropped.hex[i]);
+		blob_list_fini(&versions->rows[0].dropped);
+	}
+	versions_remove_blobs(versions, &candidates);
+}
+
+int versions_read(
+	struct versions *versions, uint64_t number, struct object_set *ret_set, struct err *err)
+{
+	struct version_row row = {0};
+	int r;
+
+	if (!versions_row(versions, number))
+		return err_set(err, -ENOENT, "there is no version %" PRIu64 " (any more)", number);
+	r = version_load(versions, number, true, &row, ret_set, err);
+	row_fini(&row);
+	return r;
+}

@@ -1,0 +1,66 @@
+/*
+ * Versions of the objects made through the admin API, on disk: STATE/objects/HEAD names the version
+ * in force, versions/N is a whole one (who, when, what, all objects), blobs/SHA-256 a content. A
+ * version is on disk before it is put in force, and HEAD says so afterwards; whatever ends the
+ * daemon in between, what HEAD names is whole. Control thread or loader thread, never both: while a
+ * change is under way it is the loader's.
+ */
+#ifndef SLUICE_CONTROL_VERSIONS_H
+#define SLUICE_CONTROL_VERSIONS_H
+
+#include "control/disk.h"
+#include "control/objects.h"
+#include <stdint.h>
+
+struct versions;
+
+struct version {
+	uint64_t number;
+	int64_t at_unix_s;
+	uint32_t uid;
+	int32_t pid; /* who asked for it */
+	uint64_t rollback_to; /* 0: it is no rollback */
+	uint32_t n_objects;
+	char *changes; /* JSON: a list */
+};
+
+/*
+ * Opens what is below `state_dir` (nothing there: nothing is made before the first change) and reads
+ * the version in force. One that is damaged is passed over for the last whole one before it, which
+ * `ret_warning` says ("": all is well). -EBUSY: another process has the folder.
+ */
+int versions_open(const char *state_dir, const struct disk_calls *calls,
+	struct versions **ret_versions, struct object_set *ret_set, struct err *ret_warning,
+	struct err *err) must_check;
+/* NULL is ignored. */
+void versions_free(struct versions *versions);
+
+/* 0: nothing was ever changed. */
+uint64_t versions_head(const struct versions *versions);
+/* Where contents are: "STATE/objects/blobs". */
+const char *versions_blob_path(const struct versions *versions);
+
+/* Keeps a content, and says what it is called. What is not in the next version that is committed
+ * goes again. */
+int versions_put_blob(struct versions *versions, const void *bytes, size_t len,
+	char ret_hex[static DIGEST_HEX_BYTES], struct err *err) must_check;
+bool versions_has_blob(const struct versions *versions, const char *hex);
+
+/* Writes the next version; `about` without its number, which it gets. */
+int versions_prepare(struct versions *versions, struct version *about, const struct object_set *set,
+	struct err *err) must_check;
+/* It is in force: HEAD names it from now on. If that fails, it will again be tried with the next. */
+int versions_commit(struct versions *versions, struct err *err) must_check;
+/* It will not be, or there was none after all: everything that was written for it goes. */
+void versions_abandon(struct versions *versions);
+/* Lets all but the newest `kept` go, and contents that no version has. */
+void versions_prune(struct versions *versions, uint32_t kept);
+
+/* The objects of a version that is kept. -ENOENT: it is not; -EBADMSG: it is damaged. */
+int versions_read(struct versions *versions, uint64_t number, struct object_set *ret_set,
+	struct err *err) must_check;
+
+/* What is kept, oldest first; valid until the next change. */
+const struct version *versions_list(const struct versions *versions, size_t *ret_n);
+
+#endif
