@@ -78,6 +78,7 @@ struct build {
 	int64_t loaded_unix_s;
 	struct config *config;
 	struct built_cert *certs;        /* as config->certificates */
+	bool is_incomplete; /* some files could not be looked at: look again some time */
 	bool has_other_dirs; /* directories of certificates: than the generation before, or the index */
 	struct built_trust *trusts; /* as config->trust_stores */
 	struct built_group *groups; /* as config->target_groups */
@@ -111,6 +112,8 @@ struct build_touched {
 struct build_renewal {
 	uint32_t n_removed, n_added; /* certificates */
 	uint32_t n_unsettled; /* pairs that do not fit together yet: ask again soon */
+	uint32_t
+		n_later; /* what may become good without anybody touching it: ask again some time */
 	uint32_t n_faults;
 };
 

@@ -143,6 +143,7 @@ static void build_dir(struct building *building, const struct config_certificate
 		refuse(building, wanted, &wanted->directory_path, &err);
 	else if (!old)
 		tell_expired(wanted, ret_cert->dir);
+	building->build->is_incomplete |= ret_change->changes.n_later != 0;
 	building->build->has_other_dirs |=
 		old ? ret_cert->dir != old->dir : ret_change->changes.n_read != 0;
 }
@@ -173,6 +174,8 @@ void build_certs(struct building *building)
 		else
 			build_pair(building, wanted, old, &building->build->certs[i]);
 	}
+	if (building->build->is_incomplete && building->env->cert_watch)
+		certwatch_touch_all(building->env->cert_watch);
 }
 
 void build_certs_end(struct building *building)

@@ -60,7 +60,8 @@ static bool is_file_touched(const struct renewing *renewing, const char *file)
 
 static bool is_directory_itself(const char *directory, const struct build_touched *touched)
 {
-	char *path = mem_printf("%s/%s", touched->folder, touched->name);
+	const char *folder = strcmp(touched->folder, "/") ? touched->folder : "";
+	char *path = mem_printf("%s/%s", folder, touched->name);
 	const char *rest = below(directory, path);
 	bool is_itself = *touched->name && rest && !*rest;
 
@@ -68,20 +69,20 @@ static bool is_directory_itself(const char *directory, const struct build_touche
 	return is_itself;
 }
 
-/* The touched places of a directory; `ret_all`: everything in it. */
-static size_t list_touched(const struct renewing *renewing, const char *directory,
-	struct certdir_touched *list, bool *ret_all)
+/* The touched places of a directory. */
+static size_t list_touched(
+	const struct renewing *renewing, const char *directory, struct certdir_touched *list)
 {
+	static const struct certdir_touched all = {"", "", true};
 	const struct build_touched *touched;
 	const char *folder;
 	size_t i, n = 0;
 
-	*ret_all = false;
-	for (i = 0; i < renewing->n && !*ret_all; i++) {
+	for (i = 0; i < renewing->n; i++) {
 		touched = &renewing->touched[i];
 		if (!touched->folder || is_directory_itself(directory, touched)) {
-			*ret_all = true;
-			break;
+			list[0] = all;
+			return 1;
 		}
 		folder = below(directory, touched->folder);
 		if (folder)
@@ -96,13 +97,16 @@ static void keep_pair(struct renewing *renewing, const struct config_certificate
 	const struct built_cert *old, struct built_cert *ret_cert, const struct err *err)
 {
 	ret_cert->cert = cert_get(old->cert);
+	if (build_text_eq(old->fault, err->text)) {
+		ret_cert->fault = mem_strdup(old->fault);
+		return;
+	}
 	if (renewing->is_patient) {
+		ret_cert->fault = build_text_copy(old->fault);
 		renewing->renewal->n_unsettled++;
 		return;
 	}
 	ret_cert->fault = mem_strdup(err->text);
-	if (old->fault && !strcmp(old->fault, err->text))
-		return;
 	renewing->renewal->n_faults++;
 	log_error("%s: the one that was good stays (certificates[%s])", err->text, wanted->name);
 }
@@ -156,20 +160,14 @@ static void renew_dir(struct renewing *renewing, const struct config_certificate
 		.arg = renewing,
 		.is_patient = renewing->is_patient,
 	};
-	struct err err;
-	bool is_all;
-	size_t n = list_touched(renewing, wanted->directory_path, list, &is_all);
+	size_t n = list_touched(renewing, wanted->directory_path, list);
 
-	if (is_all && certdir_scan(&spec, old->dir, &ret_cert->dir, changes, &err) < 0) {
-		log_error("certificates %s stay as they were: %s", wanted->name, err.text);
-		ret_cert->dir = certdir_get(old->dir);
-	} else if (!is_all) {
-		ret_cert->dir = certdir_update(&spec, old->dir, list, n, changes);
-	}
+	ret_cert->dir = certdir_update(&spec, old->dir, list, n, changes);
 	free(list);
 	renewing->renewal->n_removed += (uint32_t)changes->n_removed;
 	renewing->renewal->n_added += (uint32_t)changes->n_added;
 	renewing->renewal->n_unsettled += changes->n_unsettled;
+	renewing->renewal->n_later += changes->n_later;
 	renewing->renewal->n_faults += changes->n_faults;
 }
 

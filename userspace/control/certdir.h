@@ -25,7 +25,7 @@ struct certdir_spec {
 	void (*folder_seen)(void *arg, const char *directory, const char *folder);
 	void *arg;
 	bool is_thorough; /* keys are checked even where nothing can be lost: a first version */
-	bool is_patient; /* what does not fit together may be half-written: no fault yet */
+	bool is_patient; /* what does not fit together, or is gone, may be half-written: wait */
 };
 
 /* Which certificates another version has, and which it no longer has; counted. */
@@ -33,6 +33,7 @@ struct certdir_changes {
 	struct cert **removed, **added;
 	size_t n_removed, n_added;
 	uint32_t n_unsettled; /* pairs that is_patient waits for */
+	uint32_t n_later; /* places that may become good without anybody touching them */
 	uint32_t n_read; /* pairs whose files were read, and not taken from the index or before */
 	uint32_t n_faults; /* new ones */
 };

@@ -6,6 +6,7 @@
 
 #include "tls/certmap.h"
 #include <stdatomic.h>
+#include <sys/types.h>
 
 struct fault {
 	atomic_uint refs;
@@ -19,6 +20,8 @@ struct certdir {
 	struct cert_source *source;
 	struct certmap *pairs;  /* struct cert, by certificate file */
 	struct certmap *faults; /* struct fault, likewise */
+	dev_t root_device; /* which folder it was */
+	ino_t root_inode;
 };
 
 extern const struct certmap_ops certdir_pair_ops, certdir_fault_ops;

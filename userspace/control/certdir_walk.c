@@ -14,18 +14,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TEXT_BLOCK_BYTES = 64 * 1024, PATH_BYTES = 4096 };
+enum {
+	PATH_BYTES = 4096,
+	FOLDERS_MAX = 250000, /* links to each other are paths without end; so is "/" */
+	PAIRS_MAX = 1000000,
+};
 
 /* By preference: the first that is there is the certificate of its stem. */
 enum file_kind { FILE_CRT, FILE_PEM, FILE_CER, FILE_KEY, FILE_OTHER };
 
 static const char *const endings[] = {".crt", ".pem", ".cer", ".key"};
-
-struct text_block {
-	struct text_block *next;
-	size_t used;
-	char bytes[TEXT_BLOCK_BYTES];
-};
 
 /* The files of one name in a folder. */
 struct stem {
@@ -57,61 +55,12 @@ struct walk {
 	certdir_folder *seen;
 	void *arg;
 	struct found_pairs *found;
+	uint32_t n_folders;
 };
 
-/* --- what was found */
-static char *keep_text(struct found_pairs *found, const char *folder, const char *name,
-	size_t name_len, const char *ending)
+bool certdir_is_gone(int error)
 {
-	size_t folder_len = strlen(folder), ending_len = strlen(ending);
-	size_t len = folder_len + (folder_len != 0) + name_len + ending_len + 1;
-	struct text_block *block = found->texts;
-	char *text, *at;
-
-	if (!block || block->used + len > TEXT_BLOCK_BYTES) {
-		block = mem_alloc(sizeof(*block));
-		block->next = found->texts;
-		block->used = 0;
-		found->texts = block;
-	}
-	text = at = block->bytes + block->used;
-	block->used += len;
-	if (folder_len) {
-		at = mempcpy(at, folder, folder_len);
-		*at++ = '/';
-	}
-	at = mempcpy(at, name, name_len);
-	memcpy(at, ending, ending_len + 1);
-	return text;
-}
-
-void found_pairs_fini(struct found_pairs *found)
-{
-	struct text_block *block;
-
-	while ((block = found->texts)) {
-		found->texts = block->next;
-		free(block);
-	}
-	free(found->list);
-}
-
-static struct found_pair *add_found(struct found_pairs *found)
-{
-	if (found->n == found->room) {
-		found->room = found->room ? 2 * found->room : 64;
-		found->list = mem_realloc(found->list, found->room * sizeof(*found->list));
-	}
-	found->list[found->n] = (struct found_pair){0};
-	return &found->list[found->n++];
-}
-
-static void add_fault(struct walk *walk, const char *folder, const char *name, const char *fault)
-{
-	struct found_pair *pair = add_found(walk->found);
-
-	pair->cert_file = pair->key_file = keep_text(walk->found, folder, name, strlen(name), "");
-	pair->fault = fault;
+	return error == -ENOENT || error == -ENOTDIR || error == -ELOOP;
 }
 
 /* --- names */
@@ -137,11 +86,11 @@ static bool is_one_of(const char *name, const char *const *names, size_t n)
 }
 
 /* Names whose meaning depends on others in the folder. */
+static const char *const special[] = {
+	"fullchain.pem", "privkey.pem", "cert.pem", "chain.pem", "ca.crt", "tls.crt"};
+
 static bool is_special(const char *name)
 {
-	static const char *const special[] = {
-		"fullchain.pem", "privkey.pem", "cert.pem", "chain.pem", "ca.crt", "tls.crt"};
-
 	return is_one_of(name, special, array_len(special));
 }
 
@@ -194,8 +143,9 @@ static void note_file(struct walk *walk, struct folder *folder, const char *name
 		grow(folder);
 	slot = stem_slot(folder, name, len);
 	if (!*slot) {
-		folder->stems[folder->n_stems++] = (struct stem){
-			keep_text(walk->found, "", name, len, ""), (uint16_t)len, 0, 0, false};
+		folder->stems[folder->n_stems++] =
+			(struct stem){found_pairs_text(walk->found, "", name, len, ""),
+				(uint16_t)len, 0, 0, false};
 		*slot = folder->n_stems;
 	}
 	folder->stems[*slot - 1].kinds |= (uint8_t)(1u << kind);
@@ -211,6 +161,17 @@ static void note_folder(struct folder *folder, const char *name)
 	folder->below[folder->n_below++] = mem_strdup(name);
 }
 
+/* What a link leads to, maybe a folder, cannot be looked at. Files are looked at again. */
+static void note_unknown(
+	struct walk *walk, const struct folder *folder, const char *name, int error)
+{
+	size_t len;
+
+	if (kind_of(name, &len) == FILE_OTHER)
+		found_pairs_unseen(walk->found,
+			found_pairs_text(walk->found, folder->path, name, strlen(name), ""), error);
+}
+
 static void note_entry(struct walk *walk, struct folder *folder, const struct dirent *entry)
 {
 	struct stat about;
@@ -219,24 +180,42 @@ static void note_entry(struct walk *walk, struct folder *folder, const struct di
 
 	if (entry->d_name[0] == '.')
 		return;
-	if ((type == DT_LNK || type == DT_UNKNOWN) &&
-		fstatat(folder->fd, entry->d_name, &about, 0) == 0)
-		type = S_ISDIR(about.st_mode) ? DT_DIR : DT_REG;
+	if (type == DT_LNK || type == DT_UNKNOWN) {
+		if (fstatat(folder->fd, entry->d_name, &about, 0) == 0)
+			type = S_ISDIR(about.st_mode) ? DT_DIR : DT_REG;
+		else if (!certdir_is_gone(-errno))
+			note_unknown(walk, folder, entry->d_name, -errno);
+	}
 	if (type == DT_DIR)
 		note_folder(folder, entry->d_name);
 	else
 		note_file(walk, folder, entry->d_name, is_link);
 }
 
-/* 0: it is not there (any more). */
-static uint64_t identity_in(const struct folder *folder, const char *file)
+/* Identity 0: it is not there (any more). -errno: who knows. */
+static int identity_in(const struct folder *folder, const char *file, uint64_t *ret_identity)
 {
 	const char *name = strrchr(file, '/');
 	struct stat about;
 
-	if (fstatat(folder->fd, name ? name + 1 : file, &about, 0) < 0)
-		return 0;
-	return tls_file_identity(&about);
+	*ret_identity = 0;
+	if (fstatat(folder->fd, name ? name + 1 : file, &about, 0) == 0)
+		*ret_identity = tls_file_identity(&about);
+	else if (!certdir_is_gone(-errno))
+		return -errno;
+	return 0;
+}
+
+static void look_at_files(struct walk *walk, const struct folder *folder, struct found_pair *pair)
+{
+	int r = identity_in(folder, pair->cert_file, &pair->identity);
+
+	pair->key_identity = pair->identity;
+	if (r == 0 && pair->key_file != pair->cert_file)
+		r = identity_in(folder, pair->key_file, &pair->key_identity);
+	pair->error = r;
+	if (r < 0)
+		pair->fault = found_pairs_reason(walk->found, "cannot be looked at", r);
 }
 
 static const char *fault_of(const struct stem *stem, enum file_kind cert, uint64_t identity)
@@ -245,7 +224,7 @@ static const char *fault_of(const struct stem *stem, enum file_kind cert, uint64
 		return "there is no certificate for this key: a file of the same name that ends in "
 		       ".crt, .pem or .cer";
 	if (!identity && stem->links & 1u << cert)
-		return "is a link to a file that is not there, or that may not be looked at";
+		return "is a link to a file that is not there";
 	return NULL;
 }
 
@@ -257,19 +236,21 @@ static void add_stem(struct walk *walk, const struct folder *folder, const struc
 
 	while (!(stem->kinds & 1u << cert))
 		cert++;
-	pair.cert_file = keep_text(walk->found, folder->path, stem->name, stem->len, endings[cert]);
+	pair.cert_file =
+		found_pairs_text(walk->found, folder->path, stem->name, stem->len, endings[cert]);
 	if (stem->is_certbot)
-		pair.key_file = keep_text(walk->found, folder->path, "privkey", 7, ".pem");
+		pair.key_file = found_pairs_text(walk->found, folder->path, "privkey", 7, ".pem");
 	else if (cert != FILE_KEY && stem->kinds & 1u << FILE_KEY)
-		pair.key_file = keep_text(walk->found, folder->path, stem->name, stem->len, ".key");
+		pair.key_file =
+			found_pairs_text(walk->found, folder->path, stem->name, stem->len, ".key");
 	else
 		pair.key_file = pair.cert_file;
-	pair.identity = identity_in(folder, pair.cert_file);
-	pair.key_identity = pair.key_file == pair.cert_file ? pair.identity
-							    : identity_in(folder, pair.key_file);
-	pair.fault = fault_of(stem, cert, pair.identity);
+	look_at_files(walk, folder, &pair);
+	if (!pair.fault)
+		pair.fault = fault_of(stem, cert, pair.identity);
+	pair.is_lone_key = cert == FILE_KEY;
 	if (pair.identity || pair.fault)
-		*add_found(walk->found) = pair;
+		*found_pairs_add(walk->found) = pair;
 }
 
 static void pass_over(const struct folder *folder, struct stem *stem)
@@ -332,17 +313,21 @@ static int read_folder(struct walk *walk, struct folder *folder)
 	int fd = fcntl(folder->fd, F_DUPFD_CLOEXEC, 0);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *entry;
+	int r = -errno;
 
 	if (!dir) {
 		if (fd >= 0)
 			close(fd);
-		return -errno;
+		return r;
 	}
-	while ((entry = readdir(dir)))
+	while (errno = 0, (entry = readdir(dir)))
 		note_entry(walk, folder, entry);
+	r = -errno;
 	closedir(dir);
-	return 0;
+	return r;
 }
+
+static int walk_folder(struct walk *walk, struct folder *folder);
 
 static bool is_loop(const struct folder *folder)
 {
@@ -356,23 +341,41 @@ static bool is_loop(const struct folder *folder)
 
 static int walk_folder(struct walk *walk, struct folder *folder);
 
+/* False: the walk ends here. */
+static bool may_enter(struct walk *walk, const struct folder *folder)
+{
+	if (is_loop(folder))
+		found_pairs_fault(walk->found, folder->path, "leads back to a folder above it");
+	else if (folder->depth > CERTDIR_DEPTH_MAX)
+		found_pairs_fault(walk->found, folder->path, "lies too deep: at most 8 folders");
+	else
+		return true;
+	return false;
+}
+
 static void walk_below(struct walk *walk, const struct folder *folder, const char *name)
 {
-	char *path = keep_text(walk->found, folder->path, name, strlen(name), "");
+	char *path = found_pairs_text(walk->found, folder->path, name, strlen(name), "");
 	struct folder below = {.path = path, .fd = -1, .above = folder, .depth = folder->depth + 1};
 	int r = folder_open(&below, folder->fd, name);
 
-	if (r == 0 && is_loop(&below))
-		add_fault(walk, folder->path, name, "leads back to a folder above it");
-	else if (r == 0 && below.depth > CERTDIR_DEPTH_MAX)
-		add_fault(walk, folder->path, name, "lies too deep: at most 8 folders");
-	else if (r == 0)
+	if (r == 0 && may_enter(walk, &below))
 		r = walk_folder(walk, &below);
-	if (r < 0 && r != -ENOENT)
-		add_fault(walk, folder->path, name,
-			r == -EACCES ? "is a folder that may not be read"
-				     : "is a folder that cannot be read");
+	if (r < 0 && !certdir_is_gone(r))
+		found_pairs_unseen(walk->found, path, r);
 	folder_fini(&below);
+}
+
+static bool is_too_much(struct walk *walk)
+{
+	if (walk->n_folders++ < FOLDERS_MAX && walk->found->n < PAIRS_MAX)
+		return false;
+	if (!walk->found->is_cut)
+		found_pairs_fault(walk->found, CERTDIR_ROOT_PLACE,
+			"more than 250000 folders, or 1000000 files, are below it: only the first "
+			"ones are looked at");
+	walk->found->is_cut = true;
+	return true;
 }
 
 static int walk_folder(struct walk *walk, struct folder *folder)
@@ -380,34 +383,72 @@ static int walk_folder(struct walk *walk, struct folder *folder)
 	uint32_t i;
 	int r;
 
+	if (is_too_much(walk))
+		return 0;
 	if (walk->seen)
 		walk->seen(walk->arg, folder->path);
 	r = read_folder(walk, folder);
-	if (r < 0)
+	if (r < 0) /* a part of it would be other pairs than the whole */
 		return r;
 	add_stems(walk, folder);
-	for (i = 0; walk->deep && i < folder->n_below; i++)
+	for (i = 0; walk->deep && i < folder->n_below && !walk->found->is_cut; i++)
 		walk_below(walk, folder, folder->below[i]);
 	return 0;
 }
 
-static char *full_path(const char *directory, const char *folder)
+/* From the directory down to the folder, which comes last: loops and depth count from the top. */
+struct descent {
+	struct folder folders[CERTDIR_DEPTH_MAX + 2];
+	uint32_t n;
+};
+
+static int descend(struct walk *walk, struct descent *descent, const char *folder_path)
 {
-	return *folder ? mem_printf("%s/%s", directory, folder) : mem_strdup(directory);
+	struct folder *folder = &descent->folders[0], *above;
+	const char *name = folder_path, *end = folder_path;
+	size_t len;
+	int r;
+
+	*folder = (struct folder){.path = "", .fd = -1};
+	descent->n = 1;
+	r = folder_open(folder, AT_FDCWD, walk->directory);
+	while (r == 0 && *end && descent->n < CERTDIR_DEPTH_MAX + 2) {
+		end = strchrnul(name, '/');
+		len = (size_t)(end - name);
+		above = folder;
+		folder = &descent->folders[descent->n++];
+		*folder = (struct folder){.fd = -1, .above = above, .depth = above->depth + 1};
+		folder->path = found_pairs_text(
+			walk->found, "", folder_path, (size_t)(end - folder_path), "");
+		r = folder_open(
+			folder, above->fd, found_pairs_text(walk->found, "", name, len, ""));
+		name = end + 1;
+	}
+	return r;
+}
+
+static void descent_fini(struct descent *descent)
+{
+	while (descent->n)
+		folder_fini(&descent->folders[--descent->n]);
 }
 
 int certdir_walk(const char *directory, const char *folder_path, bool deep, certdir_folder *seen,
 	void *arg, struct found_pairs *found)
 {
-	struct walk walk = {directory, deep, seen, arg, found};
-	struct folder folder = {.path = folder_path, .fd = -1};
-	char *path = full_path(directory, folder_path);
-	int r = folder_open(&folder, AT_FDCWD, path);
+	struct walk walk = {directory, deep, seen, arg, found, 0};
+	struct descent descent;
+	struct folder *last;
+	int r = descend(&walk, &descent, folder_path);
 
-	if (r == 0)
-		r = walk_folder(&walk, &folder);
-	folder_fini(&folder);
-	free(path);
+	last = &descent.folders[descent.n - 1];
+	if (r == 0 && may_enter(&walk, last))
+		r = walk_folder(&walk, last);
+	if (r == 0) {
+		found->root_device = descent.folders[0].device;
+		found->root_inode = descent.folders[0].inode;
+	}
+	descent_fini(&descent);
 	return r;
 }
 
@@ -417,41 +458,55 @@ enum certdir_touch certdir_touch_of(const char *name)
 	size_t len;
 
 	if (!strcmp(name, "..data")) /* Kubernetes has exchanged everything behind it */
-		return TOUCH_FOLDER;
+		return TOUCH_ALL;
 	if (name[0] == '.')
 		return TOUCH_NOTHING;
 	if (is_special(name))
-		return TOUCH_FOLDER;
+		return TOUCH_SPECIAL;
 	return kind_of(name, &len) == FILE_OTHER ? TOUCH_BELOW : TOUCH_STEM;
 }
 
-void certdir_find_stem(
+static int list_kinds(const struct folder *folder, struct stem *stem)
+{
+	char file[PATH_BYTES];
+	enum file_kind kind;
+	struct stat about;
+
+	for (kind = FILE_CRT; kind < FILE_OTHER; kind++) {
+		snprintf(file, sizeof(file), "%.*s%s", (int)stem->len, stem->name, endings[kind]);
+		if (fstatat(folder->fd, file, &about, AT_SYMLINK_NOFOLLOW) < 0) {
+			if (!certdir_is_gone(-errno))
+				return -errno;
+			continue;
+		}
+		if (S_ISDIR(about.st_mode))
+			continue;
+		stem->kinds |= (uint8_t)(1u << kind);
+		stem->links |= (uint8_t)(S_ISLNK(about.st_mode) << kind);
+	}
+	return 0;
+}
+
+int certdir_find_stem(
 	const char *directory, const char *folder_path, const char *name, struct found_pairs *found)
 {
 	struct walk walk = {.directory = directory, .found = found};
-	struct folder folder = {.path = folder_path, .fd = -1};
-	char *path = full_path(directory, folder_path), file[PATH_BYTES];
 	struct stem stem = {.name = name};
-	enum file_kind kind;
-	struct stat about;
+	struct descent descent;
+	struct folder *last;
 	size_t len;
+	int r;
 
 	kind_of(name, &len);
 	stem.len = (uint16_t)len;
-	if (folder_open(&folder, AT_FDCWD, path) == 0) {
-		for (kind = FILE_CRT; kind < FILE_OTHER; kind++) {
-			snprintf(file, sizeof(file), "%.*s%s", (int)len, name, endings[kind]);
-			if (fstatat(folder.fd, file, &about, AT_SYMLINK_NOFOLLOW) < 0 ||
-				S_ISDIR(about.st_mode))
-				continue;
-			stem.kinds |= (uint8_t)(1u << kind);
-			stem.links |= (uint8_t)(S_ISLNK(about.st_mode) << kind);
-		}
-		if (stem.kinds)
-			add_stem(&walk, &folder, &stem);
-	}
-	folder_fini(&folder);
-	free(path);
+	r = descend(&walk, &descent, folder_path);
+	last = &descent.folders[descent.n - 1];
+	if (r == 0 && may_enter(&walk, last))
+		r = list_kinds(last, &stem);
+	if (r == 0 && stem.kinds)
+		add_stem(&walk, last, &stem);
+	descent_fini(&descent);
+	return r;
 }
 
 void certdir_places_of(const char *folder, const char *name,
@@ -461,10 +516,20 @@ void certdir_places_of(const char *folder, const char *name,
 	enum file_kind kind;
 	size_t len;
 
-	kind_of(name, &len);
+	if (kind_of(name, &len) == FILE_OTHER)
+		return;
 	for (kind = FILE_CRT; kind < FILE_OTHER; kind++) {
 		snprintf(path, sizeof(path), "%s%s%.*s%s", folder, *folder ? "/" : "", (int)len,
 			name, endings[kind]);
 		place(arg, path);
 	}
+}
+
+void certdir_special_places(
+	const char *folder, void (*place)(void *arg, const char *place), void *arg)
+{
+	size_t i;
+
+	for (i = 0; i < array_len(special); i++)
+		certdir_places_of(folder, special[i], place, arg);
 }

@@ -173,6 +173,11 @@ static void touch(struct certwatch *watch, const char *folder, const char *name,
 		folder ? mem_strdup(folder) : NULL, folder ? mem_strdup(name) : NULL, was_folder};
 }
 
+void certwatch_touch_all(struct certwatch *watch)
+{
+	touch(watch, NULL, NULL, false);
+}
+
 void certwatch_forget(struct certwatch *watch)
 {
 	size_t i;

@@ -26,6 +26,8 @@ void certwatch_add_folder(struct certwatch *watch, const char *directory, const 
 /* The folder in which the file is. */
 void certwatch_add_file(struct certwatch *watch, const char *path);
 
+/* As if anything might have been touched; that alone makes nothing readable. */
+void certwatch_touch_all(struct certwatch *watch);
 /* What was touched since certwatch_forget(), the same maybe more than once; the list is the caller's
  * to free(), its texts live until certwatch_forget(). */
 size_t certwatch_look(struct certwatch *watch, struct build_touched **ret_touched);

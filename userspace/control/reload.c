@@ -149,6 +149,7 @@ static void put_in_force(struct reload *reload)
 	if (apply_build(daemon, reload->build, &reload->lists_done, &err) == 0) {
 		/* The reload may be over already, and gone. */
 		cert_upkeep_look(daemon->cert_upkeep, daemon->build, daemon->build->has_other_dirs);
+		renewal_retry(daemon);
 		return; /* lists_done() goes on */
 	}
 	discard(reload);

@@ -13,7 +13,10 @@
 enum {
 	QUIET_MS = 250, /* without an event: whoever writes is done */
 	QUIET_MAX_MS = 2000, /* but then it is looked at nevertheless */
-	PATIENCE_MS = 2000, /* for key and certificate to fit together */
+	PATIENCE_MS = 2000, /* for key and certificate to fit together, after the last event */
+	PATIENCE_MAX_MS = 10000,
+	RETRY_MS = 5000, /* of what could not be looked at; then twice as long each time */
+	RETRY_MAX_MS = 10 * 60 * 1000,
 	BUSY_MS = 20, /* a reload is under way */
 };
 
@@ -23,7 +26,10 @@ struct renewal {
 	struct watch events;
 	struct timer quiet;
 	uint64_t first_event_ms; /* 0: none that was not dealt with */
-	uint64_t patient_until_ms; /* 0: nothing is waited for */
+	uint64_t patient_since_ms, patient_until_ms; /* 0: nothing is waited for */
+	uint32_t retry_ms; /* 0: nothing is to be looked at again */
+	size_t n_touched; /* at the last look */
+	bool has_news; /* something was touched since the look before */
 	struct job job; /* makes a generation */
 	bool is_running, is_patient;
 	const struct build *before;
@@ -42,11 +48,15 @@ static void make_build(struct job *job)
 
 	renewal->started_us = clock_mono_us();
 	n = certwatch_look(renewal->watch, &touched);
+	renewal->has_news = n > renewal->n_touched;
+	renewal->n_touched = n;
 	renewal->build = build_renew(&renewal->daemon->env, renewal->before, touched, n,
 		renewal->is_patient, &renewal->outcome);
 	free(touched);
-	if (!renewal->outcome.n_unsettled)
-		certwatch_forget(renewal->watch);
+	if (renewal->outcome.n_unsettled || renewal->outcome.n_later)
+		return;
+	certwatch_forget(renewal->watch);
+	renewal->n_touched = 0;
 }
 
 static void put_in_force(struct renewal *renewal)
@@ -68,17 +78,38 @@ static void put_in_force(struct renewal *renewal)
 	renewal->build = NULL;
 }
 
-static void wait_for_more(struct renewal *renewal)
+/* A second pair that is being written does not share the patience of the first one. */
+static void be_patient(struct renewal *renewal)
 {
 	uint64_t now_ms = loop_now_ms(renewal->daemon->io.loop);
+	uint64_t latest_ms;
 
-	if (!renewal->outcome.n_unsettled) {
-		renewal->patient_until_ms = 0;
+	if (!renewal->patient_until_ms) {
+		renewal->patient_since_ms = now_ms;
+		renewal->patient_until_ms = now_ms + PATIENCE_MS;
+	} else if (renewal->has_news) {
+		latest_ms = renewal->patient_since_ms + PATIENCE_MAX_MS;
+		renewal->patient_until_ms =
+			now_ms + PATIENCE_MS < latest_ms ? now_ms + PATIENCE_MS : latest_ms;
+	}
+	timer_set(renewal->daemon->io.loop, &renewal->quiet, QUIET_MS);
+}
+
+static void wait_for_more(struct renewal *renewal)
+{
+	if (renewal->outcome.n_unsettled) {
+		be_patient(renewal);
 		return;
 	}
-	if (!renewal->patient_until_ms)
-		renewal->patient_until_ms = now_ms + PATIENCE_MS;
-	timer_set(renewal->daemon->io.loop, &renewal->quiet, QUIET_MS);
+	renewal->patient_until_ms = 0;
+	if (!renewal->outcome.n_later) {
+		renewal->retry_ms = 0;
+		return;
+	}
+	renewal->retry_ms = renewal->retry_ms ? 2 * renewal->retry_ms : RETRY_MS;
+	if (renewal->retry_ms > RETRY_MAX_MS)
+		renewal->retry_ms = RETRY_MAX_MS;
+	timer_set(renewal->daemon->io.loop, &renewal->quiet, renewal->retry_ms);
 }
 
 static void made(struct job *job)
@@ -157,6 +188,17 @@ void renewal_begin(struct daemon *daemon)
 		(struct watch){.fd = certwatch_fd(renewal->watch), .ready = something_happened};
 	if (loop_add(daemon->io.loop, &renewal->events) < 0)
 		log_warn("changed certificates are seen at the next reload only");
+	renewal_retry(daemon);
+}
+
+void renewal_retry(struct daemon *daemon)
+{
+	struct renewal *renewal = daemon->renewal;
+
+	if (!renewal->watch || !daemon->build->is_incomplete || timer_is_set(&renewal->quiet))
+		return;
+	renewal->retry_ms = RETRY_MS;
+	timer_set(daemon->io.loop, &renewal->quiet, RETRY_MS);
 }
 
 void renewal_free(struct daemon *daemon)

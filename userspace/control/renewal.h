@@ -25,6 +25,8 @@ struct renewal_facts {
 void renewal_new(struct daemon *daemon);
 /* The first generation is in force. */
 void renewal_begin(struct daemon *daemon);
+/* Another generation is in force: what it could not look at is looked at again after a while. */
+void renewal_retry(struct daemon *daemon);
 /* The loader thread has ended. */
 void renewal_free(struct daemon *daemon);
 

@@ -5,6 +5,7 @@
 #include "tls/certindex.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static struct pki pki;
@@ -327,6 +328,216 @@ static void test_index(void **state)
 		assert_int_equal(cert_check((struct cert *)cert, &err), 0);
 }
 
+static void limit_files(rlim_t n)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = n;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* The lowest number that is free. */
+static rlim_t next_fd(void)
+{
+	int fd = dup(0);
+
+	assert_true(fd >= 0);
+	close(fd);
+	return (rlim_t)fd;
+}
+
+/* That there are no descriptors left says nothing about certificates: all stay, and what could not be
+ * looked at is looked at again, also where its files are the same. */
+static void test_no_descriptors(void **state)
+{
+	sh("cp $P/p0.crt a.crt; cp $P/p0.key a.key; mkdir eu && cp $P/p1.crt eu/b.crt &&"
+	   " cp $P/p1.key eu/b.key");
+	scan();
+	/* none for the directory */
+	limit_files(next_fd());
+	update("", "a.crt", true);
+	assert_int_equal(changes.n_unsettled, 1);
+	assert_int_equal(changes.n_removed, 0);
+	update("", "a.crt", false);
+	limit_files(1024);
+	assert_int_equal(changes.n_removed, 0);
+	assert_true(changes.n_later);
+	expect_names("shop/a shop/eu/b");
+	expect_fault(".", "Too many open files");
+	update("", "a.crt", false);
+	expect_fault(".", NULL);
+	/* none for the folder below it, in a look at all: the directory, and the list of it */
+	limit_files(next_fd() + 1);
+	update("", "", false);
+	limit_files(1024);
+	assert_int_equal(changes.n_removed, 0);
+	expect_names("shop/a shop/eu/b");
+	scan();
+	assert_int_equal(certdir_faults(dir), 0);
+	limit_files(next_fd() + 2);
+	scan();
+	limit_files(1024);
+	assert_int_equal(changes.n_removed, 0);
+	expect_names("shop/a shop/eu/b");
+	expect_fault("eu", "Too many open files");
+	scan();
+	assert_int_equal(certdir_faults(dir), 0);
+}
+
+/* What may not be read keeps what was good, and is tried again although its files are the same. */
+static void test_no_rights(void **state)
+{
+	if (geteuid() != 0)
+		skip();
+	sh("chmod 755 $P . && cp $P/p0.crt a.crt && cp $P/p0.key a.key && mkdir eu &&"
+	   " cp $P/p1.crt eu/b.crt && cp $P/p1.key eu/b.key && chmod 644 a.key eu/b.key");
+	scan();
+	sh("cp $P/p2.crt a.crt; cp $P/p2.key a.key; chmod 600 a.key; chmod 700 eu");
+	assert_int_equal(seteuid(65534), 0);
+	update("", "a.crt", true);
+	assert_int_equal(changes.n_unsettled, 1);
+	scan();
+	assert_int_equal(seteuid(0), 0);
+	expect_names("shop/a shop/eu/b");
+	expect_fault("a.crt", "Permission denied");
+	expect_fault("eu", "Permission denied");
+	assert_int_equal(changes.n_removed, 0);
+	update("", "a.crt", false);
+	assert_int_equal(changes.n_added, 1);
+	expect_fault("a.crt", NULL);
+	scan();
+	assert_int_equal(certdir_faults(dir), 0);
+	assert_int_equal(certdir_len(dir), 2);
+}
+
+/* Deleted and written again: between the two nothing leaves service; nor when only the key is left. */
+static void test_patience_with_deletions(void **state)
+{
+	sh("for i in 0 1 2; do cp $P/p$i.crt p$i.crt; cp $P/p$i.key p$i.key; done");
+	scan();
+	sh("rm p0.crt p0.key p1.crt; mv p2.crt p2.pem");
+	update("", "p0.crt", true);
+	assert_int_equal(changes.n_unsettled, 1);
+	update("", "p1.crt", true);
+	assert_int_equal(changes.n_unsettled, 1);
+	update("", "p2.crt", true);
+	assert_int_equal(changes.n_unsettled, 1); /* by its new name it is there already */
+	expect_names("shop/p0 shop/p1 shop/p2 shop/p2");
+	assert_int_equal(certdir_faults(dir), 0);
+	/* the same look when patience is over */
+	update("", "p0.key", false);
+	update("", "p1.key", false);
+	update("", "p2.pem", false);
+	expect_names("shop/p1 shop/p2");
+	assert_int_equal(certdir_faults(dir), 1);
+	expect_fault("p1.crt", "its key is still there");
+	scan();
+	assert_int_equal(changes.n_faults, 0); /* said once */
+	expect_names("shop/p1 shop/p2");
+	sh("rm p1.key");
+	update("", "p1.key", false);
+	expect_names("shop/p2");
+	assert_int_equal(certdir_faults(dir), 0);
+	/* a key that never had a certificate is a fault of its own */
+	sh("cp $P/p3.key n.key");
+	update("", "n.key", false);
+	expect_fault("n.key", "no certificate for this key");
+}
+
+/* An empty mount point in place of the directory. */
+static void test_empty_in_its_place(void **state)
+{
+	sh("cp $P/p0.crt a.crt; cp $P/p0.key a.key");
+	scan();
+	sh("mv %s %s-away && mkdir %s", root, root, root);
+	update("", "", false);
+	expect_names("shop/a");
+	expect_fault(".", "is it not mounted?");
+	scan();
+	expect_names("shop/a");
+	sh("cp $P/p1.crt b.crt; cp $P/p1.key b.key");
+	update("", "b.crt", false);
+	scan();
+	expect_names("shop/b");
+	assert_int_equal(certdir_faults(dir), 0);
+	/* emptied by somebody who means it */
+	sh("rm *; rm -r %s-away", root);
+	scan();
+	expect_names("");
+	/* nothing to read at all */
+	sh("cp $P/p1.crt b.crt; cp $P/p1.key b.key");
+	scan();
+	sh("mv %s %s-away", root, root);
+	update("", "b.crt", false);
+	update("", "", false);
+	expect_names("shop/b");
+	expect_fault(".", "No such file or directory");
+	assert_true(changes.n_later);
+	char away[160];
+
+	snprintf(away, sizeof(away), "%s-away", root);
+	assert_int_equal(rename(away, root), 0);
+	update("", "", false);
+	assert_int_equal(certdir_faults(dir), 0);
+}
+
+/* Many folders at once, and those that look like something else. */
+static void test_folders_at_run_time(void **state)
+{
+	static struct certdir_touched touched[80];
+	char names[80][16];
+	struct certdir_spec wanted = spec();
+	struct certdir *before;
+	size_t i;
+
+	sh("for i in $(seq 40); do mkdir f$i; cp $P/p0.crt f$i/fullchain.pem;"
+	   " cp $P/p0.key f$i/privkey.pem; done");
+	scan();
+	assert_int_equal(certdir_len(dir), 40);
+	sh("for i in $(seq 40); do cp $P/p1.crt f$i/fullchain.pem; cp $P/p1.key f$i/privkey.pem; done");
+	for (i = 0; i < 80; i++) {
+		snprintf(names[i], sizeof(names[i]), "f%zu", i / 2 + 1);
+		touched[i] = (struct certdir_touched){
+			names[i], i & 1 ? "privkey.pem" : "fullchain.pem", false};
+	}
+	before = dir;
+	certdir_changes_fini(&changes);
+	dir = certdir_update(&wanted, before, touched, 80, &changes);
+	certdir_put(before);
+	assert_int_equal(changes.n_read, 40);
+	assert_int_equal(changes.n_removed, 40);
+	assert_int_equal(changes.n_added, 40);
+	sh("rm -r f*");
+	for (i = 0; i < 80; i++)
+		touched[i] = (struct certdir_touched){"", names[i], true};
+	before = dir;
+	certdir_changes_fini(&changes);
+	dir = certdir_update(&wanted, before, touched, 80, &changes);
+	certdir_put(before);
+	expect_names("");
+	/* certbot's half: what the names in the folder mean has changed */
+	sh("mkdir x.pem && cp $P/p0.crt x.pem/cert.pem && cat $P/p0.key >>x.pem/cert.pem");
+	update("", "x.pem", false);
+	expect_names("shop/x.pem/cert");
+	sh("cp $P/p1.crt x.pem/fullchain.pem; cp $P/p1.key x.pem/privkey.pem");
+	update("x.pem", "privkey.pem", false);
+	expect_names("shop/x.pem/fullchain");
+	sh("ln -s .. x.pem/up");
+	update("x.pem", "up", false);
+	expect_names("shop/x.pem/fullchain");
+	expect_fault("x.pem/up", "leads back to a folder above it");
+	/* ..data of Kubernetes with keys of paths */
+	sh("mkdir -p k/..1/eu k/..2/eu && cp $P/p0.crt k/..1/eu/a.crt && cp $P/p0.key k/..1/eu/a.key"
+	   " && cp $P/p1.crt k/..2/eu/a.crt && cp $P/p1.key k/..2/eu/a.key && cd k &&"
+	   " ln -s ..1 ..data && ln -s ..data/eu eu");
+	update("", "k", false);
+	expect_names("shop/k/eu/a shop/x.pem/fullchain");
+	sh("cd k && ln -s ..2 ..tmp && mv -T ..tmp ..data");
+	update("k", "..data", false);
+	assert_int_equal(changes.n_added, 1);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -336,6 +547,11 @@ int main(void)
 		CASE(test_last_good_one_stays),
 		CASE(test_touched),
 		CASE(test_index),
+		CASE(test_no_descriptors),
+		CASE(test_no_rights),
+		CASE(test_patience_with_deletions),
+		CASE(test_empty_in_its_place),
+		CASE(test_folders_at_run_time),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
