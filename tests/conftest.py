@@ -21,8 +21,13 @@ from rawtcp import Link  # noqa: E402
 
 TEST_SECONDS = (150, 1800, 600)[COLUMN]
 
+# What this process makes is called after the run and, where several share it, after its part.
+PREFIX = (os.environ.get("SLUICE_TEST_PREFIX", f"slt{os.getpid()}") +
+          os.environ.get("PYTEST_XDIST_WORKER", "").replace("gw", "w"))
+
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: needs the machine for itself; nothing else runs beside it")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # SIGTERM ends the session the way Ctrl-C does, so that fixtures clean up.
@@ -67,7 +72,7 @@ NETS = []
 @pytest.fixture(scope="session")
 def net():
     network.remove_stale()
-    one = network.Net(os.environ.get("SLUICE_TEST_PREFIX", f"slt{os.getpid()}"))
+    one = network.Net(PREFIX)
     NETS.append(one)
     try:
         yield one.up()

@@ -11,6 +11,7 @@ load balancer forwards, so that traffic which is none of sluiced's business cros
 """
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -191,8 +192,8 @@ def remove(prefix):
 
 
 def remove_stale():
-    """Removes what a killed test run left: prefixes are "slt" and the process id of the run."""
+    """Removes what a killed test run left: prefixes are "slt", the process id of the run, its part."""
     for folder in Path("/run/sluice").glob("slt[0-9]*"):
-        pid = folder.name.removeprefix("slt")
-        if pid.isdigit() and not Path("/proc", pid).exists():
+        pid = re.match(r"slt(\d+)(w\d+)?$", folder.name)
+        if pid and not Path("/proc", pid[1]).exists():
             remove(folder.name)

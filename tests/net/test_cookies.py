@@ -383,7 +383,7 @@ def test_forged_source_locks_nobody_out(net, launch):
         with Connection((net.v4, HTTP), source="198.18.1.21") as client:
             served += client.request().status == 200
         time.sleep(0.05)  # the pace of the client, well within its limits
-    assert attack.result()["sent"] > 5000
+    assert attack.result()["sent"] > 1000  # what the limit allows, many times over
     assert served >= 10
     assert one.counter("source_packet_limit") == 0 and one.counter("source_connection_limit") == 0
 

@@ -14,6 +14,8 @@ from net import CLIENTS
 from rawtcp import Hello, hello_context
 from wire import Connection, TlsConnection, client_context, until
 
+pytestmark = pytest.mark.alone
+
 THREADS = 12
 PACKETS = 12  # at least so many come from a client for a handshake and a request
 

@@ -13,6 +13,8 @@ from sluiced import IS_SANITIZED, stopwatch
 from standard import NO_CHECK, group, listener
 from wire import TlsConnection, until
 
+pytestmark = pytest.mark.alone
+
 # User memory per idle TLS connection that is too much whatever the build; the goal is measured by
 # `make bench`.
 KIB_PER_CONNECTION_MAX = 64
