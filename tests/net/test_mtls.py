@@ -1,5 +1,6 @@
 """Mutual TLS with real clients: every mode, every verdict, what targets are told, resumption, changes
 at run time, the connection log."""
+import datetime
 import json
 import re
 import select
@@ -559,3 +560,43 @@ def test_log_on_a_full_disk(mtls, net, people):
     finally:
         mtls.reload(config(net, people))
         until(lambda: subprocess.run(["umount", small]).returncode == 0, "nobody has it open")
+
+
+@VERSIONS
+def test_revoked_by_a_file(mtls, net, people, version):
+    """A CRL that is renewed on the disk is in force without a reload, a ticket or not; one that cannot
+    be taken is told, and what was good stays."""
+    visitor = Visitor(net, people, VERIFY, people.good, version)
+    visitor.visit()
+    people.trust(people.root, people.middle)
+    people.revoke(666, people.middle.cert.serial_number)
+
+    def is_revoked():
+        try:
+            visitor.visit()
+        except ssl.SSLError as error:
+            return "CERTIFICATE_REVOKED" in str(error)
+        return False
+
+    def fault():
+        return mtls.api("/v1/trust")["trust_stores"][0]["fault"]
+    until(is_revoked, "the CRL of the file is in force")
+    assert "the CA CN=Middle is revoked" in mtls.log()[mtls.log_mark:]
+    (people.folder / "root.crl").write_bytes(people.other.crl(1))
+    until(fault, "the fault is told")
+    assert "which is none of the CAs" in fault()
+    assert "FAULT" in mtls.ctl("trust", "show", "clients")[1]
+    assert is_revoked()
+    people.trust(people.root)
+    people.revoke(666)
+    until(lambda: not fault(), "the fault is over")
+    visitor.visit()
+
+
+def test_a_crl_goes_out_of_date(mtls, net, people):
+    """It is told when it happens, not only when the file is read; what it revokes stays revoked."""
+    people.revoke(666, end=datetime.timedelta(seconds=3))
+    until(lambda: "1 out of date" in mtls.ctl("trust")[1], "the CRL is out of date")
+    until(lambda: "the CRL of CN=Root is out of date" in mtls.log()[mtls.log_mark:], "it is told")
+    with pytest.raises(ssl.SSLError, match="CERTIFICATE_REVOKED"):
+        ask(net, people, VERIFY, people.revoked)

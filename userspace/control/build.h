@@ -44,6 +44,7 @@ struct built_cert {
 struct built_trust {
 	struct tls_trust *trust;
 	uint64_t ca_identity, *crl_identities;
+	char *fault; /* why `trust` is not what its files are now; NULL: it is */
 };
 
 struct built_group {
@@ -114,12 +115,13 @@ struct build_renewal {
 	uint32_t n_unsettled; /* pairs that do not fit together yet: ask again soon */
 	uint32_t
 		n_later; /* what may become good without anybody touching it: ask again some time */
+	uint32_t n_trusts; /* trust stores that are others */
 	uint32_t n_faults;
 };
 
 /*
- * A generation that differs from `before` in certificates only, where files were touched: all else
- * is shared with it, the configuration too. With `is_patient`, what does not fit together is
+ * A generation that differs from `before` in certificates and trust stores only, where files were
+ * touched: all else is shared with it, the configuration too. With `is_patient`, what does not fit together is
  * counted and left as it was. NULL: nothing has changed.
  */
 struct build *build_renew(const struct build_env *env, const struct build *before,

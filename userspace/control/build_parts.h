@@ -52,8 +52,13 @@ void build_gate_listeners(struct build *build);
 
 /* build_trust.c */
 void build_trusts_free(struct build *build);
-/* The same ones, where the configuration is the same. */
-void build_trusts_share(const struct build *before, struct build *build);
+/* Those of the generation before, where no file was touched; the configuration is the same. */
+void build_trusts_renew(struct building *building, const struct build_touched *touched, size_t n,
+	bool is_patient, struct build_renewal *renewal);
+bool build_trusts_have_changed(const struct building *building);
+/* build_renew.c: a name of its folder was touched; which one is not asked: through links ("..data") any
+ * may lead to it, and a look costs two microseconds. */
+bool build_is_file_touched(const struct build_touched *touched, size_t n, const char *file);
 void build_client_auth(const struct build *build, const struct config_listener *wanted,
 	struct tls_client_auth_spec *ret_spec);
 bool build_is_same_client_auth(const struct build *before, const struct config_listener *was,

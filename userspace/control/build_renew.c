@@ -1,4 +1,4 @@
-/* A generation that differs in certificates only: see build.h. */
+/* A generation that differs in certificates and trust stores only: see build.h. */
 #define LOG_MODULE "certificates"
 #include "control/build_parts.h"
 #include "control/certwatch.h"
@@ -46,16 +46,19 @@ static bool is_in_folder(const char *file, const char *folder)
 	return strlen(folder) == len && !strncmp(file, folder, len);
 }
 
-/* A name of its folder was touched; which one is not asked: through links ("..data") any may lead
- * to it, and a look costs two microseconds. */
-static bool is_file_touched(const struct renewing *renewing, const char *file)
+bool build_is_file_touched(const struct build_touched *touched, size_t n, const char *file)
 {
 	size_t i;
 
-	for (i = 0; i < renewing->n; i++)
-		if (!renewing->touched[i].folder || is_in_folder(file, renewing->touched[i].folder))
+	for (i = 0; i < n; i++)
+		if (!touched[i].folder || is_in_folder(file, touched[i].folder))
 			return true;
 	return false;
+}
+
+static bool is_file_touched(const struct renewing *renewing, const char *file)
+{
+	return build_is_file_touched(renewing->touched, renewing->n, file);
 }
 
 static bool is_directory_itself(const char *directory, const struct build_touched *touched)
@@ -199,7 +202,7 @@ static bool has_changed(const struct building *building)
 		if (old[i].cert != new[i].cert || old[i].dir != new[i].dir ||
 			!build_text_eq(old[i].fault, new[i].fault))
 			return true;
-	return false;
+	return build_trusts_have_changed(building);
 }
 
 /* --- the rest of the generation */
@@ -221,7 +224,6 @@ static void share(struct building *building)
 	struct build *build = building->build;
 	uint32_t i;
 
-	build_trusts_share(before, build);
 	build_share_groups(building);
 	build->has_cookie_secret = before->has_cookie_secret;
 	build->cookie_secret = before->cookie_secret;
@@ -255,6 +257,7 @@ struct build *build_renew(const struct build_env *env, const struct build *befor
 	build->generation = before->generation + 1;
 	build->loaded_unix_s = before->loaded_unix_s;
 	renew_certs(&renewing);
+	build_trusts_renew(&building, touched, n, is_patient, ret_renewal);
 	if (has_changed(&building))
 		share(&building);
 	build_certs_end(&building);

@@ -1,6 +1,7 @@
 /* Trust stores of a generation, and what listeners make of them: see build.h. */
 #define LOG_MODULE "config"
 #include "control/build_parts.h"
+#include "control/certwatch.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -46,15 +47,18 @@ static bool is_unchanged(const struct config_trust_store *was, const struct buil
 	return true;
 }
 
-static struct tls_trust *unchanged(const struct building *building,
-	const struct config_trust_store *wanted, const struct built_trust *now)
+/* Of the generation before, by its name, or NULL. */
+static const struct config_trust_store *before_store(
+	const struct building *building, const char *name, const struct built_trust **ret_old)
 {
 	const struct build *before = building->before;
 	uint32_t i;
 
 	for (i = 0; before && i < before->config->trust_stores_count; i++)
-		if (is_unchanged(&before->config->trust_stores[i], &before->trusts[i], wanted, now))
-			return tls_trust_get(before->trusts[i].trust);
+		if (strcmp(before->config->trust_stores[i].name, name) == 0) {
+			*ret_old = &before->trusts[i];
+			return &before->config->trust_stores[i];
+		}
 	return NULL;
 }
 
@@ -67,27 +71,67 @@ static void warn(const struct config_trust_store *wanted, const struct tls_trust
 		log_warn("trust store %s: %s", wanted->name, text.text);
 }
 
-static void build_trust(struct building *building, const struct config_trust_store *wanted,
-	struct built_trust *ret_trust)
+static int load(const struct config_trust_store *wanted, bool is_strict,
+	struct tls_trust **ret_trust, struct err *err)
 {
 	struct tls_trust_spec spec = {
 		.ca_path = wanted->ca_path,
 		.crl_paths = (const char *const *)wanted->crl_paths,
 		.n_crls = wanted->crl_paths_count,
+		.is_strict = is_strict,
 	};
+	int r = tls_trust_load(&spec, ret_trust, err);
+
+	if (r < 0)
+		return r;
+	warn(wanted, *ret_trust);
+	if (tls_trust_facts(*ret_trust)->n_revoked > TRIM_ENTRIES)
+		malloc_trim(0);
+	return 0;
+}
+
+/* Before they are read: what happens meanwhile is not missed. */
+static void watch(const struct building *building, const struct config_trust_store *wanted)
+{
+	uint32_t i;
+
+	if (!building->env->cert_watch)
+		return;
+	certwatch_add_file(building->env->cert_watch, wanted->ca_path);
+	for (i = 0; i < wanted->crl_paths_count; i++)
+		certwatch_add_file(building->env->cert_watch, wanted->crl_paths[i]);
+}
+
+/* A CA out of its time is an error of whoever changes the bundle. One that expired while it stood
+ * there must not keep a new CRL out, nor everybody's listeners down after a restart. */
+static bool is_new_bundle(const struct building *building, const struct config_trust_store *was,
+	const struct built_trust *old, const struct config_trust_store *wanted,
+	const struct built_trust *now)
+{
+	if (building->is_trial)
+		return true;
+	return building->before && (!was || strcmp(was->ca_path, wanted->ca_path) != 0 ||
+					   old->ca_identity != now->ca_identity);
+}
+
+static void build_trust(struct building *building, const struct config_trust_store *wanted,
+	struct built_trust *ret_trust)
+{
+	const struct built_trust *old = NULL;
+	const struct config_trust_store *was = before_store(building, wanted->name, &old);
 	char path[PATH_BYTES];
 	struct err err;
+	bool is_strict;
 
+	watch(building, wanted);
 	note_files(wanted, ret_trust);
-	ret_trust->trust = unchanged(building, wanted, ret_trust);
-	if (ret_trust->trust)
-		return;
-	if (tls_trust_load(&spec, &ret_trust->trust, &err) == 0) {
-		warn(wanted, ret_trust->trust);
-		if (tls_trust_facts(ret_trust->trust)->n_revoked > TRIM_ENTRIES)
-			malloc_trim(0);
+	if (was && is_unchanged(was, old, wanted, ret_trust)) {
+		ret_trust->trust = tls_trust_get(old->trust);
 		return;
 	}
+	is_strict = is_new_bundle(building, was, old, wanted, ret_trust);
+	if (load(wanted, is_strict, &ret_trust->trust, &err) == 0)
+		return;
 	snprintf(path, sizeof(path), "trust_stores[%s]", wanted->name);
 	config_errors_add(building->errors,
 		config_mark(building->build->config, &wanted->ca_path, wanted->mark), path, "%s",
@@ -105,18 +149,101 @@ void build_trusts(struct building *building)
 		build_trust(building, &config->trust_stores[i], &building->build->trusts[i]);
 }
 
-void build_trusts_share(const struct build *before, struct build *build)
+/* --- files that changed while the daemon runs */
+static void keep(const struct config_trust_store *wanted, const struct built_trust *old,
+	struct built_trust *ret_trust)
 {
-	uint32_t n = before->config->trust_stores_count, i, crls;
+	uint32_t i;
 
-	build->trusts = mem_zalloc((n + 1) * sizeof(*build->trusts));
-	for (i = 0; i < n; i++) {
-		crls = before->config->trust_stores[i].crl_paths_count;
-		build->trusts[i].trust = tls_trust_get(before->trusts[i].trust);
-		build->trusts[i].ca_identity = before->trusts[i].ca_identity;
-		build->trusts[i].crl_identities = memcpy(mem_alloc((crls + 1) * sizeof(uint64_t)),
-			before->trusts[i].crl_identities, crls * sizeof(uint64_t));
+	ret_trust->trust = tls_trust_get(old->trust);
+	ret_trust->ca_identity = old->ca_identity;
+	for (i = 0; i < wanted->crl_paths_count; i++)
+		ret_trust->crl_identities[i] = old->crl_identities[i];
+}
+
+static bool is_touched(
+	const struct config_trust_store *wanted, const struct build_touched *touched, size_t n)
+{
+	bool is = build_is_file_touched(touched, n, wanted->ca_path);
+	uint32_t i;
+
+	for (i = 0; i < wanted->crl_paths_count && !is; i++)
+		is = build_is_file_touched(touched, n, wanted->crl_paths[i]);
+	return is;
+}
+
+/* What was good stays. `is_patient`: bundle and lists are maybe still being written. */
+static void keep_good(const struct config_trust_store *wanted, const struct built_trust *old,
+	const struct err *err, bool is_patient, struct built_trust *ret_trust,
+	struct build_renewal *renewal)
+{
+	keep(wanted, old, ret_trust);
+	if (is_patient) {
+		renewal->n_unsettled++;
+		ret_trust->fault = build_text_copy(old->fault);
+		return;
 	}
+	ret_trust->fault = mem_strdup(err->text);
+	if (build_text_eq(old->fault, err->text))
+		return;
+	renewal->n_faults++;
+	log_error("%s: the trust store %s stays as it was", err->text, wanted->name);
+}
+
+static void renew(const struct config_trust_store *wanted, const struct built_trust *old,
+	bool is_patient, struct built_trust *ret_trust, struct build_renewal *renewal)
+{
+	const struct tls_trust_facts *facts;
+	struct err err;
+
+	note_files(wanted, ret_trust);
+	if (!old->fault && is_unchanged(wanted, old, wanted, ret_trust)) {
+		keep(wanted, old, ret_trust);
+		return;
+	}
+	if (load(wanted, old->ca_identity != ret_trust->ca_identity, &ret_trust->trust, &err) < 0) {
+		keep_good(wanted, old, &err, is_patient, ret_trust, renewal);
+		return;
+	}
+	renewal->n_trusts++;
+	facts = tls_trust_facts(ret_trust->trust);
+	log_info("trust store %s: files have changed: %zu CAs, %zu CRLs with %llu certificates",
+		wanted->name, facts->n_cas, facts->n_crls, (unsigned long long)facts->n_revoked);
+}
+
+void build_trusts_renew(struct building *building, const struct build_touched *touched, size_t n,
+	bool is_patient, struct build_renewal *renewal)
+{
+	const struct config *config = building->build->config;
+	const struct built_trust *old;
+	struct built_trust *now;
+	uint32_t i;
+
+	building->build->trusts =
+		mem_zalloc((config->trust_stores_count + 1) * sizeof(*building->build->trusts));
+	for (i = 0; i < config->trust_stores_count; i++) {
+		old = &building->before->trusts[i];
+		now = &building->build->trusts[i];
+		if (is_touched(&config->trust_stores[i], touched, n)) {
+			renew(&config->trust_stores[i], old, is_patient, now, renewal);
+			continue;
+		}
+		now->crl_identities = mem_zalloc((config->trust_stores[i].crl_paths_count + 1) *
+						 sizeof(*now->crl_identities));
+		keep(&config->trust_stores[i], old, now);
+		now->fault = build_text_copy(old->fault);
+	}
+}
+
+bool build_trusts_have_changed(const struct building *building)
+{
+	const struct built_trust *old = building->before->trusts, *now = building->build->trusts;
+	uint32_t i;
+
+	for (i = 0; i < building->build->config->trust_stores_count; i++)
+		if (old[i].trust != now[i].trust || !build_text_eq(old[i].fault, now[i].fault))
+			return true;
+	return false;
 }
 
 void build_trusts_free(struct build *build)
@@ -126,6 +253,7 @@ void build_trusts_free(struct build *build)
 	for (i = 0; build->trusts && i < build->config->trust_stores_count; i++) {
 		tls_trust_put(build->trusts[i].trust);
 		free(build->trusts[i].crl_identities);
+		free(build->trusts[i].fault);
 	}
 	free(build->trusts);
 }

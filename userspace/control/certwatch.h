@@ -1,5 +1,5 @@
 /*
- * Watches the folders of certificates with inotify. Folders are added while they are looked
+ * Watches the folders of certificates, bundles of CAs and CRLs with inotify. Folders are added while they are looked
  * through, before their files are, so that nothing that happens meanwhile is missed; what has
  * happened is collected until somebody has dealt with it. All on the loader thread, but for the descriptor,
  * on which the control thread may wait.

@@ -107,6 +107,7 @@ static void tick(struct timer *timer)
 	gates_maintain(daemon->gates, daemon->build->config);
 	keep_cookies(daemon, now_ms);
 	departing_tick(daemon);
+	trust_upkeep_tick(&daemon->trust_upkeep, daemon->build, clock_unix_s());
 	views_tick(daemon);
 	if (now_ms - daemon->tickets_rotated_ms >= TICKET_ROTATION_MS) {
 		tls_tickets_rotate(daemon->env.tickets);

@@ -11,6 +11,7 @@
 #include "control/gates.h"
 #include "control/loader.h"
 #include "control/tallies.h"
+#include "control/trust_upkeep.h"
 #include "control/views_counts.h"
 #include "control/watch.h"
 #include "control/worker.h"
@@ -57,6 +58,7 @@ struct daemon {
 	struct reload *reload;  /* under way, NULL: none */
 	struct renewal *renewal;
 	struct cert_upkeep *cert_upkeep;
+	struct trust_upkeep trust_upkeep;
 	struct logs *logs;
 	struct last_reload last_reload;
 	struct counts counts; /* of listeners that are no more, for totals */

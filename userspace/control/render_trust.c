@@ -122,7 +122,8 @@ static void put_cas(yyjson_val *row, const struct render_look *look, FILE *out)
 	yyjson_arr_foreach(yyjson_obj_get(row, "cas"), i, n, ca)
 	{
 		render_table_cell(&table, "%s", render_get(ca, "subject", &text));
-		render_table_cell(&table, "%s", render_get_date(ca, "not_after", &text));
+		render_table_cell(&table, "%s%s", render_get_date(ca, "not_after", &text),
+			yyjson_is_true(yyjson_obj_get(ca, "revoked")) ? " REVOKED" : "");
 		for (at = 0; at < array_len(members); at++)
 			render_table_cell(&table, "%s", render_get(ca, members[at], &text));
 	}
@@ -201,10 +202,21 @@ static void put_listeners(yyjson_val *row, const struct render_look *look, FILE 
 	render_table_fini(&table);
 }
 
+/* Files that changed and could not be taken. */
+static void put_fault(yyjson_val *row, FILE *out)
+{
+	struct render_value text;
+
+	if (yyjson_get_len(yyjson_obj_get(row, "fault")))
+		fprintf(out, "FAULT (what was good is in force): %s\n\n",
+			render_get(row, "fault", &text));
+}
+
 void render_trust_store(yyjson_val *root, const struct render_look *look, FILE *out)
 {
 	yyjson_val *row = yyjson_arr_get_first(yyjson_obj_get(root, "trust_stores"));
 
+	put_fault(row, out);
 	put_cas(row, look, out);
 	put_crls(row, look, out);
 	put_listeners(row, look, out);

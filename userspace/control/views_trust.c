@@ -18,6 +18,7 @@ static void put_ca(const struct tls_trust_ca *ca, const struct view_list *list)
 	view_signed(&row, "not_before", ca->not_before_unix_s);
 	view_signed(&row, "not_after", ca->not_after_unix_s);
 	view_number(&row, "line", ca->line);
+	view_bool(&row, "revoked", ca->is_revoked);
 }
 
 static void put_crl(const struct tls_trust_crl *crl, const struct view_list *list)
@@ -108,6 +109,7 @@ static void put_store(const struct daemon *daemon, uint32_t index, const struct 
 	for (i = 0; i < facts->n_crls; i++)
 		put_crl(&facts->crls[i], &list);
 	view_number(&row, "revoked", facts->n_revoked);
+	view_text(&row, "fault", daemon->build->trusts[index].fault);
 	put_users(daemon, config, &row);
 }
 

@@ -32,13 +32,14 @@ static int forgive_expiry(int ok, X509_STORE_CTX *store)
 	return 1;
 }
 
-/* All but the CA that is trusted for itself. */
+/* All of it: a chain ends at the first CA of the bundle, and that may be one which another CA of the
+ * bundle has revoked. */
 static bool is_chain_revoked(const struct tls_trust *trust, X509_STORE_CTX *store)
 {
 	STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(store);
 	int i;
 
-	for (i = 0; i < sk_X509_num(chain) - 1; i++)
+	for (i = 0; i < sk_X509_num(chain); i++)
 		if (tls_trust_is_revoked(trust, sk_X509_value(chain, i))) {
 			X509_STORE_CTX_set_error_depth(store, i);
 			return true;

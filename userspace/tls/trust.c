@@ -66,7 +66,7 @@ int tls_trust_load(const struct tls_trust_spec *spec, struct tls_trust **ret_tru
 	if (!trust->store || !trust->digest ||
 		!EVP_DigestInit_ex(trust->digest, EVP_sha256(), NULL))
 		abort(); /* out of memory, at the control side */
-	r = trust_read_cas(trust, spec->ca_path, err);
+	r = trust_read_cas(trust, spec, err);
 	for (i = 0; r == 0 && i < spec->n_crls; i++)
 		r = trust_read_crls(trust, spec->crl_paths[i], spec->ca_path, err);
 	if (r == 0 && !EVP_DigestFinal_ex(trust->digest, trust->facts.digest, NULL))
@@ -77,6 +77,8 @@ int tls_trust_load(const struct tls_trust_spec *spec, struct tls_trust **ret_tru
 		tls_trust_put(trust);
 		return r;
 	}
+	for (i = 0; i < trust->n_cas; i++)
+		trust->ca_facts[i].is_revoked = tls_trust_is_revoked(trust, trust->cas[i]);
 	trust->facts.cas = trust->ca_facts;
 	trust->facts.n_cas = trust->n_cas;
 	trust->facts.crls = trust->crl_facts;
@@ -90,28 +92,68 @@ const struct tls_trust_facts *tls_trust_facts(const struct tls_trust *trust)
 	return &trust->facts;
 }
 
+/* The warnings are numbered: CAs that are there twice, then each CA, then each CRL. */
+static bool warn_ca(const struct tls_trust_ca *ca, int64_t now_unix_s, struct err *ret_text)
+{
+	if (ca->is_revoked)
+		err_set(ret_text, 0,
+			"line %u: the CA %s is revoked by a CRL of its issuer: nobody is let in by it",
+			ca->line, ca->subject);
+	else if (ca->not_after_unix_s < now_unix_s)
+		err_set(ret_text, 0,
+			"line %u: the CA %s is expired: nobody is let in by it, take it out",
+			ca->line, ca->subject);
+	else if (ca->not_before_unix_s > now_unix_s)
+		err_set(ret_text, 0,
+			"line %u: the CA %s is not valid yet: nobody is let in by it until then",
+			ca->line, ca->subject);
+	else
+		return false;
+	return true;
+}
+
+static bool warn_crl(const struct tls_trust_crl *crl, int64_t now_unix_s, struct err *ret_text)
+{
+	if (!tls_trust_crl_is_stale(crl, now_unix_s))
+		return false;
+	err_set(ret_text, 0,
+		"%s: the CRL of %s is out of date since %lld days: what it revokes stays revoked, "
+		"what was revoked since is not known",
+		crl->path, crl->issuer,
+		(long long)(now_unix_s - crl->next_update_unix_s) / (24 * 3600));
+	return true;
+}
+
 bool tls_trust_warning(
 	const struct tls_trust *trust, int64_t now_unix_s, uint32_t *cursor, struct err *ret_text)
 {
-	const struct tls_trust_crl *crl;
+	size_t at;
 
-	if (*cursor < trust->n_repeats) {
-		err_set(ret_text, 0, "line %u: this CA is in the bundle twice",
-			trust->repeats[(*cursor)++]);
-		return true;
-	}
-	while (*cursor - trust->n_repeats < trust->n_crls) {
-		crl = &trust->crl_facts[(*cursor)++ - trust->n_repeats];
-		if (!tls_trust_crl_is_stale(crl, now_unix_s))
-			continue;
-		err_set(ret_text, 0,
-			"%s: the CRL of %s is out of date since %lld days: what it revokes stays "
-			"revoked, what was revoked since is not known",
-			crl->path, crl->issuer,
-			(long long)(now_unix_s - crl->next_update_unix_s) / (24 * 3600));
-		return true;
+	while ((at = (*cursor)++) < trust->n_repeats + trust->n_cas + trust->n_crls) {
+		if (at < trust->n_repeats) {
+			err_set(ret_text, 0, "line %u: this CA is in the bundle twice",
+				trust->repeats[at]);
+			return true;
+		}
+		at -= trust->n_repeats;
+		if (at < trust->n_cas ? warn_ca(&trust->ca_facts[at], now_unix_s, ret_text)
+				      : warn_crl(&trust->crl_facts[at - trust->n_cas], now_unix_s,
+						ret_text))
+			return true;
 	}
 	return false;
+}
+
+uint32_t tls_trust_n_over(const struct tls_trust *trust, int64_t now_unix_s)
+{
+	uint32_t n = 0;
+	size_t i;
+
+	for (i = 0; i < trust->n_cas; i++)
+		n += trust->ca_facts[i].not_after_unix_s < now_unix_s;
+	for (i = 0; i < trust->n_crls; i++)
+		n += tls_trust_crl_is_stale(&trust->crl_facts[i], now_unix_s);
+	return n;
 }
 
 static bool has_ca(const struct tls_trust *trust, const X509 *ca)
@@ -161,6 +203,8 @@ bool tls_trust_is_revoked(const struct tls_trust *trust, X509 *cert)
 	const ASN1_INTEGER *serial = X509_get0_serialNumber(cert);
 	size_t i;
 
+	if (X509_get_extension_flags(cert) & EXFLAG_SS) /* whoever holds its key signs the CRL */
+		return false;
 	for (i = 0; i < trust->n_crls; i++)
 		if (X509_NAME_cmp(trust->crls[i].issuer, issuer) == 0 &&
 			crl_table_has(&trust->crls[i].table, serial))

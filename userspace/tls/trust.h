@@ -22,6 +22,7 @@ struct tls_trust_spec {
 	const char *ca_path; /* PEM bundle */
 	const char *const *crl_paths; /* PEM (one or several) or DER */
 	size_t n_crls;
+	bool is_strict; /* a CA out of its time is refused; else it is a warning, and lets nobody in */
 };
 
 struct tls_trust;
@@ -39,6 +40,7 @@ struct tls_trust_ca {
 	char *fingerprint_sha256; /* hex, lower case */
 	int64_t not_before_unix_s, not_after_unix_s;
 	uint32_t line; /* of the bundle */
+	bool is_revoked; /* by a CRL of the store: nobody is let in by it, its own CRLs count */
 };
 
 struct tls_trust_crl {
@@ -60,21 +62,24 @@ struct tls_trust_facts {
 };
 
 const struct tls_trust_facts *tls_trust_facts(const struct tls_trust *trust);
-/* What a person should know although the store works: a CA given twice, a CRL that is out of date. Start with *cursor
- * 0; false: there are no more. */
+/* What a person should know although the store works: a CA given twice, out of its time or revoked,
+ * a CRL that is out of date. Start with *cursor 0; false: there are no more. */
 bool tls_trust_warning(
 	const struct tls_trust *trust, int64_t now_unix_s, uint32_t *cursor, struct err *ret_text);
 static inline bool tls_trust_crl_is_stale(const struct tls_trust_crl *crl, int64_t now_unix_s)
 {
 	return crl->next_update_unix_s && crl->next_update_unix_s < now_unix_s;
 }
+/* CAs that are expired and CRLs that are out of date. */
+uint32_t tls_trust_n_over(const struct tls_trust *trust, int64_t now_unix_s);
 
 /* Does `now` believe less than `before` did: a CA is gone, or the CRLs are others? */
 bool tls_trust_is_tighter(const struct tls_trust *before, const struct tls_trust *now);
 
 /* --- for verification (client_auth.c); the store's own */
 struct x509_store_st *tls_trust_store(const struct tls_trust *trust);
-/* Is it in a CRL of its issuer? Where there is none, nothing is revoked. No lock, no allocation. */
+/* Is it in a CRL of its issuer? Where there is none, nothing is revoked; a root cannot be. No lock,
+ * no allocation. */
 bool tls_trust_is_revoked(const struct tls_trust *trust, struct x509_st *cert);
 /* Subjects of the CAs; the caller's to free. NULL: out of memory. */
 struct stack_st_X509_NAME *tls_trust_ca_names(const struct tls_trust *trust) must_check;

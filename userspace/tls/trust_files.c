@@ -16,6 +16,7 @@ enum {
 	CA_FILE_BYTES_MAX = 16 * 1024 * 1024,
 	CRL_FILE_BYTES_MAX = 64 * 1024 * 1024,
 	DER_SEQUENCE = 0x30,
+	SKEW_S = 300, /* by which the clock of who signs CRLs may be ahead */
 };
 
 /* --- files */
@@ -128,6 +129,11 @@ static int check_ca(X509 *ca, const char *subject, struct err *err)
 	if (flags & EXFLAG_KUSAGE && !(X509_get_key_usage(ca) & KU_KEY_CERT_SIGN))
 		return err_set(err, -EINVAL,
 			"%s must not sign certificates (keyUsage without keyCertSign)", subject);
+	return 0;
+}
+
+static int check_time(X509 *ca, const char *subject, struct err *err)
+{
 	if (X509_cmp_current_time(X509_get0_notAfter(ca)) < 0)
 		return err_set(err, -EINVAL, "%s is expired: take it out", subject);
 	if (X509_cmp_current_time(X509_get0_notBefore(ca)) > 0)
@@ -192,7 +198,8 @@ static bool is_certificate(struct slice label)
 	return slice_eq(label, SLICE("CERTIFICATE")) || slice_eq(label, SLICE("X509 CERTIFICATE"));
 }
 
-static int read_ca(struct tls_trust *trust, const struct pem_block *block, struct err *err)
+static int read_ca(
+	struct tls_trust *trust, const struct pem_block *block, bool is_strict, struct err *err)
 {
 	BIO *bio;
 	X509 *ca;
@@ -213,6 +220,8 @@ static int read_ca(struct tls_trust *trust, const struct pem_block *block, struc
 	}
 	subject = name_text(X509_get_subject_name(ca));
 	r = check_ca(ca, subject, err);
+	if (r == 0 && is_strict)
+		r = check_time(ca, subject, err);
 	free(subject);
 	if (r == 0 && !is_there(trust, ca)) {
 		add_ca(trust, ca, block->line);
@@ -224,8 +233,9 @@ static int read_ca(struct tls_trust *trust, const struct pem_block *block, struc
 	return r;
 }
 
-int trust_read_cas(struct tls_trust *trust, const char *path, struct err *err)
+int trust_read_cas(struct tls_trust *trust, const struct tls_trust_spec *spec, struct err *err)
 {
+	const char *path = spec->ca_path;
 	struct slice file = {0};
 	struct pem_text text;
 	struct pem_block block;
@@ -235,7 +245,7 @@ int trust_read_cas(struct tls_trust *trust, const char *path, struct err *err)
 		return r;
 	text = (struct pem_text){file, 1};
 	while ((r = pem_block_next(&text, &block, err)) > 0) {
-		r = read_ca(trust, &block, err);
+		r = read_ca(trust, &block, spec->is_strict, err);
 		if (r < 0) {
 			err_context(err, r, "line %u", block.line);
 			break;
@@ -282,10 +292,11 @@ static int check_crl(struct tls_trust *trust, X509_CRL *crl, const char *issuer,
 	const char *ca_path, struct err *err)
 {
 	const ASN1_TIME *next = X509_CRL_get0_nextUpdate(crl);
+	time_t latest = time(NULL) + SKEW_S;
 
 	if (!unix_s(X509_CRL_get0_lastUpdate(crl)) || (next && !unix_s(next)))
 		return err_set(err, -EINVAL, "the CRL of %s has a malformed time", issuer);
-	if (X509_cmp_current_time(X509_CRL_get0_lastUpdate(crl)) > 0)
+	if (X509_cmp_time(X509_CRL_get0_lastUpdate(crl), &latest) > 0)
 		return err_set(err, -EINVAL,
 			"the CRL of %s is not valid yet (is this host's clock right?)", issuer);
 	return check_issuer(trust, crl, issuer, ca_path, err);

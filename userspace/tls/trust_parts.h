@@ -31,7 +31,8 @@ struct tls_trust {
 };
 
 /* trust_files.c: each adds what a file has. 0, or -errno with a sentence. */
-int trust_read_cas(struct tls_trust *trust, const char *path, struct err *err) must_check;
+int trust_read_cas(
+	struct tls_trust *trust, const struct tls_trust_spec *spec, struct err *err) must_check;
 int trust_read_crls(
 	struct tls_trust *trust, const char *path, const char *ca_path, struct err *err) must_check;
 

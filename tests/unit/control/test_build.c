@@ -1,12 +1,13 @@
 /* Generations: what a rebuild takes over (the same objects) and what it makes anew, and that a
  * build that fails leaves nothing behind. */
-#include "../tls/pki.h"
+#include "../tls/client_pki.h"
 #include "control/build.h"
 #include "control/config.h"
 #include "control/ids.h"
 #include "net/socket.h"
 #include "tls/server.h"
 #include "tls/tickets.h"
+#include "tls/trust.h"
 
 #include <errno.h>
 
@@ -20,6 +21,7 @@ static unsigned int ports[4];
 /* The parts of the configuration that tests change. */
 struct texts {
 	const char *targets, *group, *check, *secure, *web, *raw, *raw_protocol, *ca;
+	const char *clients, *crls; /* of the trust store */
 	unsigned int web_port, raw_port;
 };
 
@@ -77,6 +79,8 @@ static int setup(void **state)
 		.raw = "",
 		.raw_protocol = "tcp",
 		.ca = "ca.crt",
+		.clients = "ca.crt",
+		.crls = "",
 		.web_port = ports[0],
 		.raw_port = ports[1],
 	};
@@ -119,6 +123,8 @@ static struct config *config(void)
 		"certificates:\n"
 		"  - {name: www, cert: %s/www.crt, key: %s/www.key}\n"
 		"  - {name: api, cert: %s/api.crt, key: %s/api.key}\n"
+		"security_policies: [{name: mine}]\n"
+		"trust_stores: [{name: clients, ca: %s/%s, crls: [%s]}]\n"
 		"target_groups:\n"
 		"  - {name: web, protocol: http, targets: [%s], health_check: %s%s}\n"
 		"  - {name: raw, protocol: %s, targets: [{address: 127.0.0.1:9003}],"
@@ -130,9 +136,10 @@ static struct config *config(void)
 		"  - {name: api, protocol: https, address: \"127.0.0.1:%u\", target_group: secure,"
 		" certificates: [api]}\n"
 		"  - {name: raw, protocol: %s, address: \"127.0.0.1:%u\", target_group: raw%s}\n",
-		pki.dir, pki.dir, pki.dir, pki.dir, texts.targets, texts.check, texts.group,
-		texts.raw_protocol, texts.secure, pki.dir, texts.ca, texts.web_port, texts.web,
-		ports[2], texts.raw_protocol, texts.raw_port, texts.raw);
+		pki.dir, pki.dir, pki.dir, pki.dir, pki.dir, texts.clients, texts.crls,
+		texts.targets, texts.check, texts.group, texts.raw_protocol, texts.secure, pki.dir,
+		texts.ca, texts.web_port, texts.web, ports[2], texts.raw_protocol, texts.raw_port,
+		texts.raw);
 	config_errors_init(&errors);
 	if (config_parse(yaml, strlen(yaml), "t.yaml", &config, &errors) < 0)
 		config_errors_print(&errors, stderr);
@@ -413,6 +420,83 @@ static void test_renewal_of_half_a_pair(void **state)
 	over(new);
 }
 
+static void shell(const char *text)
+{
+	char command[512];
+
+	snprintf(command, sizeof(command), "cd %s && %s", pki.dir, text);
+	assert_int_equal(system(command), 0);
+}
+
+/* A bundle that changes while the daemon runs makes another store, and another context of the
+ * listeners that ask it; one that cannot be taken leaves the good one. */
+static void test_renewal_of_a_trust_store(void **state)
+{
+	struct build *old, *new;
+	struct build_renewal renewal;
+
+	shell("cp ca.crt clients.pem");
+	texts.clients = "clients.pem";
+	texts.web = "certificates: www, client_auth: {mode: verify, trust_store: clients}";
+	old = build(NULL);
+	assert_null(renew(old, "clients.pem", true, &renewal)); /* it was touched, no more */
+	shell("cat ca.crt ca.crt > clients.new && mv clients.new clients.pem");
+	new = renew(old, "clients.pem", true, &renewal);
+	assert_non_null(new);
+	assert_int_equal(renewal.n_trusts, 1);
+	assert_ptr_not_equal(new->trusts[0].trust, old->trusts[0].trust);
+	assert_ptr_not_equal(new->built[WEB].tls, old->built[WEB].tls);
+	assert_ptr_equal(new->built[API].tls, old->built[API].tls);
+	assert_ptr_equal(new->certs[0].cert, old->certs[0].cert);
+	build_free(old);
+	old = new;
+	shell("cp www.crt clients.pem"); /* not the certificate of a CA */
+	assert_null(renew(old, "clients.pem", true, &renewal));
+	assert_int_equal(renewal.n_unsettled, 1);
+	new = renew(old, "clients.pem", false, &renewal);
+	assert_non_null(new);
+	assert_int_equal(renewal.n_faults, 1);
+	assert_ptr_equal(new->trusts[0].trust, old->trusts[0].trust);
+	assert_ptr_equal(new->built[WEB].tls, old->built[WEB].tls);
+	assert_non_null(strstr(new->trusts[0].fault, "is not the certificate of a CA"));
+	build_free(old);
+	old = new;
+	assert_null(renew(old, "clients.pem", false, &renewal)); /* the same fault */
+	shell("cp ca.crt clients.pem");
+	new = renew(old, "clients.pem", false, &renewal);
+	assert_non_null(new);
+	assert_null(new->trusts[0].fault);
+	build_free(old);
+	over(new);
+}
+
+/* An expired CA keeps nobody from starting, and no CRL out; in a bundle that is changed it is an
+ * error. */
+static void test_expired_ca(void **state)
+{
+	struct identity expired = identity_new(&(struct identity_request){
+		.cn = "Old", .from_s = -2 * PKI_DAY_S, .to_s = -PKI_DAY_S});
+	X509 *const bundle[] = {expired.cert, pki.ca, NULL};
+	struct build *old, *new;
+	struct build_renewal renewal;
+
+	write_certs(&pki, "clients.pem", bundle);
+	texts.clients = "clients.pem";
+	texts.web = "certificates: www, client_auth: {mode: verify, trust_store: clients}";
+	old = build(NULL);
+	texts.crls = write_crl(&pki, "new.crl",
+		crl_new(&(struct crl_request){.issuer = &(struct identity){pki.ca, pki.ca_key}}));
+	new = build(old);
+	assert_int_equal(tls_trust_facts(new->trusts[0].trust)->n_crls, 1);
+	replaced(old, new);
+	shell("touch clients.pem");
+	refused(new, "is expired: take it out");
+	assert_null(renew(new, "clients.pem", true, &renewal));
+	assert_int_equal(renewal.n_unsettled, 1);
+	identity_free(&expired);
+	over(new);
+}
+
 static const struct gate_policy_spec *asks(const struct build *build, int listener)
 {
 	assert_non_null(build->built[listener].policy);
@@ -421,7 +505,7 @@ static const struct gate_policy_spec *asks(const struct build *build, int listen
 }
 
 /* A policy that says something else is another context, and another question of the gate; the same
- * one by another name, or in other words, is not. */
+ * one in other words is not. */
 static void test_policy_changes(void **state)
 {
 	struct build *old, *new;
@@ -431,6 +515,11 @@ static void test_policy_changes(void **state)
 	texts.web = "certificates: www, tls: {policy: sluice-default-2026-11, max_version: 1.3}";
 	new = build(old);
 	assert_ptr_equal(new->built[WEB].tls, old->built[WEB].tls);
+	replaced(old, new);
+	old = new;
+	texts.web = "certificates: www, tls: {policy: mine}"; /* the log says under which */
+	new = build(old);
+	assert_ptr_not_equal(new->built[WEB].tls, old->built[WEB].tls);
 	replaced(old, new);
 	old = new;
 	texts.web = "certificates: www, tls: {policy: 2016-08, min_version: 1.1}";
@@ -685,6 +774,8 @@ int main(void)
 		CASE(test_policy_changes),
 		CASE(test_renewal),
 		CASE(test_renewal_of_half_a_pair),
+		CASE(test_renewal_of_a_trust_store),
+		CASE(test_expired_ca),
 		CASE(test_gates),
 		CASE(test_gates_refused),
 		CASE(test_addresses_change),

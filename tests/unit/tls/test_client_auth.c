@@ -255,6 +255,32 @@ static void depth_is_limited(void **state)
 	}
 }
 
+/* The usual bundle has the root and the CA below it: the CRL of the root is about that one. */
+static void a_revoked_ca_of_the_bundle_lets_nobody_in(void **state)
+{
+	const long serials[] = {(long)ASN1_INTEGER_get(X509_get0_serialNumber(middle.cert)), 0};
+	X509 *const cas[] = {root.cert, middle.cert, NULL};
+	const char *crl = write_crl(&pki, "middle-is-revoked.crl",
+		crl_new(&(struct crl_request){.issuer = &root, .serials = serials}));
+	struct tls_trust_spec spec = {
+		.ca_path = write_certs(&pki, "both.pem", cas), .crl_paths = &crl, .n_crls = 1};
+	struct identity of_root = client_of(&root, "of root");
+	struct tls_trust *both;
+	struct err err = {""};
+
+	assert_int_equal(tls_trust_load(&spec, &both, &err), 0);
+	serve(&(struct tls_client_auth_spec){.mode = TLS_CLIENT_AUTH_VERIFY, .trust = both});
+	for (size_t i = 0; i < array_len(versions); i++) {
+		is_turned_away(
+			&good, versions[i], "client_cert_revoked", SSL_AD_CERTIFICATE_REVOKED);
+		is_turned_away(
+			&deep, versions[i], "client_cert_revoked", SSL_AD_CERTIFICATE_REVOKED);
+		is_let_in(&of_root, versions[i], "CN=of root");
+	}
+	tls_trust_put(both);
+	identity_free(&of_root);
+}
+
 static void optional_mode(void **state)
 {
 	serve(&(struct tls_client_auth_spec){.mode = TLS_CLIENT_AUTH_OPTIONAL});
@@ -598,6 +624,7 @@ int main(void)
 		cmocka_unit_test_teardown(verify_mode, close_all),
 		cmocka_unit_test_teardown(size_is_limited, close_all),
 		cmocka_unit_test_teardown(depth_is_limited, close_all),
+		cmocka_unit_test_teardown(a_revoked_ca_of_the_bundle_lets_nobody_in, close_all),
 		cmocka_unit_test_teardown(optional_mode, close_all),
 		cmocka_unit_test_teardown(passthrough_mode, close_all),
 		cmocka_unit_test_teardown(expiry_can_be_ignored, close_all),

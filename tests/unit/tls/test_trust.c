@@ -8,6 +8,7 @@
 static struct pki pki;
 static struct identity root, other;
 static struct err err;
+static bool is_strict = true;
 
 static int setup(void **state)
 {
@@ -35,7 +36,8 @@ static const char *bundle(X509 *first, X509 *second, X509 *third)
 
 static int load_with(const char *ca_path, const char *crl_path, struct tls_trust **ret_trust)
 {
-	struct tls_trust_spec spec = {.ca_path = ca_path, .crl_paths = &crl_path};
+	struct tls_trust_spec spec = {
+		.ca_path = ca_path, .crl_paths = &crl_path, .is_strict = is_strict};
 
 	spec.n_crls = crl_path != NULL;
 	err.text[0] = '\0';
@@ -210,7 +212,7 @@ static void crls_are_checked(void **state)
 	is_refused(ca,
 		write_crl(&pki, "x.crl",
 			crl_new(&(struct crl_request){
-				.issuer = &root, .from_s = PKI_DAY_S, .to_s = 2 * PKI_DAY_S})),
+				.issuer = &root, .from_s = 360, .to_s = 2 * PKI_DAY_S})),
 		"is not valid yet");
 	is_refused(ca,
 		write_crl(&pki, "x.crl",
@@ -252,9 +254,10 @@ static void a_crl_without_end_is_never_stale(void **state)
 	const char *crl = write_crl(&pki, "endless.crl",
 		crl_new(&(struct crl_request){.issuer = &root, .from_s = -PKI_DAY_S, .to_s = -1}));
 	struct tls_trust *trust = load(bundle(root.cert, NULL, NULL), crl);
-	uint32_t cursor = 0;
+	const struct tls_trust_crl *facts = tls_trust_facts(trust)->crls;
 
-	assert_false(tls_trust_warning(trust, time(NULL) + 9999 * PKI_DAY_S, &cursor, &err));
+	assert_int_equal(facts->next_update_unix_s, 0);
+	assert_false(tls_trust_crl_is_stale(facts, time(NULL) + 9999 * PKI_DAY_S));
 	tls_trust_put(trust);
 }
 
@@ -281,6 +284,69 @@ static void the_digest_is_of_the_contents(void **state)
 	tls_trust_put(again);
 	tls_trust_put(more);
 	tls_trust_put(revoking);
+}
+
+static void warns(const struct tls_trust *trust, uint32_t *cursor, const char *what)
+{
+	assert_true(tls_trust_warning(trust, time(NULL), cursor, &err));
+	if (!strstr(err.text, what))
+		fail_msg("\"%s\" does not say \"%s\"", err.text, what);
+}
+
+/* At a start: what stood in the bundle all the time must not keep the others from being served. */
+static void a_ca_out_of_its_time_can_be_a_warning(void **state)
+{
+	struct identity old = identity_new(&(struct identity_request){
+		.cn = "Old", .from_s = -2 * PKI_DAY_S, .to_s = -PKI_DAY_S});
+	struct identity young = identity_new(&(struct identity_request){
+		.cn = "Young", .from_s = PKI_DAY_S, .to_s = 2 * PKI_DAY_S});
+	struct tls_trust *trust;
+	uint32_t cursor = 0;
+
+	is_strict = false;
+	trust = load(bundle(old.cert, root.cert, young.cert), NULL);
+	is_strict = true;
+	assert_int_equal(tls_trust_facts(trust)->n_cas, 3);
+	warns(trust, &cursor, "line 1: the CA CN=Old is expired");
+	warns(trust, &cursor, "the CA CN=Young is not valid yet");
+	assert_false(tls_trust_warning(trust, time(NULL), &cursor, &err));
+	tls_trust_put(trust);
+	identity_free(&old);
+	identity_free(&young);
+}
+
+/* Clocks differ. */
+static void a_crl_of_the_next_minutes_is_taken(void **state)
+{
+	static const long serials[] = {7, 0};
+	struct tls_trust *trust = load(bundle(root.cert, NULL, NULL),
+		write_crl(&pki, "ahead.crl",
+			crl_new(&(struct crl_request){.issuer = &root,
+				.serials = serials,
+				.from_s = 240,
+				.to_s = PKI_DAY_S})));
+
+	assert_true(is_revoked(trust, &root, 7));
+	tls_trust_put(trust);
+}
+
+static void a_revoked_ca_of_the_bundle_is_told(void **state)
+{
+	static const long serials[] = {7, 8, 0};
+	struct identity middle = identity_new(&(struct identity_request){
+		.cn = "Middle", .issuer = &root, .constraints = "critical,CA:TRUE", .serial = 7});
+	struct tls_trust *trust;
+	uint32_t cursor = 0;
+
+	trust = load(bundle(root.cert, middle.cert, NULL),
+		write_crl(&pki, "root.crl",
+			crl_new(&(struct crl_request){.issuer = &root, .serials = serials})));
+	assert_false(tls_trust_facts(trust)->cas[0].is_revoked);
+	assert_true(tls_trust_facts(trust)->cas[1].is_revoked);
+	warns(trust, &cursor, "the CA CN=Middle is revoked");
+	assert_false(tls_trust_warning(trust, time(NULL), &cursor, &err));
+	tls_trust_put(trust);
+	identity_free(&middle);
 }
 
 /* Twenty bytes, as real ones have. */
@@ -365,6 +431,9 @@ int main(void)
 		cmocka_unit_test(a_stale_crl_warns_and_still_revokes),
 		cmocka_unit_test(a_crl_without_end_is_never_stale),
 		cmocka_unit_test(the_digest_is_of_the_contents),
+		cmocka_unit_test(a_ca_out_of_its_time_can_be_a_warning),
+		cmocka_unit_test(a_crl_of_the_next_minutes_is_taken),
+		cmocka_unit_test(a_revoked_ca_of_the_bundle_is_told),
 		cmocka_unit_test(half_a_million_entries),
 	};
 
