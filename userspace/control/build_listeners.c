@@ -43,6 +43,7 @@ static bool same_texts(char *const *a, uint32_t n_a, char *const *b, uint32_t n_
 	return true;
 }
 
+/* The connection log has the name, too. */
 static bool is_same_policy(const struct building *building, const struct config_listener *was,
 	const struct config_listener *wanted)
 {
@@ -50,7 +51,7 @@ static bool is_same_policy(const struct building *building, const struct config_
 
 	return config_policy_of_listener(building->before->config, was, &old) &&
 	       config_policy_of_listener(building->build->config, wanted, &new) &&
-	       tls_policy_eq(&old, &new);
+	       tls_policy_eq(&old, &new) && strcmp(old.name, new.name) == 0;
 }
 
 static bool is_same_tls(const struct building *building, const struct config_listener *wanted,

@@ -44,7 +44,8 @@ static uint16_t version_of(enum config_tls_version version)
 }
 
 /* Puts what is given in the place of what the base has. */
-static void overlay(const struct config_security_policy *own, struct tls_policy *policy)
+static void overlay(const struct config *config, const struct config_security_policy *own,
+	struct tls_policy *policy)
 {
 	struct own_list lists[TLS_POLICY_LISTS];
 	enum tls_policy_list list;
@@ -56,11 +57,14 @@ static void overlay(const struct config_security_policy *own, struct tls_policy 
 		policy->version_min = version_of(own->min_version);
 	if (version_of(own->max_version))
 		policy->version_max = version_of(own->max_version);
-	policy->server_preference = own->server_preference;
+	if (config_is_given(config, &own->server_preference))
+		policy->server_preference = own->server_preference;
 	for (list = 0; list < TLS_POLICY_LISTS; list++) {
 		if (!lists[list].count)
 			continue;
 		policy->count[list] = 0;
+		policy->wants_fips =
+			false; /* what is in it now is not what the module was promised for */
 		if (list == TLS_POLICY_GROUPS)
 			policy->group_breaks = 0;
 		for (i = 0; i < lists[list].count; i++)
@@ -83,7 +87,7 @@ static bool resolve(
 	own = find_own(config, name);
 	if (!own || !left || !resolve(config, own->based_on, left - 1, ret_policy))
 		return false;
-	overlay(own, ret_policy);
+	overlay(config, own, ret_policy);
 	return true;
 }
 

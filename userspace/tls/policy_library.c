@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/provider.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -48,7 +49,9 @@ static void ask(void)
 	}
 	SSL_CTX_free(ctx);
 	ERR_clear_error();
-	has_fips = OSSL_PROVIDER_available(NULL, "fips");
+	/* A module that is loaded does nothing until algorithms are asked of it. */
+	has_fips = OSSL_PROVIDER_available(NULL, "fips") &&
+		   EVP_default_properties_is_fips_enabled(NULL);
 }
 
 bool tls_policy_is_available(enum tls_policy_list list, size_t algorithm)
@@ -57,6 +60,30 @@ bool tls_policy_is_available(enum tls_policy_list list, size_t algorithm)
 
 	pthread_once(&once, ask);
 	return available[list][algorithm];
+}
+
+static bool has_group_for(const struct tls_policy *policy, uint16_t version)
+{
+	size_t i;
+
+	for (i = 0; i < policy->count[TLS_POLICY_GROUPS]; i++)
+		if (tls_policy_at(policy, TLS_POLICY_GROUPS, i)->since <= version)
+			return true;
+	return false;
+}
+
+/* Groups that are for TLS 1.3 alone leave nothing to ECDHE before. */
+static void drop_without_group(struct tls_policy *offered)
+{
+	size_t i, n = 0;
+
+	if (!offered->count[TLS_POLICY_GROUPS] || has_group_for(offered, TLS_VERSION_1_2))
+		return;
+	for (i = 0; i < offered->count[TLS_POLICY_CIPHERS]; i++)
+		if (strncmp(tls_policy_at(offered, TLS_POLICY_CIPHERS, i)->name, "ECDHE-", 6) != 0)
+			offered->item[TLS_POLICY_CIPHERS][n++] =
+				offered->item[TLS_POLICY_CIPHERS][i];
+	offered->count[TLS_POLICY_CIPHERS] = (uint8_t)n;
 }
 
 /* Whether the policy has a cipher (1.3: suite) for this version. */
@@ -89,6 +116,7 @@ void tls_policy_offered(const struct tls_policy *policy, struct tls_policy *ret_
 		}
 	}
 	offered.group_breaks &= ~UINT64_C(1); /* nothing is before the first */
+	drop_without_group(&offered);
 	while (offered.version_min <= offered.version_max &&
 		!has_any_for(&offered, offered.version_min))
 		offered.version_min++;
@@ -145,6 +173,12 @@ static int refuse_versions(const struct tls_policy *policy, struct err *err)
 
 	snprintf(versions, sizeof(versions), "%s%s%s", tls_policy_version_text(policy->version_min),
 		same ? "" : " to ", same ? "" : tls_policy_version_text(policy->version_max));
+	if (policy->count[TLS_POLICY_CIPHERS] && policy->count[TLS_POLICY_GROUPS] &&
+		!has_group_for(policy, policy->version_max))
+		return err_set(err, -EINVAL,
+			"there is no group for TLS %s (its ciphers need one like x25519 or "
+			"secp256r1)",
+			versions);
 	if (tls_policy_missing(policy, missing, sizeof(missing)))
 		return err_set(err, -EINVAL,
 			"this OpenSSL has no cipher for TLS %s (it cannot offer: %s)", versions,

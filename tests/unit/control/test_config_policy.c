@@ -59,15 +59,19 @@ static void versions_need_ciphers(void **state)
 			      "- {name: b, min_version: 1.3, max_version: 1.2}\n"
 			      "- {name: c, based_on: 2016-08, max_version: 1.3}\n"
 			      "- {name: d, based_on: TLS13-1-3-2021-06, min_version: 1.2, "
-			      "max_version: 1.2}\n"),
+			      "max_version: 1.2}\n"
+			      "- {name: e, groups: X25519MLKEM768, max_version: 1.2}\n"),
 		AT("2:26",
 			"security_policies[a].min_version: no cipher of this policy is for TLS 1.0")
 			AT("3:26", "security_policies[b].min_version: is newer than max_version") AT(
 				"4:45",
 				"security_policies[c].max_version: no cipher or suite of this "
-				"policy is for TLS 1.3")
-				AT("5:10", "security_policies[d].name: there is no cipher for TLS "
-					   "1.2"));
+				"policy is for TLS 1.3") AT("5:10",
+				"security_policies[d].name: there is no cipher for TLS "
+				"1.2")
+				AT("6:10", "security_policies[e].name: there is no group for "
+					   "TLS 1.2 (its ciphers need one like x25519 "
+					   "or secp256r1)"));
 }
 
 static void users_name_what_exists(void **state)
@@ -112,7 +116,10 @@ static void lists_replace_those_of_the_base(void **state)
 	struct config *config = case_accepted(POLICIES(
 		"- {name: outer, based_on: inner, groups: [SECP384R1, x25519], min_version: 1.1}\n"
 		"- {name: inner, based_on: 2016-08, ciphers: ecdhe-rsa-aes128-sha, max_version: 1.1}\n"
-		"- {name: own, min_version: 1.3, server_preference: off}\n"));
+		"- {name: own, min_version: 1.3, server_preference: off}\n"
+		"- {name: heir, based_on: own}\n"
+		"- {name: module, based_on: TLS13-1-2-FIPS-2023-04, max_version: 1.2}\n"
+		"- {name: no-module, based_on: TLS13-1-2-FIPS-2023-04, groups: x25519}\n"));
 	struct tls_policy policy = find(config, "outer");
 
 	assert_string_equal(policy.name, "outer");
@@ -127,6 +134,13 @@ static void lists_replace_those_of_the_base(void **state)
 	policy = find(config, "own");
 	assert_int_equal(policy.version_min, TLS_VERSION_1_3);
 	assert_false(policy.server_preference);
+	policy = find(config, "heir");
+	assert_false(policy.server_preference);
+	policy = find(config, "module");
+	assert_true(policy.wants_fips);
+	policy = find(config, "no-module");
+	assert_false(policy.wants_fips);
+	policy = find(config, "own");
 	expect_list(&policy, TLS_POLICY_GROUPS, "X25519MLKEM768:x25519:secp256r1:secp384r1");
 	assert_false(config_policy_find(config, "other", &policy));
 	config_free(config);

@@ -390,6 +390,24 @@ static void test_policy_ends_sessions(void **state)
 	assert_true(resumes("ELBSecurityPolicy-TLS13-1-2-Res-2021-06"));
 }
 
+/* What is shown as offered must work: ECDHE needs a group of the version. */
+static void a_version_needs_a_group(void **state)
+{
+	struct tls_policy policy = find("default"), offered;
+	struct err err;
+
+	policy.count[TLS_POLICY_GROUPS] = 0;
+	assert_int_equal(tls_policy_add(&policy, TLS_POLICY_GROUPS, SLICE("X25519MLKEM768")), 0);
+	assert_int_equal(tls_policy_check(&policy, &err), 0);
+	tls_policy_offered(&policy, &offered);
+	assert_int_equal(offered.version_min, TLS_VERSION_1_3);
+	assert_int_equal(offered.count[TLS_POLICY_CIPHERS], 0);
+	assert_int_equal(tls_policy_add(&policy, TLS_POLICY_CIPHERS, SLICE("AES128-SHA256")), 0);
+	tls_policy_offered(&policy, &offered);
+	assert_int_equal(offered.version_min, TLS_VERSION_1_2); /* RSA transport needs none */
+	assert_int_equal(offered.count[TLS_POLICY_CIPHERS], 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -406,6 +424,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_chains_stay_strict, close_all),
 		cmocka_unit_test_teardown(test_groups, close_all),
 		cmocka_unit_test_teardown(test_policy_ends_sessions, close_all),
+		cmocka_unit_test(a_version_needs_a_group),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
