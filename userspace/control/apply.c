@@ -398,6 +398,8 @@ void apply_certs(struct daemon *daemon, struct build *build)
 	daemon->build = build;
 	if (snapshot_publish(&daemon->root, build) != old)
 		abort();
+	if (build->has_other_groups)
+		set_health(daemon);
 	tell_sweep(daemon);
 	retire(daemon, old);
 }

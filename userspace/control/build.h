@@ -51,6 +51,7 @@ struct built_group {
 	struct target_group *group;
 	struct tls_client *tls; /* of the group; NULL: plain */
 	struct file_identity ca_file;
+	char *ca_fault; /* why `tls` is not what its files are now; NULL: it is */
 	struct check_spec *check;
 	struct target **targets; /* as configured; counted */
 	uint32_t n_targets;
@@ -81,6 +82,7 @@ struct build {
 	struct built_cert *certs;        /* as config->certificates */
 	bool is_incomplete; /* some files could not be looked at: look again some time */
 	bool has_other_dirs; /* directories of certificates: than the generation before, or the index */
+	bool has_other_groups; /* a renewal: than the generation before */
 	struct built_trust *trusts; /* as config->trust_stores */
 	struct built_group *groups; /* as config->target_groups */
 	struct built_listener *built; /* as config->listeners */

@@ -1,110 +1,14 @@
 /* Targets and target groups of a generation: see build.h. */
-#define LOG_MODULE "config"
 #include "control/build_parts.h"
-#include "control/config_policy.h"
 #include "control/ids.h"
-#include "control/kernel_tls.h"
-#include "core/clock.h"
-#include "core/log.h"
 #include "core/mem.h"
 #include "tls/client.h"
-#include "tls/ktls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { PATH_BYTES = 256 };
-
-static bool is_tls(const struct config_target_group *wanted)
-{
-	return wanted->protocol == CONFIG_HTTPS || wanted->protocol == CONFIG_TLS;
-}
-
-static struct tls_client *client_new(struct building *building,
-	const struct config_target_group *wanted, bool verify, const char *server_name,
-	enum tls_ktls ktls)
-{
-	static const char *const http1[] = {"http/1.1"};
-	struct tls_policy policy = *tls_policy_default();
-	struct tls_client_spec spec = {
-		.name = wanted->name,
-		.verify = verify,
-		.ca_path = wanted->tls.ca_path,
-		.server_name = server_name,
-		.policy = &policy,
-		.alpn = http1,
-		.n_alpn = wanted->protocol == CONFIG_HTTPS,
-		.n_workers = building->env->n_workers + 1, /* the control thread's checks */
-		.ktls = ktls,
-	};
-	struct tls_client *client;
-	char path[PATH_BYTES];
-	struct err err;
-
-	if (is_tls(wanted) &&
-		!config_policy_find(building->build->config, wanted->tls.policy, &policy))
-		err_set(&err, 0, "there is no security policy \"%s\"", wanted->tls.policy);
-	else if (tls_client_new(&spec, &client, &err) == 0)
-		return client;
-	snprintf(path, sizeof(path), "target_groups[%s].tls", wanted->name);
-	config_errors_add(building->errors,
-		config_mark(building->build->config, &wanted->tls.ca_path, wanted->mark), path,
-		"%s", err.text);
-	return NULL;
-}
-
-static bool is_same_policy(const struct building *building, const struct config_target_group *was,
-	const struct config_target_group *wanted)
-{
-	struct tls_policy old, new;
-
-	return config_policy_find(building->before->config, was->tls.policy, &old) &&
-	       config_policy_find(building->build->config, wanted->tls.policy, &new) &&
-	       tls_policy_eq(&old, &new);
-}
-
-static void warn_missing(const struct building *building, const struct config_target_group *wanted)
-{
-	struct tls_policy policy;
-	char missing[PATH_BYTES];
-
-	if (config_policy_find(building->build->config, wanted->tls.policy, &policy) &&
-		tls_policy_missing(&policy, missing, sizeof(missing)))
-		log_warn("target group %s: security policy %s: this OpenSSL cannot offer: %s",
-			wanted->name, policy.name, missing);
-}
-
-static void build_group_tls(struct building *building, const struct config_target_group *wanted,
-	struct built_group *group)
-{
-	const struct built_group *old = build_before_group(building, wanted->name);
-	const struct config_target_group *old_config;
-
-	if (!is_tls(wanted))
-		return;
-	if (old && old->tls) {
-		old_config =
-			&building->before->config->target_groups[old - building->before->groups];
-		if (old_config->protocol == wanted->protocol &&
-			old_config->tls.verify == wanted->tls.verify &&
-			old_config->tls.ktls == wanted->tls.ktls &&
-			is_same_policy(building, old_config, wanted) &&
-			build_text_eq(old_config->tls.ca_path, wanted->tls.ca_path) &&
-			build_text_eq(old_config->tls.server_name, wanted->tls.server_name) &&
-			file_identity_eq(&old->ca_file, &group->ca_file)) {
-			group->tls = tls_client_get(old->tls);
-			return;
-		}
-	}
-	if (wanted->tls.ktls == CONFIG_KTLS_REQUIRE && !ktls_kernel_exists())
-		log_warn("target group %s: tls.ktls: require: " KERNEL_TLS_MISSING
-			 ": every connection will fail",
-			wanted->name);
-	warn_missing(building, wanted);
-	group->tls = client_new(building, wanted, wanted->tls.verify, wanted->tls.server_name,
-		(enum tls_ktls)wanted->tls.ktls);
-}
 
 static struct target *same_target(
 	const struct built_group *old, const union addr *addr, const char *name)
@@ -141,23 +45,14 @@ static struct target *build_target(struct building *building,
 	return target_new(group->name, name, &addr, id, building->env->n_workers);
 }
 
-/* A check sends a few bytes, for which the kernel is not worth asking; but a target with which every
- * connection will fail is not healthy. */
-static enum tls_ktls ktls_of_check(const struct config_target_group *wanted)
-{
-	return wanted->tls.ktls == CONFIG_KTLS_REQUIRE ? TLS_KTLS_REQUIRE : TLS_KTLS_OFF;
-}
-
 static bool is_same_check(const struct config_target_group *a, const struct config_target_group *b)
 {
 	const struct config_health_check *x = &a->health_check, *y = &b->health_check;
 
 	return a->protocol == b->protocol && a->proxy_protocol == b->proxy_protocol &&
-	       build_text_eq(a->tls.ca_path, b->tls.ca_path) &&
-	       build_text_eq(a->tls.server_name, b->tls.server_name) &&
-	       ktls_of_check(a) == ktls_of_check(b) && x->protocol == y->protocol &&
-	       x->port == y->port && build_text_eq(x->path, y->path) &&
-	       build_text_eq(x->host, y->host) && x->matcher.count == y->matcher.count &&
+	       x->protocol == y->protocol && x->port == y->port &&
+	       build_text_eq(x->path, y->path) && build_text_eq(x->host, y->host) &&
+	       x->matcher.count == y->matcher.count &&
 	       memcmp(x->matcher.range, y->matcher.range,
 		       x->matcher.count * sizeof(x->matcher.range[0])) == 0 &&
 	       x->interval_ms == y->interval_ms && x->timeout_ms == y->timeout_ms &&
@@ -176,8 +71,7 @@ static struct check_spec *unchanged_check(const struct building *building,
 	if (!old)
 		return NULL;
 	was = &building->before->config->target_groups[old - building->before->groups];
-	if (!is_same_check(was, wanted) || !is_same_policy(building, was, wanted) ||
-		!file_identity_eq(&old->ca_file, &group->ca_file))
+	if (!is_same_check(was, wanted) || !build_check_has_same_tls(building, old, wanted, group))
 		return NULL;
 	shared_get(&old->check->shared);
 	return old->check;
@@ -210,8 +104,7 @@ static void build_check(struct building *building, const struct config_target_gr
 		spec.ranges[i] = (struct status_range){
 			check->matcher.range[i].first, check->matcher.range[i].last};
 	if (tls)
-		spec.tls = client_new(
-			building, wanted, check->tls.verify, tls_name, ktls_of_check(wanted));
+		spec.tls = build_check_tls(building, wanted, tls_name);
 	group->check = check_spec_new(&spec);
 }
 
@@ -235,7 +128,6 @@ static void build_group(struct building *building, const struct config_target_gr
 	struct target *target;
 	uint32_t i;
 
-	file_identity_read(wanted->tls.ca_path, &group->ca_file);
 	build_group_tls(building, wanted, group);
 	spec.tls = group->tls;
 	group->targets = mem_zalloc((wanted->targets_count + 1) * sizeof(*group->targets));
@@ -265,11 +157,15 @@ void build_groups(struct building *building)
 		build_group(building, &config->target_groups[i], &building->build->groups[i]);
 }
 
+/* What is known of files by now is in `ret_group` already. */
 static void share_group(const struct built_group *old, struct built_group *ret_group)
 {
+	struct built_group known = *ret_group;
 	uint32_t i;
 
 	*ret_group = *old;
+	ret_group->ca_file = known.ca_file;
+	ret_group->ca_fault = known.ca_fault;
 	shared_get(&old->group->shared);
 	if (old->tls)
 		tls_client_get(old->tls);
@@ -282,13 +178,24 @@ static void share_group(const struct built_group *old, struct built_group *ret_g
 	}
 }
 
-void build_share_groups(struct building *building)
+void build_renew_groups(struct building *building)
 {
-	uint32_t i, n = building->build->config->target_groups_count;
+	const struct config *config = building->build->config;
+	const struct built_group *old;
+	struct built_group *groups;
+	uint32_t i;
 
-	building->build->groups = mem_zalloc((n + 1) * sizeof(struct built_group));
-	for (i = 0; i < n; i++)
-		share_group(&building->before->groups[i], &building->build->groups[i]);
+	groups = mem_zalloc((config->target_groups_count + 1) * sizeof(*groups));
+	building->build->groups = groups;
+	for (i = 0; i < config->target_groups_count; i++) {
+		old = &building->before->groups[i];
+		if (build_group_tls_renewed(building, &config->target_groups[i], old, &groups[i])) {
+			build_group(building, &config->target_groups[i], &groups[i]);
+			building->build->has_other_groups = true;
+		} else {
+			share_group(old, &groups[i]);
+		}
+	}
 }
 
 void build_group_fini(struct built_group *group)
@@ -304,4 +211,5 @@ void build_group_fini(struct built_group *group)
 		shared_put(&group->check->shared);
 	if (group->tls)
 		tls_client_put(group->tls);
+	free(group->ca_fault);
 }

@@ -292,12 +292,32 @@ static void share_listener(const struct built_listener *old, struct built_listen
 	}
 }
 
+static bool has_other_group(
+	const struct building *building, const struct config_target_group *wanted)
+{
+	size_t index = (size_t)(wanted - building->build->config->target_groups);
+
+	return building->build->groups[index].group != building->before->groups[index].group;
+}
+
+static bool leads_elsewhere(const struct building *building, const struct config_listener *wanted)
+{
+	uint32_t i;
+
+	if (has_other_group(building, wanted->target_group))
+		return true;
+	for (i = 0; i < wanted->routes_count; i++)
+		if (has_other_group(building, wanted->routes[i].target_group))
+			return true;
+	return false;
+}
+
 void build_renew_listener(struct building *building, const struct config_listener *wanted,
 	const struct built_listener *old, struct built_listener *ret_listener)
 {
 	if (old->tls)
 		build_tls(building, wanted, ret_listener);
-	if (ret_listener->tls == old->tls) {
+	if (ret_listener->tls == old->tls && !leads_elsewhere(building, wanted)) {
 		if (old->tls)
 			tls_server_put(ret_listener->tls);
 		certstore_put(ret_listener->certs);

@@ -20,6 +20,8 @@ struct building {
 	struct build *build;        /* under way */
 	struct config_errors *errors;
 	bool is_trial; /* build_try(): it is looked at as hard as can be */
+	bool is_patient; /* of a renewal: what does not fit together is waited for */
+	struct build_renewal *renewal;
 	bool is_renewal; /* of certificates only: what is to be said of the rest was said */
 	struct building_certs *certs; /* as config->certificates */
 };
@@ -36,7 +38,7 @@ void build_groups(struct building *building);
 void build_listeners_tls(struct building *building);
 void build_listeners(struct building *building);
 /* Of a generation that differs in certificates only: the same, or another where they did change. */
-void build_share_groups(struct building *building);
+void build_renew_groups(struct building *building);
 void build_renew_listener(struct building *building, const struct config_listener *wanted,
 	const struct built_listener *old, struct built_listener *ret_listener);
 void build_policy(struct building *building, const struct config_listener *wanted,
@@ -67,6 +69,19 @@ bool build_is_same_client_auth(const struct build *before, const struct config_l
 void build_tls_headers(const struct config_listener *wanted, struct tls_headers *ret_headers);
 /* build_log.c: may the files of the log be written? */
 void build_log(struct building *building);
+
+/* build_group_tls.c: terms of connections to targets. Fills `tls`, `ca_file`. */
+void build_group_tls(struct building *building, const struct config_target_group *wanted,
+	struct built_group *group);
+/* NULL: refused. */
+struct tls_client *build_check_tls(struct building *building,
+	const struct config_target_group *wanted, const char *server_name);
+bool build_check_has_same_tls(const struct building *building, const struct built_group *old,
+	const struct config_target_group *wanted, const struct built_group *group);
+/* Whether a file was touched and `group->tls` was made of it; else `ca_file` and `ca_fault` say what
+ * is known. */
+bool build_group_tls_renewed(struct building *building, const struct config_target_group *wanted,
+	const struct built_group *old, struct built_group *group);
 
 void build_group_fini(struct built_group *group);
 void build_listener_fini(struct built_listener *listener);

@@ -205,6 +205,20 @@ static bool has_changed(const struct building *building)
 	return build_trusts_have_changed(building);
 }
 
+/* Also a file that is bad now and was not looked at before. */
+static bool have_groups_changed(const struct building *building)
+{
+	const struct built_group *old = building->before->groups, *new = building->build->groups;
+	uint32_t i;
+
+	for (i = 0; i < building->build->config->target_groups_count; i++)
+		if (old[i].group != new[i].group ||
+			!file_identity_eq(&old[i].ca_file, &new[i].ca_file) ||
+			!build_text_eq(old[i].ca_fault, new[i].ca_fault))
+			return true;
+	return false;
+}
+
 /* --- the rest of the generation */
 static void share_listeners(struct building *building)
 {
@@ -224,7 +238,6 @@ static void share(struct building *building)
 	struct build *build = building->build;
 	uint32_t i;
 
-	build_share_groups(building);
 	build->has_cookie_secret = before->has_cookie_secret;
 	build->cookie_secret = before->cookie_secret;
 	share_listeners(building);
@@ -247,6 +260,8 @@ struct build *build_renew(const struct build_env *env, const struct build *befor
 		.build = build,
 		.errors = &errors,
 		.is_renewal = true,
+		.is_patient = is_patient,
+		.renewal = ret_renewal,
 	};
 	bool is_refused;
 	struct renewing renewing = {&building, touched, n, is_patient, ret_renewal};
@@ -258,7 +273,8 @@ struct build *build_renew(const struct build_env *env, const struct build *befor
 	build->loaded_unix_s = before->loaded_unix_s;
 	renew_certs(&renewing);
 	build_trusts_renew(&building, touched, n, is_patient, ret_renewal);
-	if (has_changed(&building))
+	build_renew_groups(&building);
+	if (has_changed(&building) || have_groups_changed(&building))
 		share(&building);
 	build_certs_end(&building);
 	is_refused = config_errors_total(&errors);

@@ -203,6 +203,10 @@ static void check_target_group(struct checker *checker, const void *base)
 	if (!g->tls.verify && g->tls.ca_path)
 		refuse(checker, &g->tls.ca_path, g->mark, "tls.ca",
 			"has no effect with verify: false");
+	if (g->tls.certificate && g->tls.certificate->directory_path)
+		refuse(checker, &g->tls.certificate, g->mark, "tls.certificate",
+			"is the directory \"%s\": targets are shown one pair (cert and key)",
+			g->tls.certificate->name ?: "");
 	if (g->protocol <= CONFIG_TCP)
 		check_health_protocol(checker, g);
 }

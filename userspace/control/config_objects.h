@@ -59,6 +59,7 @@ struct config_group_tls {
 	bool verify;
 	char *ca_path;     /* NULL: the system's certificates */
 	char *server_name; /* sent as SNI and verified; NULL: none sent, the address is verified */
+	const struct config_certificate *certificate; /* shown to the targets; NULL: none */
 	char *policy; /* config_policy_find() knows it */
 	enum config_ktls ktls;
 };

@@ -130,18 +130,39 @@ void render_listeners(yyjson_val *root, const struct render_look *look, FILE *ou
 		put_listener_packets(yyjson_obj_get(root, "listeners"), look, out);
 }
 
+/* What traffic met, for a while: a check may ask for less. */
+static void put_refusal(char *text, size_t size, yyjson_val *row, const struct render_look *look)
+{
+	enum { WHILE_S = 600 };
+	yyjson_val *last = yyjson_obj_get(row, "last_tls_failure");
+	struct render_value failure, detail, ago;
+
+	text[0] = '\0';
+	if (!yyjson_is_obj(last) ||
+		look->now_unix_s - yyjson_get_sint(yyjson_obj_get(last, "at")) > WHILE_S)
+		return;
+	render_get_or_empty(last, "failure", &failure);
+	render_get_or_empty(last, "detail", &detail);
+	snprintf(text, size, "TLS failed %s ago: %s%s%s",
+		render_get_ago(last, "at", look->now_unix_s, &ago), failure.text,
+		*detail.text ? ": " : "", detail.text);
+}
+
 /* Why it is in its state, and what the last check found if that says more. */
-static void target_why(struct render_table *table, yyjson_val *row)
+static void target_why(struct render_table *table, yyjson_val *row, const struct render_look *look)
 {
 	yyjson_val *check = yyjson_obj_get(row, "last_check");
 	struct render_value reason, detail;
+	char refusal[192];
 
 	render_get_or_empty(row, "reason", &reason);
 	render_get_or_empty(check, "detail", &detail);
 	if (strcmp(reason.text, detail.text) == 0)
 		detail.text[0] = '\0';
-	render_table_cell(table, "%s%s%s", reason.text, *reason.text && *detail.text ? ": " : "",
-		detail.text);
+	put_refusal(refusal, sizeof(refusal), row, look);
+	render_table_cell(table, "%s%s%s%s%s", reason.text,
+		*reason.text && *detail.text ? ": " : "", detail.text,
+		*refusal && (*reason.text || *detail.text) ? "; " : "", refusal);
 }
 
 static void target_row(struct render_table *table, yyjson_val *row, const struct render_look *look)
@@ -161,7 +182,7 @@ static void target_row(struct render_table *table, yyjson_val *row, const struct
 	render_table_cell(table, "%s", render_get(row, "connections", &text));
 	render_table_cell(table, "%s", render_get(row, "requests", &text));
 	render_table_cell(table, "%s", render_get(row, "failures", &text));
-	target_why(table, row);
+	target_why(table, row, look);
 }
 
 void render_targets(yyjson_val *root, const struct render_look *look, FILE *out)

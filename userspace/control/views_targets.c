@@ -2,6 +2,7 @@
 #include "control/views_parts.h"
 
 #include "dataplane/dp_backends.h"
+#include "proxy/tls_refusal.h"
 
 #include <string.h>
 
@@ -43,6 +44,24 @@ static void put_load(const struct target *target, uint32_t n_workers, const stru
 	view_number(row, "connections", connections);
 	view_number(row, "requests", requests);
 	view_number(row, "failures", failures);
+}
+
+static void put_refusals(const struct target *target, uint32_t n_workers, const struct view *row)
+{
+	struct tls_refusals refusals;
+	struct view last;
+
+	tls_refusals_sum(target, n_workers, &refusals);
+	view_number(row, "tls_failures", refusals.count);
+	if (!refusals.last_unix_s) {
+		view_null(row, "last_tls_failure");
+		return;
+	}
+	last = view_object(row, "last_tls_failure");
+	view_time(&last, "at", refusals.last_unix_s);
+	view_text(&last, "failure", refusals.failure);
+	view_text(&last, "help", refusals.help);
+	view_text(&last, "detail", *refusals.detail ? refusals.detail : NULL);
 }
 
 struct places {
@@ -98,6 +117,7 @@ static void put_target(const struct daemon *daemon, const struct target *target,
 	put_last_check(check, &row);
 	put_load(target, daemon->env.n_workers, &row);
 	put_places(target, daemon->env.n_workers, &row);
+	put_refusals(target, daemon->env.n_workers, &row);
 }
 
 static void put_members(

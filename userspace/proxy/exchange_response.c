@@ -218,6 +218,8 @@ static bool read_more(struct exchange *exchange)
 	}
 	if (got == -EAGAIN)
 		buf_drop_if_empty(from, &exchange->conn->worker->io.bufs);
+	else if (got == -EPROTO)
+		exchange_target_failed(exchange, CLOSE_target_tls_failed);
 	else
 		exchange_target_failed(
 			exchange, buf_len(from) ? CLOSE_target_bad_response : CLOSE_target_refused);

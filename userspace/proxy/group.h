@@ -24,6 +24,16 @@ enum proxy_out { PROXY_OUT_OFF, PROXY_OUT_V1, PROXY_OUT_V2 };
 /* Health as workers see it; the map's states are the same words (include/sluice/backend.def). */
 enum target_health { TARGET_INITIAL, TARGET_HEALTHY, TARGET_UNHEALTHY };
 
+/* TLS that failed, see tls_refusal.h. Written by its worker, read by any (relaxed). */
+struct target_refusal {
+	uint64_t count;
+	int64_t at_unix_s; /* the last; 0: none yet */
+	const char *detail; /* static */
+	uint8_t failure; /* enum tls_failure */
+	uint8_t told_failure; /* in the log, then: */
+	uint64_t told_us;
+};
+
 /* One worker's view of a target. */
 struct target_worker {
 	struct list idle; /* struct upstream, most recently used first */
@@ -31,6 +41,7 @@ struct target_worker {
 	uint32_t n_open; /* idle ones too */
 	uint64_t connections, requests, failures;
 	uint64_t places[TLS_DIRECTIONS][KTLS_PLACES]; /* of TLS connections that have ended */
+	struct target_refusal refusal;
 } cache_aligned;
 
 struct target {

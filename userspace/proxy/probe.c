@@ -12,7 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { REQUEST_BYTES_MAX = 2048 };
+enum {
+	REQUEST_BYTES_MAX = 2048,
+	/* In TLS 1.3 a target judges our certificate when we think the handshake is over: a check that
+	 * says nothing else waits for that so long. */
+	JUDGEMENT_MS = 100,
+};
 
 void probe_stop(struct probe *probe)
 {
@@ -161,6 +166,45 @@ static void read_answer(struct probe *probe)
 	}
 }
 
+static void not_refused(struct timer *timer)
+{
+	struct probe *probe = container_of(timer, struct probe, timer);
+
+	probe->started_us += UINT64_C(1000) * probe->waited_ms; /* not the target's time */
+	end(probe, WHY_NONE, "TLS handshake done");
+}
+
+static void wait_for_judgement(struct probe *probe)
+{
+	struct stream *stream = probe->stream;
+	struct tls_stream_facts facts;
+	ssize_t got = -EAGAIN;
+	char byte;
+
+	tls_stream_facts(stream, &facts);
+	if (!facts.was_cert_asked) {
+		end(probe, WHY_NONE, "TLS handshake done");
+		return;
+	}
+	if (!probe->is_judged) {
+		probe->is_judged = true;
+		probe->waited_ms = JUDGEMENT_MS < probe->spec->timeout_ms / 2
+					   ? JUDGEMENT_MS
+					   : probe->spec->timeout_ms / 2;
+		probe->timer.fire = not_refused;
+		timer_set(probe->io->loop, &probe->timer, probe->waited_ms);
+	}
+	if (stream->can_read || stream->ops->has_pending(stream))
+		got = stream->ops->read(stream, &byte, 1);
+	if (got == -EPROTO)
+		end_with_tls_failure(probe);
+	else if (got == 0 || got == -ECONNRESET)
+		end(probe, WHY_CONNECTION_RESET,
+			"closed after it had asked for a client certificate");
+	else if (got != -EAGAIN)
+		end(probe, WHY_NONE, "TLS handshake done");
+}
+
 static void proceed(struct probe *probe)
 {
 	struct stream *stream = probe->stream;
@@ -173,7 +217,7 @@ static void proceed(struct probe *probe)
 		return;
 	}
 	if (!is_http(probe)) {
-		end(probe, WHY_NONE, "TLS handshake done");
+		wait_for_judgement(probe);
 		return;
 	}
 	r = probe->request_sent ? 0 : send_request(probe);

@@ -15,6 +15,8 @@ struct probe {
 	struct stream *stream;         /* then */
 	struct timer timer;
 	bool request_sent;
+	bool is_judged; /* the target asked for a certificate, and may still refuse ours */
+	uint32_t waited_ms; /* for that */
 	uint64_t started_us;
 	uint32_t answer_len;
 	char *answer; /* malloced for HTTP */

@@ -1,6 +1,7 @@
 /* Byte tunnels: see tunnel.h. */
 #include "proxy/tunnel.h"
 #include "net/stream_arrival.h"
+#include "tls/stream.h"
 
 #include <errno.h>
 
@@ -153,7 +154,10 @@ static bool flow_failed(
 
 	if (result != FLOW_SRC_FAILED && result != FLOW_DST_FAILED)
 		return false;
-	if ((result == FLOW_SRC_FAILED) == (flow == &tunnel->to_target))
+	if (tunnel->upstream && tunnel->upstream->group->spec.tls &&
+		tls_stream_failure(tunnel->upstream->stream) != TLS_FAILURE_none)
+		reason = CLOSE_target_tls_failed;
+	else if ((result == FLOW_SRC_FAILED) == (flow == &tunnel->to_target))
 		reason = tunnel->conn->front->truncated ? CLOSE_client_gone : CLOSE_client_reset;
 	conn_close(tunnel->conn, reason);
 	return true;

@@ -4,6 +4,7 @@
 #include "net/proxyproto.h"
 #include "net/socket.h"
 #include "proxy/proxy_out.h"
+#include "proxy/tls_refusal.h"
 #include "tls/stream.h"
 
 #include <errno.h>
@@ -43,6 +44,8 @@ static void upstream_close(struct upstream *upstream, bool abort)
 		return;
 	if (upstream->stream)
 		count_places(upstream);
+	if (upstream->stream && upstream->group->spec.tls && upstream->state != UPSTREAM_IDLE)
+		tls_refusal_note(upstream->group, upstream->target, index, upstream->stream);
 	if (upstream->state == UPSTREAM_IDLE) {
 		list_del(&upstream->link);
 		counter_dec(&row_of(upstream)->n_idle);

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct ssl_st;
+struct ssl_ctx_st;
 struct cert;
 struct cert_source;
 
@@ -106,6 +107,10 @@ bool cert_is_news(struct cert *cert);
 int cert_check(struct cert *cert, struct err *err) must_check;
 /* Puts the certificate into a handshake. */
 int cert_install(const struct cert_parsed *parsed, struct ssl_st *ssl) must_check;
+/* Into all handshakes of a context; they keep what they need. */
+int cert_install_all(struct cert *cert, struct ssl_ctx_st *ctx, struct err *err) must_check;
+/* Its extensions do not say that it is for something else. */
+bool cert_is_for_clients(const struct cert *cert);
 
 /* Texts for people, allocated. */
 struct cert_description {

@@ -315,3 +315,33 @@ int cert_install(const struct cert_parsed *parsed, struct ssl_st *ssl)
 {
 	return key_install(parsed->key, ssl, parsed->leaf, parsed->chain);
 }
+
+int cert_install_all(struct cert *cert, struct ssl_ctx_st *ctx, struct err *err)
+{
+	struct cert_parsed parsed;
+	unsigned long error;
+	int r = cert_parse(cert, &parsed, err);
+
+	if (r < 0)
+		return r;
+	ERR_clear_error();
+	r = key_install_all(parsed.key, ctx, parsed.leaf, parsed.chain);
+	cert_parsed_fini(&parsed);
+	error = ERR_peek_error();
+	if (r < 0)
+		err_set(err, r, "%s",
+			error ? ERR_reason_error_string(error) : "refused by OpenSSL");
+	ERR_clear_error();
+	return r;
+}
+
+bool cert_is_for_clients(const struct cert *cert)
+{
+	const uint8_t *der = cert_record_leaf(&cert->record);
+	X509 *leaf = d2i_X509(NULL, &der, cert->record.leaf_len);
+	bool is_so = leaf && X509_check_purpose(leaf, X509_PURPOSE_SSL_CLIENT, 0) == 1;
+
+	X509_free(leaf);
+	ERR_clear_error();
+	return is_so;
+}

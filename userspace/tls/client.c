@@ -4,10 +4,12 @@
  */
 #include "tls/client.h"
 
+#include "core/clock.h"
 #include "core/hash.h"
 #include "core/mem.h"
 #include "core/shared.h"
 #include "tls/alpn.h"
+#include "tls/cert.h"
 #include "tls/context.h"
 #include "tls/stream_state.h"
 #include <arpa/inet.h>
@@ -17,12 +19,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
-enum { SESSION_SLOTS = 32, SERVER_NAME_MAX = 253 };
+enum {
+	SESSION_SLOTS = 32,
+	SERVER_NAME_MAX = 253,
+	SESSION_LIFE_S = 24 * 3600, /* from the full handshake: then the peer proves itself again */
+};
 
 struct session_slot {
 	uint64_t peer; /* hash of address and name */
 	SSL_SESSION *session;
+	int64_t until_s; /* it is resumed no later, whoever renews it */
 };
 
 struct session_cache {
@@ -37,6 +45,7 @@ struct tls_client {
 	enum tls_ktls ktls;
 	char *server_name;
 	struct hash_key hash_key;
+	bool shows_cert;
 	uint32_t n_workers;
 	struct session_cache *caches; /* one per worker, used by it alone */
 };
@@ -57,13 +66,39 @@ static void client_free(struct shared *shared)
 	free(client);
 }
 
+/* The end of a certificate, unless that is later than `until_s`. */
+static int64_t earlier(const X509 *cert, int64_t until_s)
+{
+	struct tm tm;
+	int64_t end_s;
+
+	if (!ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm))
+		return 0;
+	end_s = timegm(&tm);
+	return end_s < until_s ? end_s : until_s;
+}
+
+/* What was verified in the full handshake is not looked at again by resumption. */
+static int64_t session_end(const struct tls_stream *ts)
+{
+	const STACK_OF(X509) *chain = SSL_get0_verified_chain(ts->ssl);
+	int64_t until_s = clock_unix_s() + SESSION_LIFE_S;
+	int i;
+
+	if (SSL_session_reused(ts->ssl))
+		return ts->session_until_s;
+	for (i = 0; ts->client->verify && i < sk_X509_num(chain); i++)
+		until_s = earlier(sk_X509_value(chain, i), until_s);
+	return until_s;
+}
+
 static void keep(struct tls_stream *ts, SSL_SESSION *session)
 {
 	struct session_slot *slot =
 		&ts->client->caches[ts->tls->io->worker].slots[ts->peer_hash % SESSION_SLOTS];
 
 	SSL_SESSION_free(slot->session);
-	*slot = (struct session_slot){ts->peer_hash, session};
+	*slot = (struct session_slot){ts->peer_hash, session, session_end(ts)};
 }
 
 /* Called by OpenSSL when a session can be resumed later. 1: we keep it. */
@@ -102,6 +137,23 @@ static int load_trust(SSL_CTX *ctx, const struct tls_client_spec *spec, struct e
 	return -EINVAL;
 }
 
+/* Asked for a certificate; which one is shown is no question. */
+static int note_asked(SSL *ssl, void *arg)
+{
+	tls_bio_stream(ssl)->was_cert_asked = true;
+	return 1;
+}
+
+static int load_cert(SSL_CTX *ctx, struct cert *cert, struct err *err)
+{
+	char name[CERT_NAME_BYTES];
+	int r = cert_install_all(cert, ctx, err);
+
+	return r < 0 ? err_context(err, r, "certificate %s cannot be shown to targets",
+			       cert_name(cert, name))
+		     : 0;
+}
+
 static int make_context(
 	struct tls_client *client, const struct tls_client_spec *spec, struct err *err)
 {
@@ -120,6 +172,7 @@ static int set_up(struct tls_client *client, const struct tls_client_spec *spec,
 	int r;
 
 	client->verify = spec->verify;
+	client->shows_cert = spec->cert;
 	client->ktls = spec->ktls;
 	client->server_name = spec->server_name ? mem_strdup(spec->server_name) : NULL;
 	r = alpn_init(&client->alpn, spec->alpn, spec->n_alpn, err);
@@ -127,6 +180,8 @@ static int set_up(struct tls_client *client, const struct tls_client_spec *spec,
 		r = make_context(client, spec, err);
 	if (r == 0)
 		r = load_trust(client->ctx, spec, err);
+	if (r == 0 && spec->cert)
+		r = load_cert(client->ctx, spec->cert, err);
 	if (r < 0)
 		return r;
 	if (client->alpn.n &&
@@ -136,6 +191,7 @@ static int set_up(struct tls_client *client, const struct tls_client_spec *spec,
 	SSL_CTX_set_session_cache_mode(
 		client->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(client->ctx, keep_session);
+	SSL_CTX_set_cert_cb(client->ctx, note_asked, NULL);
 	return 0;
 }
 
@@ -190,6 +246,11 @@ void tls_client_drop(struct tls_client *client, uint32_t worker)
 enum tls_ktls tls_client_ktls(const struct tls_client *client)
 {
 	return client->ktls;
+}
+
+bool tls_client_shows_cert(const struct tls_client *client)
+{
+	return client->shows_cert;
 }
 
 const char *tls_client_alpn(const struct tls_client *client, const SSL *ssl)
@@ -249,6 +310,9 @@ void tls_client_resume(struct tls_stream *ts)
 	if (!ts->peer_hash)
 		return;
 	slot = &ts->client->caches[ts->tls->io->worker].slots[ts->peer_hash % SESSION_SLOTS];
-	if (slot->peer == ts->peer_hash && slot->session && SSL_SESSION_is_resumable(slot->session))
-		SSL_set_session(ts->ssl, slot->session);
+	if (slot->peer != ts->peer_hash || !slot->session || clock_unix_s() >= slot->until_s ||
+		!SSL_SESSION_is_resumable(slot->session))
+		return;
+	ts->session_until_s = slot->until_s;
+	SSL_set_session(ts->ssl, slot->session);
 }

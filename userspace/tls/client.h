@@ -17,6 +17,7 @@ struct tls_client_spec {
 	const char *name;        /* of the target group, for error texts */
 	bool verify;             /* chain and name; false: any certificate will do */
 	const char *ca_path;     /* PEM bundle; NULL: the system's */
+	struct cert *cert; /* shown to peers that ask for one; NULL: none */
 	const char
 		*server_name; /* SNI and name to verify unless the stream gives one; may be NULL */
 	const struct tls_policy *policy; /* copied; NULL: the default one */
@@ -26,6 +27,7 @@ struct tls_client_spec {
 	enum tls_ktls ktls;
 };
 
+struct cert;
 struct tls_client;
 
 int tls_client_new(const struct tls_client_spec *spec, struct tls_client **ret_client,

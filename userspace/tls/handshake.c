@@ -133,6 +133,28 @@ static enum tls_failure early_failure(int reason)
 	}
 }
 
+/* In TLS 1.3 a client hears of it when its handshake is over. */
+enum tls_failure tls_alert_failure(const struct tls_stream *ts, uint8_t alert)
+{
+	if (!ts->client || !ts->was_cert_asked)
+		return TLS_FAILURE_peer_alert;
+	switch (alert) {
+	case SSL_AD_HANDSHAKE_FAILURE:
+	case SSL_AD_BAD_CERTIFICATE:
+	case SSL_AD_UNSUPPORTED_CERTIFICATE:
+	case SSL_AD_CERTIFICATE_REVOKED:
+	case SSL_AD_CERTIFICATE_EXPIRED:
+	case SSL_AD_CERTIFICATE_UNKNOWN:
+	case SSL_AD_UNKNOWN_CA:
+	case SSL_AD_ACCESS_DENIED:
+	case SSL_AD_CERTIFICATE_REQUIRED:
+		return tls_client_shows_cert(ts->client) ? TLS_FAILURE_target_refused_our_cert
+							 : TLS_FAILURE_target_wants_cert;
+	default:
+		return TLS_FAILURE_peer_alert;
+	}
+}
+
 static enum tls_failure failure_of(struct tls_stream *ts, unsigned long error)
 {
 	int reason = ERR_GET_REASON(error);
@@ -147,7 +169,7 @@ static enum tls_failure failure_of(struct tls_stream *ts, unsigned long error)
 		return TLS_FAILURE_internal;
 	if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256) {
 		ts->detail = SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET);
-		return TLS_FAILURE_peer_alert;
+		return tls_alert_failure(ts, (uint8_t)(reason - SSL_AD_REASON_OFFSET));
 	}
 	if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
 		long result = SSL_get_verify_result(ts->ssl);
@@ -238,8 +260,11 @@ int tls_fail_ssl(struct tls_stream *ts, int ssl_result)
 			0);
 		return ts->socket_error;
 	}
-	if (!error || ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+	if (!error || ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+		if (ts->was_cert_asked)
+			ts->detail = "after it had asked for a client certificate";
 		return tls_fail(ts, TLS_FAILURE_peer_closed, -ECONNRESET);
+	}
 	tls_fail(ts, failure_of(ts, error), 0);
 	note_detail(ts, error);
 	return -EPROTO;

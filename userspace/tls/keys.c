@@ -294,3 +294,9 @@ int key_install(const struct key *key, struct ssl_st *ssl, struct x509_st *cert,
 {
 	return SSL_use_cert_and_key(ssl, cert, key->pkey, chain, 1) == 1 ? 0 : -EINVAL;
 }
+
+int key_install_all(const struct key *key, struct ssl_ctx_st *ctx, struct x509_st *cert,
+	struct stack_st_X509 *chain)
+{
+	return SSL_CTX_use_cert_and_key(ctx, cert, key->pkey, chain, 1) == 1 ? 0 : -EINVAL;
+}

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct ssl_st;
+struct ssl_ctx_st;
 struct x509_st;
 struct stack_st_X509;
 
@@ -51,6 +52,9 @@ bool key_matches(const struct key *key, struct x509_st *cert);
 
 /* Gives a handshake the certificate, its chain and this key. 0 or -ENOMEM/-EINVAL. */
 int key_install(const struct key *key, struct ssl_st *ssl, struct x509_st *cert,
+	struct stack_st_X509 *chain) must_check;
+/* The same for all handshakes of a context. */
+int key_install_all(const struct key *key, struct ssl_ctx_st *ctx, struct x509_st *cert,
 	struct stack_st_X509 *chain) must_check;
 
 #endif

@@ -225,7 +225,7 @@ static int alert_received(struct tls_stream *ts, const uint8_t *alert, uint32_t 
 	if (alert[1] == ALERT_USER_CANCELED || (!ts->rx.is_tls13 && alert[0] == ALERT_WARNING))
 		return 0;
 	ts->detail = SSL_alert_desc_string_long(alert[1]);
-	return tls_fail(ts, TLS_FAILURE_peer_alert, -EPROTO);
+	return tls_fail(ts, tls_alert_failure(ts, alert[1]), -EPROTO);
 }
 
 int message_received(

@@ -419,6 +419,7 @@ void tls_stream_facts(const struct stream *stream, struct tls_stream_facts *ret_
 		.cert = ts->server ? ts->cert : NULL,
 		.places = {ts->places[TLS_RX], ts->places[TLS_TX]},
 		.key_updates = ts->key_updates,
+		.was_cert_asked = ts->was_cert_asked,
 		.peer = ts->server ? ts->peer : NULL,
 		.alert = ts->alert,
 		.was_alerted = ts->was_alerted,

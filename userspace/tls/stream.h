@@ -56,6 +56,7 @@ struct tls_stream_facts {
 	const struct cert *cert; /* the one we chose; NULL on the client side */
 	enum ktls_place places[TLS_DIRECTIONS]; /* where the records are, and why */
 	uint64_t key_updates; /* in both directions */
+	bool was_cert_asked; /* client side: the peer asked for a certificate */
 	const struct tls_peer *peer; /* the client's certificate, good or not; NULL: none */
 	uint8_t alert; /* fatal, that ended it; 0: none */
 	bool was_alerted; /* the peer sent it */

@@ -24,6 +24,7 @@ const char *tls_server_alpn(const struct tls_server *server, const SSL *ssl);
 struct ssl_ctx_st *tls_client_ctx(const struct tls_client *client);
 void tls_client_hold(struct tls_client *client, uint32_t worker);
 void tls_client_drop(struct tls_client *client, uint32_t worker);
+bool tls_client_shows_cert(const struct tls_client *client);
 const char *tls_client_alpn(const struct tls_client *client, const SSL *ssl);
 /* Name and verification, before the handshake. 0 or -ENOMEM/-EINVAL. */
 int tls_client_prepare(

@@ -74,6 +74,7 @@ struct tls_stream {
 	bool wanted[TLS_DIRECTIONS]; /* the kernel gets it as soon as it can */
 	bool required; /* ktls: require */
 	bool has_ulp; /* TCP_ULP is set */
+	bool was_cert_asked; /* client: the peer asked for a certificate */
 	int socket_error; /* negative errno of the socket, while OpenSSL hides it */
 	uint32_t handshake_in; /* bytes OpenSSL read so far, or since data came; bounded */
 	uint32_t message_left; /* of a post-handshake message that is being skipped */
@@ -87,6 +88,7 @@ struct tls_stream {
 		};
 		struct { /* client: whose session may be resumed; 0: unknown */
 			uint64_t name_hash, peer_hash;
+			int64_t session_until_s; /* of the one it resumes */
 		};
 	};
 	struct record_key rx, tx; /* id 0: not agreed yet */
@@ -126,5 +128,7 @@ void tls_ssl_free(struct tls_stream *ts);
 void tls_note_alert(const SSL *ssl, int where, int value);
 /* As tls_fail, from OpenSSL's error queue. */
 int tls_fail_ssl(struct tls_stream *ts, int ssl_result);
+/* What a fatal alert of the peer means. */
+enum tls_failure tls_alert_failure(const struct tls_stream *ts, uint8_t alert);
 
 #endif

@@ -662,23 +662,61 @@ static void test_ktls_changes(void **state)
 	over(new);
 }
 
+static void copy_file(const char *from, const char *to)
+{
+	char command[512];
+
+	snprintf(command, sizeof(command), "cp %s/%s %s/new && mv %s/new %s/%s", pki.dir, from,
+		pki.dir, pki.dir, pki.dir, to);
+	assert_int_equal(system(command), 0);
+}
+
 /* The CA of a group is exchanged in place. */
 static void test_ca_is_renewed(void **state)
 {
 	struct build *old, *new;
-	char command[512];
 
-	snprintf(command, sizeof(command), "cp %s/ca.crt %s/own.crt", pki.dir, pki.dir);
-	assert_int_equal(system(command), 0);
+	copy_file("ca.crt", "own.crt");
 	texts.ca = "own.crt";
 	old = build(NULL);
-	snprintf(command, sizeof(command), "cp %s/ca.crt %s/new && mv %s/new %s/own.crt", pki.dir,
-		pki.dir, pki.dir, pki.dir);
-	assert_int_equal(system(command), 0);
+	copy_file("ca.crt", "own.crt");
 	new = build(old);
 	assert_ptr_not_equal(new->groups[2].tls, old->groups[2].tls);
 	assert_ptr_not_equal(new->groups[2].check, old->groups[2].check);
 	replaced(old, new);
+	over(new);
+}
+
+/* The same without a reload; what is bad is told once, and waited for at first. */
+static void test_ca_is_touched(void **state)
+{
+	struct build_touched all = {0};
+	struct build_renewal renewal;
+	struct build *old, *new;
+
+	copy_file("ca.crt", "own.crt");
+	texts.ca = "own.crt";
+	old = build(NULL);
+	copy_file("ca.crt", "own.crt");
+	new = build_renew(&env, old, &all, 1, true, &renewal);
+	assert_non_null(new);
+	assert_ptr_not_equal(new->groups[2].tls, old->groups[2].tls);
+	assert_ptr_not_equal(new->groups[2].check, old->groups[2].check);
+	assert_ptr_equal(new->groups[0].group, old->groups[0].group);
+	assert_ptr_equal(target(new, 2, 0), target(old, 2, 0));
+	assert_true(new->has_other_groups);
+	replaced(old, new);
+	old = new;
+	pki_write(&pki, "own.crt", "nothing");
+	assert_null(build_renew(&env, old, &all, 1, true, &renewal));
+	assert_int_equal(renewal.n_unsettled, 1);
+	new = build_renew(&env, old, &all, 1, false, &renewal);
+	assert_non_null(new);
+	assert_int_equal(renewal.n_faults, 1);
+	assert_ptr_equal(new->groups[2].tls, old->groups[2].tls);
+	assert_non_null(strstr(new->groups[2].ca_fault, "own.crt"));
+	replaced(old, new);
+	assert_null(build_renew(&env, new, &all, 1, false, &renewal));
 	over(new);
 }
 
@@ -782,6 +820,7 @@ int main(void)
 		CASE(test_group_settings_change),
 		CASE(test_ktls_changes),
 		CASE(test_ca_is_renewed),
+		CASE(test_ca_is_touched),
 		CASE(test_failures_leave_nothing),
 		CASE(test_no_numbers_left),
 	};

@@ -100,6 +100,55 @@ static void test_resumption_tls12(void **state)
 	resumption_case(TLS_VERSION_1_2);
 }
 
+static bool is_over(int64_t until_s)
+{
+	return time(NULL) >= until_s;
+}
+
+/* What a session saves is the look at the certificate: not beyond the certificate's end, however often
+ * the session was renewed. */
+static void session_ends_case(enum tls_version version)
+{
+	struct pki_request request = {
+		.file = "short", .sans = "DNS:www.test", .from_s = -PKI_DAY_S, .to_s = 3};
+	struct cert_spec file = {.name = "short"};
+	struct tls_server_spec spec = {
+		.name = "web", .tickets = tickets, .version_max = version, .n_workers = 1};
+	int64_t end_s = time(NULL) + request.to_s + 1;
+	struct err err = {""};
+	struct cert *cert;
+	int rs, rc;
+
+	pki_issue(&pki, &request);
+	file.cert_path = pki_path(&pki, "short.crt");
+	file.key_path = pki_path(&pki, "short.key");
+	assert_int_equal(cert_load(&file, &cert, &err), 0);
+	assert_int_equal(certstore_new(&cert, 1, &spec.certs, &err), 0);
+	assert_int_equal(tls_server_new(&spec, &server, &err), 0);
+	certstore_put(spec.certs);
+	client = new_client(
+		&(struct tls_client_spec){.verify = true, .ca_path = pki_path(&pki, "ca.crt")});
+	assert_false(pair_resumes());
+	assert_true(pair_resumes());
+	while (!is_over(end_s))
+		usleep(20000);
+	connect_pair("www.test", 0);
+	shake_hands(&rs, &rc);
+	assert_int_equal(rc, -EPROTO);
+	assert_string_equal(tls_failure_name(tls_stream_failure(c)), "target_cert_expired");
+	cert_put(cert);
+}
+
+static void test_session_ends_tls13(void **state)
+{
+	session_ends_case(TLS_VERSION_1_3);
+}
+
+static void test_session_ends_tls12(void **state)
+{
+	session_ends_case(TLS_VERSION_1_2);
+}
+
 static void test_certificate_for_rsa_clients(void **state)
 {
 	struct tls_stream_facts facts;
@@ -393,6 +442,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_tls12, close_all),
 		cmocka_unit_test_teardown(test_resumption_tls13, close_all),
 		cmocka_unit_test_teardown(test_resumption_tls12, close_all),
+		cmocka_unit_test_teardown(test_session_ends_tls13, close_all),
+		cmocka_unit_test_teardown(test_session_ends_tls12, close_all),
 		cmocka_unit_test_teardown(test_certificate_for_rsa_clients, close_all),
 		cmocka_unit_test_teardown(test_groups_without_second_hello, close_all),
 		cmocka_unit_test_teardown(test_strangers, close_all),
