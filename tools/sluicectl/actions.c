@@ -1,12 +1,14 @@
 /* Commands that change something: reload, cookies, purge. */
 #include "answer.h"
 #include "client.h"
+#include "request_target.h"
 #include "sluicectl.h"
 
 #include "control/admin_socket.h"
 #include "dataplane/dataplane.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -33,14 +35,22 @@ int run_request(const struct invocation *invocation, const struct client_request
 
 int run_reload(const struct invocation *invocation)
 {
+	char *target = target_new("/v1/reload");
 	struct client_request request = {
 		.socket_path = invocation->socket_path,
 		.method = "POST",
-		.target = invocation->dry_run ? "/v1/reload?dry_run=1" : "/v1/reload",
 		.timeout_s = RELOAD_TIMEOUT_S,
 	};
+	int code;
 
-	return run_request(invocation, &request, render_reload);
+	if (invocation->dry_run)
+		target = target_add(target, "dry_run", "1");
+	if (invocation->existing)
+		target = target_add(target, "existing", invocation->existing);
+	request.target = target;
+	code = run_request(invocation, &request, render_reload);
+	free(target);
+	return code;
 }
 
 int run_cookies(const struct invocation *invocation)

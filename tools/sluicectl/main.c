@@ -141,6 +141,9 @@ static int read_option(int key, struct invocation *invocation)
 	case KEY_LIMIT:
 		invocation->limit = optarg;
 		return 0;
+	case KEY_EXISTING:
+		invocation->existing = optarg;
+		return 0;
 	case 'h':
 		print_help(stdout);
 		return -1;
@@ -202,6 +205,8 @@ static bool is_given(int key, const struct invocation *invocation)
 		return invocation->state;
 	case KEY_LIMIT:
 		return invocation->limit;
+	case KEY_EXISTING:
+		return invocation->existing;
 	default:
 		return false;
 	}

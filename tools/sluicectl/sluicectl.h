@@ -55,6 +55,7 @@ struct invocation {
 	const char *reason, *source; /* NULL: any */
 	const char *listener, *client, *state, *limit; /* NULL: any, the default */
 	const char *pin_dir; /* NULL: the default */
+	const char *existing; /* NULL: as configured */
 	char **arguments; /* of the command */
 	int n_arguments;
 };
@@ -68,6 +69,7 @@ enum {
 	KEY_CLIENT,
 	KEY_STATE,
 	KEY_LIMIT,
+	KEY_EXISTING,
 };
 
 struct option_row {

@@ -26,8 +26,13 @@ enum handover apply_handover(const struct config_xdp *xdp);
 /* A gate_probe_guard of the daemon: one listener more is guarded, beside those in force. */
 int apply_guard(void *arg, const struct dp_listener *listener, struct err *err) must_check;
 
-/* Reads the configuration again. `reply` (may be NULL) is finished when it is done. */
-void reload_start(struct daemon *daemon, struct admin_reply *reply, bool dry_run);
+struct reload_how {
+	bool dry_run; /* only looks */
+	struct build_how build;
+};
+
+/* Reads the configuration again. `reply` is finished when it is done. Both may be NULL. */
+void reload_start(struct daemon *daemon, struct admin_reply *reply, const struct reload_how *how);
 
 /* Whatever it waited for is over. */
 void reload_continue(struct daemon *daemon);

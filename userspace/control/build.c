@@ -206,10 +206,14 @@ int build_try(const struct config *config, struct config_errors *errors)
 }
 
 int build_new(const struct build_env *env, const struct build *before, struct config *config,
-	struct build **ret_build, struct config_errors *errors)
+	const struct build_how *how, struct build **ret_build, struct config_errors *errors)
 {
 	struct build *build = mem_zalloc(sizeof(*build));
-	struct building building = {.env = env, .before = before, .build = build, .errors = errors};
+	struct building building = {.env = env,
+		.before = before,
+		.build = build,
+		.errors = errors,
+		.how = how ? *how : (struct build_how){0}};
 	uint32_t i;
 
 	build->config = config;

@@ -88,6 +88,12 @@ struct build {
 	struct built_listener *built; /* as config->listeners */
 };
 
+/* What the one who asked for a change has said of it, over the configuration. Zeroed: nothing. */
+struct build_how {
+	bool has_existing;
+	enum config_existing existing; /* for listeners[].tls.existing, this once */
+};
+
 /* What outlives generations. */
 struct build_env {
 	uint32_t n_workers;
@@ -97,10 +103,11 @@ struct build_env {
 	struct certwatch *cert_watch; /* told which folders have certificates; NULL: nobody is */
 };
 
-/* Takes over `config` (also when it fails: then it is freed). `before` may be NULL. 0, or
+/* Takes over `config` (also when it fails: then it is freed). `before` and `how` may be NULL. 0, or
  * -EINVAL with the reasons in `errors`. */
 int build_new(const struct build_env *env, const struct build *before, struct config *config,
-	struct build **ret_build, struct config_errors *errors) must_check;
+	const struct build_how *how, struct build **ret_build,
+	struct config_errors *errors) must_check;
 /* Opens every file that `config` (which stays the caller's) names and makes all it can without
  * binding a socket: what `sluiced --check` promises. 0, or -EINVAL with the reasons. */
 int build_try(const struct config *config, struct config_errors *errors) must_check;

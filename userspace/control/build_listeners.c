@@ -226,6 +226,7 @@ static void build_listener(struct building *building, const struct config_listen
 		.request_body_ms = wanted->timeouts.request_body_ms,
 		.idle_ms = wanted->timeouts.idle_ms,
 		.keep_alive_ms = wanted->timeouts.keep_alive_ms,
+		.drain_ms = wanted->target_group->deregistration_delay_ms,
 		.max_connections = wanted->limits.connections,
 		.max_requests_per_connection = wanted->limits.requests_per_connection,
 		.max_header_bytes = wanted->limits.header_bytes,
@@ -242,6 +243,7 @@ static void build_listener(struct building *building, const struct config_listen
 	for (i = 0; i < wanted->address_count; i++)
 		build_socket(building, wanted, &wanted->address[i], listener);
 	spec.tls = listener->tls;
+	build_terms(building, wanted, listener, &spec.terms);
 	build_tls_headers(wanted, &spec.tls_headers);
 	spec.sockets = listener->sockets;
 	spec.n_sockets = listener->n_sockets;

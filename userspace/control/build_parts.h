@@ -19,6 +19,7 @@ struct building {
 	const struct build *before; /* NULL: the first */
 	struct build *build;        /* under way */
 	struct config_errors *errors;
+	struct build_how how;
 	bool is_trial; /* build_try(): it is looked at as hard as can be */
 	bool is_patient; /* of a renewal: what does not fit together is waited for */
 	struct build_renewal *renewal;
@@ -51,6 +52,10 @@ void build_gates(struct building *building);
 struct target_group **build_route_groups(
 	const struct build *build, const struct config_listener *wanted);
 void build_gate_listeners(struct build *build);
+
+/* build_terms.c: whom it lets in now, against before. */
+void build_terms(const struct building *building, const struct config_listener *wanted,
+	const struct built_listener *listener, struct listener_terms *ret_terms);
 
 /* build_trust.c */
 void build_trusts_free(struct build *build);

@@ -17,6 +17,7 @@ struct config_listener_tls {
 	enum config_tls_version min_version, max_version; /* narrow the policy */
 	bool session_tickets;
 	enum config_ktls ktls;
+	enum config_existing existing; /* connections, when a change tightens who is let in */
 	char **alpn; /* tls listeners only, most preferred first; https is always http/1.1 */
 	uint32_t alpn_count;
 };

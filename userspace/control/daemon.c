@@ -160,7 +160,7 @@ static void signalled(struct watch *watch, uint32_t events)
 
 	while (read(watch->fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGHUP)
-			reload_start(daemon, NULL, false);
+			reload_start(daemon, NULL, NULL);
 		else if (info.ssi_signo == SIGUSR1)
 			logs_reopen(daemon->logs, NULL);
 		else
@@ -271,7 +271,7 @@ static int build_first(struct daemon *daemon, struct config *config, struct err 
 	int r;
 
 	config_errors_init(&errors);
-	r = build_new(&daemon->env, NULL, config, &build, &errors);
+	r = build_new(&daemon->env, NULL, config, NULL, &build, &errors);
 	if (r < 0) {
 		config_errors_print(&errors, stderr);
 		err_set(err, r, "the configuration cannot be put in force (see above)");

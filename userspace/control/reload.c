@@ -19,7 +19,7 @@ struct reload {
 	struct job job;
 	struct daemon *daemon;
 	struct admin_reply *reply; /* NULL: a signal asked */
-	bool dry_run;
+	struct reload_how how;
 	bool again; /* asked for once more meanwhile */
 	struct config_errors errors;
 	struct build *build; /* NULL: refused */
@@ -39,7 +39,8 @@ static void read_and_build(struct job *job)
 		config_free(config);
 		return;
 	}
-	if (build_new(&daemon->env, before, config, &reload->build, &reload->errors) < 0)
+	if (build_new(&daemon->env, before, config, &reload->how.build, &reload->build,
+		    &reload->errors) < 0)
 		reload->build = NULL;
 }
 
@@ -80,7 +81,7 @@ static void refuse(struct reload *reload)
 {
 	char *lines = error_lines(&reload->errors);
 
-	if (!reload->dry_run) {
+	if (!reload->how.dry_run) {
 		log_error("refused, nothing has changed: %u error(s) in %s",
 			config_errors_total(&reload->errors), reload->daemon->config_path);
 		log_lines(lines);
@@ -107,7 +108,7 @@ static void end(struct reload *reload)
 	free(reload);
 	daemon->reload = NULL;
 	if (again && !daemon->stopping)
-		reload_start(daemon, NULL, false);
+		reload_start(daemon, NULL, NULL);
 }
 
 /* The last part of it: the reload is over. */
@@ -138,7 +139,7 @@ static void put_in_force(struct reload *reload)
 	struct daemon *daemon = reload->daemon;
 	struct err err;
 
-	if (reload->dry_run) {
+	if (reload->how.dry_run) {
 		discard(reload);
 		if (reload->reply)
 			admin_reply_reloaded(reload->reply, true, daemon->build->generation);
@@ -182,7 +183,7 @@ static void finish(struct job *job)
 	end(reload);
 }
 
-void reload_start(struct daemon *daemon, struct admin_reply *reply, bool dry_run)
+void reload_start(struct daemon *daemon, struct admin_reply *reply, const struct reload_how *how)
 {
 	struct reload *reload;
 
@@ -202,7 +203,8 @@ void reload_start(struct daemon *daemon, struct admin_reply *reply, bool dry_run
 	reload = mem_zalloc(sizeof(*reload));
 	reload->daemon = daemon;
 	reload->reply = reply;
-	reload->dry_run = dry_run;
+	if (how)
+		reload->how = *how;
 	reload->job.run = read_and_build;
 	reload->job.done = finish;
 	config_errors_init(&reload->errors);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { EXISTING_BYTES = 16 };
+
 static void must(bool done)
 {
 	if (done)
@@ -145,14 +147,31 @@ static int view_config(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root)
 	return 0;
 }
 
+int view_existing(struct slice query, struct build_how *ret_how)
+{
+	char word[EXISTING_BYTES];
+	int rc = admin_query_text(query, "existing", word, sizeof(word));
+	enum config_existing existing;
+
+	for (existing = 0; rc > 0 && existing <= CONFIG_EXISTING_CLOSE; existing++)
+		if (slice_eq(slice_of(word),
+			    view_word(SECTION_config_listener_tls, "existing", existing))) {
+			*ret_how = (struct build_how){true, existing};
+			return 0;
+		}
+	return rc == 0 ? 0 : -EINVAL;
+}
+
 static void reload(void *arg, const struct admin_call *call, struct admin_reply *reply)
 {
-	bool dry_run = false;
+	struct reload_how how = {0};
 
-	if (admin_query_flag(call->query, "dry_run", &dry_run) < 0)
+	if (admin_query_flag(call->query, "dry_run", &how.dry_run) < 0)
 		admin_reply_error(reply, 400, "bad_request", "dry_run is 0 or 1");
+	else if (view_existing(call->query, &how.build) < 0)
+		admin_reply_error(reply, 400, "bad_request", "existing is keep, drain or close");
 	else
-		reload_start(arg, reply, dry_run);
+		reload_start(arg, reply, &how);
 }
 
 /* A secret from a file is the operator's, and other nodes have it too. */

@@ -44,6 +44,8 @@ void view_places(
 /* The word of an enumerated setting, as one writes it in the configuration. */
 struct slice view_word(enum setting_section section, const char *setting, uint32_t value);
 
+/* The parameter `existing` of a change. 0 (also when it is not there), or -EINVAL. */
+int view_existing(struct slice query, struct build_how *ret_how) must_check;
 /* views_trust.c: whose certificates a listener wants, and whom it turned away. */
 void view_client_auth(const struct config_listener *config, const struct listener_counts *sum,
 	const struct view *row);

@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "proxy/conn.h"
+#include "proxy/conn_terms.h"
 #include "proxy/frontend.h"
 #include "proxy/upstream.h"
 #include "tls/certcache.h"
@@ -76,12 +77,14 @@ static void acceptor_drop(struct worker *worker, struct acceptor_link *item)
 	loop_defer(worker->proxy.io.loop, &item->free_task);
 }
 
-static void accept_for(struct worker *worker, struct listener *listener)
+/* True: on other terms than before. */
+static bool accept_for(struct worker *worker, struct listener *listener)
 {
+	bool has_other_terms =
+		listener_set_current(listener, worker->proxy.io.worker, worker->proxy.generation);
 	struct acceptor_link *item;
 	uint32_t i;
 
-	listener_set_current(listener, worker->proxy.io.worker, worker->proxy.generation);
 	for (i = 0; i < listener->spec.n_sockets; i++) {
 		item = acceptor_find(worker, listener->spec.sockets[i]);
 		if (!item)
@@ -91,6 +94,7 @@ static void accept_for(struct worker *worker, struct listener *listener)
 		item->acceptor.listener = listener;
 		item->keep = true;
 	}
+	return has_other_terms;
 }
 
 static void show_gate_its_listeners(struct worker *worker, const struct build *build)
@@ -107,6 +111,7 @@ static void take_snapshot(struct worker *worker)
 	uint64_t generation = build ? build->generation : 0;
 	struct list *link, *after;
 	struct acceptor_link *item;
+	bool has_other_terms = false;
 	uint32_t i;
 
 	/* Not by address: the one before last may have been freed and its place used again. */
@@ -116,7 +121,7 @@ static void take_snapshot(struct worker *worker)
 	list_for_each(link, &worker->acceptors)
 		container_of(link, struct acceptor_link, link)->keep = false;
 	for (i = 0; build && i < build->n_listeners; i++)
-		accept_for(worker, build->listeners[i]);
+		has_other_terms |= accept_for(worker, build->listeners[i]);
 	list_for_each_safe(link, after, &worker->acceptors) {
 		item = container_of(link, struct acceptor_link, link);
 		if (item->keep)
@@ -126,6 +131,8 @@ static void take_snapshot(struct worker *worker)
 		acceptor_drop(worker, item);
 	}
 	show_gate_its_listeners(worker, build);
+	if (has_other_terms)
+		conn_terms_look(&worker->proxy);
 	upstream_sweep(&worker->proxy);
 }
 

@@ -189,27 +189,6 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	loop_defer(conn->worker->io.loop, &conn->free_task);
 }
 
-bool conn_is_orphan(const struct conn *conn)
-{
-	const struct proxy_worker *worker = conn->worker;
-
-	return worker->generation &&
-	       !listener_current(conn->listener->spec.stats, worker->io.worker, worker->generation);
-}
-
-void conn_renew_listener(struct conn *conn)
-{
-	struct proxy_worker *worker = conn->worker;
-	struct listener *now =
-		listener_current(conn->listener->spec.stats, worker->io.worker, worker->generation);
-
-	if (!now || now == conn->listener || now->spec.protocol != conn->listener->spec.protocol)
-		return;
-	shared_hold(&now->shared, worker->io.worker);
-	shared_drop(&conn->listener->shared, worker->io.worker);
-	conn->listener = now;
-}
-
 void conn_set_idle(struct conn *conn)
 {
 	const struct listener_spec *spec = &conn->listener->spec;
@@ -321,6 +300,7 @@ void conn_new(struct proxy_worker *worker, struct listener *listener, int fd,
 		.free_task.run = conn_free,
 		.state = CONN_PEEK,
 		.id = conn_id_make(worker->conns_made++, worker->io.worker),
+		.epoch = listener->spec.terms.epoch,
 		.accepted_ms = loop_now_ms(worker->io.loop),
 		.active_ms = loop_now_ms(worker->io.loop),
 		.client = *client,

@@ -28,6 +28,9 @@ enum conn_state {
 struct conn {
 	struct list link; /* worker->open */
 	uint64_t id; /* conn_walk.h; unique in this daemon */
+	uint64_t epoch; /* of the terms on which it was let in: listener_terms */
+	uint64_t
+		drain_until_ms; /* loop_now_ms(): then it ends, whatever it does; 0: no such time */
 	uint64_t accepted_ms, active_ms; /* loop_now_ms(): active when a time-out last began */
 	struct proxy_worker *worker;
 	struct listener *listener; /* held; conn_renew_listener() */
@@ -70,16 +73,20 @@ void conn_close(struct conn *conn, enum close_reason reason);
 void conn_end(struct conn *conn, enum close_reason reason);
 /* Counts why a request was refused or the connection ends; a line in the log at level debug. */
 void conn_count_reason(struct conn *conn, enum close_reason reason);
-/* The answer is complete: ends our direction and waits (bounded) for the client to end its own. */
-void conn_linger(struct conn *conn);
+/* There is nothing more to send: ends our direction and waits (bounded) for the client to end its
+ * own. */
+void conn_linger(struct conn *conn, enum close_reason reason);
 /* CONN_LINGER: an event on the client's stream. */
 void conn_linger_event(struct conn *conn);
 void conn_linger_timed_out(struct conn *conn);
 /* An HTTP connection waits for its next request. */
 void conn_set_idle(struct conn *conn);
 /* Before a request: goes over to the listener of this name that is in force now, so that a reload
- * (other targets, limits, time-outs) holds for connections that were open before it. */
+ * (other targets, limits, time-outs) holds for connections that were open before it; unless its
+ * terms are others (conn_terms.h). */
 void conn_renew_listener(struct conn *conn);
+/* Before the TLS handshake: the same, and it is let in on the terms of that listener. */
+void conn_take_terms(struct conn *conn);
 /* Its listener was removed: the request it makes is its last. */
 bool conn_is_orphan(const struct conn *conn);
 /* The time-out of the present state. */

@@ -73,9 +73,9 @@ static void start_lingering(struct conn *conn, enum close_reason reason, bool wa
 		conn->linger_acked_bytes = stream_acked_bytes(conn->front);
 }
 
-void conn_linger(struct conn *conn)
+void conn_linger(struct conn *conn, enum close_reason reason)
 {
-	start_lingering(conn, CLOSE_done, true);
+	start_lingering(conn, reason, true);
 }
 
 void conn_end(struct conn *conn, enum close_reason reason)

@@ -9,14 +9,6 @@
 #include "proxy/conn.h"
 #include "tls/stream.h"
 
-/* worker->walks while it is under way. */
-struct conn_walk {
-	struct list link;
-	struct proxy_worker *worker;
-	struct list *next; /* of worker->open: the list's head at the end */
-	uint64_t before_id;
-};
-
 void conn_walk_begin(struct conn_walk *walk, struct proxy_worker *worker);
 /* NULL: this was the last one. */
 struct conn *conn_walk_next(struct conn_walk *walk);

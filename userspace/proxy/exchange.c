@@ -1,6 +1,7 @@
 /* HTTP exchanges: see exchange.h. Life, progress in both directions, the end. */
 #include "proxy/exchange_parts.h"
 #include "core/counter.h"
+#include "proxy/conn_terms.h"
 #include "proxy/tunnel.h"
 
 #include <errno.h>
@@ -120,8 +121,10 @@ static void finish(struct exchange *exchange)
 		return;
 	}
 	give_upstream_back(exchange);
-	if (!exchange->keep_client || (conn->worker->draining && !buf_len(&exchange->in))) {
-		conn_linger(conn);
+	if (conn_terms(conn) != CONN_TERMS_GOOD) {
+		conn_linger(conn, CLOSE_terms_changed);
+	} else if (!exchange->keep_client || (conn->worker->draining && !buf_len(&exchange->in))) {
+		conn_linger(conn, CLOSE_done);
 	} else if (buf_len(&exchange->in)) {
 		next_request(exchange);
 	} else {

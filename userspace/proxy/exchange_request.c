@@ -1,6 +1,7 @@
 /* The request's half of an exchange: head, limits, headers for the target, target. */
 #include "proxy/exchange_parts.h"
 #include "core/counter.h"
+#include "proxy/conn_terms.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -100,7 +101,8 @@ static void got_head(struct exchange *exchange, uint32_t head_bytes)
 	counter_inc(&conn_counts(conn)->requests);
 	buf_consume(&exchange->in, head_bytes);
 	exchange->keep_client = exchange->request.keep_alive && !conn->worker->draining &&
-				!conn_is_orphan(conn) && !conn->front->retiring &&
+				!conn_is_orphan(conn) && conn_terms(conn) == CONN_TERMS_GOOD &&
+				!conn->front->retiring &&
 				(!spec->max_requests_per_connection ||
 					conn->requests < spec->max_requests_per_connection);
 	if (wants_body_over_limit(exchange)) {

@@ -1,6 +1,7 @@
 /* The answer's half of an exchange: head from the target, headers for the client, own answers. */
 #include "proxy/exchange_parts.h"
 #include "core/counter.h"
+#include "proxy/conn_terms.h"
 
 #include <errno.h>
 
@@ -113,7 +114,7 @@ static enum h1_connection connection_for_client(const struct exchange *exchange)
 {
 	if (exchange->response.upgrade.len)
 		return H1_CONNECTION_UPGRADE;
-	if (!exchange->keep_client)
+	if (!exchange->keep_client || conn_terms(exchange->conn) != CONN_TERMS_GOOD)
 		return H1_CONNECTION_CLOSE;
 	if (exchange->request.version == HTTP_VERSION_1_0)
 		return H1_CONNECTION_KEEP_ALIVE;

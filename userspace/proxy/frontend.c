@@ -183,9 +183,12 @@ void frontend_handshake(struct conn *conn)
 
 void frontend_peeked(struct conn *conn)
 {
-	const struct listener_spec *spec = &conn->listener->spec;
+	const struct listener_spec *spec;
 	int fd = conn->peek.fd;
 
+	if (conn->is_tls)
+		conn_take_terms(conn);
+	spec = &conn->listener->spec;
 	conn->peek.fd = -1;
 	if (conn_group(conn)->spec.proxy_out != PROXY_OUT_OFF && !conn->has_header_addrs &&
 		socket_local_addr(fd, &conn->local) < 0)

@@ -57,6 +57,7 @@ struct listener;
 struct listener_now {
 	struct listener *listener;
 	uint64_t generation; /* of the snapshot: valid in that one only */
+	uint64_t epoch; /* of its terms */
 };
 
 struct listener_stats {
@@ -78,8 +79,19 @@ struct listener_socket {
 	int fds[]; /* per worker */
 };
 
+/*
+ * Whom a listener lets in changes by steps: each change that turns away clients who were let in
+ * before is one. A connection has the epoch in which it was let in.
+ */
+struct listener_terms {
+	uint64_t epoch;
+	uint64_t drain_below,
+		close_below; /* older connections are to drain, to close; others are kept */
+};
+
 struct listener_spec {
 	const char *name;
+	struct listener_terms terms;
 	enum listener_protocol protocol;
 	enum proxy_in proxy_in;
 	enum http_forwarded_mode x_forwarded_for;
@@ -98,6 +110,7 @@ struct listener_spec {
 	struct listener_socket **sockets;
 	uint32_t n_sockets;
 	uint32_t handshake_ms, header_ms, request_body_ms, idle_ms, keep_alive_ms;
+	uint32_t drain_ms; /* what is under way may take so long when its connection is to drain */
 	uint32_t max_connections; /* 0: no limit */
 	uint32_t max_requests_per_connection; /* 0: no limit */
 	uint32_t max_header_bytes;
@@ -122,11 +135,16 @@ static inline struct listener_counts *listener_counts(
 	return &listener->spec.stats->workers[worker];
 }
 
-/* A worker has picked up the snapshot `generation`, which has this listener. */
-static inline void listener_set_current(
+/* A worker has picked up the snapshot `generation`, which has this listener. True: its terms are
+ * others than in the one before. */
+static inline bool listener_set_current(
 	struct listener *listener, uint32_t worker, uint64_t generation)
 {
-	listener->spec.stats->now[worker] = (struct listener_now){listener, generation};
+	struct listener_now *now = &listener->spec.stats->now[worker];
+	uint64_t before = now->epoch;
+
+	*now = (struct listener_now){listener, generation, listener->spec.terms.epoch};
+	return now->epoch != before;
 }
 
 /* NULL: the listener was removed. */

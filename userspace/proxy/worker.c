@@ -1,6 +1,7 @@
 /* A worker's own things: see worker.h. */
 #include "proxy/worker.h"
 #include "proxy/conn.h"
+#include "proxy/conn_terms.h"
 #include "proxy/exchange.h"
 #include "proxy/peek.h"
 #include "proxy/tunnel.h"
@@ -34,6 +35,7 @@ int proxy_worker_init(struct proxy_worker *worker, struct proxy_node *node, uint
 	list_init(&worker->open);
 	list_init(&worker->walks);
 	list_init(&worker->upstreams_open);
+	conn_terms_init(worker);
 	pipes_init(&worker->pipes);
 	return 0;
 }
@@ -41,6 +43,7 @@ int proxy_worker_init(struct proxy_worker *worker, struct proxy_node *node, uint
 void proxy_worker_fini(struct proxy_worker *worker)
 {
 	upstream_close_all(worker);
+	conn_terms_fini(worker);
 	pipes_fini(&worker->pipes);
 	/* The loop first: it frees the streams that were closed last into the pools of the others. */
 	iothread_fini(&worker->io);

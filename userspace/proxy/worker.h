@@ -20,6 +20,23 @@ struct proxy_node {
 	atomic_uint max_connections; /* 0: no limit */
 };
 
+/* Over a worker's open connections (conn_walk.h); worker->walks while it is under way. */
+struct conn_walk {
+	struct list link;
+	struct proxy_worker *worker;
+	struct list *next; /* of worker->open: the list's head at the end */
+	uint64_t before_id;
+};
+
+/* Looking for connections that must end, since a listener's terms have changed (conn_terms.h). */
+struct terms_look {
+	struct conn_walk walk;
+	bool is_walking;
+	struct task task; /* the next part of the walk */
+	struct timer timer; /* time for another walk */
+	uint64_t next_ms; /* that time, as far as is known; 0: none is needed */
+};
+
 struct proxy_worker {
 	struct iothread io;
 	struct tls_thread *tls;
@@ -30,6 +47,7 @@ struct proxy_worker {
 	struct pipes pipes;
 	struct list open;      /* struct conn, all of them, by id */
 	struct list walks;     /* struct conn_walk: over `open`, under way */
+	struct terms_look terms;
 	uint64_t conns_made;
 	struct list upstreams_open; /* struct upstream, all of them */
 	uint64_t generation; /* of the snapshot this turn goes by; 0: none */

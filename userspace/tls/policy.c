@@ -195,6 +195,20 @@ bool tls_policy_eq(const struct tls_policy *a, const struct tls_policy *b)
 	       a->wants_fips == b->wants_fips && a->group_breaks == b->group_breaks;
 }
 
+bool tls_policy_is_tighter(const struct tls_policy *before, const struct tls_policy *now)
+{
+	enum tls_policy_list list;
+	uint8_t i;
+
+	if (now->version_min > before->version_min || now->version_max < before->version_max)
+		return true;
+	for (list = 0; list < TLS_POLICY_LISTS; list++)
+		for (i = 0; i < before->count[list]; i++)
+			if (!memchr(now->item[list], before->item[list][i], now->count[list]))
+				return true;
+	return false;
+}
+
 /* --- versions */
 bool tls_policy_narrow(struct tls_policy *policy, uint16_t version_min, uint16_t version_max)
 {

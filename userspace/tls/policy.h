@@ -70,6 +70,8 @@ extern const size_t tls_policy_n_rows;
 bool tls_policy_find(struct slice name, struct tls_policy *ret_policy) must_check;
 /* Whether both say the same, be it under two names. */
 bool tls_policy_eq(const struct tls_policy *a, const struct tls_policy *b);
+/* Whether `now` lacks a version or an algorithm that `before` has: a client may depend on it. */
+bool tls_policy_is_tighter(const struct tls_policy *before, const struct tls_policy *now);
 /* The policy that is used where none is named. */
 const struct tls_policy *tls_policy_default(void);
 

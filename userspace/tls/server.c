@@ -235,7 +235,7 @@ const struct client_auth *tls_server_auth(const struct tls_server *server)
 
 bool tls_server_is_tighter(const struct tls_server *before, const struct tls_server *now)
 {
-	return now->offered.version_min > before->offered.version_min ||
+	return tls_policy_is_tighter(&before->offered, &now->offered) ||
 	       client_auth_is_tighter(&before->auth, &now->auth);
 }
 

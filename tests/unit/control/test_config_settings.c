@@ -71,6 +71,7 @@ static void words_fit_their_enums(void **state)
 		{SECTION_config_listener_tls, "min_version", CONFIG_TLS_1_3},
 		{SECTION_config_security_policy, "max_version", CONFIG_TLS_1_3},
 		{SECTION_config_listener_tls, "ktls", CONFIG_KTLS_REQUIRE},
+		{SECTION_config_listener_tls, "existing", CONFIG_EXISTING_CLOSE},
 		{SECTION_config_group_tls, "ktls", CONFIG_KTLS_REQUIRE},
 		{SECTION_config_xdp, "mode", CONFIG_XDP_OFF},
 		{SECTION_config_xdp, "handover", CONFIG_HANDOVER_NONE},

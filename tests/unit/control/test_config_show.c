@@ -107,6 +107,7 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "      max_version: policy\n"
 				    "      session_tickets: true\n"
 				    "      ktls: auto\n"
+				    "      existing: drain\n"
 				    "    client_auth:\n"
 				    "      mode: off\n"
 				    "      max_depth: 4\n"
@@ -208,7 +209,7 @@ static const char *const kept[] = {"workers: 7",
 	"flights_per_prefix: 7", "dry_run: true", "connections_per_second: 7",
 	"handshakes_burst: 8", "syn_cookies: under_attack", "syns_per_second: 11",
 	"unknown_name: refuse", "refusal: reset", "- \"t13*\"", "- t12d", "mode: on",
-	"- \"*.r.example\"", "ktls: tx", "ktls: require", "based_on: 2016-08",
+	"- \"*.r.example\"", "ktls: tx", "ktls: require", "existing: keep", "based_on: 2016-08",
 	"- ECDHE-RSA-AES128-SHA", "max_version: 1.1", "server_preference: false", "policy: mine",
 	"policy: tls_cipher_policy_1_2", "ca: /people.pem", "- /people.crl", "mode: verify",
 	"trust_store: people", "max_depth: 3", "ignore_expiry: true", "issuer: X-I",
@@ -252,7 +253,7 @@ static void everything_survives_the_round_trip(void **state)
 		"listeners:\n"
 		"- {name: l, protocol: https, address: \"[::1]:1\", certificates: c, target_group: web,\n"
 		"   proxy_protocol: require, x_forwarded_for: remove, tls: {min_version: 1.3,\n"
-		"   session_tickets: off, ktls: require}, limits: {header_bytes: 1025, body_bytes: 5g},\n"
+		"   session_tickets: off, ktls: require, existing: keep}, limits: {header_bytes: 1025, body_bytes: 5g},\n"
 		"   client_auth: {mode: verify, trust_store: people, max_depth: 3, ignore_expiry: yes,\n"
 		"   advertise_ca_names: yes, headers: {issuer: X-I, leaf: off}},\n"
 		"   tls_headers: {version: X-V}}\n"

@@ -64,7 +64,7 @@ static struct build *build_from(struct daemon *daemon, const char *text, const s
 
 	config_errors_init(&errors);
 	if (config_parse(text, strlen(text), "/etc/sluice/t.yaml", &config, &errors) == 0 &&
-		build_new(&daemon->env, before, config, &build, &errors) == 0) {
+		build_new(&daemon->env, before, config, NULL, &build, &errors) == 0) {
 		config_errors_fini(&errors);
 		return build;
 	}

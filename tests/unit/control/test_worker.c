@@ -127,7 +127,7 @@ static struct build *build(const char *second_listener, unsigned int weight)
 		addr_format(&web.addr, target), weight, ports[0], second_listener);
 	config_errors_init(&errors);
 	if (config_parse(yaml, strlen(yaml), "t.yaml", &config, &errors) < 0 ||
-		build_new(&env, in_force, config, &new, &errors) < 0)
+		build_new(&env, in_force, config, NULL, &new, &errors) < 0)
 		config_errors_print(&errors, stderr);
 	assert_non_null(new);
 	config_errors_fini(&errors);

@@ -139,6 +139,33 @@ static void test_equal(void **state)
 	assert_false(tls_policy_eq(&a, &b));
 }
 
+/* Less of anything is tighter, another order is not. */
+static void test_tighter(void **state)
+{
+	const struct tls_policy old = find("default");
+	struct tls_policy now = old;
+	enum tls_policy_list list;
+	uint8_t first;
+
+	assert_false(tls_policy_is_tighter(&old, &now));
+	now.version_min = TLS_VERSION_1_3;
+	assert_true(tls_policy_is_tighter(&old, &now));
+	assert_false(tls_policy_is_tighter(&now, &old));
+	now = old;
+	now.version_max = TLS_VERSION_1_2;
+	assert_true(tls_policy_is_tighter(&old, &now));
+	for (list = 0; list < TLS_POLICY_LISTS; list++) {
+		now = old;
+		first = now.item[list][0];
+		now.item[list][0] = now.item[list][1];
+		now.item[list][1] = first;
+		assert_false(tls_policy_is_tighter(&old, &now));
+		now.count[list]--;
+		assert_true(tls_policy_is_tighter(&old, &now));
+		assert_false(tls_policy_is_tighter(&now, &old));
+	}
+}
+
 /* --- connections */
 static void serve_policy(const char *name)
 {
@@ -417,6 +444,7 @@ int main(void)
 		cmocka_unit_test(test_narrow),
 		cmocka_unit_test(test_what_is_left),
 		cmocka_unit_test(test_equal),
+		cmocka_unit_test(test_tighter),
 		cmocka_unit_test_teardown(test_old_clients, close_all),
 		cmocka_unit_test_teardown(test_ccm, close_all),
 		cmocka_unit_test_teardown(test_default_refuses, close_all),
