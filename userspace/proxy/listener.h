@@ -12,6 +12,7 @@
 #include "http/headers.h"
 #include "net/addr.h"
 #include "proxy/group.h"
+#include "proxy/listener_terms.h"
 #include "proxy/tls_headers.h"
 #include "tls/failure.h"
 #include "tls/ktls.h"
@@ -77,16 +78,6 @@ struct listener_socket {
 	bool defers; /* TCP_DEFER_ACCEPT is on */
 	uint32_t n_fds;
 	int fds[]; /* per worker */
-};
-
-/*
- * Whom a listener lets in changes by steps: each change that turns away clients who were let in
- * before is one. A connection has the epoch in which it was let in.
- */
-struct listener_terms {
-	uint64_t epoch;
-	uint64_t drain_below,
-		close_below; /* older connections are to drain, to close; others are kept */
 };
 
 struct listener_spec {
