@@ -93,7 +93,7 @@ install: all
 	install -D -m 755 $(BUILD)/sluicectl $(INSTALL_TO)/bin/sluicectl
 	$(Q)$(foreach page,$(MAN_PAGES),\
 		install -D -m 644 $(page) $(INSTALL_TO)/share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page));)
-	install -D -m 644 -t $(DOC_TO) README.md docs/example.yaml docs/api.md docs/policies.md docs/life-of-a-connection.md
+	install -D -m 644 -t $(DOC_TO) README.md docs/example.yaml docs/api.md docs/policies.md docs/alerts.md docs/life-of-a-connection.md
 	install -d $(INSTALL_TO)/share/bash-completion/completions
 	$(BUILD)/sluicectl completion bash >$(INSTALL_TO)/share/bash-completion/completions/sluicectl
 	@echo "installed in $(INSTALL_TO): sbin/sluiced bin/sluicectl share/man share/doc/sluice share/bash-completion"

@@ -40,6 +40,7 @@ VENDORS = [
     ("libyaml", r"yaml\.h", r"\byaml_(?:parser|event|emitter|document|token)_\w+", r"userspace/control/config"),
     ("yyjson", r"yyjson\.h", r"\byyjson_\w+", r"userspace/control/|tools/sluicectl/|tests/unit/control/"),
     ("liburcu", r"urcu.*", r"\b(?:urcu|rcu)_\w+", r"userspace/core/snapshot\.c"),
+    ("libcurl", r"curl/.*", r"\b(?:curl_|CURL)\w+", r"userspace/control/http_client\.c"),
     ("libmnl", r"libmnl/.*", r"\bmnl_\w+", r"userspace/dataplane/"),
     ("cmocka", r"cmocka\.h", r"\bcmocka_\w+", r"tests/"),
 ]

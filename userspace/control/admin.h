@@ -52,6 +52,7 @@ struct admin_source {
 	int (*config)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 	/* These finish `reply`, at once or when they are done. `call` is gone when they return. */
 	void (*trust)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*metrics)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*policies)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*connections)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*top)(void *arg, const struct admin_call *call, struct admin_reply *reply);

@@ -2,6 +2,7 @@
 #define LOG_MODULE "apply"
 #include "control/apply.h"
 #include "control/departing.h"
+#include "control/expiry.h"
 #include "control/logs.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -402,6 +403,7 @@ void apply_certs(struct daemon *daemon, struct build *build)
 		set_health(daemon);
 	tell_sweep(daemon);
 	retire(daemon, old);
+	expiry_look(daemon->expiry);
 }
 
 int apply_build(struct daemon *daemon, struct build *build, struct lists_request *lists_done,
@@ -433,6 +435,7 @@ int apply_build(struct daemon *daemon, struct build *build, struct lists_request
 	show_all(daemon);
 	retain_rows(daemon);
 	tell_sweep(daemon); /* a turn, and a look at what was removed */
+	expiry_look(daemon->expiry);
 	if (old) {
 		build_release_ids(old, build, &daemon->env, false);
 		retire(daemon, old);

@@ -36,6 +36,7 @@ struct config {
 	char *certificates_index_path; /* NULL: none */
 	char *state_dir_path;
 	uint32_t history; /* versions kept */
+	struct config_alerts alerts;
 	struct config_security_policy *security_policies;
 	uint32_t security_policies_count;
 	struct config_trust_store *trust_stores;

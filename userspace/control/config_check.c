@@ -79,6 +79,18 @@ static void check_certificate(struct checker *checker, const void *base)
 		refuse(checker, &c->key_path, c->mark, "key", "is required");
 }
 
+static void check_alerts(struct checker *checker, const void *base)
+{
+	const struct config_alerts *a = base;
+
+	if (a->webhook && strncmp(a->webhook, "https://", 8) != 0 &&
+		strncmp(a->webhook, "http://", 7) != 0)
+		refuse(checker, &a->webhook, a->mark, "webhook",
+			"is no URL that begins with https:// or http://");
+	if (a->ca_path && !a->webhook && !is_unread(checker, &a->webhook))
+		refuse(checker, &a->ca_path, a->mark, "ca", "has no effect without webhook");
+}
+
 /* A group that a listener or a route of it names. */
 static void check_group_fits(struct checker *checker, const struct config_listener *l,
 	const struct config_target_group *const *field, struct config_mark mark)
@@ -257,6 +269,7 @@ static void check_totals(struct checker *checker, const void *base)
 static void (*const section_checks[SECTION_COUNT])(struct checker *checker, const void *base) = {
 	[SECTION_config] = check_totals,
 	[SECTION_config_certificate] = check_certificate,
+	[SECTION_config_alerts] = check_alerts,
 	[SECTION_config_listener] = check_listener,
 	[SECTION_config_target_group] = check_target_group,
 	[SECTION_config_health_check] = check_health_check,

@@ -123,6 +123,15 @@ struct config_log {
 	char *connections_path; /* NULL: none */
 };
 
+struct config_alerts {
+	struct config_mark mark;
+	uint64_t *expiry_ms; /* in any order */
+	uint32_t expiry_ms_count;
+	char *webhook; /* NULL: none */
+	char *ca_path; /* NULL: the system's */
+	uint32_t retry_ms;
+};
+
 struct config_xdp {
 	struct config_mark mark;
 	enum config_xdp_mode mode;

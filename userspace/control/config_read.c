@@ -10,6 +10,23 @@
 static void read_section(struct config_reader *reader, enum setting_section section,
 	const struct tree_node *node, void *base);
 
+/* Of a list of values: words. */
+static void set_default_list(
+	const struct config_reader *reader, const struct setting *row, void *base)
+{
+	const char *words = row->def;
+	uint32_t *count = config_field_count(row, base);
+	char *items = config_store_alloc(reader->config->store, row->size * (strlen(words) + 1));
+	struct slice word;
+	struct err err;
+
+	*(void **)config_field(row, base) = items;
+	for (*count = 0; config_word_next(&words, &word); ++*count)
+		if (scalar_read(row, word, &reader->place, items + (size_t)row->size * *count,
+			    &err) < 0)
+			abort(); /* a row of settings.def contradicts itself */
+}
+
 static void set_defaults(
 	const struct config_reader *reader, enum setting_section section, void *base)
 {
@@ -20,6 +37,8 @@ static void set_defaults(
 	{
 		void *field = config_field(row, base);
 
+		if (row->list && row->def)
+			set_default_list(reader, row, base);
 		if (row->list)
 			continue;
 		if (row->type == SETTING_SECTION)
@@ -209,6 +228,7 @@ static void read_list(struct config_reader *reader, const struct setting *row,
 			"must be a list, not %s (begin each item with \"- \")", kind_text(node));
 		return;
 	}
+	*config_field_count(row, base) = 0; /* none of the default ones */
 	if (!accept_length(reader, row, &as_list))
 		return;
 	items = config_store_alloc(reader->config->store, (size_t)row->size * as_list.child_count);

@@ -55,7 +55,7 @@ struct setting {
 	const char *unit;      /* INT: what is counted */
 	const char *zero;      /* a word that is written for the number 0, or for no path */
 	const char *words;     /* ENUM: separated by spaces, in the order of the enum */
-	const char *def;       /* as one would write it; NULL: none */
+	const char *def; /* as one would write it, items of a list with spaces; NULL: none */
 	enum setting_section child;
 	uint32_t only;    /* bits of the values of "protocol" it makes sense for; 0: all */
 	const char *help; /* plain sentences */

@@ -127,7 +127,8 @@ static void show_section(enum setting_section section, const void *base, uint32_
 		if (!config_setting_applies(row, protocol) ||
 			(!row->list && config_print_is_unset(row, config_field(row, base))))
 			continue;
-		if (row->list && !*config_field_count(row, base) && section != SECTION_config)
+		if (row->list && !*config_field_count(row, base) && section != SECTION_config &&
+			!row->def)
 			continue;
 		fprintf(out, "%*s", in_item ? 0 : indent, "");
 		in_item = false;

@@ -5,6 +5,8 @@
 #include "control/apply.h"
 #include "control/cert_upkeep.h"
 #include "control/departing.h"
+#include "control/expiry.h"
+#include "control/http_client.h"
 #include "control/ids.h"
 #include "control/logs.h"
 #include "control/renewal.h"
@@ -320,7 +322,9 @@ static int start_io(struct daemon *daemon, struct err *err)
 		r = log_start();
 	if (r == 0)
 		r = loader_new(daemon->io.loop, &daemon->loader);
-	return r < 0 ? err_set(err, r, "cannot start: %s", strerror(-r)) : 0;
+	if (r < 0)
+		return err_set(err, r, "cannot start: %s", strerror(-r));
+	return http_client_new(daemon->io.loop, &daemon->http, err);
 }
 
 /* In this order: nothing is served before the packet plane guards it, nothing is promised (admin
@@ -358,6 +362,7 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 	daemon->env.cert_index = cert_upkeep_index(daemon->cert_upkeep);
 	renewal_new(daemon);
 	daemon->logs = logs_new(daemon);
+	daemon->expiry = expiry_new(daemon);
 	daemon->health = health_new(&daemon->io, daemon->tls, apply_health, daemon);
 	r = build_first(daemon, config, err);
 	if (r == 0)
@@ -391,6 +396,8 @@ static void stop(struct daemon *daemon)
 	loader_free(daemon->loader);
 	logs_free(daemon->logs);
 	renewal_free(daemon);
+	expiry_free(daemon->expiry);
+	http_client_free(daemon->http);
 	cert_upkeep_free(daemon->cert_upkeep);
 	lists_free(daemon->lists);
 	if (daemon->health)

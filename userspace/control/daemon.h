@@ -20,6 +20,8 @@
 #include "proxy/health.h"
 
 struct cert_upkeep;
+struct expiry;
+struct http_client;
 struct logs;
 struct reload;
 struct renewal;
@@ -60,6 +62,8 @@ struct daemon {
 	struct cert_upkeep *cert_upkeep;
 	struct trust_upkeep trust_upkeep;
 	struct logs *logs;
+	struct http_client *http; /* asks other servers */
+	struct expiry *expiry;
 	struct last_reload last_reload;
 	struct counts counts; /* of listeners that are no more, for totals */
 	struct watch_hub *watch; /* who watches drops */

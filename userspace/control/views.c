@@ -216,6 +216,7 @@ const struct admin_source views_source = {
 	.config = view_config,
 	.trust = view_trust,
 	.policies = view_policies,
+	.metrics = view_metrics,
 	.connections = view_connections,
 	.top = view_top,
 	.watch_drops = view_watch_drops,

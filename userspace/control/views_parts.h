@@ -71,6 +71,7 @@ int view_certificates(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_drops(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_counters(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 void view_trust(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_metrics(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_policies(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_connections(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_top(void *arg, const struct admin_call *call, struct admin_reply *reply);

@@ -4,6 +4,7 @@
 #include "core/mem.h"
 #include "tls/certstore.h"
 #include "tls/vault.h"
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -207,6 +208,11 @@ uint64_t cert_identity(const struct cert *cert)
 uint64_t cert_key_identity(const struct cert *cert)
 {
 	return cert->record.key_identity;
+}
+
+void cert_fingerprint(const struct cert *cert, uint8_t *ret_fingerprint)
+{
+	SHA256(cert_record_leaf(&cert->record), cert->record.leaf_len, ret_fingerprint);
 }
 
 /* "eu/a.example.crt" is "eu/a.example". */

@@ -78,6 +78,10 @@ bool cert_is_better(const struct cert *a, const struct cert *b);
 /* Which files it was made of, as they were (file_identity of tls/files.h). */
 uint64_t cert_identity(const struct cert *cert);
 uint64_t cert_key_identity(const struct cert *cert);
+/* SHA-256 of the leaf's DER: tells a renewed certificate from the one before. */
+enum { CERT_FINGERPRINT_BYTES = 32 };
+void cert_fingerprint(
+	const struct cert *cert, uint8_t ret_fingerprint[static CERT_FINGERPRINT_BYTES]);
 /* Bytes of memory it has of its own. */
 size_t cert_bytes(const struct cert *cert);
 

@@ -17,6 +17,15 @@ static void names_are_unique(void **state)
 		AT("2:70", "target_groups[g].targets[t].name: the name is already used in line 2"));
 }
 
+static void alerts_go_to_a_url(void **state)
+{
+	case_refused("alerts: {webhook: \"ftp://a.example\", expiry: [1d, 24h]}\n",
+		AT("1:19", "alerts.webhook: is no URL that begins with https:// or http://")
+			AT("1:51", "alerts.expiry[1]: is in the list twice"));
+	case_refused(
+		"alerts: {ca: /a.pem}\n", AT("1:14", "alerts.ca: has no effect without webhook"));
+}
+
 static void references_must_exist(void **state)
 {
 	case_refused(LISTENERS("- name: w\n"
@@ -273,6 +282,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_are_unique),
+		cmocka_unit_test(alerts_go_to_a_url),
 		cmocka_unit_test(references_must_exist),
 		cmocka_unit_test(references_point_to_objects),
 		cmocka_unit_test(certificates_fit_the_protocol),

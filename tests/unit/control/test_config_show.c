@@ -57,6 +57,12 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "certificates_index: /var/lib/sluice/certificates.idx\n"
 				    "state_dir: /var/lib/sluice\n"
 				    "history: 100\n"
+				    "alerts:\n"
+				    "  expiry:\n"
+				    "    - 30d\n"
+				    "    - 7d\n"
+				    "    - 1d\n"
+				    "  retry: 10s\n"
 				    "security_policies: []\n"
 				    "trust_stores: []\n"
 				    "target_groups:\n"
@@ -213,7 +219,8 @@ static const char *const kept[] = {"workers: 7",
 	"- ECDHE-RSA-AES128-SHA", "max_version: 1.1", "server_preference: false", "policy: mine",
 	"policy: tls_cipher_policy_1_2", "ca: /people.pem", "- /people.crl", "mode: verify",
 	"trust_store: people", "max_depth: 3", "ignore_expiry: true", "issuer: X-I",
-	"advertise_ca_names: true", "leaf: off", "version: X-V", "connections: /c.log"};
+	"advertise_ca_names: true", "leaf: off", "version: X-V", "connections: /c.log",
+	"expiry: []", "webhook: \"https://hooks.example/x\"", "ca: /hooks.pem", "retry: 20s"};
 
 /* Nothing of a complete configuration is lost on the way out and back in. */
 static void everything_survives_the_round_trip(void **state)
@@ -237,6 +244,7 @@ static void everything_survives_the_round_trip(void **state)
 		"certificates_index: off\n"
 		"state_dir: /var/lib/s\n"
 		"history: 7\n"
+		"alerts: {expiry: [], webhook: \"https://hooks.example/x\", ca: /hooks.pem, retry: 20s}\n"
 		"security_policies: [{name: mine, based_on: 2016-08, ciphers: ECDHE-RSA-AES128-SHA,\n"
 		"   max_version: 1.1, groups: [x25519], server_preference: no}]\n"
 		"trust_stores: [{name: people, ca: /people.pem, crls: /people.crl}]\n"

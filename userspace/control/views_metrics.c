@@ -1,0 +1,285 @@
+/* The metrics of the daemon, as Prometheus reads them: see metrics.h and views.h. What there is one
+ * of comes first; then a sample for each certificate and listener, in pieces. */
+#include "control/views_parts.h"
+
+#include "control/certdir.h"
+#include "control/certs_in_use.h"
+#include "control/expiry.h"
+#include "control/metrics.h"
+#include "control/renewal.h"
+#include "core/mem.h"
+#include "core/version.h"
+#include "tls/cert.h"
+#include "tls/library.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PIECE_BYTES = ADMIN_STREAM_BYTES_MAX / 4 };
+
+/* --- the daemon */
+static void put_daemon(struct metrics *metrics, const struct daemon *daemon)
+{
+	const struct last_reload *last = &daemon->last_reload;
+
+	metrics_family(metrics, "sluice_build_info", METRICS_GAUGE, "Versions of the program.");
+	metrics_sample(metrics,
+		METRICS_LABELS({"version", SLUICE_VERSION}, {"library", tls_library_version()}), 1);
+	metrics_one(metrics, "sluice_start_time_seconds", METRICS_GAUGE,
+		"When the program was started, in Unix seconds.", daemon->started_unix_s);
+	metrics_one(metrics, "sluice_config_generation", METRICS_GAUGE,
+		"Which generation of the configuration is in force.",
+		(int64_t)daemon->build->generation);
+	metrics_one(metrics, "sluice_config_reload_refused", METRICS_GAUGE,
+		"1 if the last reload was refused.", last->refused);
+	metrics_one(metrics, "sluice_connections_open_all", METRICS_GAUGE,
+		"Client connections open now, over all listeners.",
+		(int64_t)atomic_load_explicit(&daemon->node.open, memory_order_relaxed));
+}
+
+/* --- listeners */
+struct listener_row {
+	const char *name;
+	const struct listener_stats *stats;
+	struct listener_counts sum;
+};
+
+static void put_by_listener(struct metrics *metrics, const struct listener_row *rows, uint32_t n,
+	const char *name, const char *help, size_t offset)
+{
+	uint32_t i;
+
+	metrics_family(metrics, name, METRICS_COUNTER, help);
+	for (i = 0; i < n; i++)
+		metrics_sample(metrics, METRICS_LABELS({"listener", rows[i].name}),
+			*(const int64_t *)((const char *)&rows[i].sum + offset));
+}
+
+static void put_open(struct metrics *metrics, const struct listener_row *rows, uint32_t n)
+{
+	uint32_t i;
+
+	metrics_family(
+		metrics, "sluice_connections_open", METRICS_GAUGE, "Client connections open now.");
+	for (i = 0; i < n; i++)
+		metrics_sample(metrics, METRICS_LABELS({"listener", rows[i].name}),
+			(int64_t)atomic_load_explicit(&rows[i].stats->open, memory_order_relaxed));
+}
+
+static void put_handshakes(struct metrics *metrics, const struct listener_row *rows, uint32_t n)
+{
+	uint32_t i;
+
+	metrics_family(metrics, "sluice_handshakes_total", METRICS_COUNTER,
+		"TLS handshakes of clients that were completed.");
+	for (i = 0; i < n; i++) {
+		metrics_sample(metrics,
+			METRICS_LABELS({"listener", rows[i].name}, {"kind", "full"}),
+			(int64_t)rows[i].sum.handshakes_full);
+		metrics_sample(metrics,
+			METRICS_LABELS({"listener", rows[i].name}, {"kind", "resumed"}),
+			(int64_t)rows[i].sum.handshakes_resumed);
+	}
+}
+
+static void put_failures(struct metrics *metrics, const struct listener_row *rows, uint32_t n)
+{
+	uint32_t i, failure;
+
+	metrics_family(metrics, "sluice_handshakes_failed_total", METRICS_COUNTER,
+		"TLS handshakes of clients that failed, by reason.");
+	for (i = 0; i < n; i++)
+		for (failure = 0; failure < TLS_FAILURES; failure++)
+			if (rows[i].sum.tls_failures[failure])
+				metrics_sample(metrics,
+					METRICS_LABELS({"listener", rows[i].name},
+						{"reason", tls_failure_name(
+								   (enum tls_failure)failure)}),
+					(int64_t)rows[i].sum.tls_failures[failure]);
+}
+
+static void put_responses(struct metrics *metrics, const struct listener_row *rows, uint32_t n)
+{
+	char class[4];
+	uint32_t i, at;
+
+	metrics_family(metrics, "sluice_responses_total", METRICS_COUNTER,
+		"Answers to HTTP requests, by class of status.");
+	for (i = 0; i < n; i++)
+		for (at = 1; at < array_len(rows[i].sum.status); at++) {
+			snprintf(class, sizeof(class), "%uxx", at);
+			if (rows[i].sum.status[at])
+				metrics_sample(metrics,
+					METRICS_LABELS(
+						{"listener", rows[i].name}, {"class", class}),
+					(int64_t)rows[i].sum.status[at]);
+		}
+}
+
+static void put_listeners(struct metrics *metrics, const struct daemon *daemon)
+{
+	uint32_t i, n = daemon->build->n_listeners;
+	struct listener_row *rows = mem_alloc((n + 1) * sizeof(*rows));
+
+	for (i = 0; i < n; i++) {
+		rows[i].name = daemon->build->config->listeners[i].name;
+		rows[i].stats = daemon->build->listeners[i]->spec.stats;
+		counts_of_stats(rows[i].stats, daemon->env.n_workers, &rows[i].sum);
+	}
+	put_open(metrics, rows, n);
+	put_by_listener(metrics, rows, n, "sluice_connections_accepted_total",
+		"Client connections that were accepted.",
+		offsetof(struct listener_counts, accepted));
+	put_by_listener(metrics, rows, n, "sluice_requests_total", "HTTP requests.",
+		offsetof(struct listener_counts, requests));
+	put_by_listener(metrics, rows, n, "sluice_received_bytes_total",
+		"Bytes from clients, of ended connections and requests.",
+		offsetof(struct listener_counts, bytes_in));
+	put_by_listener(metrics, rows, n, "sluice_sent_bytes_total",
+		"Bytes to clients, of ended connections and requests.",
+		offsetof(struct listener_counts, bytes_out));
+	put_handshakes(metrics, rows, n);
+	put_failures(metrics, rows, n);
+	put_responses(metrics, rows, n);
+	free(rows);
+}
+
+/* --- what /v1/counters shows, as of the last sample */
+static void put_events(struct metrics *metrics, const struct daemon *daemon)
+{
+	const struct tallies *tallies = &daemon->tallies;
+	const struct tally_sample *sample = &tallies->samples[tallies->newest];
+	struct tally_row row;
+	uint32_t i;
+
+	metrics_family(metrics, "sluice_events_total", METRICS_COUNTER,
+		"Packets, first flights, connections and handshakes by what became of them; what "
+		"never happened is left out.");
+	for (i = 0; tallies->n && i < TALLIES; i++) {
+		row = tally_describe(i);
+		if (row.where && sample->counts[i])
+			metrics_sample(metrics,
+				METRICS_LABELS({"where", row.where}, {"reason", row.reason},
+					{"verdict", row.verdict}),
+				(int64_t)sample->counts[i]);
+	}
+}
+
+/* --- certificates */
+static uint64_t count_faults(const struct build *build)
+{
+	uint64_t n = 0;
+	uint32_t i;
+
+	for (i = 0; i < build->config->certificates_count; i++)
+		n += build->certs[i].dir ? certdir_faults(build->certs[i].dir)
+					 : build->certs[i].fault != NULL;
+	return n;
+}
+
+static void put_alerts(struct metrics *metrics, const struct expiry_facts *facts)
+{
+	metrics_family(metrics, "sluice_alerts_total", METRICS_COUNTER,
+		"Alerts of certificates that expire: told in the log, taken by the webhook, or "
+		"cancelled before it took them.");
+	metrics_sample(metrics, METRICS_LABELS({"result", "told"}), (int64_t)facts->told);
+	metrics_sample(metrics, METRICS_LABELS({"result", "delivered"}), (int64_t)facts->delivered);
+	metrics_sample(metrics, METRICS_LABELS({"result", "cancelled"}), (int64_t)facts->cancelled);
+	metrics_one(metrics, "sluice_alerts_failed_total", METRICS_COUNTER,
+		"Tries of the webhook that failed.", (int64_t)facts->failed);
+	metrics_one(metrics, "sluice_alerts_waiting", METRICS_GAUGE,
+		"Alerts that the webhook has not taken yet.", facts->waiting);
+}
+
+static void put_certificates(struct metrics *metrics, const struct daemon *daemon)
+{
+	struct expiry_facts facts;
+
+	expiry_facts(daemon->expiry, &facts);
+	metrics_one(metrics, "sluice_certificates", METRICS_GAUGE,
+		"Certificates that listeners have.", (int64_t)facts.n_certificates);
+	metrics_one(metrics, "sluice_certificates_expired", METRICS_GAUGE,
+		"Those of them that have expired.", (int64_t)facts.n_expired);
+	metrics_one(metrics, "sluice_certificates_expiring", METRICS_GAUGE,
+		"Those of them that expire within the longest time of alerts.expiry.",
+		(int64_t)facts.n_expiring);
+	metrics_one(metrics, "sluice_certificate_faults", METRICS_GAUGE,
+		"Pairs of files that are bad now.", (int64_t)count_faults(daemon->build));
+	metrics_one(metrics, "sluice_certificate_changes_total", METRICS_COUNTER,
+		"Changes of certificates that came of changed files.",
+		(int64_t)renewal_facts(daemon)->changes);
+	put_alerts(metrics, &facts);
+}
+
+/* --- the answer */
+struct scrape {
+	struct admin_stream *stream;
+	struct metrics metrics;
+	struct certs_in_use *certs;
+	struct certs_cursor cursor;
+	bool is_over;
+};
+
+static void scrape_free(void *arg)
+{
+	struct scrape *scrape = arg;
+
+	metrics_fini(&scrape->metrics);
+	certs_in_use_free(scrape->certs);
+	free(scrape);
+}
+
+static void put_end(struct scrape *scrape, const struct cert *cert)
+{
+	const struct certs_entry *entry = &scrape->certs->entries[scrape->cursor.entry];
+	char name[CERT_NAME_BYTES];
+	const char *listener;
+	uint32_t at = 0;
+
+	cert_name(cert, name);
+	while ((listener = certs_in_use_listener(scrape->certs, entry, &at)))
+		metrics_sample(&scrape->metrics,
+			METRICS_LABELS({"name", name}, {"listener", listener}),
+			cert_facts(cert)->not_after_unix_s);
+}
+
+/* What was put before has been taken. */
+static void scrape_goes_on(void *arg)
+{
+	struct scrape *scrape = arg;
+	const struct cert *cert;
+
+	while (!scrape->is_over && scrape->metrics.len < PIECE_BYTES) {
+		cert = certs_in_use_next(scrape->certs, &scrape->cursor);
+		if (cert)
+			put_end(scrape, cert);
+		else
+			scrape->is_over = true;
+	}
+	if (scrape->metrics.len &&
+		!admin_stream_put(scrape->stream, scrape->metrics.text, scrape->metrics.len))
+		abort(); /* there is room for more than this when all was taken */
+	metrics_clear(&scrape->metrics);
+	if (!scrape->is_over)
+		return;
+	admin_stream_end(scrape->stream);
+	scrape_free(scrape);
+}
+
+void view_metrics(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	static const struct admin_stream_ops ops = {scrape_goes_on, scrape_free};
+	const struct daemon *daemon = arg;
+	struct scrape *scrape = mem_zalloc(sizeof(*scrape));
+
+	put_daemon(&scrape->metrics, daemon);
+	put_listeners(&scrape->metrics, daemon);
+	put_events(&scrape->metrics, daemon);
+	put_certificates(&scrape->metrics, daemon);
+	metrics_family(&scrape->metrics, "sluice_certificate_not_after_seconds", METRICS_GAUGE,
+		"When a certificate of a listener expires, in Unix seconds.");
+	scrape->certs = certs_in_use_new(daemon->build);
+	scrape->stream = admin_reply_stream(reply, METRICS_CONTENT_TYPE, &ops, scrape);
+	if (!scrape->stream)
+		scrape_free(scrape);
+}
