@@ -37,6 +37,7 @@ struct file_identity {
 struct built_cert {
 	struct cert *cert; /* one pair */
 	struct certdir *dir; /* or a directory of pairs */
+	uint16_t bits_wanted; /* of security, by the strictest of the listeners that have it */
 	char *fault; /* why `cert` is not what its files are now; NULL: it is */
 };
 

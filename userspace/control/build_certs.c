@@ -2,10 +2,11 @@
 #define LOG_MODULE "config"
 #include "control/build_parts.h"
 #include "control/certwatch.h"
+#include "control/config_policy.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "tls/certstore.h"
+#include "tls/policy.h"
 #include "tls/files.h"
 
 #include <errno.h>
@@ -32,6 +33,18 @@ static const struct built_cert *before_cert(
 			build_text_eq(old->key_password_path, wanted->key_password_path))
 			return &before->certs[i];
 	}
+	return NULL;
+}
+
+/* Whose files they are may have changed: that what is good stays does not depend on it. */
+static const struct built_cert *before_named(const struct building *building, const char *name)
+{
+	const struct build *before = building->before;
+	uint32_t i;
+
+	for (i = 0; before && i < before->config->certificates_count; i++)
+		if (!strcmp(before->config->certificates[i].name, name))
+			return &before->certs[i];
 	return NULL;
 }
 
@@ -79,17 +92,53 @@ static void watch_pair(const struct building *building, const struct config_cert
 	certwatch_add_file(building->env->cert_watch, wanted->key_path);
 }
 
-static void build_pair(struct building *building, const struct config_certificate *wanted,
-	const struct built_cert *old, struct built_cert *ret_cert)
+int build_check_pair(const struct building *building, uint32_t index, const struct cert *cert,
+	const struct cert *old, struct err *err)
+{
+	const struct building_certs *certs = &building->certs[index];
+	int r = cert_check_strength(cert, certs->bits_wanted, err);
+
+	if (r < 0)
+		return err_context(err, r, "listener %s, security policy %s",
+			certs->strictest->name,
+			certs->strictest->tls.policy ? certs->strictest->tls.policy : "default");
+	return cert_check_dates(cert, old, clock_unix_s(), err);
+}
+
+static int load_another(struct building *building, uint32_t index,
+	const struct config_certificate *wanted, struct cert **ret_cert, struct err *err)
+{
+	const struct built_cert *old = before_named(building, wanted->name);
+	struct cert *cert;
+	int r = load(wanted, &cert, err);
+
+	if (r < 0)
+		return r;
+	r = build_check_pair(building, index, cert, old ? old->cert : NULL, err);
+	if (r < 0) {
+		cert_put(cert);
+		return err_context(err, r, "certificate %s", wanted->name);
+	}
+	warn(cert);
+	*ret_cert = cert;
+	return 0;
+}
+
+static void build_pair(struct building *building, uint32_t index,
+	const struct config_certificate *wanted, const struct built_cert *old,
+	struct built_cert *ret_cert)
 {
 	struct err err;
+	int r;
 
 	watch_pair(building, wanted);
-	if (old && is_unchanged(old->cert, wanted))
+	if (old && is_unchanged(old->cert, wanted)) {
 		ret_cert->cert = cert_get(old->cert);
-	else if (load(wanted, &ret_cert->cert, &err) == 0)
-		warn(ret_cert->cert);
-	else
+		r = build_check_pair(building, index, old->cert, NULL, &err);
+	} else {
+		r = load_another(building, index, wanted, &ret_cert->cert, &err);
+	}
+	if (r < 0)
 		refuse(building, wanted, &wanted->cert_path, &err);
 }
 
@@ -102,12 +151,14 @@ static void folder_seen(void *arg, const char *directory, const char *folder)
 }
 
 static struct certdir_spec dir_spec(
-	struct building *building, const struct config_certificate *wanted)
+	struct building *building, uint32_t index, const struct config_certificate *wanted)
 {
 	return (struct certdir_spec){
 		.name = wanted->name,
 		.path = wanted->directory_path,
 		.index = building->env->cert_index,
+		.bits_useful = building->certs[index].bits_useful,
+		.bits_wanted = building->certs[index].bits_wanted,
 		.is_thorough = building->is_trial,
 		.folder_seen = folder_seen,
 		.arg = building,
@@ -129,11 +180,33 @@ static void tell_expired(const struct config_certificate *wanted, const struct c
 			wanted->name, n, certdir_len(dir), wanted->directory_path);
 }
 
-static void build_dir(struct building *building, const struct config_certificate *wanted,
-	const struct built_cert *old, struct built_cert *ret_cert,
-	struct building_certs *ret_change)
+/* A listener passes over what is too weak for it: with policies that differ, or are stricter now,
+ * that is no fault of the pair. */
+static void tell_weak(const struct building_certs *certs, const struct config_certificate *wanted,
+	const struct certdir *dir)
 {
-	struct certdir_spec spec = dir_spec(building, wanted);
+	struct certdir_cursor cursor = {0};
+	const struct cert *cert;
+	struct err first = {""};
+	size_t n = 0;
+
+	while ((cert = certdir_next(dir, &cursor)))
+		if (cert_facts(cert)->security_bits < certs->bits_wanted &&
+			cert_check_strength(cert, certs->bits_wanted, &first) < 0)
+			n++;
+	if (n)
+		log_warn(
+			"certificates %s: listener %s serves %zu of %zu to nobody, they are too weak "
+			"for its security policy: %s",
+			wanted->name, certs->strictest->name, n, certdir_len(dir), first.text);
+}
+
+static void build_dir(struct building *building, uint32_t index,
+	const struct config_certificate *wanted, const struct built_cert *old,
+	struct built_cert *ret_cert)
+{
+	struct building_certs *ret_change = &building->certs[index];
+	struct certdir_spec spec = dir_spec(building, index, wanted);
 	struct err err;
 
 	if (building->env->cert_watch) /* it may be replaced as a whole */
@@ -143,17 +216,56 @@ static void build_dir(struct building *building, const struct config_certificate
 		refuse(building, wanted, &wanted->directory_path, &err);
 	else if (!old)
 		tell_expired(wanted, ret_cert->dir);
+	if (ret_cert->dir && (!old || old->bits_wanted < ret_change->bits_wanted))
+		tell_weak(ret_change, wanted, ret_cert->dir);
 	building->build->is_incomplete |= ret_change->changes.n_later != 0;
 	building->build->has_other_dirs |=
 		old ? ret_cert->dir != old->dir : ret_change->changes.n_read != 0;
 }
 
-static void certs_init(struct building *building)
+static uint16_t bits_of_listener(
+	const struct config *config, const struct config_listener *listener)
 {
-	uint32_t n = building->build->config->certificates_count;
+	struct tls_policy policy;
+
+	if (!config_policy_of_listener(config, listener, &policy))
+		return 0; /* refused elsewhere */
+	tls_policy_offered(&policy, &policy);
+	return tls_policy_security_bits(&policy);
+}
+
+/* The least and the most that any listener needs of a certificate. */
+static void note_listener(
+	struct building *building, const struct config_listener *listener, uint16_t bits)
+{
+	struct building_certs *certs;
+	uint32_t i;
+
+	for (i = 0; i < listener->certificates_count; i++) {
+		certs = &building->certs[listener->certificates[i] -
+					 building->build->config->certificates];
+		if (!certs->strictest || bits < certs->bits_useful)
+			certs->bits_useful = bits;
+		if (!certs->strictest || bits > certs->bits_wanted) {
+			certs->bits_wanted = bits;
+			certs->strictest = listener;
+		}
+	}
+}
+
+void build_certs_init(struct building *building)
+{
+	const struct config *config = building->build->config;
+	uint32_t n = config->certificates_count, i;
 
 	building->build->certs = mem_zalloc((n + 1) * sizeof(struct built_cert));
 	building->certs = mem_zalloc((n + 1) * sizeof(struct building_certs));
+	for (i = 0; i < config->listeners_count; i++)
+		if (config->listeners[i].certificates_count)
+			note_listener(building, &config->listeners[i],
+				bits_of_listener(config, &config->listeners[i]));
+	for (i = 0; i < n; i++)
+		building->build->certs[i].bits_wanted = building->certs[i].bits_wanted;
 }
 
 void build_certs(struct building *building)
@@ -163,16 +275,15 @@ void build_certs(struct building *building)
 	const struct built_cert *old;
 	uint32_t i;
 
-	certs_init(building);
+	build_certs_init(building);
 	for (i = 0; i < config->certificates_count; i++) {
 		wanted = &config->certificates[i];
 		old = before_cert(building, wanted);
 		building->certs[i].is_known = old;
 		if (wanted->directory_path)
-			build_dir(building, wanted, old, &building->build->certs[i],
-				&building->certs[i]);
+			build_dir(building, i, wanted, old, &building->build->certs[i]);
 		else
-			build_pair(building, wanted, old, &building->build->certs[i]);
+			build_pair(building, i, wanted, old, &building->build->certs[i]);
 	}
 	if (building->build->is_incomplete && building->env->cert_watch)
 		certwatch_touch_all(building->env->cert_watch);
@@ -199,128 +310,4 @@ void build_certs_free(struct build *build)
 		free(build->certs[i].fault);
 	}
 	free(build->certs);
-}
-
-/* --- stores */
-struct cert_list {
-	struct cert **certs; /* not counted */
-	size_t n, room;
-};
-
-static void add(struct cert_list *list, struct cert *cert)
-{
-	if (list->n == list->room) {
-		list->room = list->room ? 2 * list->room : 16;
-		list->certs = mem_realloc(list->certs, list->room * sizeof(struct cert *));
-	}
-	list->certs[list->n++] = cert;
-}
-
-static size_t index_of(const struct build *build, const struct config_certificate *certificate)
-{
-	return (size_t)(certificate - build->config->certificates);
-}
-
-/* All that a listener names, in its order: the first one is the default. */
-static int store_of_all(const struct build *build, const struct config_listener *wanted,
-	struct certstore **ret_store, struct err *err)
-{
-	struct cert_list list = {0};
-	struct certdir_cursor cursor;
-	const struct built_cert *built;
-	struct cert *cert;
-	uint32_t i;
-	int r;
-
-	for (i = 0; i < wanted->certificates_count; i++) {
-		built = &build->certs[index_of(build, wanted->certificates[i])];
-		if (built->cert)
-			add(&list, built->cert);
-		cursor = (struct certdir_cursor){0};
-		while (built->dir && (cert = certdir_next(built->dir, &cursor)))
-			add(&list, cert);
-	}
-	r = certstore_new(list.certs, list.n, ret_store, err);
-	free(list.certs);
-	return r;
-}
-
-/* The same entries as before, each known: their changes are all that is to be done. */
-static bool is_comparable(const struct building *building, const struct config_listener *wanted,
-	const struct config_listener *was)
-{
-	uint32_t i;
-
-	if (was->certificates_count != wanted->certificates_count)
-		return false;
-	for (i = 0; i < wanted->certificates_count; i++)
-		if (!building->certs[index_of(building->build, wanted->certificates[i])].is_known ||
-			strcmp(was->certificates[i]->name, wanted->certificates[i]->name) != 0)
-			return false;
-	return true;
-}
-
-static void add_all(struct cert_list *list, struct cert *const *certs, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		add(list, certs[i]);
-}
-
-static void list_changes(const struct building *building, const struct config_listener *wanted,
-	const struct config_listener *was, struct cert_list *ret_removed,
-	struct cert_list *ret_added)
-{
-	const struct certdir_changes *changes;
-	struct cert *old, *new;
-	size_t index;
-	uint32_t i;
-
-	for (i = 0; i < wanted->certificates_count; i++) {
-		index = index_of(building->build, wanted->certificates[i]);
-		changes = &building->certs[index].changes;
-		add_all(ret_removed, changes->removed, changes->n_removed);
-		add_all(ret_added, changes->added, changes->n_added);
-		old = building->before->certs[index_of(building->before, was->certificates[i])]
-			      .cert;
-		new = building->build->certs[index].cert;
-		if (old == new)
-			continue;
-		add(ret_removed, old);
-		add(ret_added, new);
-	}
-}
-
-static struct certstore *store_changed(const struct building *building,
-	const struct config_listener *wanted, const struct config_listener *was,
-	struct certstore *old)
-{
-	const struct build *build = building->build;
-	struct cert_list removed = {0}, added = {0};
-	struct certstore *store;
-
-	list_changes(building, wanted, was, &removed, &added);
-	if (removed.n || added.n)
-		store = certstore_change(old,
-			&(struct certstore_change){removed.certs, removed.n, added.certs, added.n,
-				build->certs[index_of(build, wanted->certificates[0])].cert});
-	else
-		store = certstore_get(old);
-	free(removed.certs);
-	free(added.certs);
-	return store;
-}
-
-int build_store(struct building *building, const struct config_listener *wanted,
-	struct certstore **ret_store, struct err *err)
-{
-	const struct built_listener *old = build_before_listener(building, wanted->name);
-	const struct config_listener *was =
-		old ? &building->before->config->listeners[old - building->before->built] : NULL;
-
-	if (!old || !old->certs || !is_comparable(building, wanted, was))
-		return store_of_all(building->build, wanted, ret_store, err);
-	*ret_store = store_changed(building, wanted, was, old->certs);
-	return 0;
 }

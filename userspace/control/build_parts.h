@@ -11,6 +11,8 @@ struct tls_headers;
 /* How the certificates of one entry differ from those of the generation before. */
 struct building_certs {
 	struct certdir_changes changes;
+	uint16_t bits_useful, bits_wanted; /* the least and the most that a listener needs */
+	const struct config_listener *strictest; /* one that needs the most; NULL: unused */
 	bool is_known; /* else it did not have the entry, or another one */
 };
 
@@ -29,6 +31,11 @@ struct building {
 
 /* Each fills its part of the build as far as it can and adds an error for what it cannot. */
 void build_certs(struct building *building);
+/* What the listeners ask of them; build_certs() does it itself. */
+void build_certs_init(struct building *building);
+/* Whether one of the configuration's pairs may be what it is now, and replace `old` (NULL: none). */
+int build_check_pair(const struct building *building, uint32_t index, const struct cert *cert,
+	const struct cert *old, struct err *err) must_check;
 void build_certs_end(struct building *building);
 void build_certs_free(struct build *build);
 /* The store of a listener: that of the generation before, a changed one, or another. */

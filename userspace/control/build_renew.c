@@ -5,7 +5,6 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "tls/certstore.h"
 #include "tls/files.h"
 #include "tls/server.h"
 
@@ -96,6 +95,14 @@ static size_t list_touched(
 }
 
 /* --- entries */
+
+/* What nobody has to touch the files for. */
+static bool is_passing(int error)
+{
+	return error == -ETIME || error == -EMFILE || error == -ENFILE || error == -ENOMEM ||
+	       error == -EIO || error == -ESTALE;
+}
+
 static void keep_pair(struct renewing *renewing, const struct config_certificate *wanted,
 	const struct built_cert *old, struct built_cert *ret_cert, const struct err *err)
 {
@@ -114,8 +121,25 @@ static void keep_pair(struct renewing *renewing, const struct config_certificate
 	log_error("%s: the one that was good stays (certificates[%s])", err->text, wanted->name);
 }
 
-static void renew_pair(struct renewing *renewing, const struct config_certificate *wanted,
-	const struct built_cert *old, struct built_cert *ret_cert)
+static int load_another(struct renewing *renewing, uint32_t index, const struct cert_spec *spec,
+	const struct cert *old, struct cert **ret_cert, struct err *err)
+{
+	struct cert *cert;
+	int r = cert_load(spec, &cert, err);
+
+	if (r < 0)
+		return r;
+	r = build_check_pair(renewing->building, index, cert, old, err);
+	if (r == 0)
+		*ret_cert = cert;
+	else
+		cert_put(cert);
+	return r;
+}
+
+static void renew_pair(struct renewing *renewing, uint32_t index,
+	const struct config_certificate *wanted, const struct built_cert *old,
+	struct built_cert *ret_cert)
 {
 	struct cert_spec spec = {
 		.name = wanted->name,
@@ -124,6 +148,7 @@ static void renew_pair(struct renewing *renewing, const struct config_certificat
 		.password_path = wanted->key_password_path,
 	};
 	struct err err;
+	int r;
 
 	if ((!is_file_touched(renewing, wanted->cert_path) &&
 		    !is_file_touched(renewing, wanted->key_path)) ||
@@ -134,8 +159,10 @@ static void renew_pair(struct renewing *renewing, const struct config_certificat
 		ret_cert->fault = build_text_copy(old->fault);
 		return;
 	}
-	if (cert_load(&spec, &ret_cert->cert, &err) < 0) {
+	r = load_another(renewing, index, &spec, old->cert, &ret_cert->cert, &err);
+	if (r < 0) {
 		keep_pair(renewing, wanted, old, ret_cert, &err);
+		renewing->renewal->n_later += is_passing(r);
 		return;
 	}
 	renewing->renewal->n_removed++;
@@ -152,15 +179,19 @@ static void folder_seen(void *arg, const char *directory, const char *folder)
 		certwatch_add_folder(renewing->building->env->cert_watch, directory, folder);
 }
 
-static void renew_dir(struct renewing *renewing, const struct config_certificate *wanted,
-	const struct built_cert *old, struct built_cert *ret_cert, struct certdir_changes *changes)
+static void renew_dir(struct renewing *renewing, uint32_t index,
+	const struct config_certificate *wanted, const struct built_cert *old,
+	struct built_cert *ret_cert)
 {
+	struct certdir_changes *changes = &renewing->building->certs[index].changes;
 	struct certdir_touched *list = mem_alloc((renewing->n + 1) * sizeof(*list));
 	struct certdir_spec spec = {
 		.name = wanted->name,
 		.path = wanted->directory_path,
 		.folder_seen = folder_seen,
 		.arg = renewing,
+		.bits_useful = renewing->building->certs[index].bits_useful,
+		.bits_wanted = renewing->building->certs[index].bits_wanted,
 		.is_patient = renewing->is_patient,
 	};
 	size_t n = list_touched(renewing, wanted->directory_path, list);
@@ -180,16 +211,15 @@ static void renew_certs(struct renewing *renewing)
 	const struct config *config = building->build->config;
 	uint32_t i, n = config->certificates_count;
 
-	building->build->certs = mem_zalloc((n + 1) * sizeof(struct built_cert));
-	building->certs = mem_zalloc((n + 1) * sizeof(struct building_certs));
+	build_certs_init(building);
 	for (i = 0; i < n; i++) {
 		building->certs[i].is_known = true;
 		if (config->certificates[i].directory_path)
-			renew_dir(renewing, &config->certificates[i], &building->before->certs[i],
-				&building->build->certs[i], &building->certs[i].changes);
+			renew_dir(renewing, i, &config->certificates[i],
+				&building->before->certs[i], &building->build->certs[i]);
 		else
-			renew_pair(renewing, &config->certificates[i], &building->before->certs[i],
-				&building->build->certs[i]);
+			renew_pair(renewing, i, &config->certificates[i],
+				&building->before->certs[i], &building->build->certs[i]);
 	}
 }
 

@@ -24,6 +24,8 @@ struct certdir_spec {
 	/* Folders that are looked at ("" or "eu/shop"), before they are; NULL: nobody asks. */
 	void (*folder_seen)(void *arg, const char *directory, const char *folder);
 	void *arg;
+	uint16_t bits_useful; /* of security: no listener can use a certificate that has fewer */
+	uint16_t bits_wanted; /* nor does one with fewer replace one that has them */
 	bool is_thorough; /* keys are checked even where nothing can be lost: a first version */
 	bool is_patient; /* what does not fit together, or is gone, may be half-written: wait */
 };

@@ -12,9 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HALF_GONE                                                                                  \
-	"is gone, but its key is still there: the certificate that was good stays until the key "  \
-	"goes, too"
+#define HALF_GONE "is gone, but its key is still there: remove it, too, or put a certificate back"
 
 static bool is_same_files(const struct cert *cert, const struct found_pair *found)
 {
@@ -37,6 +35,7 @@ static bool is_passing(int error)
 	case -EISDIR:
 	case -ENAMETOOLONG:
 	case -EAGAIN: /* it is being written: then it is another */
+	case -EKEYEXPIRED:
 		return false;
 	}
 	return !certdir_is_gone(error);
@@ -45,7 +44,8 @@ static bool is_passing(int error)
 /* Nobody has to change the rights of a file, or of its folder, for that. */
 static bool is_worth_a_retry(int error)
 {
-	return error != -EACCES && error != -EPERM && error != -ENAMETOOLONG;
+	return error != -EKEYREJECTED && error != -EACCES && error != -EPERM &&
+	       error != -ENAMETOOLONG;
 }
 
 static struct cert *from_index(struct making *making, const struct found_pair *found)
@@ -139,6 +139,20 @@ static void look_later(
 		certdir_note_fault(making, found, text, true);
 }
 
+/* Whether it may be served, and in place of `old` (NULL: nobody's). */
+static int check_worth(const struct making *making, const struct cert *cert, const struct cert *old,
+	struct err *err)
+{
+	const struct certdir_spec *spec = making->spec;
+	uint16_t bits = spec->bits_useful;
+
+	if (old && cert_facts(old)->security_bits >= spec->bits_wanted)
+		bits = spec->bits_wanted;
+	if (cert_check_strength(cert, bits, err) < 0)
+		return -EKEYREJECTED;
+	return cert_check_dates(cert, old, making->now_unix_s, err);
+}
+
 static void take_or_refuse(struct making *making, const struct found_pair *found, struct cert *old)
 {
 	struct cert *cert = from_index(making, found);
@@ -147,6 +161,11 @@ static void take_or_refuse(struct making *making, const struct found_pair *found
 
 	if (r == 1)
 		r = read_pair(making, found, &cert, &err);
+	if (r == 0) {
+		r = check_worth(making, cert, old, &err);
+		if (r < 0)
+			cert_put(cert);
+	}
 	if (r == 0)
 		take_pair(making, found, old, cert);
 	else if (r == -ENOENT && is_gone(making, found))

@@ -68,7 +68,10 @@ void certdir_drop_fault(struct making *making, struct slice file)
 static void tell_fault(struct making *making, const struct fault *fault)
 {
 	if (making->changes->n_faults++ < FAULTS_TOLD_MAX)
-		log_error("%s: %s: %s", making->spec->name, fault->file, fault->text);
+		log_error("%s: %s: %s%s", making->spec->name, fault->file, fault->text,
+			certdir_find(making->before, slice_of(fault->file))
+				? ": the one that was good stays"
+				: "");
 }
 
 static bool is_same_fault(const struct fault *a, const struct fault *b)

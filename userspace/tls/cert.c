@@ -283,19 +283,20 @@ bool cert_is_not_yet_valid(const struct cert *cert, int64_t now_unix_s)
 	return now_unix_s < cert->record.facts.not_before_unix_s;
 }
 
-static const char *date_text(int64_t at_unix_s, char *ret_text, size_t size)
+const char *cert_date_text(int64_t at_unix_s, char *ret_text)
 {
 	time_t at = (time_t)at_unix_s;
 	struct tm tm;
 
-	strftime(ret_text, size, "%Y-%m-%d %H:%M UTC", gmtime_r(&at, &tm));
+	if (!gmtime_r(&at, &tm) || !strftime(ret_text, CERT_DATE_BYTES, "%Y-%m-%d %H:%M UTC", &tm))
+		snprintf(ret_text, CERT_DATE_BYTES, "(unreadable)");
 	return ret_text;
 }
 
 bool cert_warning(const struct cert *cert, int64_t now_unix_s, struct err *ret_text)
 {
 	const struct cert_facts *facts = cert_facts(cert);
-	char date[32], name[CERT_NAME_BYTES];
+	char date[CERT_DATE_BYTES], name[CERT_NAME_BYTES];
 	char *path = NULL;
 	bool is_expired = cert_is_expired(cert, now_unix_s);
 
@@ -305,10 +306,10 @@ bool cert_warning(const struct cert *cert, int64_t now_unix_s, struct err *ret_t
 	cert_name(cert, name);
 	if (is_expired)
 		err_set(ret_text, 0, "certificate %s (%s) expired on %s: renew it", name, path,
-			date_text(facts->not_after_unix_s, date, sizeof(date)));
+			cert_date_text(facts->not_after_unix_s, date));
 	else if (cert_is_not_yet_valid(cert, now_unix_s))
 		err_set(ret_text, 0, "certificate %s (%s) is not valid before %s", name, path,
-			date_text(facts->not_before_unix_s, date, sizeof(date)));
+			cert_date_text(facts->not_before_unix_s, date));
 	else
 		err_set(ret_text, 0,
 			"certificate %s (%s) has no DNS name: it is served as a default only", name,

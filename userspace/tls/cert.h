@@ -41,6 +41,7 @@ struct cert_facts {
 	uint16_t key_bits;
 	uint16_t hash_bits; /* of the signature on the leaf */
 	uint16_t signature_scheme; /* on the leaf, as in TLS; 0: none */
+	uint16_t security_bits; /* of the weakest key or signature in what is sent */
 	uint8_t key_kind; /* enum key_kind */
 	bool is_self_signed;
 };
@@ -109,6 +110,13 @@ void cert_parsed_fini(struct cert_parsed *parsed);
 bool cert_is_news(struct cert *cert);
 /* Only checks. */
 int cert_check(struct cert *cert, struct err *err) must_check;
+/* Whether listeners can use it that need so many bits (tls_policy_security_bits()). 0, or
+ * -EKEYREJECTED with what is too weak in which file. */
+int cert_check_strength(const struct cert *cert, uint16_t bits, struct err *err) must_check;
+/* Whether its dates let it replace `old` (NULL: nothing): one that is valid is not given up for one
+ * that is not. 0, -EKEYEXPIRED or (not yet valid) -ETIME, with a sentence that names the file. */
+int cert_check_dates(const struct cert *cert, const struct cert *old, int64_t now_unix_s,
+	struct err *err) must_check;
 /* Puts the certificate into a handshake. */
 int cert_install(const struct cert_parsed *parsed, struct ssl_st *ssl) must_check;
 /* Into all handshakes of a context; they keep what they need. */
@@ -120,11 +128,11 @@ bool cert_is_for_clients(const struct cert *cert);
 struct cert_description {
 	char *name, *cert_path, *key_path;
 	char *subject, *issuer, *serial_hex;
-	char *key_type;  /* "ECDSA P-256" */
+	char *key_type; /* "ECDSA P-256" */
 	char *signature; /* "ecdsa-with-SHA256" */
 	char *fingerprint_sha256; /* hex, lower case */
 	uint32_t n_chain; /* intermediates that are sent after the leaf */
-	uint32_t n_scts;  /* signed certificate timestamps in the leaf */
+	uint32_t n_scts; /* signed certificate timestamps in the leaf */
 };
 
 void cert_describe(const struct cert *cert, struct cert_description *ret_description);

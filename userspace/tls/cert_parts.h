@@ -13,6 +13,7 @@
 enum {
 	CERT_NAMES_BYTES_MAX = 1 << 20,
 	CERT_FILE_BYTES_MAX = 4096,
+	CERT_DATE_BYTES = 32,
 };
 
 /* `bytes` holds, one behind the other: names (a length byte before each), certificate file, key
@@ -74,6 +75,11 @@ static inline const uint8_t *cert_record_key(const struct cert_record *record)
 
 /* "/directory/file", or the file; allocated. */
 char *cert_source_path(const struct cert_source *source, struct slice file);
+
+/* "2026-11-22 08:00 UTC"; returns `ret_text`. */
+const char *cert_date_text(int64_t at_unix_s, char ret_text[CERT_DATE_BYTES]);
+/* Bits of the weaker of its key and the signature on it. */
+uint16_t cert_strength(X509 *x509);
 
 /* --- cert_facts.c */
 /* Names as in a record: allocated. */

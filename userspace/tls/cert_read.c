@@ -146,6 +146,15 @@ static int read_key(struct reading *reading, const char *password_path, struct e
 	return r;
 }
 
+static uint16_t strength_of_all(const struct reading *reading)
+{
+	const struct certchain *chain = reading->content.chain;
+	uint16_t leaf = cert_strength(reading->leaf), others;
+
+	others = chain ? certchain_strength(chain) : leaf;
+	return leaf < others ? leaf : others;
+}
+
 static int read_facts(struct reading *reading, struct err *err)
 {
 	struct cert_facts *facts = &reading->content.facts;
@@ -157,6 +166,7 @@ static int read_facts(struct reading *reading, struct err *err)
 		return r;
 	facts->key_kind = (uint8_t)kind;
 	facts->key_bits = (uint16_t)bits;
+	facts->security_bits = strength_of_all(reading);
 	cert_facts_read(reading->leaf, facts, &reading->names, &reading->content.names_len);
 	reading->content.names = reading->names;
 	return 0;

@@ -1,5 +1,5 @@
 /* Chains: see certchain.h. All that are in use are in one table, found by their bytes. */
-#include "tls/certchain.h"
+#include "tls/cert_parts.h"
 
 #include "core/hash.h"
 #include "core/mem.h"
@@ -19,6 +19,7 @@ struct certchain {
 	unsigned int refs; /* under the lock */
 	STACK_OF(X509) * all, *sent;
 	int broken_at; /* within the chain; -1: nowhere */
+	uint16_t strength;
 	size_t len;
 	uint8_t der[];
 };
@@ -64,6 +65,13 @@ static void examine(struct certchain *chain)
 	chain->sent = X509_chain_up_ref(chain->all);
 	if (n && X509_self_signed(sk_X509_value(chain->all, n - 1), 0) == 1)
 		X509_free(sk_X509_pop(chain->sent));
+	chain->strength = UINT16_MAX;
+	for (i = 0; i < sk_X509_num(chain->sent); i++) {
+		uint16_t bits = cert_strength(sk_X509_value(chain->sent, i));
+
+		if (bits < chain->strength)
+			chain->strength = bits;
+	}
 	ERR_clear_error();
 }
 
@@ -171,6 +179,11 @@ int certchain_broken_at(const struct certchain *chain, struct x509_st *leaf)
 
 	ERR_clear_error();
 	return is_issuer ? chain->broken_at : 0;
+}
+
+uint16_t certchain_strength(const struct certchain *chain)
+{
+	return chain->strength;
 }
 
 const uint8_t *certchain_der(const struct certchain *chain, size_t *ret_len)

@@ -31,6 +31,8 @@ struct stack_st_X509 *certchain_sent(const struct certchain *chain);
 /* The place (from 0) of the first one that did not sign the one before it (`leaf` comes before the
  * first), or -1. */
 int certchain_broken_at(const struct certchain *chain, struct x509_st *leaf);
+/* Bits of the weakest key or signature of what is sent. */
+uint16_t certchain_strength(const struct certchain *chain);
 const uint8_t *certchain_der(const struct certchain *chain, size_t *ret_len);
 
 #endif

@@ -20,6 +20,7 @@ struct cert_offer {
 	const uint8_t *groups; /* supported_groups, two bytes each; NULL: not sent */
 	size_t n_groups;
 	const struct tls_policy *policy; /* of the listener; NULL: the default one */
+	uint16_t security_bits; /* that the listener needs: tls_policy_security_bits() */
 	uint16_t version; /* of TLS, that will be agreed on; 0: TLS 1.2 */
 	int64_t now_unix_s;
 };

@@ -225,7 +225,8 @@ static void consider(struct choice *choice, struct cert *cert)
 {
 	unsigned int score;
 
-	if (cert_state(cert) == CERT_BAD)
+	if (cert_state(cert) == CERT_BAD ||
+		cert_facts(cert)->security_bits < choice->offer->security_bits)
 		return;
 	score = 2 * certoffer_score(cert_facts(cert), choice->offer) +
 		!cert_is_expired(cert, choice->offer->now_unix_s);

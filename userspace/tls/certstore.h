@@ -43,7 +43,8 @@ struct certstore *certstore_change(
  * exact name before wildcard (leftmost label, one level); verifiable by the client; not expired;
  * ECDSA, then Ed25519, then RSA; stronger hash; larger key; longer validity. No certificate has
  * the name: the default one, and among those with the same names as it the best. Bad ones
- * (CERT_BAD) are passed over as if they were not there. NULL: all that could be served are bad.
+ * (CERT_BAD), and those that are too weak for the listener, are passed over as if they were not
+ * there. NULL: all that could be served are bad.
  */
 struct cert *certstore_lookup(
 	const struct certstore *store, struct slice name, const struct cert_offer *offer);

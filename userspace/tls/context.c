@@ -58,25 +58,6 @@ static void keep_secrets(const SSL *ssl, const char *line)
 		take_secret(line, is_server ? &ts->tx : &ts->rx);
 }
 
-/* What TLS before 1.2 needs (SHA-1 in signatures), and tags of 8 bytes, is below every security level
- * that OpenSSL has but the lowest. */
-static bool is_weak(const struct tls_policy *offered)
-{
-	enum tls_policy_list list;
-	size_t i;
-
-	if (offered->version_min < TLS_VERSION_1_2)
-		return true;
-	for (list = 0; list < TLS_POLICY_LISTS; list++)
-		for (i = 0; i < offered->count[list]; i++) {
-			const char *name = tls_policy_at(offered, list, i)->name;
-
-			if (strstr(name, "_sha1") || strstr(name, "CCM8") || strstr(name, "CCM_8"))
-				return true;
-		}
-	return false;
-}
-
 int tls_context_verify(X509_STORE_CTX *store, void *arg)
 {
 	X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(store), SECURITY_LEVEL);
@@ -86,7 +67,7 @@ int tls_context_verify(X509_STORE_CTX *store, void *arg)
 /* The level of the context would be that of the chains it verifies, too. */
 static void set_level(SSL_CTX *ctx, const struct tls_policy *offered)
 {
-	SSL_CTX_set_security_level(ctx, is_weak(offered) ? 0 : SECURITY_LEVEL);
+	SSL_CTX_set_security_level(ctx, tls_policy_security_bits(offered) ? SECURITY_LEVEL : 0);
 	SSL_CTX_set_cert_verify_callback(ctx, tls_context_verify, NULL);
 }
 

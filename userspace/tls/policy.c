@@ -235,3 +235,27 @@ void tls_policy_list_text(
 			tls_policy_at(policy, list, i)->name);
 	}
 }
+
+/* What TLS before 1.2 needs (SHA-1 in signatures), and tags of 8 bytes, is below every security level
+ * that OpenSSL has but the lowest. */
+static bool is_weak(const struct tls_policy *offered)
+{
+	enum tls_policy_list list;
+	size_t i;
+
+	if (offered->version_min < TLS_VERSION_1_2)
+		return true;
+	for (list = 0; list < TLS_POLICY_LISTS; list++)
+		for (i = 0; i < offered->count[list]; i++) {
+			const char *name = tls_policy_at(offered, list, i)->name;
+
+			if (strstr(name, "_sha1") || strstr(name, "CCM8") || strstr(name, "CCM_8"))
+				return true;
+		}
+	return false;
+}
+
+uint16_t tls_policy_security_bits(const struct tls_policy *offered)
+{
+	return is_weak(offered) ? 0 : 112; /* level 2 */
+}

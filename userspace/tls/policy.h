@@ -102,6 +102,9 @@ int tls_policy_check(const struct tls_policy *policy, struct err *err) must_chec
 bool tls_policy_is_available(enum tls_policy_list list, size_t algorithm);
 /* The policy without what it cannot, and without versions for which nothing is left. */
 void tls_policy_offered(const struct tls_policy *policy, struct tls_policy *ret_offered);
+/* So many bits of security certificates must have, and all else that is agreed on: 0 where the policy
+ * itself has something that every level of OpenSSL but the lowest refuses. */
+uint16_t tls_policy_security_bits(const struct tls_policy *offered);
 /* The policy wants a validated module, and there is none. */
 bool tls_policy_lacks_fips(const struct tls_policy *policy);
 /* Names of what it cannot, separated by ", ", cut when long; their number. */

@@ -1,7 +1,9 @@
 /* The server side of a listener: see server.h. One SSL_CTX for all workers and certificates. */
+#define LOG_MODULE "tls"
 #include "tls/server.h"
 
 #include "core/clock.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "tls/alpn.h"
 #include "tls/certcache.h"
@@ -9,6 +11,7 @@
 #include "tls/hello.h"
 #include "tls/stream_state.h"
 #include <errno.h>
+#include <openssl/err.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +26,7 @@ struct tls_server {
 	struct tls_tickets *tickets; /* NULL: no resumption */
 	struct alpn alpn;
 	struct tls_policy offered;
+	uint16_t security_bits;
 	enum tls_ktls ktls;
 	struct client_auth auth;
 };
@@ -75,7 +79,11 @@ static int client_hello_cb(SSL *ssl, int *ret_alert, void *arg)
 {
 	struct tls_server *server = arg;
 	struct tls_stream *ts = tls_bio_stream(ssl);
-	struct cert_offer offer = {.policy = &server->offered, .now_unix_s = clock_unix_s()};
+	struct cert_offer offer = {
+		.policy = &server->offered,
+		.security_bits = server->security_bits,
+		.now_unix_s = clock_unix_s(),
+	};
 	struct slice name;
 
 	if (!hello_server_name(ssl, &name)) {
@@ -94,12 +102,26 @@ static int client_hello_cb(SSL *ssl, int *ret_alert, void *arg)
 	return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+/* Once for each certificate, with OpenSSL's reason. */
+static void tell_refused(const struct cert *cert)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+	char name[CERT_NAME_BYTES];
+
+	log_error("certificate %s fails its handshakes: %s", cert_name(cert, name),
+		reason ? reason : "refused by OpenSSL");
+}
+
 static int install_cert(SSL *ssl, void *arg)
 {
 	struct tls_stream *ts = tls_bio_stream(ssl);
 	const struct cert_parsed *parsed = certcache_find(ts->tls->certs, ts->cert);
 
-	return parsed && cert_install(parsed, ssl) == 0;
+	if (parsed && cert_install(parsed, ssl) == 0)
+		return 1;
+	if (parsed && cert_is_news(ts->cert))
+		tell_refused(ts->cert);
+	return 0;
 }
 
 static int choose_alpn(SSL *ssl, const uint8_t **ret_protocol, uint8_t *ret_len,
@@ -164,6 +186,7 @@ static int take_policy(
 	if (r < 0)
 		return err_context(err, r, "security policy %s", policy.name);
 	tls_policy_offered(&policy, &server->offered);
+	server->security_bits = tls_policy_security_bits(&server->offered);
 	return 0;
 }
 

@@ -510,6 +510,53 @@ static void test_expired_ca(void **state)
 	over(new);
 }
 
+static void spoil(const struct pki_request *request)
+{
+	pki_issue(&pki, request);
+}
+
+/* A certificate that is expired, or too weak for a listener's policy, is refused whole where it would
+ * replace one that is good; at a first start expired ones are served. */
+static void test_no_worse_replacement(void **state)
+{
+	const struct pki_request good = {.file = "www", .sans = "DNS:www.test"};
+	const struct pki_request weak = {.file = "www", .sans = "DNS:www.test", .hash = "SHA1"};
+	const struct pki_request expired = {.file = "www",
+		.sans = "DNS:www.test",
+		.from_s = -9 * PKI_DAY_S,
+		.to_s = -PKI_DAY_S};
+	struct build *old = build(NULL), *new;
+	struct build_renewal renewal;
+
+	spoil(&weak);
+	refused(old, "listener web, security policy default: the signature on certificate 1 in ");
+	assert_null(renew(old, "www.crt", true, &renewal));
+	assert_int_equal(renewal.n_unsettled, 1);
+	new = renew(old, "www.crt", false, &renewal);
+	assert_ptr_equal(new->certs[0].cert, old->certs[0].cert);
+	assert_non_null(strstr(new->certs[0].fault, "the signature on certificate 1 in "));
+	build_free(old);
+	spoil(&expired);
+	old = new;
+	refused(old, "expired on ");
+	new = renew(old, "www.crt", false, &renewal);
+	assert_ptr_equal(new->certs[0].cert, old->certs[0].cert);
+	assert_non_null(strstr(new->certs[0].fault, "expired on "));
+	build_free(old);
+	over(new);
+	new = build(NULL);
+	over(new);
+	/* a stricter policy with the same files */
+	spoil(&weak);
+	refused(NULL, "the signature on certificate 1 in ");
+	texts.web = "certificates: www, tls: {policy: ELBSecurityPolicy-2016-08}";
+	old = build(NULL);
+	texts.web = "certificates: www";
+	refused(old, "the signature on certificate 1 in ");
+	over(old);
+	spoil(&good);
+}
+
 static const struct gate_policy_spec *asks(const struct build *build, int listener)
 {
 	assert_non_null(build->built[listener].policy);
@@ -874,6 +921,7 @@ int main(void)
 		CASE(test_renewal_of_half_a_pair),
 		CASE(test_renewal_of_a_trust_store),
 		CASE(test_expired_ca),
+		CASE(test_no_worse_replacement),
 		CASE(test_gates),
 		CASE(test_gates_refused),
 		CASE(test_addresses_change),

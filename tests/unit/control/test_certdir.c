@@ -482,6 +482,67 @@ static void test_empty_in_its_place(void **state)
 	assert_int_equal(certdir_faults(dir), 0);
 }
 
+/* What may not replace a good one, although its key fits. */
+static void test_no_worse_replacement(void **state)
+{
+	struct pki_request request = {.sans = "DNS:a.test"};
+	struct certdir_spec wanted = spec();
+	struct certdir *before;
+	const struct cert *good;
+	struct err err;
+
+	request.file = "old";
+	request.from_s = -9 * PKI_DAY_S;
+	request.to_s = -PKI_DAY_S;
+	pki_issue(&pki, &request);
+	request.file = "early";
+	request.from_s = 2;
+	request.to_s = PKI_DAY_S;
+	pki_issue(&pki, &request);
+	pki_issue(&pki, &(struct pki_request){.file = "weak", .hash = "SHA1"});
+	sh("cp $P/p0.crt a.crt; cp $P/p0.key a.key; cp $P/p0.crt b.crt; cp $P/p0.key b.key");
+	scan();
+	good = find("shop/a");
+	sh("cp $P/old.crt a.crt; cp $P/old.key a.key; cp $P/early.crt b.crt; cp $P/early.key b.key");
+	update("", "a.crt", true);
+	assert_int_equal(changes.n_unsettled, 1);
+	update("", "a.crt", false);
+	expect_fault("a.crt", "expired on ");
+	assert_ptr_equal(find("shop/a"), good);
+	assert_int_equal(changes.n_later, 0);
+	update("", "b.crt", false);
+	expect_fault("b.crt", "is not valid before ");
+	assert_int_equal(changes.n_later, 1); /* it becomes good by itself */
+	sleep(3);
+	update("", "b.crt", false);
+	expect_fault("b.crt", NULL);
+	assert_int_equal(changes.n_added, 1);
+	/* where there is nothing to lose it is served */
+	sh("cp $P/old.crt c.crt; cp $P/old.key c.key");
+	update("", "c.crt", false);
+	assert_non_null(find("shop/c"));
+	/* too weak for one listener of several: it may be new, but does not replace; for all: a fault */
+	sh("cp $P/weak.crt a.crt; cp $P/weak.key a.key; cp $P/weak.crt w.crt; cp $P/weak.key w.key");
+	wanted.bits_wanted = 112;
+	before = dir;
+	certdir_changes_fini(&changes);
+	assert_int_equal(certdir_scan(&wanted, before, &dir, &changes, &err), 0);
+	certdir_put(before);
+	expect_fault("a.crt", "the signature on certificate 1 in ");
+	assert_ptr_equal(find("shop/a"), good);
+	assert_non_null(find("shop/w"));
+	certdir_put(dir);
+	wanted.bits_useful = 112;
+	certdir_changes_fini(&changes);
+	assert_int_equal(certdir_scan(&wanted, NULL, &dir, &changes, &err), 0);
+	expect_fault("w.crt", "the signature on certificate 1 in ");
+	expect_names("shop/b shop/c");
+	/* another policy, the same files */
+	scan();
+	expect_names("shop/a shop/b shop/c shop/w");
+	assert_int_equal(certdir_faults(dir), 0);
+}
+
 /* Many folders at once, and those that look like something else. */
 static void test_folders_at_run_time(void **state)
 {
@@ -552,6 +613,7 @@ int main(void)
 		CASE(test_patience_with_deletions),
 		CASE(test_empty_in_its_place),
 		CASE(test_folders_at_run_time),
+		CASE(test_no_worse_replacement),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -4,6 +4,7 @@
 #include "core/attr.h"
 #include "tls/cert.h"
 #include <errno.h>
+#include <openssl/ssl.h>
 
 static struct pki pki;
 
@@ -274,6 +275,114 @@ static void test_expired_is_a_warning(void **state)
 	cert_put(cert);
 }
 
+/* A certificate "LEAF" of an intermediate, signed with that hash by the CA of the test. */
+static void issue_below(const char *file, const char *sub_hash, const char *sub_key)
+{
+	char chain[64];
+	EVP_PKEY *ca_key = pki.ca_key, *key;
+	X509 *ca = pki.ca, *sub;
+	FILE *out;
+
+	key = pki_key(sub_key);
+	sub = pki_cert(&pki, key, &(struct pki_request){.cn = "Sub CA", .hash = sub_hash});
+	snprintf(chain, sizeof(chain), "%s-sub.crt", file);
+	out = fopen(pki_path(&pki, chain), "we");
+	assert_non_null(out);
+	assert_true(PEM_write_X509(out, sub));
+	fclose(out);
+	pki.ca = sub;
+	pki.ca_key = key;
+	pki_issue(&pki, &(struct pki_request){.file = file, .sans = "DNS:a.test", .append = chain});
+	pki.ca = ca;
+	pki.ca_key = ca_key;
+	X509_free(sub);
+	EVP_PKEY_free(key);
+}
+
+static struct cert *load_pair(const char *stem)
+{
+	char crt[64], key[64];
+
+	snprintf(crt, sizeof(crt), "%s.crt", stem);
+	snprintf(key, sizeof(key), "%s.key", stem);
+	return load(crt, key);
+}
+
+static void expect_strength(const char *file, uint16_t bits, const char *text)
+{
+	struct cert *cert = load_pair(file);
+	struct err err = {""};
+
+	assert_int_equal(cert_facts(cert)->security_bits, bits);
+	assert_int_equal(cert_check_strength(cert, bits, &err), 0);
+	if (text) {
+		assert_int_equal(cert_check_strength(cert, 112, &err), -EKEYREJECTED);
+		if (!strstr(err.text, text))
+			fail_msg("%s: %s", text, err.text);
+	}
+	cert_put(cert);
+}
+
+/* The weakest of what is sent: OpenSSL takes none of it into a handshake otherwise. */
+static void test_strength(void **state)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	static const char *const files[] = {"weak", "below", "below2"};
+	struct cert_parsed parsed;
+	struct cert *cert;
+	struct err err;
+	size_t i;
+	SSL *ssl;
+
+	pki_issue(&pki, &(struct pki_request){.file = "strong", .append = "ca.crt"});
+	pki_issue(&pki, &(struct pki_request){.file = "weak", .hash = "SHA1"});
+	issue_below("below", "SHA1", NULL);
+	issue_below("below2", "SHA256", "RSA-1024");
+	expect_strength("strong", 128, NULL);
+	expect_strength("weak", 63, "the signature on certificate 1 in ");
+	expect_strength("below", 63, "the signature on certificate 2 in ");
+	expect_strength("below2", 80, "the key of certificate 2 in ");
+	SSL_CTX_set_security_level(ctx, 2);
+	for (i = 0; i < array_len(files); i++) { /* what this is about */
+		cert = load_pair(files[i]);
+		ssl = SSL_new(ctx);
+		assert_int_equal(cert_parse(cert, &parsed, &err), 0);
+		assert_int_equal(cert_install(&parsed, ssl), -EINVAL);
+		cert_parsed_fini(&parsed);
+		SSL_free(ssl);
+		cert_put(cert);
+	}
+	SSL_CTX_free(ctx);
+}
+
+/* One that is valid is not given up for one that is not. */
+static void test_dates(void **state)
+{
+	struct cert *valid, *expired, *later;
+	int64_t now = time(NULL);
+	struct err err = {""};
+
+	pki_issue(&pki, &(struct pki_request){.file = "valid"});
+	pki_issue(&pki, &(struct pki_request){
+				.file = "expired", .from_s = -9 * PKI_DAY_S, .to_s = -PKI_DAY_S});
+	pki_issue(&pki,
+		&(struct pki_request){.file = "later", .from_s = PKI_DAY_S, .to_s = 9 * PKI_DAY_S});
+	valid = load_pair("valid");
+	expired = load_pair("expired");
+	later = load_pair("later");
+	assert_int_equal(cert_check_dates(expired, valid, now, &err), -EKEYEXPIRED);
+	assert_non_null(strstr(err.text, "expired.crt expired on "));
+	assert_int_equal(cert_check_dates(later, valid, now, &err), -ETIME);
+	assert_non_null(strstr(err.text, "later.crt is not valid before "));
+	assert_int_equal(cert_check_dates(later, valid, now + 2 * PKI_DAY_S, &err), 0);
+	assert_int_equal(cert_check_dates(expired, NULL, now, &err), 0);
+	assert_int_equal(cert_check_dates(expired, later, now, &err), 0);
+	assert_int_equal(cert_check_dates(valid, expired, now, &err), 0);
+	cert_put(valid);
+	cert_put(expired);
+	cert_put(later);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +398,8 @@ int main(void)
 		cmocka_unit_test(test_weak_key),
 		cmocka_unit_test(test_password),
 		cmocka_unit_test(test_expired_is_a_warning),
+		cmocka_unit_test(test_strength),
+		cmocka_unit_test(test_dates),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

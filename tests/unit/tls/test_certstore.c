@@ -302,6 +302,23 @@ static void test_bad_ones_are_passed_over(void **state)
 	cert_source_put(source);
 }
 
+/* OpenSSL would not let a handshake have it. */
+static void test_too_weak_ones_are_passed_over(void **state)
+{
+	struct cert_offer offer = modern();
+
+	add(&(struct pki_request){.file = "weak", .sans = "DNS:a.test", .hash = "SHA1"});
+	build();
+	assert_string_equal(lookup_offer("a.test", offer), "weak");
+	offer.security_bits = 112;
+	assert_null(certstore_lookup(store, SLICE("a.test"), &offer));
+	certstore_put(store);
+	add(&(struct pki_request){.file = "fine", .sans = "DNS:a.test", .key = "RSA-2048"});
+	build();
+	assert_string_equal(lookup_offer("a.test", offer), "fine");
+	assert_string_equal(lookup_offer("b.test", offer), "fine"); /* the default's names */
+}
+
 static struct cert *numbered(struct cert_source *source, uint32_t number)
 {
 	char text[64];
@@ -387,6 +404,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_default_is_dual, drop),
 		cmocka_unit_test_teardown(test_change, drop),
 		cmocka_unit_test_teardown(test_bad_ones_are_passed_over, drop),
+		cmocka_unit_test_teardown(test_too_weak_ones_are_passed_over, drop),
 		cmocka_unit_test_teardown(test_many, drop),
 		cmocka_unit_test_teardown(test_no_certificate, drop),
 	};
