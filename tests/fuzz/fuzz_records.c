@@ -78,7 +78,7 @@ static SSL_CTX *make_peer(int suite, bool is_client, const char *pem)
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	char path[] = "/tmp/sluice-fuzz-records-XXXXXX";
-	struct cert_spec cert_spec = {"fuzz", path, NULL, NULL};
+	struct cert_spec cert_spec = {.name = "fuzz", .cert_path = path};
 	struct cert *cert;
 	struct tls_server_spec server_spec = {.name = "fuzz", .n_workers = 1};
 	struct tls_client_spec client_spec = {.name = "fuzz", .n_workers = 1};

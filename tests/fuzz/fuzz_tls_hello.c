@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct cert *load_cert(void)
 {
 	char path[] = "/tmp/sluice-fuzz-tls-XXXXXX";
-	struct cert_spec spec = {"fuzz", path, NULL, NULL};
+	struct cert_spec spec = {.name = "fuzz", .cert_path = path};
 	struct cert *cert;
 	struct err err;
 

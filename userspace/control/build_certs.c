@@ -16,6 +16,21 @@
 
 enum { PATH_BYTES = 256 };
 
+static bool has_same_password(
+	const struct config_certificate *a, const struct config_certificate *b)
+{
+	uint32_t i;
+
+	if (!build_text_eq(a->key_password_path, b->key_password_path) ||
+		!build_text_eq(a->key_password_env, b->key_password_env) ||
+		a->key_password_command_count != b->key_password_command_count)
+		return false;
+	for (i = 0; i < a->key_password_command_count; i++)
+		if (strcmp(a->key_password_command[i], b->key_password_command[i]) != 0)
+			return false;
+	return true;
+}
+
 /* Of the generation before, or NULL. */
 static const struct built_cert *before_cert(
 	const struct building *building, const struct config_certificate *wanted)
@@ -28,9 +43,9 @@ static const struct built_cert *before_cert(
 		old = &before->config->certificates[i];
 		if (strcmp(old->name, wanted->name) == 0 &&
 			build_text_eq(old->directory_path, wanted->directory_path) &&
-			build_text_eq(old->cert_path, wanted->cert_path) &&
-			build_text_eq(old->key_path, wanted->key_path) &&
-			build_text_eq(old->key_password_path, wanted->key_password_path))
+			build_text_eq(build_cert_path(old), build_cert_path(wanted)) &&
+			build_text_eq(build_key_path(old), build_key_path(wanted)) &&
+			has_same_password(old, wanted))
 			return &before->certs[i];
 	}
 	return NULL;
@@ -50,20 +65,29 @@ static const struct built_cert *before_named(const struct building *building, co
 
 static bool is_unchanged(const struct cert *cert, const struct config_certificate *wanted)
 {
-	return cert_identity(cert) == tls_file_identity_at(wanted->cert_path) &&
-	       cert_key_identity(cert) == tls_file_identity_at(wanted->key_path);
+	return cert_identity(cert) == tls_file_identity_at(build_cert_path(wanted)) &&
+	       cert_key_identity(cert) == tls_file_identity_at(build_key_path(wanted));
 }
 
-static int load(const struct config_certificate *wanted, struct cert **ret_cert, struct err *err)
+int build_load_cert(
+	const struct config_certificate *wanted, struct cert **ret_cert, struct err *err)
 {
+	uint32_t n = wanted->key_password_command_count;
+	char **command = mem_zalloc((n + 1) * sizeof(*command));
 	struct cert_spec spec = {
 		.name = wanted->name,
-		.cert_path = wanted->cert_path,
-		.key_path = wanted->key_path,
-		.password_path = wanted->key_password_path,
+		.cert_path = build_cert_path(wanted),
+		.key_path = build_key_path(wanted),
+		.password = {wanted->key_password_path, wanted->key_password_env,
+			n ? command : NULL},
 	};
+	int r;
 
-	return cert_load(&spec, ret_cert, err);
+	if (n)
+		memcpy(command, wanted->key_password_command, n * sizeof(*command));
+	r = cert_load(&spec, ret_cert, err);
+	free(command);
+	return r;
 }
 
 static void refuse(struct building *building, const struct config_certificate *wanted,
@@ -88,8 +112,8 @@ static void watch_pair(const struct building *building, const struct config_cert
 {
 	if (!building->env->cert_watch)
 		return;
-	certwatch_add_file(building->env->cert_watch, wanted->cert_path);
-	certwatch_add_file(building->env->cert_watch, wanted->key_path);
+	certwatch_add_file(building->env->cert_watch, build_cert_path(wanted));
+	certwatch_add_file(building->env->cert_watch, build_key_path(wanted));
 }
 
 int build_check_pair(const struct building *building, uint32_t index, const struct cert *cert,
@@ -110,7 +134,7 @@ static int load_another(struct building *building, uint32_t index,
 {
 	const struct built_cert *old = before_named(building, wanted->name);
 	struct cert *cert;
-	int r = load(wanted, &cert, err);
+	int r = build_load_cert(wanted, &cert, err);
 
 	if (r < 0)
 		return r;
@@ -139,7 +163,8 @@ static void build_pair(struct building *building, uint32_t index,
 		r = load_another(building, index, wanted, &ret_cert->cert, &err);
 	}
 	if (r < 0)
-		refuse(building, wanted, &wanted->cert_path, &err);
+		refuse(building, wanted,
+			wanted->pkcs12_path ? &wanted->pkcs12_path : &wanted->cert_path, &err);
 }
 
 static void folder_seen(void *arg, const char *directory, const char *folder)
@@ -156,6 +181,7 @@ static struct certdir_spec dir_spec(
 	return (struct certdir_spec){
 		.name = wanted->name,
 		.path = wanted->directory_path,
+		.password = {wanted->key_password_path, wanted->key_password_env, NULL},
 		.index = building->env->cert_index,
 		.bits_useful = building->certs[index].bits_useful,
 		.bits_wanted = building->certs[index].bits_wanted,

@@ -37,6 +37,20 @@ void build_certs_init(struct building *building);
 int build_check_pair(const struct building *building, uint32_t index, const struct cert *cert,
 	const struct cert *old, struct err *err) must_check;
 void build_certs_end(struct building *building);
+/* Where a pair is: the same file twice for PKCS#12. */
+static inline const char *build_cert_path(const struct config_certificate *wanted)
+{
+	return wanted->pkcs12_path ? wanted->pkcs12_path : wanted->cert_path;
+}
+
+static inline const char *build_key_path(const struct config_certificate *wanted)
+{
+	return wanted->pkcs12_path ? wanted->pkcs12_path : wanted->key_path;
+}
+
+/* One pair of files. */
+int build_load_cert(const struct config_certificate *wanted, struct cert **ret_cert,
+	struct err *err) must_check;
 void build_certs_free(struct build *build);
 /* The store of a listener: that of the generation before, a changed one, or another. */
 int build_store(struct building *building, const struct config_listener *wanted,

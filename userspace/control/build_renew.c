@@ -121,11 +121,12 @@ static void keep_pair(struct renewing *renewing, const struct config_certificate
 	log_error("%s: the one that was good stays (certificates[%s])", err->text, wanted->name);
 }
 
-static int load_another(struct renewing *renewing, uint32_t index, const struct cert_spec *spec,
-	const struct cert *old, struct cert **ret_cert, struct err *err)
+static int load_another(struct renewing *renewing, uint32_t index,
+	const struct config_certificate *wanted, const struct cert *old, struct cert **ret_cert,
+	struct err *err)
 {
 	struct cert *cert;
-	int r = cert_load(spec, &cert, err);
+	int r = build_load_cert(wanted, &cert, err);
 
 	if (r < 0)
 		return r;
@@ -141,25 +142,20 @@ static void renew_pair(struct renewing *renewing, uint32_t index,
 	const struct config_certificate *wanted, const struct built_cert *old,
 	struct built_cert *ret_cert)
 {
-	struct cert_spec spec = {
-		.name = wanted->name,
-		.cert_path = wanted->cert_path,
-		.key_path = wanted->key_path,
-		.password_path = wanted->key_password_path,
-	};
 	struct err err;
 	int r;
 
-	if ((!is_file_touched(renewing, wanted->cert_path) &&
-		    !is_file_touched(renewing, wanted->key_path)) ||
-		(cert_identity(old->cert) == tls_file_identity_at(wanted->cert_path) &&
-			cert_key_identity(old->cert) == tls_file_identity_at(wanted->key_path) &&
+	if ((!is_file_touched(renewing, build_cert_path(wanted)) &&
+		    !is_file_touched(renewing, build_key_path(wanted))) ||
+		(cert_identity(old->cert) == tls_file_identity_at(build_cert_path(wanted)) &&
+			cert_key_identity(old->cert) ==
+				tls_file_identity_at(build_key_path(wanted)) &&
 			!old->fault)) {
 		ret_cert->cert = cert_get(old->cert);
 		ret_cert->fault = build_text_copy(old->fault);
 		return;
 	}
-	r = load_another(renewing, index, &spec, old->cert, &ret_cert->cert, &err);
+	r = load_another(renewing, index, wanted, old->cert, &ret_cert->cert, &err);
 	if (r < 0) {
 		keep_pair(renewing, wanted, old, ret_cert, &err);
 		renewing->renewal->n_later += is_passing(r);
@@ -188,6 +184,7 @@ static void renew_dir(struct renewing *renewing, uint32_t index,
 	struct certdir_spec spec = {
 		.name = wanted->name,
 		.path = wanted->directory_path,
+		.password = {wanted->key_password_path, wanted->key_password_env, NULL},
 		.folder_seen = folder_seen,
 		.arg = renewing,
 		.bits_useful = renewing->building->certs[index].bits_useful,

@@ -9,6 +9,7 @@
 
 #include "core/attr.h"
 #include "core/err.h"
+#include "tls/key_password.h"
 #include "tls/cert.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,6 +29,7 @@ struct certdir_spec {
 	uint16_t bits_wanted; /* nor does one with fewer replace one that has them */
 	bool is_thorough; /* keys are checked even where nothing can be lost: a first version */
 	bool is_patient; /* what does not fit together, or is gone, may be half-written: wait */
+	struct key_password_source password; /* of encrypted keys; not a command */
 };
 
 /* Which certificates another version has, and which it no longer has; counted. */

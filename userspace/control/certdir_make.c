@@ -149,7 +149,7 @@ void certdir_making_init(struct making *making, const struct certdir_spec *spec,
 		.spec = spec,
 		.before = before,
 		.source = before ? cert_source_get(before->source)
-				 : cert_source_new(spec->name, spec->path, NULL),
+				 : cert_source_new_of(spec->name, spec->path, &spec->password),
 		.changes = changes,
 		.now_unix_s = clock_unix_s(),
 		.root_device = before ? before->root_device : 0,

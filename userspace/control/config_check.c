@@ -58,24 +58,47 @@ static const char *protocol_word(enum config_protocol protocol)
 	return words[protocol];
 }
 
+static void check_password(struct checker *checker, const struct config_certificate *c)
+{
+	int n = (c->key_password_path != NULL) + (c->key_password_env != NULL) +
+		(c->key_password_command_count != 0);
+
+	if (n > 1)
+		refuse(checker, &c->name, c->mark, "key_password_file",
+			"and key_password_env and key_password_command: only one of them can be given");
+	else if (c->directory_path && c->key_password_command_count)
+		refuse(checker, &c->key_password_command, c->mark, "key_password_command",
+			"has no effect beside directory: it would run once for each key");
+	else if (c->key_password_command_count && c->key_password_command[0] &&
+		 c->key_password_command[0][0] != '/')
+		refuse(checker, &c->key_password_command, c->mark, "key_password_command",
+			"must begin with the whole path of a program (it is run without a shell)");
+}
+
 static void check_certificate(struct checker *checker, const void *base)
 {
 	const struct config_certificate *c = base;
 
+	check_password(checker, c);
 	if (!c->name || is_unread(checker, &c->directory_path) ||
-		is_unread(checker, &c->cert_path) || is_unread(checker, &c->key_path))
+		is_unread(checker, &c->cert_path) || is_unread(checker, &c->key_path) ||
+		is_unread(checker, &c->pkcs12_path))
 		return;
 	if (c->directory_path && c->cert_path)
 		refuse(checker, &c->cert_path, c->mark, "cert", "has no effect beside directory");
 	else if (c->directory_path && c->key_path)
 		refuse(checker, &c->key_path, c->mark, "key", "has no effect beside directory");
-	else if (c->directory_path && c->key_password_path)
-		refuse(checker, &c->key_password_path, c->mark, "key_password_file",
+	else if (c->directory_path && c->pkcs12_path)
+		refuse(checker, &c->pkcs12_path, c->mark, "pkcs12",
 			"has no effect beside directory");
-	else if (!c->directory_path && !c->cert_path)
+	else if (c->pkcs12_path && c->cert_path)
+		refuse(checker, &c->cert_path, c->mark, "cert", "has no effect beside pkcs12");
+	else if (c->pkcs12_path && c->key_path)
+		refuse(checker, &c->key_path, c->mark, "key", "has no effect beside pkcs12");
+	else if (!c->directory_path && !c->pkcs12_path && !c->cert_path)
 		refuse(checker, &c->cert_path, c->mark, "cert",
-			"is required (or directory, for many pairs)");
-	else if (!c->directory_path && !c->key_path)
+			"is required (or pkcs12, or directory, for many pairs)");
+	else if (!c->directory_path && !c->pkcs12_path && !c->key_path)
 		refuse(checker, &c->key_path, c->mark, "key", "is required");
 }
 
@@ -217,7 +240,7 @@ static void check_target_group(struct checker *checker, const void *base)
 			"has no effect with verify: false");
 	if (g->tls.certificate && g->tls.certificate->directory_path)
 		refuse(checker, &g->tls.certificate, g->mark, "tls.certificate",
-			"is the directory \"%s\": targets are shown one pair (cert and key)",
+			"is the directory \"%s\": targets are shown one pair",
 			g->tls.certificate->name ?: "");
 	if (g->protocol <= CONFIG_TCP)
 		check_health_protocol(checker, g);

@@ -16,8 +16,12 @@ struct config_certificate {
 	struct config_mark mark;
 	char *name;
 	char *directory_path; /* of pairs, absolute, as are all paths; NULL: one pair */
-	char *cert_path, *key_path; /* of one pair; else NULL */
-	char *key_password_path; /* NULL: the key is not encrypted */
+	char *cert_path, *key_path; /* of one pair in two files; else NULL */
+	char *pkcs12_path; /* of one pair in one file; else NULL */
+	char *key_password_path; /* NULL, as the next two: the key is not encrypted */
+	char *key_password_env;
+	char **key_password_command;
+	uint32_t key_password_command_count;
 };
 
 struct config_trust_store {

@@ -14,12 +14,20 @@
 struct cert_source *cert_source_new(
 	const char *name, const char *directory, const char *password_path)
 {
+	struct key_password_source password = {.path = password_path};
+
+	return cert_source_new_of(name, directory, &password);
+}
+
+struct cert_source *cert_source_new_of(
+	const char *name, const char *directory, const struct key_password_source *password)
+{
 	struct cert_source *source = mem_zalloc(sizeof(*source));
 
 	atomic_init(&source->refs, 1);
 	source->name = mem_strdup(name);
 	source->directory = directory ? mem_strdup(directory) : NULL;
-	source->password_path = password_path ? mem_strdup(password_path) : NULL;
+	key_password_source_copy(password, &source->password);
 	return source;
 }
 
@@ -35,7 +43,7 @@ void cert_source_put(struct cert_source *source)
 		return;
 	free(source->name);
 	free(source->directory);
-	free(source->password_path);
+	key_password_source_fini(&source->password);
 	free(source);
 }
 

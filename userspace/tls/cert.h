@@ -24,14 +24,16 @@ enum { CERT_NAME_BYTES = 384 };
 /* Where certificates come from: one pair of files, or a directory of pairs. Counted. */
 struct cert_source *cert_source_new(
 	const char *name, const char *directory, const char *password_path);
+struct cert_source *cert_source_new_of(
+	const char *name, const char *directory, const struct key_password_source *password);
 struct cert_source *cert_source_get(struct cert_source *source);
 void cert_source_put(struct cert_source *source);
 
 struct cert_spec {
 	const char *name;          /* of the certificate in the configuration */
-	const char *cert_path;     /* PEM: leaf first, then intermediates */
-	const char *key_path;      /* PEM; NULL: the key is in cert_path */
-	const char *password_path; /* NULL: the key is not encrypted */
+	const char *cert_path; /* PEM: leaf first, then intermediates; or PKCS#12, with the key */
+	const char *key_path;  /* PEM; NULL: the key is in cert_path */
+	struct key_password_source password; /* nothing: the key is not encrypted */
 };
 
 /* What a choice among certificates needs. */

@@ -29,7 +29,8 @@ struct cert_record {
 
 struct cert_source {
 	atomic_uint refs;
-	char *name, *directory, *password_path; /* the last two may be NULL */
+	char *name, *directory; /* the last may be NULL */
+	struct key_password_source password;
 };
 
 struct cert {

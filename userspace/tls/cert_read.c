@@ -3,6 +3,7 @@
 
 #include "core/mem.h"
 #include "tls/files.h"
+#include "tls/pkcs12.h"
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -63,6 +64,23 @@ static bool is_cert_block(const char *name)
 	       !strcmp(name, PEM_STRING_X509_TRUSTED);
 }
 
+/* The key and the certificates of one file. */
+static int unpack_pkcs12(
+	struct reading *reading, const struct key_password_source *password, struct err *err)
+{
+	struct pkcs12_content content;
+	int r = pkcs12_read(
+		reading->pem, reading->pem_len, reading->cert_path, password, &content, err);
+
+	if (r < 0)
+		return r;
+	reading->der = content.certs;
+	reading->der_len = content.certs_len;
+	reading->leaf_len = content.leaf_len;
+	reading->key = content.key;
+	return 0;
+}
+
 /* Certificates of the file, decoded from base64, behind each other. */
 static int decode_certs(struct reading *reading, struct err *err)
 {
@@ -96,7 +114,13 @@ static int decode_certs(struct reading *reading, struct err *err)
 	return r;
 }
 
-static int read_certs(struct reading *reading, struct err *err)
+static bool is_one_file(const struct reading *reading)
+{
+	return !strcmp(reading->key_path, reading->cert_path);
+}
+
+static int read_certs(
+	struct reading *reading, const struct key_password_source *password, struct err *err)
 {
 	const uint8_t *at;
 	uint32_t bad = 0;
@@ -104,7 +128,11 @@ static int read_certs(struct reading *reading, struct err *err)
 
 	r = tls_file_read_identity(reading->cert_path, &reading->pem, &reading->pem_len,
 		&reading->content.identity, err);
-	if (r == 0)
+	if (r < 0)
+		return r;
+	if (is_one_file(reading) && pkcs12_is(reading->pem, reading->pem_len))
+		r = unpack_pkcs12(reading, password, err);
+	else
 		r = decode_certs(reading, err);
 	if (r < 0)
 		return r;
@@ -122,11 +150,12 @@ static int read_certs(struct reading *reading, struct err *err)
 	return 0;
 }
 
-static int read_key(struct reading *reading, const char *password_path, struct err *err)
+static int read_key(
+	struct reading *reading, const struct key_password_source *password, struct err *err)
 {
 	int r = 0;
 
-	if (!strcmp(reading->key_path, reading->cert_path)) {
+	if (is_one_file(reading)) {
 		reading->key_pem = reading->pem;
 		reading->key_pem_len = reading->pem_len;
 		reading->content.key_identity = reading->content.identity;
@@ -134,9 +163,9 @@ static int read_key(struct reading *reading, const char *password_path, struct e
 		r = tls_file_read_identity(reading->key_path, &reading->key_pem,
 			&reading->key_pem_len, &reading->content.key_identity, err);
 	}
-	if (r == 0)
+	if (r == 0 && !reading->key.bytes)
 		r = key_der_read(reading->key_pem, reading->key_pem_len, reading->key_path,
-			password_path, &reading->key, err);
+			password, &reading->key, err);
 	if (r == 0 && tls_file_identity_at(reading->cert_path) != reading->content.identity)
 		r = err_set(
 			err, -EAGAIN, "%s was replaced while its key was read", reading->cert_path);
@@ -186,9 +215,9 @@ int cert_read(struct cert_source *source, const char *cert_file, const char *key
 	if (strlen(cert_file) > CERT_FILE_BYTES_MAX || strlen(key_file) > CERT_FILE_BYTES_MAX)
 		r = err_set(err, -ENAMETOOLONG, "the path %.100s... is too long", cert_file);
 	else
-		r = read_certs(&reading, err);
+		r = read_certs(&reading, &source->password, err);
 	if (r == 0)
-		r = read_key(&reading, source->password_path, err);
+		r = read_key(&reading, &source->password, err);
 	if (r == 0)
 		r = read_facts(&reading, err);
 	if (r == 0)
@@ -201,7 +230,7 @@ int cert_read(struct cert_source *source, const char *cert_file, const char *key
 
 int cert_load(const struct cert_spec *spec, struct cert **ret_cert, struct err *err)
 {
-	struct cert_source *source = cert_source_new(spec->name, NULL, spec->password_path);
+	struct cert_source *source = cert_source_new_of(spec->name, NULL, &spec->password);
 	struct cert *cert = NULL;
 	int r;
 

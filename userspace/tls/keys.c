@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PASSWORD_BYTES_MAX = 1024 };
-
 struct key {
 	EVP_PKEY *pkey;
 	enum key_kind kind;
@@ -23,46 +21,19 @@ struct key {
 	char type_text[KEY_TYPE_TEXT_BYTES];
 };
 
-struct password {
-	char text[PASSWORD_BYTES_MAX];
-	int len;
+struct asked {
+	const struct key_password *password;
 	bool was_asked;
 };
 
 static int give_password(char *ret_text, int size, int rwflag, void *arg)
 {
-	struct password *password = arg;
-	int len = password->len < size ? password->len : size;
+	struct asked *asked = arg;
+	int len = (int)asked->password->len < size ? (int)asked->password->len : size;
 
-	password->was_asked = true;
-	memcpy(ret_text, password->text, (size_t)len);
+	asked->was_asked = true;
+	memcpy(ret_text, asked->password->text, (size_t)len);
 	return len;
-}
-
-/* The first line, without its end. */
-static int password_read(const char *path, struct password *password, struct err *err)
-{
-	uint8_t *bytes;
-	size_t len, line;
-	int r;
-
-	if (!path)
-		return 0;
-	r = tls_file_read(path, &bytes, &len, err);
-	if (r < 0)
-		return err_context(err, r, "password of the key");
-	for (line = 0; line < len && bytes[line] != '\n' && bytes[line] != '\r'; line++)
-		;
-	if (line && line <= sizeof(password->text)) {
-		memcpy(password->text, bytes, line);
-		password->len = (int)line;
-	} else {
-		r = err_set(err, -EINVAL,
-			"the first line of %s must be the password (1 to %d bytes)", path,
-			PASSWORD_BYTES_MAX);
-	}
-	tls_file_free(bytes, len);
-	return r;
 }
 
 static int curve_text(struct key *key)
@@ -113,17 +84,15 @@ static int classify(struct key *key, const char *path, struct err *err)
 		path);
 }
 
-static int parse_failed(const char *path, const struct password *password, bool has_path,
-	bool has_block, struct err *err)
+static int parse_failed(const char *path, bool was_asked, bool has_password, struct err *err)
 {
-	if (password->was_asked && !has_path)
+	if (was_asked && !has_password)
 		return err_set(err, -EINVAL,
-			"the key in %s is encrypted: name the file with its password", path);
-	if (password->was_asked)
+			"the key in %s is encrypted: say where its password is (key_password_file, "
+			"key_password_env or key_password_command)",
+			path);
+	if (was_asked)
 		return err_set(err, -EINVAL, "the password does not open the key in %s", path);
-	if (!has_block)
-		return err_set(err, -EINVAL,
-			"%s holds no private key (no PEM block \"BEGIN ... PRIVATE KEY\")", path);
 	return err_set(err, -EINVAL, "the private key in %s is damaged", path);
 }
 
@@ -139,20 +108,21 @@ void key_der_fini(struct key_der *der)
 }
 
 /* An encrypted key is opened to see that it can be, and kept as DER like all others. */
-static int open_key(const uint8_t *pem, size_t len, const char *path, const char *password_path,
-	struct key_der *ret_der, struct err *err)
+static int open_key(const uint8_t *pem, size_t len, const char *path,
+	const struct key_password_source *source, struct key_der *ret_der, struct err *err)
 {
-	struct password password = {0};
+	struct key_password password;
+	struct asked asked = {.password = &password};
 	uint8_t *der = NULL;
 	EVP_PKEY *pkey;
 	int der_len, r;
 	BIO *bio;
 
-	r = password_read(password_path, &password, err);
+	r = key_password_ask(source, &password, err);
 	if (r < 0)
 		return r;
 	bio = BIO_new_mem_buf(pem, (int)len);
-	pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, give_password, &password) : NULL;
+	pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, give_password, &asked) : NULL;
 	BIO_free(bio);
 	der_len = pkey ? i2d_PrivateKey(pkey, &der) : -1;
 	EVP_PKEY_free(pkey);
@@ -160,9 +130,9 @@ static int open_key(const uint8_t *pem, size_t len, const char *path, const char
 		keep_der(ret_der, der, (size_t)der_len, false);
 		OPENSSL_clear_free(der, (size_t)der_len);
 	} else {
-		r = parse_failed(path, &password, password_path != NULL, true, err);
+		r = parse_failed(path, asked.was_asked, key_password_is_given(source), err);
 	}
-	OPENSSL_cleanse(&password, sizeof(password));
+	key_password_wipe(&password);
 	return r;
 }
 
@@ -179,7 +149,6 @@ static int read_block(
 	const uint8_t *pem, size_t len, const char *path, struct key_der *ret_der, struct err *err)
 {
 	static const char mark[] = "PRIVATE KEY-----";
-	struct password none = {0};
 	char *name = NULL, *header = NULL;
 	BIO *bio = BIO_new_mem_buf(pem, (int)len);
 	bool is_found = false;
@@ -198,21 +167,23 @@ static int read_block(
 		OPENSSL_clear_free(der, (size_t)der_len);
 	}
 	BIO_free(bio);
-	if (!is_found)
-		r = parse_failed(
-			path, &none, false, memmem(pem, len, mark, sizeof(mark) - 1) != NULL, err);
-	return r;
+	if (is_found)
+		return r;
+	if (memmem(pem, len, mark, sizeof(mark) - 1))
+		return parse_failed(path, false, false, err);
+	return err_set(err, -EINVAL,
+		"%s holds no private key (no PEM block \"BEGIN ... PRIVATE KEY\")", path);
 }
 
-int key_der_read(const uint8_t *pem, size_t len, const char *path, const char *password_path,
-	struct key_der *ret_der, struct err *err)
+int key_der_read(const uint8_t *pem, size_t len, const char *path,
+	const struct key_password_source *password, struct key_der *ret_der, struct err *err)
 {
 	int r;
 
 	ERR_clear_error();
 	r = read_block(pem, len, path, ret_der, err);
 	if (r == 0)
-		r = open_key(pem, len, path, password_path, ret_der, err);
+		r = open_key(pem, len, path, password, ret_der, err);
 	ERR_clear_error();
 	return r < 0 ? r : 0;
 }

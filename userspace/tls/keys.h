@@ -8,6 +8,7 @@
 
 #include "core/attr.h"
 #include "core/err.h"
+#include "tls/key_password.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,11 +30,11 @@ struct key_der {
 	bool is_plain; /* as it stands in the file; else it was encrypted there */
 };
 
-/* The first private key of a PEM text, which is the content of `path`. `password_path` (may be
- * NULL): a file whose first line is the password of an encrypted key. A key that is not encrypted
- * is not parsed. */
-int key_der_read(const uint8_t *pem, size_t len, const char *path, const char *password_path,
-	struct key_der *ret_der, struct err *err) must_check;
+/* The first private key of a PEM text, which is the content of `path`. The password is asked for if
+ * the key is encrypted; one that is not is not parsed. */
+int key_der_read(const uint8_t *pem, size_t len, const char *path,
+	const struct key_password_source *password, struct key_der *ret_der,
+	struct err *err) must_check;
 void key_der_fini(struct key_der *der);
 /* `path` is for the error. */
 int key_parse(const uint8_t *der, size_t len, const char *path, struct key **ret_key,

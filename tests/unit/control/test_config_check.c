@@ -52,6 +52,35 @@ static void references_point_to_objects(void **state)
 	config_free(config);
 }
 
+/* One place for the pair, one for the password. */
+static void certificates_have_one_source(void **state)
+{
+	case_refused("certificates:\n"
+		     "- {name: a, pkcs12: a, cert: a}\n"
+		     "- {name: b, pkcs12: a, key: a}\n"
+		     "- {name: c, directory: d, pkcs12: a}\n"
+		     "- {name: d}\n"
+		     "- {name: e, pkcs12: a, key_password_file: p, key_password_env: P}\n"
+		     "- {name: f, pkcs12: a, key_password_command: [pass, show]}\n"
+		     "- {name: g, directory: d, key_password_command: /bin/pass}\n",
+		AT("2:30", "certificates[a].cert: has no effect beside pkcs12")
+			AT("3:29", "certificates[b].key: has no effect beside pkcs12") AT("4:35",
+				"certificates[c].pkcs12: has no effect beside directory") AT("5:3",
+				"certificates[d].cert: is required (or pkcs12, or directory, for "
+				"many pairs)") AT("6:10",
+				"certificates[e].key_password_file: and key_password_env and "
+				"key_password_command: only one of them can be given") AT("7:46",
+				"certificates[f].key_password_command: must begin with "
+				"the whole path of a program (it is run without a "
+				"shell)") AT("8:49", "certificates[g].key_password_command: has "
+						     "no effect beside directory: it would run "
+						     "once for each key"));
+	config_free(
+		case_accepted("certificates:\n"
+			      "- {name: a, pkcs12: a, key_password_command: [/bin/pass, show]}\n"
+			      "- {name: b, directory: d, key_password_env: P}\n"));
+}
+
 static void certificates_fit_the_protocol(void **state)
 {
 	case_refused(
@@ -285,6 +314,7 @@ int main(void)
 		cmocka_unit_test(alerts_go_to_a_url),
 		cmocka_unit_test(references_must_exist),
 		cmocka_unit_test(references_point_to_objects),
+		cmocka_unit_test(certificates_have_one_source),
 		cmocka_unit_test(certificates_fit_the_protocol),
 		cmocka_unit_test(groups_fit_the_protocol),
 		cmocka_unit_test(useless_settings_are_refused),

@@ -27,7 +27,8 @@ static int teardown(void **state)
 
 static struct cert *load(const char *crt, const char *key)
 {
-	struct cert_spec spec = {"main", pki_path(&pki, crt), pki_path(&pki, key), NULL};
+	struct cert_spec spec = {
+		.name = "main", .cert_path = pki_path(&pki, crt), .key_path = pki_path(&pki, key)};
 	struct cert *cert = NULL;
 	struct err err = {""};
 	int r = cert_load(&spec, &cert, &err);
@@ -40,8 +41,10 @@ static struct cert *load(const char *crt, const char *key)
 static void expect_error(
 	const char *crt, const char *key, const char *password, int code, const char *format)
 {
-	struct cert_spec spec = {"main", pki_path(&pki, crt), key ? pki_path(&pki, key) : NULL,
-		password ? pki_path(&pki, password) : NULL};
+	struct cert_spec spec = {.name = "main",
+		.cert_path = pki_path(&pki, crt),
+		.key_path = key ? pki_path(&pki, key) : NULL,
+		.password.path = password ? pki_path(&pki, password) : NULL};
 	struct cert *cert = NULL;
 	char expected[ERR_TEXT_BYTES];
 	struct err err = {""};
@@ -234,7 +237,7 @@ static void test_weak_key(void **state)
 
 static void test_password(void **state)
 {
-	struct cert_spec spec = {"main", NULL, NULL, NULL};
+	struct cert_spec spec = {.name = "main"};
 	struct cert *cert;
 	struct err err;
 
@@ -243,16 +246,16 @@ static void test_password(void **state)
 	pki_write(&pki, "wrong", "close sesame\n");
 	pki_write(&pki, "empty", "");
 	expect_error("locked.crt", "locked.key", NULL, -EINVAL,
-		"certificate main: the key in %s/locked.key is encrypted: name the file with its "
-		"password");
+		"certificate main: the key in %s/locked.key is encrypted: say where its password "
+		"is (key_password_file, key_password_env or key_password_command)");
 	expect_error("locked.crt", "locked.key", "wrong", -EINVAL,
 		"certificate main: the password does not open the key in %s/locked.key");
 	expect_error("locked.crt", "locked.key", "empty", -EINVAL,
-		"certificate main: the first line of %s/empty must be the password (1 to 1024 "
+		"certificate main: password of the key: the first line of %s/empty must be the password (1 to 1024 "
 		"bytes)");
 	spec.cert_path = pki_path(&pki, "locked.crt");
 	spec.key_path = pki_path(&pki, "locked.key");
-	spec.password_path = pki_path(&pki, "right");
+	spec.password.path = pki_path(&pki, "right");
 	assert_int_equal(cert_load(&spec, &cert, &err), 0);
 	cert_put(cert);
 }

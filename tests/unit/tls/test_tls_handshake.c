@@ -403,7 +403,9 @@ static void test_verification(void **state)
 static void test_expired_target(void **state)
 {
 	struct tls_client_spec strict = {.verify = true, .ca_path = pki_path(&pki, "ca.crt")};
-	struct cert_spec spec = {"old", pki_path(&pki, "old.crt"), pki_path(&pki, "old.key"), NULL};
+	struct cert_spec spec = {.name = "old",
+		.cert_path = pki_path(&pki, "old.crt"),
+		.key_path = pki_path(&pki, "old.key")};
 	struct cert *good = ecdsa;
 	struct err err;
 

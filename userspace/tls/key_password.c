@@ -1,0 +1,237 @@
+/*
+ * Passwords of keys: see key_password.h. A command runs without a shell, with empty standard input,
+ * our environment and standard error, no other descriptor, in a process group that is killed when its
+ * time is up.
+ */
+#include "tls/key_password.h"
+
+#include "core/clock.h"
+#include "core/mem.h"
+#include "tls/files.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { POLL_MS = 20 };
+
+bool key_password_is_given(const struct key_password_source *source)
+{
+	return source->path || source->env || source->command;
+}
+
+void key_password_wipe(struct key_password *password)
+{
+	OPENSSL_cleanse(password, sizeof(*password));
+}
+
+/* The first line of some text. */
+static int take_line(const char *text, size_t len, const char *of, struct key_password *password,
+	struct err *err)
+{
+	size_t line = 0;
+
+	while (line < len && text[line] != '\n' && text[line] != '\r')
+		line++;
+	if (!line || line > KEY_PASSWORD_BYTES_MAX)
+		return err_set(err, -EINVAL,
+			"the first line of %s must be the password (1 to %d bytes)", of,
+			KEY_PASSWORD_BYTES_MAX);
+	memcpy(password->text, text, line);
+	password->text[line] = '\0';
+	password->len = line;
+	return 0;
+}
+
+static int ask_file(const char *path, struct key_password *password, struct err *err)
+{
+	uint8_t *bytes;
+	size_t len;
+	int r = tls_file_read(path, &bytes, &len, err);
+
+	if (r < 0)
+		return r;
+	r = take_line((const char *)bytes, len, path, password, err);
+	tls_file_free(bytes, len);
+	return r;
+}
+
+static int ask_env(const char *name, struct key_password *password, struct err *err)
+{
+	const char *text = getenv(name);
+
+	if (!text || !*text)
+		return err_set(err, -ENOENT,
+			"the environment of sluiced has no variable %s, or an "
+			"empty one",
+			name);
+	return take_line(text, strlen(text), name, password, err);
+}
+
+/* --- commands */
+static int spawn(char *const *command, int out_fd, pid_t *ret_pid)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t none, all;
+	int r;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attr);
+	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
+	posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &all);
+	posix_spawnattr_setpgroup(&attr, 0);
+	posix_spawnattr_setflags(
+		&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+	r = posix_spawn(ret_pid, command[0], &actions, &attr, command, environ);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&actions);
+	return -r;
+}
+
+/* Until a line is whole, its end, or what a password may have of it. */
+static int read_output(int fd, uint64_t until_us, char *text, size_t size, size_t *ret_len)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+	size_t len = 0;
+	ssize_t got;
+
+	while (len < size) {
+		if (clock_mono_us() >= until_us)
+			return -ETIMEDOUT;
+		if (poll(&poll_fd, 1, POLL_MS) <= 0)
+			continue;
+		got = read(fd, text + len, size - len);
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		if (got == 0)
+			break;
+		len += got > 0 ? (size_t)got : 0;
+		if (memchr(text, '\n', len))
+			break;
+	}
+	*ret_len = len;
+	return 0;
+}
+
+/* Its status; -ETIMEDOUT: it does not end. Whatever it has left behind ends with it. */
+static int wait_for_end(pid_t pid, uint64_t until_us, bool is_late)
+{
+	int status = 0;
+	pid_t ended = 0;
+
+	while (!is_late && (ended = waitpid(pid, &status, WNOHANG)) == 0) {
+		poll(NULL, 0, POLL_MS / 4);
+		is_late = clock_mono_us() >= until_us;
+	}
+	kill(-pid, SIGKILL);
+	if (ended == 0)
+		waitpid(pid, &status, 0);
+	return is_late ? -ETIMEDOUT : status;
+}
+
+static int judge_end(const char *program, int r, int status, uint32_t limit_ms, struct err *err)
+{
+	if (r == -ETIMEDOUT || status == -ETIMEDOUT)
+		return err_set(err, -ETIMEDOUT, "%s did not print a password and end within %u ms",
+			program, limit_ms);
+	if (r < 0)
+		return err_set(err, r, "cannot read what %s prints: %s", program, strerror(-r));
+	if (WIFSIGNALED(status))
+		return err_set(err, -EIO, "%s was ended by signal %d", program, WTERMSIG(status));
+	if (WEXITSTATUS(status))
+		return err_set(err, -EIO, "%s ended with status %d", program, WEXITSTATUS(status));
+	return 0;
+}
+
+static int ask_command(
+	char *const *command, uint32_t limit_ms, struct key_password *password, struct err *err)
+{
+	char text[KEY_PASSWORD_BYTES_MAX + 2];
+	uint64_t until_us = clock_mono_us() + UINT64_C(1000) * limit_ms;
+	size_t len = 0;
+	int fds[2], r, status;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_set(err, -errno, "cannot make a pipe: %s", strerror(errno));
+	r = spawn(command, fds[1], &pid);
+	close(fds[1]);
+	if (r < 0) {
+		close(fds[0]);
+		return err_set(err, r, "cannot run %s: %s", command[0], strerror(-r));
+	}
+	r = read_output(fds[0], until_us, text, sizeof(text), &len);
+	close(fds[0]);
+	status = wait_for_end(pid, until_us, r < 0);
+	if (len < sizeof(text)) /* else it met a closed pipe, and has said too much */
+		r = judge_end(command[0], r, status, limit_ms, err);
+	if (r == 0)
+		r = take_line(text, len, command[0], password, err);
+	OPENSSL_cleanse(text, sizeof(text));
+	return r;
+}
+
+int key_password_ask(const struct key_password_source *source, struct key_password *ret_password,
+	struct err *err)
+{
+	int r = 0;
+
+	ret_password->len = 0;
+	ret_password->text[0] = '\0';
+	if (source->path)
+		r = ask_file(source->path, ret_password, err);
+	else if (source->env)
+		r = ask_env(source->env, ret_password, err);
+	else if (source->command)
+		r = ask_command(source->command,
+			source->command_ms ? source->command_ms : KEY_COMMAND_MS, ret_password,
+			err);
+	return r < 0 ? err_context(err, r, "password of the key") : 0;
+}
+
+/* --- copies */
+void key_password_source_copy(
+	const struct key_password_source *source, struct key_password_source *ret_copy)
+{
+	size_t n = 0, i;
+	char **command;
+
+	*ret_copy = (struct key_password_source){
+		.command_ms = source->command_ms,
+		.path = source->path ? mem_strdup(source->path) : NULL,
+		.env = source->env ? mem_strdup(source->env) : NULL,
+	};
+	if (!source->command)
+		return;
+	while (source->command[n])
+		n++;
+	command = mem_zalloc((n + 1) * sizeof(*command));
+	for (i = 0; i < n; i++)
+		command[i] = mem_strdup(source->command[i]);
+	ret_copy->command = command;
+}
+
+void key_password_source_fini(struct key_password_source *copy)
+{
+	size_t i;
+
+	free((char *)copy->path);
+	free((char *)copy->env);
+	for (i = 0; copy->command && copy->command[i]; i++)
+		free(copy->command[i]);
+	free((void *)copy->command);
+	*copy = (struct key_password_source){0};
+}
