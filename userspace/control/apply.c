@@ -9,6 +9,7 @@
 #include "dataplane/dp_backends.h"
 #include "dataplane/dp_listeners.h"
 #include "dataplane/dp_reuseport.h"
+#include "tls/tickets.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -392,10 +393,25 @@ static void retire(struct daemon *daemon, struct build *build)
 	loader_submit(daemon->loader, &retired->job);
 }
 
+/* Keys of a file; without one those of this node, which the file's are not left among. */
+static void set_ticket_keys(
+	struct daemon *daemon, const struct build *old, const struct build *build)
+{
+	const struct tls_ticket_keys *had = old ? old->tickets.keys : NULL;
+
+	if (build->tickets.keys == had)
+		return;
+	if (build->tickets.keys)
+		tls_tickets_use(daemon->env.tickets, build->tickets.keys);
+	else
+		tls_tickets_forget(daemon->env.tickets);
+}
+
 void apply_certs(struct daemon *daemon, struct build *build)
 {
 	struct build *old = daemon->build;
 
+	set_ticket_keys(daemon, old, build);
 	daemon->build = build;
 	if (snapshot_publish(&daemon->root, build) != old)
 		abort();
@@ -424,6 +440,7 @@ int apply_build(struct daemon *daemon, struct build *build, struct lists_request
 	atomic_store(&daemon->node.max_connections, build->config->limits.connections);
 	log_level_set((enum log_level)build->config->log.level);
 	logs_apply(daemon->logs, &build->config->log);
+	set_ticket_keys(daemon, old, build);
 	daemon->build = build;
 	if (snapshot_publish(&daemon->root, build) != old)
 		abort();

@@ -86,6 +86,7 @@ static void free_objects(struct build *build)
 		build_group_fini(&build->groups[i]);
 	build_certs_free(build);
 	build_trusts_free(build);
+	build_tickets_free(build);
 	free(build->built);
 	free(build->groups);
 	free(build->listeners);
@@ -174,6 +175,7 @@ static void build_from_files(struct building *building)
 	build_lists(building);
 	build_certs(building);
 	build_trusts(building);
+	build_tickets(building);
 	build_log(building);
 	build_groups(building);
 	building->build->built = mem_zalloc(

@@ -8,6 +8,7 @@
 #ifndef SLUICE_CONTROL_BUILD_H
 #define SLUICE_CONTROL_BUILD_H
 
+#include "control/build_renew.h"
 #include "control/config.h"
 #include "control/lists.h"
 #include "dataplane/dp_gate.h"
@@ -24,6 +25,7 @@ struct certwatch;
 struct ids;
 struct tls_client;
 struct tls_server;
+struct tls_ticket_keys;
 struct tls_tickets;
 struct tls_trust;
 
@@ -46,6 +48,13 @@ struct built_trust {
 	struct tls_trust *trust;
 	uint64_t ca_identity, *crl_identities;
 	char *fault; /* why `trust` is not what its files are now; NULL: it is */
+};
+
+/* Keys of session tickets from a file. */
+struct built_tickets {
+	struct tls_ticket_keys *keys; /* counted; NULL: there is no file, they are this node's */
+	uint64_t identity;
+	char *fault;
 };
 
 struct built_group {
@@ -85,6 +94,7 @@ struct build {
 	bool has_other_dirs; /* directories of certificates: than the generation before, or the index */
 	bool has_other_groups; /* a renewal: than the generation before */
 	struct built_trust *trusts; /* as config->trust_stores */
+	struct built_tickets tickets;
 	struct built_group *groups; /* as config->target_groups */
 	struct built_listener *built; /* as config->listeners */
 };
@@ -112,31 +122,6 @@ int build_new(const struct build_env *env, const struct build *before, struct co
 /* Opens every file that `config` (which stays the caller's) names and makes all it can without
  * binding a socket: what `sluiced --check` promises. 0, or -EINVAL with the reasons. */
 int build_try(const struct config *config, struct config_errors *errors) must_check;
-
-/* What was touched, as certwatch.h tells it. */
-struct build_touched {
-	const char *folder, *name; /* absolute; NULL: anything, all must be looked at */
-	bool was_folder;
-};
-
-/* What came of it. */
-struct build_renewal {
-	uint32_t n_removed, n_added; /* certificates */
-	uint32_t n_unsettled; /* pairs that do not fit together yet: ask again soon */
-	uint32_t
-		n_later; /* what may become good without anybody touching it: ask again some time */
-	uint32_t n_trusts; /* trust stores that are others */
-	uint32_t n_faults;
-};
-
-/*
- * A generation that differs from `before` in certificates and trust stores only, where files were
- * touched: all else is shared with it, the configuration too. With `is_patient`, what does not fit together is
- * counted and left as it was. NULL: nothing has changed.
- */
-struct build *build_renew(const struct build_env *env, const struct build *before,
-	const struct build_touched *touched, size_t n, bool is_patient,
-	struct build_renewal *ret_renewal);
 
 /* Gives back everything it holds. NULL is ignored. */
 void build_free(struct build *build);

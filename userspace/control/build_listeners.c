@@ -62,6 +62,7 @@ static bool is_same_tls(const struct building *building, const struct config_lis
 	return was->protocol == wanted->protocol && listener->certs == old->certs &&
 	       is_same_policy(building, was, wanted) &&
 	       was->tls.session_tickets == wanted->tls.session_tickets &&
+	       build_is_same_tickets(building->before, building->build) &&
 	       was->tls.ktls == wanted->tls.ktls &&
 	       build_is_same_client_auth(building->before, was, building->build, wanted) &&
 	       same_texts(was->tls.alpn, was->tls.alpn_count, wanted->tls.alpn,
@@ -84,6 +85,7 @@ static void build_tls(struct building *building, const struct config_listener *w
 	static const char *const http1[] = {"http/1.1", "http/1.0"};
 	const struct built_listener *old = build_before_listener(building, wanted->name);
 	bool is_https = wanted->protocol == CONFIG_HTTPS;
+	const struct config_tickets *tickets = &building->build->config->session_tickets;
 	struct tls_policy policy = *tls_policy_default();
 	struct tls_server_spec spec = {
 		.name = wanted->name,
@@ -91,6 +93,8 @@ static void build_tls(struct building *building, const struct config_listener *w
 		.alpn = is_https ? http1 : (const char *const *)wanted->tls.alpn,
 		.n_alpn = is_https ? array_len(http1) : wanted->tls.alpn_count,
 		.tickets = wanted->tls.session_tickets ? building->env->tickets : NULL,
+		.ticket_life_s = tickets->lifetime_ms / 1000,
+		.session_age_max_s = tickets->session_age_ms / 1000,
 		.n_workers = building->env->n_workers,
 		.ktls = (enum tls_ktls)wanted->tls.ktls,
 	};

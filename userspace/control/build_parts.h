@@ -93,6 +93,15 @@ bool build_is_same_client_auth(const struct build *before, const struct config_l
 	const struct build *build, const struct config_listener *wanted);
 /* The names are the configuration's. */
 void build_tls_headers(const struct config_listener *wanted, struct tls_headers *ret_headers);
+/* build_tickets.c */
+void build_tickets(struct building *building);
+/* Where the file was touched; else those of the generation before. */
+void build_tickets_renew(struct building *building, const struct build_touched *touched, size_t n,
+	bool is_patient, struct build_renewal *renewal);
+bool build_tickets_have_changed(const struct building *building);
+void build_tickets_free(struct build *build);
+/* Whether what listeners tell their clients about tickets is the same. */
+bool build_is_same_tickets(const struct build *before, const struct build *build);
 /* build_log.c: may the files of the log be written? */
 void build_log(struct building *building);
 

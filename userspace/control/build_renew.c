@@ -229,7 +229,7 @@ static bool has_changed(const struct building *building)
 		if (old[i].cert != new[i].cert || old[i].dir != new[i].dir ||
 			!build_text_eq(old[i].fault, new[i].fault))
 			return true;
-	return build_trusts_have_changed(building);
+	return build_trusts_have_changed(building) || build_tickets_have_changed(building);
 }
 
 /* Also a file that is bad now and was not looked at before. */
@@ -300,6 +300,7 @@ struct build *build_renew(const struct build_env *env, const struct build *befor
 	build->loaded_unix_s = before->loaded_unix_s;
 	renew_certs(&renewing);
 	build_trusts_renew(&building, touched, n, is_patient, ret_renewal);
+	build_tickets_renew(&building, touched, n, is_patient, ret_renewal);
 	build_renew_groups(&building);
 	if (has_changed(&building) || have_groups_changed(&building))
 		share(&building);

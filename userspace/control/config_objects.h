@@ -136,6 +136,12 @@ struct config_alerts {
 	uint32_t retry_ms;
 };
 
+struct config_tickets {
+	struct config_mark mark;
+	char *keys_path; /* NULL: random ones */
+	uint32_t rotation_ms, lifetime_ms, session_age_ms;
+};
+
 struct config_xdp {
 	struct config_mark mark;
 	enum config_xdp_mode mode;

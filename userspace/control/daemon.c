@@ -36,7 +36,6 @@ enum {
 	TICK_MS = 1000,
 	COOKIE_ROTATION_MS = 24 * 60 * 60 * 1000,
 	COOKIE_OLD_MS = 6 * SLUICE_EPOCH_S * 1000, /* then no cookie of the old secret is of use */
-	TICKET_ROTATION_MS = 60 * 60 * 1000, /* a ticket is good for one to two of these */
 	STOP_DRAIN_MS =
 		5000, /* SIGTERM: what is under way may take this long; a second one ends it */
 };
@@ -94,6 +93,18 @@ static void keep_cookies(struct daemon *daemon, uint64_t now_ms)
 		dp_cookies_forget(daemon->dataplane);
 }
 
+/* Keys from a file are the operator's. */
+static void keep_tickets(struct daemon *daemon, uint64_t now_ms)
+{
+	uint64_t age_ms = now_ms - daemon->tickets_rotated_ms;
+
+	if (daemon->build->tickets.keys ||
+		age_ms < daemon->build->config->session_tickets.rotation_ms)
+		return;
+	tls_tickets_rotate(daemon->env.tickets);
+	daemon->tickets_rotated_ms = now_ms;
+}
+
 void daemon_rotate_cookies(struct daemon *daemon)
 {
 	dp_cookies_rotate(daemon->dataplane);
@@ -111,10 +122,7 @@ static void tick(struct timer *timer)
 	departing_tick(daemon);
 	trust_upkeep_tick(&daemon->trust_upkeep, daemon->build, clock_unix_s());
 	views_tick(daemon);
-	if (now_ms - daemon->tickets_rotated_ms >= TICKET_ROTATION_MS) {
-		tls_tickets_rotate(daemon->env.tickets);
-		daemon->tickets_rotated_ms = now_ms;
-	}
+	keep_tickets(daemon, now_ms);
 	if (daemon->stopping) {
 		shut_sockets(daemon);
 		if (is_idle(daemon))

@@ -57,7 +57,8 @@ static void put_totals(yyjson_val *root, FILE *out)
 	line(out, "handshakes");
 	fprintf(out, "%s full", render_get(handshakes, "full", &text));
 	fprintf(out, ", %s resumed", render_get(handshakes, "resumed", &text));
-	fprintf(out, ", %s failed\n", render_get(handshakes, "failed", &text));
+	fprintf(out, ", %s failed", render_get(handshakes, "failed", &text));
+	fprintf(out, ", %s tickets refused\n", render_get(handshakes, "ticket_refused", &text));
 	line(out, "memory");
 	fprintf(out, "%s resident", render_get_bytes(memory, "rss_bytes", &text));
 	if (yyjson_is_num(yyjson_obj_get(memory, "idle_tls_connection_bytes"))) {

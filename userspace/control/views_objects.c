@@ -53,6 +53,22 @@ static void put_ktls(const struct config_listener *config, const struct listener
 	view_places(&ktls, sum->places);
 }
 
+static void put_handshakes(const struct built_listener *built, const struct listener_counts *sum,
+	const struct view *row)
+{
+	struct view handshakes;
+
+	if (!built->tls) {
+		view_null(row, "handshakes");
+		return;
+	}
+	handshakes = view_object(row, "handshakes");
+	view_number(&handshakes, "full", sum->handshakes_full);
+	view_number(&handshakes, "resumed", sum->handshakes_resumed);
+	view_number(&handshakes, "failed", sum->reasons[CLOSE_handshake_failed]);
+	view_number(&handshakes, "ticket_refused", sum->tickets_refused);
+}
+
 /* Pairs, those of directories too. */
 static uint64_t count_certificates(
 	const struct build *build, const struct config_listener *listener)
@@ -95,6 +111,7 @@ static void put_listener(const struct daemon *daemon, uint32_t index, const stru
 	view_bool(&row, "gated", build_is_gated(config));
 	view_slice(&row, "syn_cookies",
 		view_word(SECTION_config_listener, "syn_cookies", config->syn_cookies));
+	put_handshakes(built, &sum, &row);
 	put_ktls(config, &sum, &row);
 	view_client_auth(config, &sum, &row);
 	put_packets(daemon, stats->id, &row);

@@ -9,6 +9,7 @@
 #include "core/version.h"
 #include "tls/stream.h"
 #include "tls/ktls.h"
+#include "tls/tickets.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +104,19 @@ static void put_worker(const struct daemon *daemon, uint32_t index, const struct
 	view_number(&row, "busy_percent", worker->busy_percent);
 }
 
+static void put_tickets(const struct build *build, const struct view *root)
+{
+	const struct built_tickets *built = &build->tickets;
+	struct view tickets = view_object(root, "session_tickets");
+
+	view_text(&tickets, "keys_file", build->config->session_tickets.keys_path);
+	if (built->keys)
+		view_number(&tickets, "keys", tls_ticket_keys_len(built->keys));
+	else
+		view_null(&tickets, "keys");
+	view_text(&tickets, "fault", built->fault);
+}
+
 static void put_totals(const struct daemon *daemon, const struct view *root)
 {
 	struct view handshakes;
@@ -117,6 +131,8 @@ static void put_totals(const struct daemon *daemon, const struct view *root)
 	view_number(&handshakes, "full", sum.handshakes_full);
 	view_number(&handshakes, "resumed", sum.handshakes_resumed);
 	view_number(&handshakes, "failed", sum.reasons[CLOSE_handshake_failed]);
+	view_number(&handshakes, "ticket_refused", sum.tickets_refused);
+	put_tickets(daemon->build, root);
 }
 
 static void put_xdp(const struct dataplane_report *report, const struct view *root)

@@ -107,6 +107,8 @@ static void count_handshake(struct conn *conn)
 		counter_inc(&counts->handshakes_resumed);
 	else
 		counter_inc(&counts->handshakes_full);
+	if (facts.ticket_refused)
+		counter_inc(&counts->tickets_refused);
 	counter_add(&counts->handshake_us, facts.handshake_us);
 }
 

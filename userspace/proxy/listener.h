@@ -43,7 +43,7 @@ enum proxy_in { PROXY_IN_OFF, PROXY_IN_ACCEPT, PROXY_IN_REQUIRE };
 /* One worker's counters of one listener; written by that worker, read relaxed by the admin API. */
 struct listener_counts {
 	uint64_t accepted, closed, requests;
-	uint64_t handshakes_full, handshakes_resumed, handshake_us;
+	uint64_t handshakes_full, handshakes_resumed, handshake_us, tickets_refused;
 	uint64_t bytes_in, bytes_out; /* of closed connections and finished requests */
 	uint64_t status[6];           /* answers by class: 1xx at [1] ... 5xx at [5] */
 	uint64_t reasons[CLOSE_REASONS];

@@ -76,6 +76,8 @@ struct slice cert_key_file(const struct cert *cert);
 const struct cert_source *cert_source(const struct cert *cert);
 /* Start with *cursor 0. False: there are no more. */
 bool cert_next_name(const struct cert *cert, uint32_t *cursor, struct slice *ret_name);
+/* The same for all certificates that have the same names, in whatever order, on any node; never 0. */
+uint64_t cert_names_id(struct cert *cert);
 /* Best first among certificates that a client can use alike; see certstore_lookup(). */
 bool cert_is_better(const struct cert *a, const struct cert *b);
 /* Which files it was made of, as they were (file_identity of tls/files.h). */

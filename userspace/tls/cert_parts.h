@@ -38,6 +38,7 @@ struct cert {
 	atomic_uint cached; /* how many of them are caches' */
 	_Atomic(uint8_t) state;
 	atomic_bool was_told; /* in the log, that it is bad */
+	_Atomic(uint64_t) names_id; /* 0: nobody has asked yet */
 	uint32_t number; /* in the order in which they were made */
 	struct cert_source *source;
 	struct certchain *chain; /* NULL: the leaf stands alone */

@@ -101,33 +101,14 @@ static bool is_over(const X509 *cert)
 
 /* The session id context has seen to the listener's settings and the contents of the trust store;
  * what is left is time. */
-static bool may_resume(const struct client_auth *auth, SSL_SESSION *session)
+bool client_auth_may_resume(const struct client_auth *auth, const SSL_SESSION *session)
 {
-	const X509 *cert = SSL_SESSION_get0_peer(session);
+	const X509 *cert = SSL_SESSION_get0_peer((SSL_SESSION *)session);
 	bool verifies = auth->spec.mode != TLS_CLIENT_AUTH_PASSTHROUGH;
 
 	if (!cert)
 		return auth->spec.mode != TLS_CLIENT_AUTH_VERIFY;
 	return !verifies || auth->spec.ignore_expiry || !is_over(cert);
-}
-
-static SSL_TICKET_RETURN judge_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
-	size_t name_len, SSL_TICKET_STATUS status, void *arg)
-{
-	switch (status) {
-	case SSL_TICKET_NONE:
-	case SSL_TICKET_EMPTY:
-	case SSL_TICKET_NO_DECRYPT:
-		return SSL_TICKET_RETURN_IGNORE_RENEW;
-	case SSL_TICKET_SUCCESS:
-	case SSL_TICKET_SUCCESS_RENEW:
-		break;
-	default:
-		return SSL_TICKET_RETURN_ABORT;
-	}
-	if (!may_resume(arg, session))
-		return SSL_TICKET_RETURN_IGNORE_RENEW;
-	return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
 
 void client_auth_note_resumed(struct tls_stream *ts)
@@ -208,8 +189,6 @@ int client_auth_init(struct client_auth *auth, const struct tls_client_auth_spec
 	SSL_CTX_set_verify(ctx, mode, spec->ignore_expiry ? forgive_expiry : NULL);
 	SSL_CTX_set_cert_verify_callback(ctx, verify_chain, auth);
 	SSL_CTX_set_max_cert_list(ctx, CLIENT_AUTH_BYTES_MAX);
-	if (!SSL_CTX_set_session_ticket_cb(ctx, NULL, judge_ticket, auth))
-		return tls_context_failed(err, "cannot set up client certificates");
 	return spec->mode == TLS_CLIENT_AUTH_PASSTHROUGH ? 0 : set_trust(auth, ctx, err);
 }
 

@@ -19,6 +19,7 @@
 
 struct ssl_st;
 struct ssl_ctx_st;
+struct ssl_session_st;
 struct tls_stream;
 
 enum tls_client_auth {
@@ -56,6 +57,8 @@ int client_auth_init(struct client_auth *auth, const struct tls_client_auth_spec
 void client_auth_fini(struct client_auth *auth);
 /* Sessions made under another text must not be resumed: mode, limits, what is trusted. */
 void client_auth_text(const struct client_auth *auth, char ret_text[static CLIENT_AUTH_TEXT_BYTES]);
+/* Whether a session that was made under the same text may go on now. */
+bool client_auth_may_resume(const struct client_auth *auth, const struct ssl_session_st *session);
 /* At the end of a handshake: the certificate of a resumed session. */
 void client_auth_note_resumed(struct tls_stream *ts);
 /* Does `now` turn away clients that `before` let in? */
@@ -64,6 +67,12 @@ bool client_auth_is_tighter(const struct client_auth *before, const struct clien
 static inline bool client_auth_is_on(const struct client_auth *auth)
 {
 	return auth->spec.mode != TLS_CLIENT_AUTH_OFF;
+}
+
+static inline bool client_auth_verifies(const struct client_auth *auth)
+{
+	return auth->spec.mode == TLS_CLIENT_AUTH_VERIFY ||
+	       auth->spec.mode == TLS_CLIENT_AUTH_OPTIONAL;
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include "tls/certcache.h"
 #include "tls/context.h"
 #include "tls/hello.h"
+#include "tls/resumption.h"
 #include "tls/stream_state.h"
 #include <errno.h>
 #include <openssl/err.h>
@@ -29,6 +30,7 @@ struct tls_server {
 	uint16_t security_bits;
 	enum tls_ktls ktls;
 	struct client_auth auth;
+	struct resumption resumption;
 };
 
 static void server_free(struct shared *shared)
@@ -159,18 +161,25 @@ static bool bind_sessions(struct tls_server *server, const char *name)
 	return SSL_CTX_set_session_id_context(server->ctx, id, sizeof(id)) == 1;
 }
 
-static void set_tickets(struct tls_server *server, const struct tls_server_spec *spec)
+static int set_tickets(
+	struct tls_server *server, const struct tls_server_spec *spec, struct err *err)
 {
 	if (!spec->tickets) {
 		SSL_CTX_set_options(server->ctx, SSL_OP_NO_TICKET);
 		SSL_CTX_set_num_tickets(server->ctx, 0);
-		return;
+		return 0;
 	}
 	server->tickets = tls_tickets_get(spec->tickets);
 	tls_tickets_attach(server->tickets, server->ctx);
 	SSL_CTX_set_num_tickets(server->ctx, 1);
 	SSL_CTX_set_timeout(
 		server->ctx, spec->ticket_life_s ? spec->ticket_life_s : TICKET_LIFE_DEFAULT_S);
+	server->resumption = (struct resumption){
+		.auth = &server->auth,
+		.age_max_s = spec->session_age_max_s ? spec->session_age_max_s
+						     : RESUMPTION_AGE_DEFAULT_S,
+	};
+	return resumption_init(&server->resumption, server->ctx, err);
 }
 
 static int take_policy(
@@ -215,8 +224,7 @@ static int set_up(struct tls_server *server, const struct tls_server_spec *spec,
 	SSL_CTX_set_info_callback(ctx, tls_note_alert);
 	if (server->alpn.n)
 		SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, server);
-	set_tickets(server, spec);
-	return 0;
+	return set_tickets(server, spec, err);
 }
 
 int tls_server_new(

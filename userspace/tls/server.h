@@ -34,6 +34,7 @@ struct tls_server_spec {
 	size_t n_alpn;           /* 0: ALPN is ignored */
 	struct tls_tickets *tickets; /* NULL: no session resumption */
 	uint32_t ticket_life_s;      /* 0: 2 hours */
+	uint32_t session_age_max_s; /* since the last full handshake; 0: a day */
 	uint32_t n_workers;          /* iothread.worker is below this */
 	enum tls_ktls ktls;
 	struct tls_client_auth_spec client_auth;

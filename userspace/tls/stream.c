@@ -424,6 +424,7 @@ void tls_stream_facts(const struct stream *stream, struct tls_stream_facts *ret_
 		.alert = ts->alert,
 		.was_alerted = ts->was_alerted,
 		.resumed = ts->resumed,
+		.ticket_refused = ts->ticket_shown && !ts->resumed,
 		.handshake_us = ts->handshake_us,
 	};
 }

@@ -61,6 +61,7 @@ struct tls_stream_facts {
 	uint8_t alert; /* fatal, that ended it; 0: none */
 	bool was_alerted; /* the peer sent it */
 	bool resumed;
+	bool ticket_refused; /* server: the client showed a ticket, and had to shake hands in full */
 	uint32_t handshake_us; /* from the stream's start to the end of the handshake */
 };
 

@@ -104,6 +104,7 @@ struct tls_stream {
 	uint64_t started_us;
 	uint32_t handshake_us;
 	bool resumed;
+	bool ticket_shown; /* server: the client wanted to resume */
 	uint8_t failure; /* enum tls_failure */
 	bool was_alerted; /* the peer sent `alert`; else we did */
 	uint8_t alert; /* the last fatal one; 0: none */

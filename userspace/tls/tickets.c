@@ -3,6 +3,8 @@
 
 #include "core/hash.h"
 #include "core/mem.h"
+#include "tls/files.h"
+#include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
@@ -12,26 +14,127 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum {
 	KEY_NAME_BYTES = 16,
-	/* Current and previous are in use; the slot a rotation overwrites was in use two rotations
-	 * ago, far longer than any handshake step takes. */
-	KEY_SLOTS = 4,
+	/* The set that a change overwrites was in use so many changes ago: hours, or seconds where a
+	 * file changes, far longer than any handshake step takes. */
+	SETS = 8,
 };
 
+/* As other servers have them in their files. */
 struct ticket_key {
 	uint8_t name[KEY_NAME_BYTES];
-	uint8_t cipher[32];
 	uint8_t mac[32];
+	uint8_t cipher[32];
+};
+
+_Static_assert(sizeof(struct ticket_key) == TLS_TICKET_KEY_BYTES, "a key is what a file has");
+
+struct key_set {
+	struct ticket_key keys[TLS_TICKET_KEYS_MAX]; /* the first seals */
+	uint32_t n;
+};
+
+struct tls_ticket_keys {
+	atomic_uint refs;
+	struct key_set set;
 };
 
 struct tls_tickets {
 	atomic_uint refs;
-	atomic_uint current; /* generation; its key is in slot current % KEY_SLOTS */
+	atomic_uint current; /* change; its set is in slot current % SETS */
 	EVP_CIPHER *cipher; /* fetched once: a fetch per ticket takes locks */
-	struct ticket_key keys[KEY_SLOTS];
+	struct key_set sets[SETS];
 };
+
+/* --- keys of a file */
+static int check_keys(const struct key_set *set, struct err *err)
+{
+	uint32_t i, j;
+
+	for (i = 0; i < set->n; i++)
+		for (j = 0; j < i; j++)
+			if (memcmp(set->keys[i].name, set->keys[j].name, KEY_NAME_BYTES) == 0)
+				return err_set(err, -EINVAL,
+					"keys %u and %u have the same name: each must be random",
+					j + 1, i + 1);
+	return 0;
+}
+
+static int take_keys(const char *path, const uint8_t *bytes, size_t len, struct key_set *ret_set,
+	struct err *err)
+{
+	struct stat about;
+
+	if (stat(path, &about) == 0 && about.st_mode & (S_IWGRP | S_IRWXO))
+		return err_set(err, -EPERM, "others may read or change it: chmod 600");
+	if (!len || len % TLS_TICKET_KEY_BYTES || len > sizeof(ret_set->keys))
+		return err_set(err, -EINVAL,
+			"has %zu bytes: one to %d keys of %d bytes are expected (make one with: "
+			"openssl rand %d)",
+			len, TLS_TICKET_KEYS_MAX, TLS_TICKET_KEY_BYTES, TLS_TICKET_KEY_BYTES);
+	memcpy(ret_set->keys, bytes, len);
+	ret_set->n = (uint32_t)(len / TLS_TICKET_KEY_BYTES);
+	return check_keys(ret_set, err);
+}
+
+int tls_ticket_keys_read(const char *path, struct tls_ticket_keys **ret_keys, struct err *err)
+{
+	struct tls_ticket_keys *keys;
+	uint8_t *bytes;
+	size_t len;
+	int r = tls_file_read(path, &bytes, &len, err);
+
+	if (r < 0)
+		return r;
+	keys = mem_secret_alloc(sizeof(*keys));
+	atomic_init(&keys->refs, 1);
+	r = take_keys(path, bytes, len, &keys->set, err);
+	tls_file_free(bytes, len);
+	if (r < 0) {
+		tls_ticket_keys_put(keys);
+		return err_context(err, r, "%s", path);
+	}
+	*ret_keys = keys;
+	return 0;
+}
+
+struct tls_ticket_keys *tls_ticket_keys_get(struct tls_ticket_keys *keys)
+{
+	if (keys)
+		atomic_fetch_add_explicit(&keys->refs, 1, memory_order_relaxed);
+	return keys;
+}
+
+void tls_ticket_keys_put(struct tls_ticket_keys *keys)
+{
+	if (keys && atomic_fetch_sub_explicit(&keys->refs, 1, memory_order_acq_rel) == 1)
+		mem_secret_free(keys, sizeof(*keys));
+}
+
+uint32_t tls_ticket_keys_len(const struct tls_ticket_keys *keys)
+{
+	return keys->set.n;
+}
+
+/* --- keys in use */
+static struct key_set *current_set(struct tls_tickets *tickets)
+{
+	return &tickets->sets[atomic_load_explicit(&tickets->current, memory_order_acquire) % SETS];
+}
+
+static struct key_set *next_set(struct tls_tickets *tickets)
+{
+	return &tickets->sets[(atomic_load_explicit(&tickets->current, memory_order_relaxed) + 1) %
+			      SETS];
+}
+
+static void publish(struct tls_tickets *tickets)
+{
+	atomic_fetch_add_explicit(&tickets->current, 1, memory_order_release);
+}
 
 struct tls_tickets *tls_tickets_new(void)
 {
@@ -41,8 +144,7 @@ struct tls_tickets *tls_tickets_new(void)
 	tickets->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
 	if (!tickets->cipher)
 		abort(); /* the library has no AES: nothing here can work */
-	/* All slots: a name that was never given out must not be guessable. */
-	hash_random(tickets->keys, sizeof(tickets->keys));
+	tls_tickets_forget(tickets);
 	return tickets;
 }
 
@@ -62,10 +164,27 @@ void tls_tickets_put(struct tls_tickets *tickets)
 
 void tls_tickets_rotate(struct tls_tickets *tickets)
 {
-	unsigned int next = atomic_load_explicit(&tickets->current, memory_order_relaxed) + 1;
+	struct key_set *next = next_set(tickets);
 
-	hash_random(&tickets->keys[next % KEY_SLOTS], sizeof(tickets->keys[0]));
-	atomic_store_explicit(&tickets->current, next, memory_order_release);
+	hash_random(&next->keys[0], sizeof(next->keys[0]));
+	next->keys[1] = current_set(tickets)->keys[0];
+	next->n = 2;
+	publish(tickets);
+}
+
+void tls_tickets_forget(struct tls_tickets *tickets)
+{
+	struct key_set *next = next_set(tickets);
+
+	hash_random(&next->keys[0], sizeof(next->keys[0]));
+	next->n = 1;
+	publish(tickets);
+}
+
+void tls_tickets_use(struct tls_tickets *tickets, const struct tls_ticket_keys *keys)
+{
+	*next_set(tickets) = keys->set;
+	publish(tickets);
 }
 
 static bool start_mac(EVP_MAC_CTX *mac, const struct ticket_key *key)
@@ -94,25 +213,25 @@ static int seal(const struct tls_tickets *tickets, const struct ticket_key *key,
 static int ticket_key_cb(SSL *ssl, uint8_t *name, uint8_t *iv, EVP_CIPHER_CTX *cipher,
 	EVP_MAC_CTX *mac, int is_sealing)
 {
-	const struct tls_tickets *tickets = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-	unsigned int current = atomic_load_explicit(&tickets->current, memory_order_acquire);
+	struct tls_tickets *tickets = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	const struct key_set *set = current_set(tickets);
 	const struct ticket_key *key;
-	unsigned int age;
+	uint32_t i;
 
 	/* None for this client: TLS 1.2 has promised one, which is then empty (RFC 5077 3.3). */
 	if (is_sealing && !SSL_get_num_tickets(ssl))
 		return 0;
 	if (is_sealing)
-		return seal(tickets, &tickets->keys[current % KEY_SLOTS], name, iv, cipher, mac);
-	for (age = 0; age <= 1; age++) {
-		key = &tickets->keys[(current - age) % KEY_SLOTS];
+		return seal(tickets, &set->keys[0], name, iv, cipher, mac);
+	for (i = 0; i < set->n; i++) {
+		key = &set->keys[i];
 		if (memcmp(name, key->name, KEY_NAME_BYTES) != 0)
 			continue;
 		if (!start_mac(mac, key) ||
 			!EVP_DecryptInit_ex2(cipher, tickets->cipher, key->cipher, iv, NULL))
 			return -1;
 		/* TLS 1.3 clients use a ticket once (RFC 8446 C.4). */
-		return age || SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;
+		return i || SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;
 	}
 	return 0;
 }

@@ -1,15 +1,34 @@
 /*
  * Keys of session tickets, shared by all listeners, workers and rebuilt servers (a reload keeps
- * resumption working). Tickets are encrypted with the current key and accepted under the current
- * and the previous one. Counted; tls_tickets_rotate() by one thread at a time, use by any.
+ * resumption working). Tickets are sealed with the first key and opened with any. Counted; what
+ * changes the keys is called by one thread at a time, use by any.
  */
 #ifndef SLUICE_TLS_TICKETS_H
 #define SLUICE_TLS_TICKETS_H
 
 #include "core/attr.h"
+#include "core/err.h"
+#include <stdint.h>
 
 struct tls_tickets;
 struct ssl_ctx_st;
+
+enum { TLS_TICKET_KEY_BYTES = 80, TLS_TICKET_KEYS_MAX = 8 };
+
+/* --- keys of a file that several nodes share */
+struct tls_ticket_keys;
+
+/*
+ * One to eight keys of 80 bytes one behind the other, and nothing else: a name (16), the key of the
+ * HMAC-SHA-256 (32), the key of AES-256-CBC (32). nginx reads such a file (of one key), too. Fails
+ * with a sentence that names the file. Counted.
+ */
+int tls_ticket_keys_read(
+	const char *path, struct tls_ticket_keys **ret_keys, struct err *err) must_check;
+/* NULL is let through. */
+struct tls_ticket_keys *tls_ticket_keys_get(struct tls_ticket_keys *keys);
+void tls_ticket_keys_put(struct tls_ticket_keys *keys);
+uint32_t tls_ticket_keys_len(const struct tls_ticket_keys *keys);
 
 /* Starts with a random key. */
 struct tls_tickets *tls_tickets_new(void);
@@ -18,6 +37,10 @@ void tls_tickets_put(struct tls_tickets *tickets);
 /* A new random key; the current one becomes the previous one. A ticket lives between one and two
  * rotation intervals (and never longer than tls_server_spec.ticket_life_s). */
 void tls_tickets_rotate(struct tls_tickets *tickets);
+/* A new random key, and no other: no ticket is good any more. */
+void tls_tickets_forget(struct tls_tickets *tickets);
+/* These keys from now on. */
+void tls_tickets_use(struct tls_tickets *tickets, const struct tls_ticket_keys *keys);
 
 /* Makes a context use the keys. The context must not outlive `tickets`. */
 void tls_tickets_attach(struct tls_tickets *tickets, struct ssl_ctx_st *ctx);

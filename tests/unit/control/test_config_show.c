@@ -23,6 +23,10 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "  handover: auto\n"
 				    "  dispatcher: auto\n"
 				    "  pin_dir: /sys/fs/bpf/sluice\n"
+				    "session_tickets:\n"
+				    "  rotation: 1h\n"
+				    "  lifetime: 2h\n"
+				    "  session_age: 1d\n"
 				    "deny: []\n"
 				    "allow: []\n"
 				    "limits:\n"
@@ -220,7 +224,8 @@ static const char *const kept[] = {"workers: 7",
 	"policy: tls_cipher_policy_1_2", "ca: /people.pem", "- /people.crl", "mode: verify",
 	"trust_store: people", "max_depth: 3", "ignore_expiry: true", "issuer: X-I",
 	"advertise_ca_names: true", "leaf: off", "version: X-V", "connections: /c.log",
-	"expiry: []", "webhook: \"https://hooks.example/x\"", "ca: /hooks.pem", "retry: 20s"};
+	"expiry: []", "webhook: \"https://hooks.example/x\"", "ca: /hooks.pem", "retry: 20s",
+	"keys_file: /t.keys", "rotation: 2m", "lifetime: 90s", "session_age: 3h"};
 
 /* Nothing of a complete configuration is lost on the way out and back in. */
 static void everything_survives_the_round_trip(void **state)
@@ -231,6 +236,7 @@ static void everything_survives_the_round_trip(void **state)
 		"log: {level: debug, connections: /c.log}\n"
 		"xdp: {mode: off, interfaces: [wlan0@x], pin_dir: /p, handover: kernel_cookies,\n"
 		"      cookie_secret_file: /s, dispatcher: never}\n"
+		"session_tickets: {keys_file: /t.keys, rotation: 2m, lifetime: 90s, session_age: 3h}\n"
 		"deny: [10.0.0.0/8, \"2001:db8::/32\"]\n"
 		"deny_file: /d\n"
 		"allow: [10.1.0.0/16]\n"

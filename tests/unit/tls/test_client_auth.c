@@ -576,6 +576,33 @@ static void a_session_ends_with_its_certificate(void **state)
 	identity_free(&brief);
 }
 
+/* A CA between it and the root ends first; that of its own certificate may be ignored, not that. */
+static void a_session_ends_with_its_ca(void **state)
+{
+	struct identity brief = identity_new(&(struct identity_request){.cn = "Brief CA",
+		.issuer = &root,
+		.constraints = "critical,CA:TRUE",
+		.from_s = -PKI_DAY_S,
+		.to_s = 3});
+	struct identity client_brief = client_of(&brief, "brief"), swap = middle;
+	int resumed = 0;
+
+	middle = brief; /* what clients send along */
+	serve(&(struct tls_client_auth_spec){
+		.mode = TLS_CLIENT_AUTH_VERIFY, .ignore_expiry = true});
+	assert_false(resumes(&client_brief, TLS1_3_VERSION, "CN=brief"));
+	while (X509_cmp_current_time(X509_get0_notAfter(brief.cert)) > 0) {
+		resumed += resumes(&client_brief, TLS1_3_VERSION, "CN=brief");
+		usleep(20000);
+	}
+	assert_true(resumed > 0);
+	is_turned_away(
+		&client_brief, TLS1_3_VERSION, "client_cert_expired", SSL_AD_CERTIFICATE_EXPIRED);
+	middle = swap;
+	identity_free(&client_brief);
+	identity_free(&brief);
+}
+
 /* A ticket could not hold the chain that the target is to have. */
 static void a_passed_chain_is_not_resumed(void **state)
 {
@@ -604,7 +631,7 @@ static void tightening_is_seen(void **state)
 		{.mode = TLS_CLIENT_AUTH_VERIFY, .trust = trust, .ignore_expiry = true},
 		{.mode = TLS_CLIENT_AUTH_VERIFY, .trust = trust, .max_depth = 2},
 	};
-	static const char expected[7][8] = {  /* to: off opt ver pass revoking lenient shallow */
+	static const char expected[7][8] = {/* to: off opt ver pass revoking lenient shallow */
 		"0010111", "0010111", "0000101", "0110111", "0000001", "0110101", "0000100"};
 	struct tls_server *made[7];
 
@@ -637,6 +664,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_session_keeps_its_certificate, close_all),
 		cmocka_unit_test_teardown(a_change_of_trust_ends_resumption, close_all),
 		cmocka_unit_test_teardown(a_session_ends_with_its_certificate, close_all),
+		cmocka_unit_test_teardown(a_session_ends_with_its_ca, close_all),
 		cmocka_unit_test_teardown(a_passed_chain_is_not_resumed, close_all),
 		cmocka_unit_test(tightening_is_seen),
 	};
