@@ -1,5 +1,7 @@
 /* Loading a configuration: file or text in, struct config or a list of errors out. See config.h. */
+#include "control/config_merge.h"
 #include "control/config_read.h"
+#include "control/object_rows.h"
 
 #include "core/mem.h"
 
@@ -70,28 +72,49 @@ static void read_and_check(
 	config_check(config, errors);
 }
 
-int config_parse(const char *text, size_t len, const char *name, struct config **ret_config,
-	struct config_errors *errors)
+static int parse_merged(struct tree *tree, const struct config_text *text,
+	const struct config_overlay *overlay, struct config_merged *merged,
+	struct config **ret_config, struct config_errors *errors)
 {
 	uint32_t before = config_errors_total(errors);
 	struct config *config;
+
+	if (overlay && config_merge(tree, overlay, merged, errors) < 0)
+		return -EINVAL;
+	config = config_new(text->name);
+	read_and_check(config, tree->root, errors);
+	if (config_errors_total(errors) != before) {
+		config_free(config);
+		return -EINVAL;
+	}
+	*ret_config = config;
+	return 0;
+}
+
+int config_compose(const struct config_text *text, const struct config_overlay *overlay,
+	struct config **ret_config, struct object_rows *ret_rows, struct config_errors *errors)
+{
+	struct config_merged merged = {0};
 	struct tree tree;
 	int r;
 
-	set_file(errors, name);
-	r = tree_parse(&tree, text, len, errors);
-	if (r == 0) {
-		config = config_new(name);
-		read_and_check(config, tree.root, errors);
-		if (config_errors_total(errors) != before)
-			r = -EINVAL;
-		if (r == 0)
-			*ret_config = config;
-		else
-			config_free(config);
-	}
+	set_file(errors, text->name);
+	r = tree_parse(&tree, text->bytes, text->len, errors);
+	if (r == 0)
+		r = parse_merged(&tree, text, overlay, &merged, ret_config, errors);
+	if (r == 0 && ret_rows)
+		object_rows_init(ret_rows, &tree, overlay, &merged);
+	config_merged_fini(&merged);
 	tree_fini(&tree);
 	return r;
+}
+
+int config_parse(const char *text, size_t len, const char *name, struct config **ret_config,
+	struct config_errors *errors)
+{
+	struct config_text whole = {(char *)text, len, (char *)name};
+
+	return config_compose(&whole, NULL, ret_config, NULL, errors);
 }
 
 /* At most one byte more than is allowed, so that the parser sees that it is too much. */
@@ -123,14 +146,12 @@ static int read_all(int fd, char **ret_text, size_t *ret_len)
 	return 0;
 }
 
-int config_load_file(const char *path, struct config **ret_config, struct config_errors *errors)
+int config_text_read(struct config_text *text, const char *path, struct config_errors *errors)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	char *text = NULL;
-	size_t len = 0;
-	int r;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), r;
 
-	r = fd < 0 ? -errno : read_all(fd, &text, &len);
+	*text = (struct config_text){0};
+	r = fd < 0 ? -errno : read_all(fd, &text->bytes, &text->len);
 	if (fd >= 0)
 		close(fd);
 	if (r < 0) {
@@ -139,8 +160,26 @@ int config_load_file(const char *path, struct config **ret_config, struct config
 			strerror(-r));
 		return r;
 	}
-	r = config_parse(text, len, path, ret_config, errors);
-	free(text);
+	text->name = mem_strdup(path);
+	return 0;
+}
+
+void config_text_fini(struct config_text *text)
+{
+	free(text->bytes);
+	free(text->name);
+	*text = (struct config_text){0};
+}
+
+int config_load_file(const char *path, struct config **ret_config, struct config_errors *errors)
+{
+	struct config_text text;
+	int r = config_text_read(&text, path, errors);
+
+	if (r < 0)
+		return r;
+	r = config_parse(text.bytes, text.len, path, ret_config, errors);
+	config_text_fini(&text);
 	return r;
 }
 

@@ -57,6 +57,17 @@ int config_load_file(
 /* The same for a text; `name` stands for the file in messages and relative paths. */
 int config_parse(const char *text, size_t len, const char *name, struct config **ret_config,
 	struct config_errors *errors) must_check;
+/* A configuration's text as it was read, and what it is called in messages. */
+struct config_text {
+	char *bytes; /* NULL: none */
+	size_t len;
+	char *name;
+};
+
+int config_text_read(
+	struct config_text *text, const char *path, struct config_errors *errors) must_check;
+void config_text_fini(struct config_text *text);
+
 /* Counted: generations that differ in certificates have the same one. */
 struct config *config_get(struct config *config);
 /* Gives a count back; the last one frees. NULL is ignored. */

@@ -16,6 +16,9 @@ void config_errors_fini(struct config_errors *errors)
 {
 	for (uint32_t i = 0; i < errors->count; i++)
 		free(errors->item[i].text);
+	for (uint32_t i = 0; i < errors->n_sources; i++)
+		free(errors->sources[i]);
+	free(errors->sources);
 	free(errors->item);
 	free(errors->file);
 	*errors = (struct config_errors){0};
@@ -35,6 +38,21 @@ void config_errors_set_file(struct config_errors *errors, const char *file)
 {
 	free(errors->file);
 	errors->file = mem_strdup(file);
+}
+
+uint32_t config_errors_add_source(struct config_errors *errors, const char *name)
+{
+	errors->sources =
+		mem_realloc(errors->sources, (errors->n_sources + 1) * sizeof(errors->sources[0]));
+	errors->sources[errors->n_sources++] = mem_strdup(name);
+	return errors->n_sources;
+}
+
+const char *config_errors_source(const struct config_errors *errors, uint32_t source)
+{
+	if (source > 0 && source <= errors->n_sources)
+		return errors->sources[source - 1];
+	return errors->file ? errors->file : "configuration";
 }
 
 void config_errors_add(struct config_errors *errors, struct config_mark mark, const char *path,
@@ -60,6 +78,8 @@ void config_errors_add(struct config_errors *errors, struct config_mark mark, co
 
 static int compare_marks(struct config_mark a, struct config_mark b)
 {
+	if (a.source != b.source)
+		return a.source < b.source ? -1 : 1;
 	if (a.line != b.line)
 		return a.line < b.line ? -1 : 1;
 	return a.column < b.column ? -1 : a.column > b.column;
@@ -86,10 +106,13 @@ void config_errors_print(struct config_errors *errors, FILE *out)
 	for (uint32_t i = 0; i < errors->count; i++) {
 		const struct config_error *e = &errors->item[i];
 
+		const char *source = config_errors_source(errors, e->mark.source);
+
 		if (e->mark.line)
-			fprintf(out, "%s:%u:%u: %s\n", file, e->mark.line, e->mark.column, e->text);
+			fprintf(out, "%s:%u:%u: %s\n", source, e->mark.line, e->mark.column,
+				e->text);
 		else
-			fprintf(out, "%s: %s\n", file, e->text);
+			fprintf(out, "%s: %s\n", source, e->text);
 	}
 	if (errors->more)
 		fprintf(out, "%s: and %u more\n", file, errors->more);

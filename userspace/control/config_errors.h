@@ -17,6 +17,7 @@ enum { CONFIG_ERRORS_MAX = 100 };
 struct config_mark {
 	uint32_t line;
 	uint32_t column; /* in characters */
+	uint32_t source; /* 0: the file; else what config_errors_add_source() has returned */
 };
 
 struct config_error {
@@ -26,6 +27,8 @@ struct config_error {
 
 struct config_errors {
 	char *file; /* as the user named it; NULL before the first parse */
+	char **sources; /* what else was read, numbered from 1 */
+	uint32_t n_sources;
 	struct config_error *item;
 	uint32_t count; /* kept in `item` */
 	uint32_t more;  /* found beyond that */
@@ -36,6 +39,12 @@ void config_errors_fini(struct config_errors *errors);
 
 /* The file the entries speak of. */
 void config_errors_set_file(struct config_errors *errors, const char *file);
+
+/* Something else that is read beside it, as people call it ("object listeners/web"). The number that
+ * marks in it have. */
+uint32_t config_errors_add_source(struct config_errors *errors, const char *name);
+/* "object listeners/web", or the file's name. */
+const char *config_errors_source(const struct config_errors *errors, uint32_t source);
 
 /* `path` is the setting ("listeners[web].timeouts.idle"), NULL or "" for the file as a whole. */
 void config_errors_add(struct config_errors *errors, struct config_mark mark, const char *path,

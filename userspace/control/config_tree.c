@@ -97,7 +97,7 @@ static int report_syntax(struct builder *b, const yaml_parser_t *parser)
 	return -EINVAL;
 }
 
-static void append_child(struct tree_node *parent, struct tree_node *child)
+void tree_append(struct tree_node *parent, struct tree_node *child)
 {
 	if (parent->child_count == parent->child_room) {
 		parent->child_room = parent->child_room ? 2 * parent->child_room : 4;
@@ -110,7 +110,7 @@ static void append_child(struct tree_node *parent, struct tree_node *child)
 static void attach(struct builder *b, struct tree_node *node)
 {
 	if (b->depth)
-		append_child(b->open[b->depth - 1], node);
+		tree_append(b->open[b->depth - 1], node);
 	else
 		b->tree->root = node;
 }
@@ -141,6 +141,33 @@ static int check_tag(struct builder *b, const yaml_char_t *tag, struct config_ma
 	return -EINVAL;
 }
 
+struct tree_node *tree_make(struct tree *tree, enum tree_kind kind, struct config_mark mark)
+{
+	struct tree_node *node = mem_zalloc(sizeof(*node));
+
+	node->kind = kind;
+	node->mark = mark;
+	node->next_made = tree->made;
+	tree->made = node;
+	tree->nodes++;
+	return node;
+}
+
+struct tree_node *tree_make_scalar(struct tree *tree, const char *text, struct config_mark mark)
+{
+	struct tree_node *node = tree_make(tree, TREE_SCALAR, mark);
+
+	node->plain = true;
+	node->text = (struct slice){mem_strdup(text), strlen(text)};
+	return node;
+}
+
+void tree_set_source(struct tree *tree, uint32_t source)
+{
+	for (struct tree_node *node = tree->made; node; node = node->next_made)
+		node->mark.source = source;
+}
+
 static struct tree_node *add_node(struct builder *b, enum tree_kind kind, struct config_mark mark)
 {
 	struct tree_node *node;
@@ -150,12 +177,7 @@ static struct tree_node *add_node(struct builder *b, enum tree_kind kind, struct
 			TREE_NODES_MAX);
 		return NULL;
 	}
-	node = mem_zalloc(sizeof(*node));
-	node->kind = kind;
-	node->mark = mark;
-	node->next_made = b->tree->made;
-	b->tree->made = node;
-	b->tree->nodes++;
+	node = tree_make(b->tree, kind, mark);
 	attach(b, node);
 	return node;
 }

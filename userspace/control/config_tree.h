@@ -40,6 +40,13 @@ int tree_parse(
 /* Also after a failed tree_parse. */
 void tree_fini(struct tree *tree);
 
+/* A node more, in no other one yet. Text as a plain scalar: tree_make_scalar(). */
+struct tree_node *tree_make(struct tree *tree, enum tree_kind kind, struct config_mark mark);
+struct tree_node *tree_make_scalar(struct tree *tree, const char *text, struct config_mark mark);
+void tree_append(struct tree_node *parent, struct tree_node *child);
+/* Marks of the whole tree say that it was not read from the file. */
+void tree_set_source(struct tree *tree, uint32_t source);
+
 /* Nothing was written as the value: empty, ~ or null. */
 bool tree_is_null(const struct tree_node *node);
 

@@ -240,7 +240,7 @@ void blob_list_fini(struct blob_list *list)
 	*list = (struct blob_list){0};
 }
 
-bool blob_is_name(const char *text)
+bool blob_list_is_name(const char *text)
 {
 	return strlen(text) == DIGEST_HEX_BYTES - 1 &&
 	       strspn(text, "0123456789abcdef") == DIGEST_HEX_BYTES - 1;
@@ -252,7 +252,7 @@ static void find_blobs(yyjson_val *value, struct blob_list *list)
 	yyjson_val *key, *child;
 	size_t i, n;
 
-	if (hex && blob_is_name(hex))
+	if (hex && blob_list_is_name(hex))
 		blob_list_add(list, hex);
 	yyjson_obj_foreach(value, i, n, key, child) find_blobs(child, list);
 	yyjson_arr_foreach(value, i, n, child) find_blobs(child, list);

@@ -64,6 +64,6 @@ void blob_list_fini(struct blob_list *list);
 /* Which contents a set needs. */
 void object_set_blobs(const struct object_set *set, struct blob_list *ret_list);
 /* "64 lower case hexadecimal digits" it must be. */
-bool blob_is_name(const char *text);
+bool blob_list_is_name(const char *text);
 
 #endif

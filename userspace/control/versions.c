@@ -199,7 +199,7 @@ int versions_put_blob(struct versions *versions, const void *bytes, size_t len,
 
 bool versions_has_blob(const struct versions *versions, const char *hex)
 {
-	return versions->blobs.fd >= 0 && blob_is_name(hex) && disk_has(&versions->blobs, hex);
+	return versions->blobs.fd >= 0 && blob_list_is_name(hex) && disk_has(&versions->blobs, hex);
 }
 
 /* --- a change */

@@ -83,7 +83,7 @@ static int read_dropped(yyjson_val *list, struct blob_list *dropped)
 		return -EBADMSG;
 	yyjson_arr_foreach(list, i, n, item)
 	{
-		if (!yyjson_is_str(item) || !blob_is_name(yyjson_get_str(item)))
+		if (!yyjson_is_str(item) || !blob_list_is_name(yyjson_get_str(item)))
 			return -EBADMSG;
 		blob_list_add(dropped, yyjson_get_str(item));
 	}

@@ -213,12 +213,12 @@ static void look_at_blob(void *arg, const char *name)
 	struct sweep *sweep = arg;
 	char whole[DIGEST_HEX_BYTES + 4];
 
-	if (blob_is_name(name)) {
+	if (blob_list_is_name(name)) {
 		blob_list_add(&sweep->orphans, name);
 		return;
 	}
 	snprintf(whole, sizeof(whole), "%.64s", name);
-	if (blob_is_name(whole) && strcmp(name + DIGEST_HEX_BYTES - 1, ".new") == 0)
+	if (blob_list_is_name(whole) && strcmp(name + DIGEST_HEX_BYTES - 1, ".new") == 0)
 		disk_remove(&sweep->versions->blobs, name);
 }
 
