@@ -146,6 +146,23 @@ class Sluiced:
         finally:
             connection.close()
 
+    def ask(self, method, path, body=None, **headers):
+        """(status, document, ETag) of a request with a JSON body."""
+        connection = UnixHttp(self.socket)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body),
+                               {name.replace("_", "-"): value for name, value in headers.items()})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read()), answer.getheader("ETag")
+        finally:
+            connection.close()
+
+    def change(self, method, path, body=None, **headers):
+        """A change of objects that must succeed; returns the answer."""
+        status, answer, _ = self.ask(method, path, body, **headers)
+        assert status == 200, answer
+        return answer
+
     def ctl(self, *words, check=True):
         """sluicectl; returns (exit status, standard output, standard error)."""
         done = subprocess.run([BUILD / "sluicectl", "--socket", self.socket, *words],

@@ -94,10 +94,9 @@ static void refuse_parameter(
 }
 
 static void run_command(struct admin *admin, const struct command *command,
-	const struct admin_request *request, struct admin_reply *reply)
+	const struct admin_call *call, struct admin_reply *reply)
 {
-	struct admin_call call = {request->query, request->body};
-	struct slice stranger = admin_query_stranger(request->query, command->parameters);
+	struct slice stranger = admin_query_stranger(call->query, command->parameters);
 
 	if (!command->view && !command->call)
 		admin_reply_error(reply, 501, "not_implemented", "this daemon does not offer %s",
@@ -105,39 +104,73 @@ static void run_command(struct admin *admin, const struct command *command,
 	else if (stranger.len > 0)
 		refuse_parameter(command, stranger, reply);
 	else if (command->call)
-		command->call(admin->arg, &call, reply);
+		command->call(admin->arg, call, reply);
 	else
 		run_view(admin, command, reply);
 }
 
-static void refuse_method(
-	const struct admin_request *request, bool has_get, bool has_post, struct admin_reply *reply)
+/* "GET, HEAD, PUT": what a path is good for. */
+static void add_allowed(enum admin_method method, char ret_allow[static 48])
 {
-	reply->allow = has_get && has_post ? "GET, HEAD, POST" : has_get ? "GET, HEAD" : "POST";
-	admin_reply_error(reply, 405, "method_not_allowed", "%.*s: the method is %s",
-		(int)request->path.len, request->path.ptr, reply->allow);
+	static const char *const words[] = {[ADMIN_GET] = "GET, HEAD",
+		[ADMIN_POST] = "POST",
+		[ADMIN_PUT] = "PUT",
+		[ADMIN_PATCH] = "PATCH",
+		[ADMIN_DELETE] = "DELETE"};
+	size_t used = strlen(ret_allow);
+
+	snprintf(ret_allow + used, 48 - used, "%s%s", used ? ", " : "", words[method]);
+}
+
+/* Part by part; what stands where the pattern has {} goes to `ret_arguments` (NULL: nowhere). */
+static bool path_fits(
+	struct slice path, const char *pattern, char (*ret_arguments)[ADMIN_ARGUMENT_BYTES])
+{
+	size_t n = 0, i = 0;
+
+	for (; *pattern; pattern++) {
+		size_t begin = i;
+
+		if (*pattern != '{') {
+			if (i == path.len || path.ptr[i++] != *pattern)
+				return false;
+			continue;
+		}
+		while (i < path.len && path.ptr[i] != '/')
+			i++;
+		if (i == begin ||
+			(ret_arguments && !admin_decode((struct slice){path.ptr + begin, i - begin},
+						  ret_arguments[n], ADMIN_ARGUMENT_BYTES)))
+			return false;
+		n++;
+		pattern++; /* '}' */
+	}
+	return i == path.len;
 }
 
 void admin_dispatch(
 	struct admin *admin, const struct admin_request *request, struct admin_reply *reply)
 {
 	enum admin_method method = request->method == ADMIN_HEAD ? ADMIN_GET : request->method;
-	bool has_get = false, has_post = false;
+	struct admin_call call = {
+		request->query, request->body, request->if_match, request->if_none_match, {""}};
+	int id;
 
-	for (int id = 0; id < N_COMMANDS; id++) {
+	for (id = 0; id < N_COMMANDS; id++) {
 		struct command command = command_get(admin->source, (enum command_id)id);
 
-		if (!slice_eq(request->path, slice_of(command.path)))
+		if (!path_fits(request->path, command.path, call.arguments))
 			continue;
 		if (command.method == method) {
-			run_command(admin, &command, request, reply);
+			reply->allow[0] = '\0';
+			run_command(admin, &command, &call, reply);
 			return;
 		}
-		has_get |= command.method == ADMIN_GET;
-		has_post |= command.method == ADMIN_POST;
+		add_allowed(command.method, reply->allow);
 	}
-	if (has_get || has_post)
-		refuse_method(request, has_get, has_post, reply);
+	if (*reply->allow)
+		admin_reply_error(reply, 405, "method_not_allowed", "%.*s: the method is %s",
+			(int)request->path.len, request->path.ptr, reply->allow);
 	else
 		admin_reply_error(reply, 404, "not_found",
 			"no such path: %.*s (docs/api.md lists them)",
@@ -156,9 +189,14 @@ size_t admin_command_body_limit(struct slice path)
 	};
 
 	for (int id = 0; id < N_COMMANDS; id++)
-		if (limits[id] > 0 && slice_eq(path, slice_of(command_paths[id])))
+		if (limits[id] > 0 && path_fits(path, command_paths[id], NULL))
 			return limits[id];
 	return 0;
+}
+
+void admin_reply_set_etag(struct admin_reply *reply, const char *etag)
+{
+	snprintf(reply->etag, sizeof(reply->etag), "%s", etag);
 }
 
 yyjson_mut_doc *admin_doc_new(void)

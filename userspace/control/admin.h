@@ -22,6 +22,8 @@ enum {
 	ADMIN_BIG_BODY_BYTES_MAX = 128 * 1024 * 1024, /* where api.def says so; one at a time */
 	ADMIN_STREAM_BYTES_MAX = 256 * 1024,         /* waiting for a client to take them */
 	ADMIN_IDLE_MS = 30 * 1000,           /* a client that neither sends nor takes a byte */
+	ADMIN_ARGUMENTS_MAX = 2,             /* parts of a path that name something */
+	ADMIN_ARGUMENT_BYTES = 384,
 };
 
 struct admin;
@@ -34,6 +36,14 @@ struct admin_reply;
 struct admin_call {
 	struct slice query; /* its parameters are those that api.def lists: admin_query_*() */
 	struct slice body;
+	struct slice if_match, if_none_match; /* RFC 9110 section 13.1; empty: not sent */
+	char arguments[ADMIN_ARGUMENTS_MAX][ADMIN_ARGUMENT_BYTES]; /* where the path has {} */
+};
+
+/* Who asks: the process at the other end. */
+struct admin_peer {
+	uint32_t uid;
+	int32_t pid;
 };
 
 /*
@@ -46,11 +56,25 @@ struct admin_source {
 	int (*listeners)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 	int (*targets)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 	int (*target_groups)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
-	int (*certificates)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 	int (*drops)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 	int (*counters)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 	int (*config)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 	/* These finish `reply`, at once or when they are done. `call` is gone when they return. */
+	void (*certificates)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*certificate_put)(
+		void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*certificate_delete)(
+		void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*listener_certificates)(
+		void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*objects)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*objects_change)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*object)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*object_put)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*object_patch)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*object_delete)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*history)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*rollback)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*trust)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*metrics)(void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*policies)(void *arg, const struct admin_call *call, struct admin_reply *reply);
@@ -92,6 +116,10 @@ void admin_reply_error(struct admin_reply *reply, unsigned int http_status, cons
 /* Answers with a text of `content_type`. */
 void admin_reply_text(
 	struct admin_reply *reply, const char *content_type, const char *text, size_t len);
+/* The answer has this header: ETag: "...". */
+void admin_reply_set_etag(struct admin_reply *reply, const char *etag);
+/* Who waits for the answer; uid UINT32_MAX: nobody any more. */
+struct admin_peer admin_reply_peer(const struct admin_reply *reply);
 /* Takes the memory that holds the request (NULL: the client is gone), so that a body need not be
  * copied to be used later: the slices of the call stay valid until the caller frees it. */
 char *admin_reply_take_request(struct admin_reply *reply);

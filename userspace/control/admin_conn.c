@@ -15,7 +15,7 @@ enum {
 	IN_BYTES_FIRST = 4096,
 	LINGER_MS = 2000,
 	LINGER_BYTES = 4 * 1024 * 1024, /* thrown away at most */
-	RESPONSE_HEAD_BYTES = 320,
+	RESPONSE_HEAD_BYTES = 400,
 	READ_BYTES = 1024 * 1024, /* of one client in one turn: others wait meanwhile */
 };
 
@@ -263,6 +263,17 @@ static void forget_request(struct admin_conn *conn)
 	conn->in = mem_realloc(conn->in, conn->in_size);
 }
 
+struct admin_peer admin_reply_peer(const struct admin_reply *reply)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (!reply->conn ||
+		getsockopt(reply->conn->watch.fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return (struct admin_peer){UINT32_MAX, 0};
+	return (struct admin_peer){peer.uid, peer.pid};
+}
+
 char *admin_reply_take_request(struct admin_reply *reply)
 {
 	struct admin_conn *conn = reply->conn;
@@ -393,10 +404,11 @@ void admin_conn_answer(struct admin_conn *conn, const struct admin_reply *reply,
 	conn->out = mem_alloc(RESPONSE_HEAD_BYTES + body_bytes);
 	head_bytes = (size_t)snprintf(conn->out, RESPONSE_HEAD_BYTES,
 		"HTTP/1.1 %u %.*s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-		"Cache-Control: no-store\r\n%s%s%s%s\r\n",
+		"Cache-Control: no-store\r\n%s%s%s%s%s%s%s\r\n",
 		http_status, (int)reason.len, reason.ptr, content_type, body_bytes,
-		reply->allow ? "Allow: " : "", reply->allow ? reply->allow : "",
-		reply->allow ? "\r\n" : "", conn->closing ? "Connection: close\r\n" : "");
+		*reply->allow ? "Allow: " : "", reply->allow, *reply->allow ? "\r\n" : "",
+		*reply->etag ? "ETag: \"" : "", reply->etag, *reply->etag ? "\"\r\n" : "",
+		conn->closing ? "Connection: close\r\n" : "");
 	if (reply->is_head)
 		body_bytes = 0;
 	memcpy(conn->out + head_bytes, body, body_bytes);

@@ -51,7 +51,8 @@ struct admin_reply {
 	struct admin_conn *conn; /* NULL: it is gone */
 	bool is_head;
 	bool http_1_0;
-	const char *allow; /* of a 405, else NULL */
+	char allow[48]; /* of a 405, else "" */
+	char etag[32]; /* "": none */
 };
 
 struct admin_stream {

@@ -24,6 +24,12 @@ static enum admin_method method_of(enum http_method method)
 		return ADMIN_HEAD;
 	case HTTP_METHOD_POST:
 		return ADMIN_POST;
+	case HTTP_METHOD_PUT:
+		return ADMIN_PUT;
+	case HTTP_METHOD_PATCH:
+		return ADMIN_PATCH;
+	case HTTP_METHOD_DELETE:
+		return ADMIN_DELETE;
 	default:
 		return ADMIN_OTHER_METHOD;
 	}
@@ -70,6 +76,13 @@ static int parse_head(struct admin_parser *parser, const char *bytes, size_t len
 	return -EPROTO;
 }
 
+static struct slice header(const struct http_request *http, struct slice name)
+{
+	const struct http_header *found = http_headers_find_name(&http->headers, name);
+
+	return found ? found->value : SLICE("");
+}
+
 int admin_request_parse(struct admin_parser *parser, admin_body_limit *body_limit,
 	const char *bytes, size_t len, struct admin_request *ret_request,
 	struct admin_refusal *ret_refusal)
@@ -96,6 +109,8 @@ int admin_request_parse(struct admin_parser *parser, admin_body_limit *body_limi
 		.path = http.path,
 		.query = http.query,
 		.body = {bytes + head, body},
+		.if_match = header(&http, SLICE("if-match")),
+		.if_none_match = header(&http, SLICE("if-none-match")),
 		/* A client of HTTP/1.0 would have to be told that the connection stays. */
 		.keep_alive = http.keep_alive && http.version != HTTP_VERSION_1_0,
 		.http_1_0 = http.version == HTTP_VERSION_1_0,
@@ -178,6 +193,11 @@ static int decode(struct slice value, char *ret_text, size_t size)
 	}
 	ret_text[used] = '\0';
 	return 1;
+}
+
+bool admin_decode(struct slice text, char *ret_text, size_t size)
+{
+	return decode(text, ret_text, size) > 0;
 }
 
 int admin_query_text(struct slice query, const char *name, char *ret_text, size_t size)

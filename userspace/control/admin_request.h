@@ -12,13 +12,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum admin_method { ADMIN_GET, ADMIN_HEAD, ADMIN_POST, ADMIN_OTHER_METHOD };
+enum admin_method {
+	ADMIN_GET,
+	ADMIN_HEAD,
+	ADMIN_POST,
+	ADMIN_PUT,
+	ADMIN_PATCH,
+	ADMIN_DELETE,
+	ADMIN_OTHER_METHOD,
+};
 
 struct admin_request {
 	enum admin_method method;
 	struct slice path;
 	struct slice query; /* without '?'; empty if there is none */
 	struct slice body;
+	struct slice if_match, if_none_match; /* empty: not sent */
 	bool keep_alive;
 	bool http_1_0; /* knows no chunks */
 	size_t bytes; /* head and body */
@@ -45,6 +54,9 @@ int admin_request_parse(struct admin_parser *parser, admin_body_limit *body_limi
 	const char *bytes, size_t len, struct admin_request *ret_request,
 	struct admin_refusal *ret_refusal) must_check;
 
+/* A part of a path or a value of a query, %XX decoded and ended by a NUL. False: it is longer than
+ * `size`, holds a NUL, or a % is not followed by two digits. */
+bool admin_decode(struct slice text, char *ret_text, size_t size);
 /* `names` are separated by spaces. */
 bool admin_word_is_listed(struct slice name, const char *names);
 /* The first parameter of a query that `names` does not list; empty: none. */

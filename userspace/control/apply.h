@@ -34,6 +34,11 @@ struct reload_how {
 /* Reads the configuration again. `reply` is finished when it is done. Both may be NULL. */
 void reload_start(struct daemon *daemon, struct admin_reply *reply, const struct reload_how *how);
 
+/* Changes objects (transaction.h) when its turn comes. `request` is taken over. */
+struct change_request;
+void reload_change(
+	struct daemon *daemon, struct admin_reply *reply, struct change_request *request);
+
 /* Whatever it waited for is over. */
 void reload_continue(struct daemon *daemon);
 

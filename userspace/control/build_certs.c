@@ -31,22 +31,20 @@ static bool has_same_password(
 	return true;
 }
 
-/* Of the generation before, or NULL. */
-static const struct built_cert *before_cert(
-	const struct building *building, const struct config_certificate *wanted)
+/* The entry of that name in the generation before, or NULL. Entries mostly keep their order: the search
+ * begins at `*cursor`, behind the one that was found last. */
+static const struct config_certificate *find_before(
+	const struct building *building, const struct config_certificate *wanted, uint32_t *cursor)
 {
-	const struct build *before = building->before;
-	const struct config_certificate *old;
-	uint32_t i;
+	const struct config *config = building->before ? building->before->config : NULL;
+	uint32_t i, at, n = config ? config->certificates_count : 0;
 
-	for (i = 0; before && i < before->config->certificates_count; i++) {
-		old = &before->config->certificates[i];
-		if (strcmp(old->name, wanted->name) == 0 &&
-			build_text_eq(old->directory_path, wanted->directory_path) &&
-			build_text_eq(build_cert_path(old), build_cert_path(wanted)) &&
-			build_text_eq(build_key_path(old), build_key_path(wanted)) &&
-			has_same_password(old, wanted))
-			return &before->certs[i];
+	for (i = 0; i < n; i++) {
+		at = (*cursor + i) % n;
+		if (strcmp(config->certificates[at].name, wanted->name) != 0)
+			continue;
+		*cursor = at + 1;
+		return &config->certificates[at];
 	}
 	return NULL;
 }
@@ -61,6 +59,24 @@ static const struct built_cert *before_named(const struct building *building, co
 		if (!strcmp(before->config->certificates[i].name, name))
 			return &before->certs[i];
 	return NULL;
+}
+
+/* What it was made of, where the one takes the place of the other: NULL if it is no pair any more, or
+ * was none, or is another directory. */
+static const struct built_cert *before_cert(const struct building *building,
+	const struct config_certificate *wanted, const struct config_certificate *old)
+{
+	if (!old || !build_text_eq(old->directory_path, wanted->directory_path))
+		return NULL;
+	return &building->before->certs[old - building->before->config->certificates];
+}
+
+static bool is_same_pair(
+	const struct config_certificate *old, const struct config_certificate *wanted)
+{
+	return build_text_eq(build_cert_path(old), build_cert_path(wanted)) &&
+	       build_text_eq(build_key_path(old), build_key_path(wanted)) &&
+	       has_same_password(old, wanted);
 }
 
 static bool is_unchanged(const struct cert *cert, const struct config_certificate *wanted)
@@ -297,19 +313,22 @@ void build_certs_init(struct building *building)
 void build_certs(struct building *building)
 {
 	const struct config *config = building->build->config;
-	const struct config_certificate *wanted;
+	const struct config_certificate *wanted, *was;
 	const struct built_cert *old;
-	uint32_t i;
+	uint32_t i, cursor = 0;
 
 	build_certs_init(building);
 	for (i = 0; i < config->certificates_count; i++) {
 		wanted = &config->certificates[i];
-		old = before_cert(building, wanted);
+		was = find_before(building, wanted, &cursor);
+		old = before_cert(building, wanted, was);
 		building->certs[i].is_known = old;
 		if (wanted->directory_path)
 			build_dir(building, i, wanted, old, &building->build->certs[i]);
 		else
-			build_pair(building, i, wanted, old, &building->build->certs[i]);
+			build_pair(building, i, wanted,
+				old && is_same_pair(was, wanted) ? old : NULL,
+				&building->build->certs[i]);
 	}
 	if (building->build->is_incomplete && building->env->cert_watch)
 		certwatch_touch_all(building->env->cert_watch);

@@ -339,13 +339,13 @@ static int start_io(struct daemon *daemon, struct err *err)
  * socket, "ready") before it is served. */
 static int start(struct daemon *daemon, struct config *config, struct err *err)
 {
-	const char *socket_path = config->admin.socket_path;
-	int r;
+	int r = start_io(daemon, err);
 
-	r = start_io(daemon, err);
 	/* A second daemon would take connections of the first until admin_new() refuses it. */
 	if (r == 0)
-		r = admin_socket_check(socket_path, err);
+		r = admin_socket_check(config->admin.socket_path, err);
+	if (r == 0)
+		r = object_store_open(&daemon->objects, daemon->config_path, &config, err);
 	if (r == 0)
 		r = start_dataplane(daemon, config, err);
 	if (r == 0)
@@ -376,7 +376,7 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 	if (r == 0)
 		r = start_workers(daemon, err);
 	if (r == 0)
-		r = start_admin(daemon, socket_path, err);
+		r = start_admin(daemon, daemon->build->config->admin.socket_path, err);
 	return r;
 }
 
@@ -416,6 +416,7 @@ static void stop(struct daemon *daemon)
 			worker_fini(&daemon->workers[i]);
 	gates_free(daemon->gates);
 	build_free(daemon->build);
+	object_store_fini(&daemon->objects);
 	counts_fini(&daemon->counts);
 	if (daemon->dataplane)
 		dataplane_close(daemon->dataplane, DATAPLANE_DETACH);
@@ -456,6 +457,7 @@ int daemon_run(const char *config_path, struct config *config)
 	daemon->gate_node.limits = gate_limits_new();
 	daemon->gate_node.released = gate_released_new();
 	list_init(&daemon->departing);
+	list_init(&daemon->waiting_reloads);
 	counts_init(&daemon->counts, daemon->env.n_workers);
 	daemon->second.fire = tick;
 	daemon->stop_timer.fire = stop_now;

@@ -10,6 +10,7 @@
 #include "control/connections.h"
 #include "control/gates.h"
 #include "control/loader.h"
+#include "control/object_store.h"
 #include "control/tallies.h"
 #include "control/trust_upkeep.h"
 #include "control/views_counts.h"
@@ -57,7 +58,10 @@ struct daemon {
 	struct lists *lists;
 	struct worker *workers; /* env.n_workers */
 	struct list departing;  /* struct departing */
+	struct object_store objects; /* made through the admin API */
 	struct reload *reload;  /* under way, NULL: none */
+	struct list waiting_reloads; /* struct reload: transactions */
+	uint32_t n_waiting_reloads;
 	struct renewal *renewal;
 	struct cert_upkeep *cert_upkeep;
 	struct trust_upkeep trust_upkeep;

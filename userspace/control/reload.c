@@ -1,39 +1,35 @@
 /*
- * Reloading: the loader thread reads, checks and builds; the control thread puts the result in
- * force, all or nothing. See apply.h. One at a time; a SIGHUP during one starts another after it.
+ * Reloads and transactions: the loader thread reads, checks and builds; the control thread puts the
+ * result in force, all or nothing. See apply.h and transaction.h. One at a time: a SIGHUP during one
+ * starts another after it, transactions wait in the order they came.
  */
 #define LOG_MODULE "reload"
-#include "control/apply.h"
 #include "control/cert_upkeep.h"
+#include "control/reload_parts.h"
 #include "control/renewal.h"
-#include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct reload {
-	struct job job;
-	struct daemon *daemon;
-	struct admin_reply *reply; /* NULL: a signal asked */
-	struct reload_how how;
-	bool again; /* asked for once more meanwhile */
-	struct config_errors errors;
-	struct build *build; /* NULL: refused */
-	struct lists_request lists_done;
-};
+enum { WAITING_MAX = 64 };
 
-static void read_and_build(struct job *job)
+/* --- the loader thread */
+
+/* Both over each other; the file's text is the one in force, or (a reload) has been read again. */
+static void make_build(struct reload *reload)
 {
-	struct reload *reload = container_of(job, struct reload, job);
 	struct daemon *daemon = reload->daemon;
+	struct object_store *store = &daemon->objects;
 	const struct build *before = daemon->build;
+	struct config_overlay overlay = object_store_overlay(
+		store, reload->request ? &reload->transaction.set : &store->set);
 	struct config *config;
 
-	if (config_load_file(daemon->config_path, &config, &reload->errors) < 0)
+	if (config_compose(reload->request ? &store->text : &reload->text, &overlay, &config,
+		    &reload->rows, &reload->errors) < 0)
 		return;
 	if (config_is_restart_needed(before->config, config, &reload->errors)) {
 		config_free(config);
@@ -44,53 +40,44 @@ static void read_and_build(struct job *job)
 		reload->build = NULL;
 }
 
-static char *error_lines(struct config_errors *errors)
+static void read_and_build(struct job *job)
 {
-	char *text = NULL;
-	size_t len;
-	FILE *out = open_memstream(&text, &len);
+	struct reload *reload = container_of(job, struct reload, job);
 
-	if (!out)
-		return mem_strdup("out of memory");
-	config_errors_print(errors, out);
-	fclose(out);
-	return text;
+	if (config_text_read(&reload->text, reload->daemon->config_path, &reload->errors) == 0)
+		make_build(reload);
 }
 
-static void log_lines(const char *lines)
+/* What was written for it goes unless it may still be put in force. */
+static void change_and_build(struct job *job)
 {
-	const char *end;
+	struct reload *reload = container_of(job, struct reload, job);
+	struct transaction *transaction = &reload->transaction;
+	bool goes_on;
 
-	for (; *lines; lines = *end ? end + 1 : end) {
-		end = strchrnul(lines, '\n');
-		log_error("%.*s", (int)(end - lines), lines);
-	}
+	transaction->request = reload->request;
+	transaction->store = &reload->daemon->objects;
+	transaction->before = reload->daemon->build;
+	goes_on = transaction_make(transaction);
+	if (goes_on && (!transaction->is_unchanged || reload->how.dry_run))
+		make_build(reload);
+	if (reload->build)
+		goes_on = transaction_keep(transaction, reload->build);
+	if (!reload->build || !goes_on || reload->how.dry_run)
+		transaction_abandon(transaction);
 }
 
-static void note_result(struct daemon *daemon, const char *lines)
+static void commit(struct job *job)
 {
-	struct last_reload *last = &daemon->last_reload;
+	struct reload *reload = container_of(job, struct reload, commit_job);
+	struct versions *versions = reload->daemon->objects.versions;
 
-	last->at_unix_s = clock_unix_s();
-	last->refused = lines != NULL;
-	snprintf(last->error, sizeof(last->error), "%.*s",
-		lines ? (int)(strchrnul(lines, '\n') - lines) : 0, lines ? lines : "");
+	if (versions_commit(versions, &reload->commit_err) == 0)
+		reload->commit_err.text[0] = '\0';
+	versions_prune(versions, reload->daemon->build->config->history);
 }
 
-static void refuse(struct reload *reload)
-{
-	char *lines = error_lines(&reload->errors);
-
-	if (!reload->how.dry_run) {
-		log_error("refused, nothing has changed: %u error(s) in %s",
-			config_errors_total(&reload->errors), reload->daemon->config_path);
-		log_lines(lines);
-		note_result(reload->daemon, lines);
-	}
-	if (reload->reply)
-		admin_reply_refused(reload->reply, lines);
-	free(lines);
-}
+/* --- the end of one, and what waits for it */
 
 static void discard(struct reload *reload)
 {
@@ -99,38 +86,134 @@ static void discard(struct reload *reload)
 	reload->build = NULL;
 }
 
+static void reload_free(struct reload *reload)
+{
+	config_errors_fini(&reload->errors);
+	transaction_fini(&reload->transaction);
+	change_request_free(reload->request);
+	config_text_fini(&reload->text);
+	object_rows_fini(&reload->rows);
+	free(reload->lists_text);
+	free(reload);
+}
+
+static struct reload *reload_new(
+	struct daemon *daemon, struct admin_reply *reply, struct change_request *request)
+{
+	struct reload *reload = mem_zalloc(sizeof(*reload));
+
+	reload->daemon = daemon;
+	reload->reply = reply;
+	reload->request = request;
+	config_errors_init(&reload->errors);
+	return reload;
+}
+
+static void finish(struct job *job);
+
+static void begin(struct reload *reload)
+{
+	struct daemon *daemon = reload->daemon;
+
+	reload->job.run = reload->request ? change_and_build : read_and_build;
+	reload->job.done = finish;
+	daemon->reload = reload;
+	if (!renewal_is_running(daemon))
+		loader_submit(daemon->loader, &reload->job);
+}
+
+static struct reload *next_waiting(struct daemon *daemon)
+{
+	struct reload *next;
+
+	if (list_is_empty(&daemon->waiting_reloads))
+		return NULL;
+	next = container_of(daemon->waiting_reloads.next, struct reload, link);
+	list_del(&next->link);
+	daemon->n_waiting_reloads--;
+	return next;
+}
+
 static void end(struct reload *reload)
 {
 	struct daemon *daemon = reload->daemon;
 	bool again = reload->again;
+	struct reload *next;
 
-	config_errors_fini(&reload->errors);
-	free(reload);
+	reload_free(reload);
 	daemon->reload = NULL;
-	if (again && !daemon->stopping)
-		reload_start(daemon, NULL, NULL);
+	if (!daemon->stopping) {
+		next = again ? NULL : next_waiting(daemon);
+		if (again)
+			reload_start(daemon, NULL, NULL);
+		else if (next)
+			begin(next);
+		return;
+	}
+	while ((next = next_waiting(daemon))) {
+		reload_tell_stopping(next);
+		reload_free(next);
+	}
 }
 
-/* The last part of it: the reload is over. */
+static void tell_and_end(struct reload *reload)
+{
+	reload_tell_done(reload);
+	end(reload);
+}
+
+static void committed(struct job *job)
+{
+	struct reload *reload = container_of(job, struct reload, commit_job);
+
+	object_store_refresh(&reload->daemon->objects);
+	tell_and_end(reload);
+}
+
+/* What the objects and the file are from now on. */
+static void take_over(struct reload *reload)
+{
+	struct object_store *store = &reload->daemon->objects;
+	struct config_text text = store->text;
+	struct object_rows rows = store->rows;
+	struct object_set set = store->set;
+
+	store->rows = reload->rows;
+	reload->rows = rows;
+	if (reload->request) {
+		store->set = reload->transaction.set;
+		reload->transaction.set = set;
+	} else {
+		store->text = reload->text;
+		reload->text = text;
+	}
+}
+
+/* Deny and allow lists are the last that is put in force. */
 static void lists_done(struct lists_request *request, int code, const char *text)
 {
 	struct reload *reload = container_of(request, struct reload, lists_done);
-	struct daemon *daemon = reload->daemon;
 
+	take_over(reload);
+	reload->lists_code = code;
+	reload->lists_text = mem_strdup(text ? text : "");
 	if (code == -ECANCELED) {
-		if (reload->reply)
-			admin_reply_error(reload->reply, 503, "stopping", "the daemon is stopping");
-	} else if (code < 0) {
-		config_errors_add(&reload->errors, (struct config_mark){0}, NULL,
-			"everything is in force but the deny and allow lists: %s", text);
-		refuse(reload);
+		/* The daemon stops, and the loader thread has ended. */
+		if (reload->request)
+			commit(&reload->commit_job);
+		reload_tell_stopping(reload);
+		end(reload);
+	} else if (reload->request) {
+		reload->commit_job = (struct job){.run = commit, .done = committed};
+		loader_submit(reload->daemon->loader, &reload->commit_job);
 	} else {
-		note_result(daemon, NULL);
-		log_info("generation %llu is in force",
-			(unsigned long long)daemon->build->generation);
-		if (reload->reply)
-			admin_reply_reloaded(reload->reply, false, daemon->build->generation);
+		tell_and_end(reload);
 	}
+}
+
+static void refuse(struct reload *reload)
+{
+	reload_tell_refused(reload);
 	end(reload);
 }
 
@@ -139,49 +222,53 @@ static void put_in_force(struct reload *reload)
 	struct daemon *daemon = reload->daemon;
 	struct err err;
 
-	if (reload->how.dry_run) {
-		discard(reload);
-		if (reload->reply)
-			admin_reply_reloaded(reload->reply, true, daemon->build->generation);
-		end(reload);
-		return;
-	}
 	reload->lists_done.done = lists_done;
 	if (apply_build(daemon, reload->build, &reload->lists_done, &err) == 0) {
-		/* The reload may be over already, and gone. */
+		/* A reload may be over already, and gone: but then so is its turn. */
 		cert_upkeep_look(daemon->cert_upkeep, daemon->build, daemon->build->has_other_dirs);
 		renewal_retry(daemon);
 		return; /* lists_done() goes on */
 	}
 	discard(reload);
+	if (reload->request)
+		transaction_abandon(&reload->transaction);
 	config_errors_add(&reload->errors, (struct config_mark){0}, NULL, "%s", err.text);
 	refuse(reload);
-	end(reload);
 }
 
 /* The daemon began to stop meanwhile: the workers have no snapshot any more and get none. */
 static void give_up(struct reload *reload)
 {
+	if (reload->build && reload->request)
+		transaction_abandon(&reload->transaction);
 	if (reload->build)
 		discard(reload);
-	if (reload->reply)
-		admin_reply_error(reload->reply, 503, "stopping", "the daemon is stopping");
+	reload_tell_stopping(reload);
+	end(reload);
 }
 
 static void finish(struct job *job)
 {
 	struct reload *reload = container_of(job, struct reload, job);
+	bool is_refused = reload->transaction.refusal.http_status || !reload->build;
 
-	if (reload->build && !reload->daemon->stopping) {
-		put_in_force(reload);
-		return;
-	}
-	if (reload->daemon->stopping)
+	if (reload->daemon->stopping) {
 		give_up(reload);
-	else
+	} else if (reload->request && reload->transaction.is_unchanged && !reload->how.dry_run) {
+		tell_and_end(reload);
+	} else if (is_refused) {
+		if (reload->build)
+			discard(reload);
 		refuse(reload);
-	end(reload);
+	} else if (reload->how.dry_run) {
+		discard(reload);
+		tell_and_end(reload);
+	} else {
+		put_in_force(reload);
+	}
 }
+
+/* --- asking for one */
 
 void reload_start(struct daemon *daemon, struct admin_reply *reply, const struct reload_how *how)
 {
@@ -200,17 +287,34 @@ void reload_start(struct daemon *daemon, struct admin_reply *reply, const struct
 			daemon->reload->again = true;
 		return;
 	}
-	reload = mem_zalloc(sizeof(*reload));
-	reload->daemon = daemon;
-	reload->reply = reply;
+	reload = reload_new(daemon, reply, NULL);
 	if (how)
 		reload->how = *how;
-	reload->job.run = read_and_build;
-	reload->job.done = finish;
-	config_errors_init(&reload->errors);
-	daemon->reload = reload;
-	if (!renewal_is_running(daemon))
-		loader_submit(daemon->loader, &reload->job);
+	begin(reload);
+}
+
+void reload_change(struct daemon *daemon, struct admin_reply *reply, struct change_request *request)
+{
+	struct reload *reload;
+
+	if (daemon->stopping || daemon->n_waiting_reloads == WAITING_MAX) {
+		if (daemon->stopping)
+			admin_reply_error(reply, 503, "stopping", "the daemon is stopping");
+		else
+			admin_reply_error(reply, 503, "busy",
+				"%d changes wait already: try again when they are done",
+				WAITING_MAX);
+		change_request_free(request);
+		return;
+	}
+	reload = reload_new(daemon, reply, request);
+	reload->how = request->how;
+	if (!daemon->reload) {
+		begin(reload);
+		return;
+	}
+	list_add_tail(&daemon->waiting_reloads, &reload->link);
+	daemon->n_waiting_reloads++;
 }
 
 void reload_continue(struct daemon *daemon)

@@ -19,7 +19,8 @@ struct version {
 	int64_t at_unix_s;
 	uint32_t uid;
 	int32_t pid; /* who asked for it */
-	uint64_t rollback_to; /* 0: it is no rollback */
+	bool is_rollback;
+	uint64_t rollback_to;
 	uint32_t n_objects;
 	char *changes; /* JSON: a list */
 };

@@ -1,6 +1,7 @@
 /* The view of certificates: single ones, and directories of them. See views.h. */
 #include "control/views_parts.h"
 
+#include "control/admin_request.h"
 #include "control/certdir.h"
 #include "control/renewal.h"
 #include "core/clock.h"
@@ -12,7 +13,8 @@
 
 enum {
 	DAY_S = 24 * 60 * 60,
-	PAIRS_SHOWN_MAX = 256, /* of a directory: each is parsed anew for its row */
+	PAGE_ROWS = 256, /* each is parsed anew for its row */
+	PAGE_ROWS_MAX = 1000,
 	FAULTS_SHOWN_MAX = 100,
 };
 
@@ -161,14 +163,75 @@ static void put_directory(const struct build *build, uint32_t index, const struc
 	put_faults(dir, &row);
 }
 
-static void put_pairs(const struct build *build, uint32_t index, const struct view_list *list)
-{
-	struct certdir_cursor cursor = {0};
-	const struct cert *cert;
-	uint32_t n = 0;
+/* --- pages */
 
-	while (n++ < PAIRS_SHOWN_MAX && (cert = certdir_next(build->certs[index].dir, &cursor)))
-		put_certificate(build, index, cert, list);
+/* A place in the inventory: which certificate of all entries, in their order. */
+struct page {
+	const struct build *build;
+	struct view_list list;
+	uint64_t at; /* rows passed */
+	uint64_t first, end; /* rows on this page */
+};
+
+static void offer(struct page *page, uint32_t index, const struct cert *cert)
+{
+	if (page->at >= page->first && page->at < page->end)
+		put_certificate(page->build, index, cert, &page->list);
+	page->at++;
+}
+
+static void offer_dir(struct page *page, uint32_t index)
+{
+	const struct certdir *dir = page->build->certs[index].dir;
+	struct certdir_cursor cursor = {0};
+	size_t n = certdir_len(dir);
+	const struct cert *cert;
+
+	if (page->at + n <= page->first || page->at >= page->end) {
+		page->at += n;
+		return;
+	}
+	while ((cert = certdir_next(dir, &cursor)))
+		offer(page, index, cert);
+}
+
+static void put_page(struct page *page)
+{
+	uint32_t i;
+
+	for (i = 0; i < page->build->config->certificates_count; i++) {
+		if (page->build->certs[i].cert)
+			offer(page, i, page->build->certs[i].cert);
+		else if (page->build->certs[i].dir)
+			offer_dir(page, i);
+	}
+}
+
+/* The one of that name. False: there is none. */
+static bool put_named(const struct build *build, const char *name, const struct view_list *list)
+{
+	char text[CERT_NAME_BYTES];
+	struct certdir_cursor cursor;
+	const struct cert *cert;
+	uint32_t i;
+
+	for (i = 0; i < build->config->certificates_count; i++) {
+		const char *entry = build->config->certificates[i].name;
+
+		if (build->certs[i].cert && strcmp(entry, name) == 0) {
+			put_certificate(build, i, build->certs[i].cert, list);
+			return true;
+		}
+		if (!build->certs[i].dir || strncmp(entry, name, strlen(entry)) != 0)
+			continue;
+		cursor = (struct certdir_cursor){0};
+		while ((cert = certdir_next(build->certs[i].dir, &cursor)))
+			if (strcmp(cert_name(cert, text), name) == 0) {
+				put_certificate(build, i, cert, list);
+				return true;
+			}
+	}
+	return false;
 }
 
 static void put_renewal(const struct daemon *daemon, const struct view *root)
@@ -183,24 +246,64 @@ static void put_renewal(const struct daemon *daemon, const struct view *root)
 	view_number(&row, "took_us", facts->took_us);
 }
 
-int view_certificates(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
+static void put_directories(const struct build *build, const struct view *root)
 {
-	const struct daemon *daemon = arg;
-	const struct build *build = daemon->build;
-	struct view root = {doc, root_value};
-	struct view_list list = view_list(&root, "certificates");
-	uint32_t i, n = build->config->certificates_count;
+	struct view_list list = view_list(root, "directories");
 
-	for (i = 0; i < n; i++) {
-		if (build->certs[i].cert)
-			put_certificate(build, i, build->certs[i].cert, &list);
-		else
-			put_pairs(build, i, &list);
-	}
-	list = view_list(&root, "directories");
-	for (i = 0; i < n; i++)
+	for (uint32_t i = 0; i < build->config->certificates_count; i++)
 		if (build->certs[i].dir)
 			put_directory(build, i, &list);
-	put_renewal(daemon, &root);
-	return 0;
+}
+
+static void show_page(
+	const struct daemon *daemon, uint64_t after, uint32_t limit, struct admin_reply *reply)
+{
+	yyjson_mut_doc *doc = admin_doc_new();
+	struct view root = {doc, yyjson_mut_doc_get_root(doc)};
+	struct page page = {.build = daemon->build, .first = after, .end = after + limit};
+
+	page.list = view_list(&root, "certificates");
+	put_page(&page);
+	view_number(&root, "total", page.at);
+	if (page.at > page.end)
+		view_number(&root, "next", page.end);
+	else
+		view_null(&root, "next");
+	if (after == 0) {
+		put_directories(daemon->build, &root);
+		put_renewal(daemon, &root);
+	}
+	admin_reply_finish(reply, 200, doc);
+}
+
+static void show_named(const struct daemon *daemon, const char *name, struct admin_reply *reply)
+{
+	yyjson_mut_doc *doc = admin_doc_new();
+	struct view root = {doc, yyjson_mut_doc_get_root(doc)};
+	struct view_list list = view_list(&root, "certificates");
+
+	if (put_named(daemon->build, name, &list)) {
+		admin_reply_finish(reply, 200, doc);
+		return;
+	}
+	yyjson_mut_doc_free(doc);
+	admin_reply_error(reply, 404, "not_found", "there is no certificate %s", name);
+}
+
+void view_certificates(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	uint32_t after = 0, limit = PAGE_ROWS;
+	char name[CERT_NAME_BYTES];
+	int named = admin_query_text(call->query, "name", name, sizeof(name));
+
+	if (named < 0 || admin_query_number(call->query, "after", UINT32_MAX, &after) < 0 ||
+		admin_query_number(call->query, "limit", PAGE_ROWS_MAX, &limit) < 0)
+		admin_reply_error(reply, 400, "bad_request",
+			"name is that of a certificate, after the \"next\" of the page before, "
+			"limit 1 to %d",
+			PAGE_ROWS_MAX);
+	else if (named > 0)
+		show_named(arg, name, reply);
+	else
+		show_page(arg, after, limit, reply);
 }

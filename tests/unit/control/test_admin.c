@@ -34,10 +34,26 @@ static int fake_targets(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root)
 	return 0;
 }
 
-static int fake_certificates(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root)
+static int fake_drops(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root)
 {
 	yyjson_mut_obj_add_strcpy(doc, root, "name", "bad \xff utf-8");
 	return 0;
+}
+
+/* Says what it was asked. */
+static void fake_object_put(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	struct admin_peer peer = admin_reply_peer(reply);
+	yyjson_mut_doc *doc = admin_doc_new();
+	yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
+
+	yyjson_mut_obj_add_strcpy(doc, root, "kind", call->arguments[0]);
+	yyjson_mut_obj_add_strcpy(doc, root, "name", call->arguments[1]);
+	yyjson_mut_obj_add_strncpy(doc, root, "body", call->body.ptr, call->body.len);
+	yyjson_mut_obj_add_strncpy(doc, root, "if_match", call->if_match.ptr, call->if_match.len);
+	yyjson_mut_obj_add_bool(doc, root, "it is me", peer.pid == getpid());
+	admin_reply_set_etag(reply, "0123abcd");
+	admin_reply_finish(reply, 200, doc);
 }
 
 static void finish_reload(char what)
@@ -69,7 +85,8 @@ static const struct admin_source source = {
 	.status = fake_status,
 	.listeners = fake_listeners,
 	.targets = fake_targets,
-	.certificates = fake_certificates,
+	.drops = fake_drops,
+	.object_put = fake_object_put,
 	.top = fake_nothing,
 	.lists_show = fake_nothing,
 	.lists_change = fake_nothing,
@@ -191,7 +208,7 @@ static void test_errors(void **state)
 			"HTTP/1.1 405 ", "\r\nAllow: GET, HEAD, POST\r\n"},
 		{POST_CLOSE("/v1/deny/hits?on=1"), "HTTP/1.1 501 ", "\"not_implemented\""},
 		{GET_CLOSE("/v1/listeners"), "HTTP/1.1 500 ", "Input/output error"},
-		{GET_CLOSE("/v1/drops"), "HTTP/1.1 501 ", "\"not_implemented\""},
+		{GET_CLOSE("/v1/counters"), "HTTP/1.1 501 ", "\"not_implemented\""},
 		{"nonsense\r\n\r\n", "HTTP/1.1 400 ", "\"message\""},
 		{"GET /v1/status HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ", "host_missing"},
 		{"POST /v1/reload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -252,7 +269,7 @@ static void test_full_buffer_is_refused(void **state)
 
 static void test_bad_utf8_does_not_spoil_a_view(void **state)
 {
-	const char *reply = ask(GET_CLOSE("/v1/certificates"));
+	const char *reply = ask(GET_CLOSE("/v1/drops"));
 
 	assert_begins(reply, "HTTP/1.1 200 ");
 	assert_has(reply, "bad \\uFFFD utf-8");
@@ -390,6 +407,32 @@ static void test_documents_list_every_command(void **state)
 	free(man);
 }
 
+static void test_path_with_names(void **state)
+{
+	const char *answer =
+		ask("PUT /v1/objects/listeners/w%65b HTTP/1.1\r\nHost: x\r\n"
+		    "If-Match: \"1\"\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}");
+
+	assert_has(answer, "HTTP/1.1 200");
+	assert_has(answer, "ETag: \"0123abcd\"\r\n");
+	assert_has(answer, "\"kind\": \"listeners\"");
+	assert_has(answer, "\"name\": \"web\"");
+	assert_has(answer, "\"body\": \"{}\"");
+	assert_has(answer, "\"if_match\": \"\\\"1\\\"\"");
+	assert_has(answer, "\"it is me\": true");
+	answer = ask("POST /v1/objects/listeners/web HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+		     "Content-Length: 0\r\n\r\n");
+	assert_has(answer, "HTTP/1.1 405");
+	assert_has(answer, "Allow: GET, HEAD, PUT, PATCH, DELETE\r\n");
+	answer = ask("PUT /v1/objects/listeners/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+		     "Content-Length: 0\r\n\r\n");
+	assert_has(answer, "HTTP/1.1 404");
+	answer = ask(
+		"PUT /v1/objects/listeners/web/more HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+		"Content-Length: 0\r\n\r\n");
+	assert_has(answer, "HTTP/1.1 404");
+}
+
 #define SERVED(test)         cmocka_unit_test_setup_teardown(test, start, stop)
 #define SERVED_BRIEFLY(test) cmocka_unit_test_setup_teardown(test, start_impatient, stop)
 
@@ -404,6 +447,7 @@ int main(void)
 		SERVED(test_client_gone_before_reload_ends),
 		SERVED(test_refused_reload_lists_errors),
 		SERVED(test_errors),
+		SERVED(test_path_with_names),
 		SERVED(test_endless_head_is_refused),
 		SERVED(test_full_buffer_is_refused),
 		SERVED(test_bad_utf8_does_not_spoil_a_view),

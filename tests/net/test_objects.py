@@ -1,0 +1,288 @@
+"""Objects made through the admin API while clients are served: certificates put, listeners changed,
+versions kept over restarts and crashes, rolled back."""
+import os
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from client_pki import Identity, pem
+from counts import count
+from load import Load
+from standard import CHECK, group, listener
+from wire import TlsConnection, client_context, until
+
+ALL = ["healthy"] * 3
+
+
+def config(net, **settings):
+    return {"certificates": net.certificates("default", "www"),
+            "target_groups": [group("web", "http", net.target_list(8080), CHECK)],
+            "listeners": [listener("web", "https", 443, "web", certificates=["default"])]} | settings
+
+
+@pytest.fixture
+def one(net, launch):
+    one = launch(config(net))
+    one.wait_states("web", ALL)
+    return one
+
+
+def pair(net, *names, stem="put"):
+    """A new pair as the body of a request."""
+    (net.folder / "tls/aside").mkdir(exist_ok=True)
+    cert, key = net.ca.issue(f"aside/{stem}", *names)
+    return {"certificate": cert.read_text(), "key": key.read_text()}
+
+
+def served(net, name, context=None):
+    with TlsConnection((net.v4, 443), name, context or client_context()) as client:
+        assert client.request().status == 200
+        return client.names()[0]
+
+
+def objects(one):
+    return {(o["kind"], o["name"]): o["origin"] for o in one.api("/v1/objects")["objects"]}
+
+
+def kept(one, folder):
+    return sorted(os.listdir(Path(one.base["state_dir"]) / "objects" / folder))
+
+
+def test_certificate_comes_and_goes(net, one):
+    """Put, associated, made the default, replaced, removed, deleted; each at once, on one kept-alive
+    connection that nothing touches."""
+    with TlsConnection((net.v4, 443), "x.test") as old:
+        answer = one.change("PUT", "/v1/certificates/shop", pair(net, "shop.test"))
+        assert answer["result"] == "applied" and answer["version"] == 1
+        assert [c["op"] for c in answer["changes"]] == ["add"] and answer["changes"][0]["fingerprint"]
+        assert served(net, "shop.test") == ["default.sluice.test"]
+        one.change("POST", "/v1/listeners/web/certificates", {"add": ["shop"]})
+        assert served(net, "shop.test") == ["shop.test"]
+        one.change("PUT", "/v1/certificates/shop", pair(net, "shop.test", "more.test"))
+        assert served(net, "more.test") == ["more.test", "shop.test"]
+        one.change("POST", "/v1/listeners/web/certificates", {"default": "shop"})
+        assert served(net, "unknown.test") == ["more.test", "shop.test"]
+        status, answer, _ = one.ask("DELETE", "/v1/certificates/shop")
+        assert status == 422 and "object listeners/web:" in answer["error"]["errors"][0]
+        status, answer, _ = one.ask("POST", "/v1/listeners/web/certificates", {"remove": ["shop"]})
+        assert status == 409 and answer["error"]["code"] == "is_default"
+        one.change("POST", "/v1/listeners/web/certificates", {"remove": ["shop"], "default": "default"})
+        assert served(net, "more.test") == ["default.sluice.test"]
+        assert one.change("DELETE", "/v1/certificates/shop")["changes"][0]["op"] == "delete"
+        assert old.request().status == 200
+    assert objects(one)["certificates", "www"] == "file"
+    assert objects(one)["listeners", "web"] == "both"
+
+
+def test_nothing_bad_is_taken(net, one):
+    """What is refused leaves no trace: on disk, in the history, in what is served."""
+    good, other = pair(net, "a.test"), pair(net, "b.test", stem="other")
+    one.change("PUT", "/v1/certificates/www", good)
+    one.change("POST", "/v1/listeners/web/certificates", {"add": ["www"]})
+    blobs, versions = kept(one, "blobs"), kept(one, "versions")
+    for body, code, text in (
+            (good | {"key": other["key"]}, 422, "does not belong to the certificate"),
+            (good | {"certificate": good["certificate"][:200]}, 422, "object certificates/www:"),
+            ({"certificate": good["certificate"]}, 400, "PEM"),
+            ({"key": 1, "certificate": 2}, 400, "PEM")):
+        status, answer, _ = one.ask("PUT", "/v1/certificates/www", body)
+        assert status == code and text in str(answer), answer
+        assert good["key"][60:100] not in str(answer)
+    for method, path, body, code, text in (
+            ("PUT", "/v1/objects/listeners/web", {"tls": {"policy": "none"}}, 422,
+             "object listeners/web:3:15: listeners[web].tls.policy"),
+            ("PUT", "/v1/objects/listeners/web", {"tls": {"polcy": "default"}}, 422, "did you mean"),
+            ("PUT", "/v1/objects/trust_stores/x", {"ca": {"content": "no PEM"}}, 422, "trust_stores[x]"),
+            ("PUT", "/v1/objects/trust_stores/x", {"ca": {"content": 5}}, 422, "content"),
+            ("PUT", "/v1/objects/trust_stores/x", {"ca": {"blob": "a" * 64}}, 422, "blob"),
+            ("PUT", "/v1/objects/things/x", {}, 404, "no objects of kind"),
+            ("PATCH", "/v1/objects/certificates/default", {}, 404, "put it whole"),
+            ("DELETE", "/v1/objects/certificates/none", None, 404, "there is no object"),
+            ("DELETE", "/v1/objects/certificates/default", None, 409, "sluiced.yaml"),
+            ("POST", "/v1/listeners/none/certificates", {"add": ["www"]}, 404, "no listener"),
+            ("POST", "/v1/listeners/web/certificates", {"remove": ["x"]}, 404, "no certificate"),
+            ("POST", "/v1/rollback?to=9", None, 404, "no version 9"),
+            ("POST", "/v1/objects", {"changes": [
+                {"op": "put", "kind": "certificates", "name": "fine", "settings": {
+                    "cert": {"content": other["certificate"]}, "key": {"content": other["key"]}}},
+                {"op": "delete", "kind": "certificates", "name": "none"}]}, 404, "no object")):
+        status, answer, _ = one.ask(method, path, body)
+        assert status == code and text in str(answer), (path, answer)
+    deep = "[" * 100000
+    status, _, _ = one.ask("PUT", "/v1/objects/listeners/web", {"tls": deep})
+    assert status == 422
+    assert (kept(one, "blobs"), kept(one, "versions")) == (blobs, versions)
+    assert one.api("/v1/history")["version"] == 2
+    assert served(net, "a.test") == ["a.test"]
+
+
+def test_dry_run(net, one):
+    answer = one.change("PUT", "/v1/certificates/www?dry_run=1", pair(net, "a.test"))
+    assert answer["result"] == "valid" and answer["changes"][0]["name"] == "www"
+    assert kept(one, "blobs") == [] and one.api("/v1/history")["versions"] == []
+    body = pair(net, "a.test")
+    status, _, _ = one.ask("PUT", "/v1/certificates/www?dry_run=1", body | {"key": "x"})
+    assert status == 422 and objects(one)["certificates", "www"] == "file"
+
+
+def test_etags(net, one):
+    """Of two who change the same object, the second one hears of the first."""
+    status, _, etag = one.ask("GET", "/v1/objects/certificates/www")
+    assert status == 200 and etag
+    body = pair(net, "a.test")
+    status, _, fresh = one.ask("PUT", "/v1/certificates/www", body, If_Match=etag)
+    assert status == 200 and fresh != etag
+    status, answer, _ = one.ask("PUT", "/v1/certificates/www", body, If_Match=etag)
+    assert status == 412 and fresh.strip('"') in answer["error"]["message"]
+    assert one.ask("PUT", "/v1/certificates/www", body, If_Match=fresh)[1]["result"] == "unchanged"
+    assert one.ask("PUT", "/v1/certificates/www", body, If_None_Match="*")[0] == 412
+    assert one.ask("PUT", "/v1/certificates/new", body, If_Match="*")[0] == 412
+    assert one.ask("PUT", "/v1/certificates/new", body, If_None_Match="*")[0] == 200
+    version = one.ask("GET", "/v1/objects")[2]
+    batch = {"changes": [{"op": "delete", "kind": "certificates", "name": "new"}]}
+    assert one.ask("POST", "/v1/objects", batch, If_Match='"v1"')[0] == 412
+    assert one.ask("POST", "/v1/objects", batch, If_Match=version)[0] == 200
+    assert one.ask("PUT", "/v1/certificates/www", body, If_Match="bare")[0] == 400
+
+
+def test_history_and_rollback(net, one):
+    for name in ("a.test", "b.test", "c.test"):
+        one.change("PUT", "/v1/certificates/default", pair(net, name))
+    assert served(net, "x.test") == ["c.test"]
+    history = one.api("/v1/history")["versions"]
+    assert [v["version"] for v in history] == [3, 2, 1] and history[0]["in_force"]
+    assert history[0]["uid"] == os.getuid() and history[0]["pid"] == os.getpid()
+    assert history[2]["changes"][0]["op"] == "add" and history[0]["changes"][0]["op"] == "change"
+    assert len({v["changes"][0]["fingerprint"] for v in history}) == 3
+    assert one.change("POST", "/v1/rollback")["version"] == 4
+    assert served(net, "x.test") == ["b.test"]
+    one.change("POST", "/v1/rollback?to=1")
+    assert served(net, "x.test") == ["a.test"]
+    assert one.api("/v1/history")["versions"][0]["rollback_to"] == 1
+    one.change("POST", "/v1/rollback?to=0")
+    assert served(net, "x.test") == ["default.sluice.test"]
+
+
+def test_restart_keeps_them(net, one, launch):
+    """An orderly one, and after kill -9; and a reload of a changed file keeps them on top."""
+    one.change("PUT", "/v1/certificates/default", pair(net, "a.test"))
+    one.change("PUT", "/v1/objects/target_groups/extra",
+               {"protocol": "http", "targets": [], "health_check": {"protocol": "off"}})
+    for _ in range(2):
+        one.kill9()
+        one.start()
+        one.wait_states("web", ALL)
+        assert served(net, "x.test") == ["a.test"]
+        assert objects(one)["target_groups", "extra"] == "api"
+    one.reload(config(net, listeners=[
+        listener("web", "https", 443, "web", certificates=["default", "www"])]))
+    assert served(net, "x.test") == ["a.test"]
+    assert served(net, "www.sluice.test") == ["www.sluice.test"]
+    one.change("DELETE", "/v1/objects/certificates/default")
+    assert served(net, "x.test") == ["default.sluice.test"]
+    assert one.api("/v1/history")["version"] == 3
+
+
+def test_unfinished_file_is_not_read(net, one):
+    """A change is laid over the file in force, not over what an editor is writing there."""
+    one.file.write_text("listeners: [")
+    one.change("PUT", "/v1/certificates/default", pair(net, "a.test"))
+    assert served(net, "x.test") == ["a.test"]
+    status, _, err = one.ctl("reload", check=False)
+    assert status == 1 and "sluiced.yaml" in err
+    assert served(net, "x.test") == ["a.test"]
+
+
+def test_old_versions_go(net, launch):
+    one = launch(config(net, history=3))
+    one.wait_states("web", ALL)
+    for number in range(5):
+        one.change("PUT", "/v1/certificates/default", pair(net, f"n{number}.test"))
+    assert [v["version"] for v in one.api("/v1/history")["versions"]] == [5, 4, 3]
+    assert len(kept(one, "versions")) == 3 and len(kept(one, "blobs")) == 6
+    one.change("POST", "/v1/rollback?to=3")
+    assert served(net, "x.test") == ["n2.test"]
+    assert one.ask("POST", "/v1/rollback?to=2")[0] == 404
+
+
+def test_disk_full(net, one):
+    """No room for a version: refused, and what was in force stays, on disk, too."""
+    state = Path(one.base["state_dir"])
+    one.change("PUT", "/v1/certificates/default", pair(net, "a.test"))
+    assert one.change("PUT", "/v1/certificates/default", pair(net, "b.test"))["version"] == 2
+    one.stop()
+    saved = state.with_suffix(".saved")
+    shutil.rmtree(saved, ignore_errors=True)
+    shutil.copytree(state, saved)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "none", state], check=True)
+    try:
+        shutil.copytree(saved, state, dirs_exist_ok=True)
+        one.start()
+        one.wait_states("web", ALL)
+        last = ["b.test"]
+        (state / "filler").write_bytes(b"x" * 4096)
+        for number in range(20):
+            status, answer, _ = one.ask("PUT", "/v1/certificates/default", pair(net, f"n{number}.test"))
+            if status != 200:
+                break
+            last = [f"n{number}.test"]
+        assert status == 507 and "No space left" in answer["error"]["message"]
+        before = one.api("/v1/history")["version"]
+        assert served(net, "x.test") == last
+        one.kill9()
+        one.start()
+        assert served(net, "x.test") == last and one.api("/v1/history")["version"] == before
+        (state / "filler").unlink()
+        one.stop()
+    finally:
+        one.discard()
+        subprocess.run(["umount", state], check=True)
+        shutil.rmtree(saved)
+
+
+def test_switches_under_load(net, one, tmp_path):
+    """Default certificate, policy, trust stores and mode of client certificates, switched again and
+    again: no handshake fails, no connection is closed, everybody sees a whole state."""
+    root, other = Identity("Root"), Identity("Other Root")
+    cert, key = root.client("good").write(tmp_path)
+    bodies = [pair(net, f"d{n}.test", stem=f"d{n}") for n in range(3)]
+    context = client_context()
+    context.load_cert_chain(cert, key)
+    kept_alive = Load((net.v4, 443), count("keep_alive_connections") // 4, count("load_interval_ms"),
+                      context, "x.test")
+    new = Load((net.v4, 443), 4, 20, context, "y.test", is_new_each=True)
+    with kept_alive, new:
+        for number in range(count("certificate_swaps")):
+            cas = pem(root.cert, other.cert) if number % 2 else pem(root.cert)
+            mode = "optional" if number % 2 else "verify"
+            one.change("PUT", "/v1/certificates/default", bodies[number % len(bodies)])
+            one.change("PUT", "/v1/objects/trust_stores/staff", {"ca": {"content": cas.decode()}})
+            one.change("PATCH", "/v1/objects/listeners/web", {
+                "client_auth": {"mode": mode, "trust_store": "staff"},
+                "tls": {"policy": "TLS13-1-2-2021-06" if number % 2 else "sluice-tls13-2026-11"}})
+            assert served(net, "x.test", context) == [f"d{number % len(bodies)}.test"]
+        kept_alive.run_for(0.5)
+    assert new.failures == [] and new.closed == 0 and new.ok > 10
+    assert kept_alive.ok > 10
+    plain = client_context()
+    last_is_verify = count("certificate_swaps") % 2 == 1
+    if last_is_verify:
+        with pytest.raises((ssl.SSLError, OSError, EOFError)):
+            served(net, "x.test", plain)
+
+
+def test_other_daemon_keeps_off(net, one, launch):
+    """The folder belongs to one process."""
+    one.change("PUT", "/v1/certificates/default", pair(net, "a.test"))
+    second = one.file.with_name("second.yaml")
+    text = one.file.read_text().replace(str(one.socket), str(one.socket) + "2")
+    second.write_text(text)
+    import netns
+    from sluiced import BUILD
+    done = subprocess.run(netns.inside(net.lb, str(BUILD / "sluiced"), "--config", str(second)),
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and "another sluiced has the folder" in done.stderr
+    assert served(net, "x.test") == ["a.test"]

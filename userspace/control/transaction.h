@@ -1,0 +1,79 @@
+/*
+ * A change of objects through the admin API, all or nothing: made from what is in force when its
+ * turn comes, checked as a configuration is, written to disk, put in force, and only then answered.
+ * reload.c runs it: it is a reload whose file is the one in force. Requests are made by the control
+ * thread (views_change*.c) and carried out by the loader thread.
+ */
+#ifndef SLUICE_CONTROL_TRANSACTION_H
+#define SLUICE_CONTROL_TRANSACTION_H
+
+#include "control/apply.h"
+#include "control/object_store.h"
+
+enum change_op {
+	CHANGE_PUT,
+	CHANGE_PATCH,  /* of what the API made; RFC 7396 */
+	CHANGE_DELETE,
+	CHANGE_USE, /* which certificates a listener has: {add, remove, default} */
+};
+
+struct change {
+	enum change_op op;
+	char *kind, *name;
+	yyjson_val *settings; /* of the request's document; NULL: DELETE */
+	/* Only if the object is as it was: its ETag, or "*": it is there. NULL: whatever it is. */
+	char *if_match;
+	bool is_new; /* only if it is not there */
+};
+
+struct change_request {
+	yyjson_doc *doc; /* NULL: there is no body */
+	char *body; /* which `doc` points into; may have keys: wiped */
+	size_t body_bytes;
+	struct change *changes;
+	size_t n;
+	bool is_rollback;
+	uint64_t rollback_to; /* 0: to the file alone */
+	char *if_match; /* only if this version ("v12") is in force; NULL: any */
+	struct reload_how how;
+	uint32_t uid;
+	int32_t pid;
+};
+
+struct change_request *change_request_new(void);
+struct change *change_request_add(
+	struct change_request *request, enum change_op op, const char *kind, const char *name);
+/* NULL is ignored. */
+void change_request_free(struct change_request *request);
+
+/* What is refused before a configuration is made of it. */
+struct change_refusal {
+	unsigned int http_status; /* 0: nothing is */
+	const char *code;
+	struct err text;
+};
+
+struct transaction {
+	const struct change_request *request;
+	struct object_store *store; /* borrowed */
+	const struct build *before; /* in force */
+	struct object_set set; /* as it will be */
+	bool is_unchanged;
+	struct version about;
+	struct change_refusal refusal;
+};
+
+/* Contents are on disk from then on. False: `refusal` says why. Loader thread, like the next two. */
+bool transaction_make(struct transaction *transaction);
+/* Tells what `build` makes of it, and writes the version. False: `refusal`. */
+bool transaction_keep(struct transaction *transaction, const struct build *build);
+/* Nothing came of it. */
+void transaction_abandon(struct transaction *transaction);
+void transaction_fini(struct transaction *transaction);
+
+/* transaction_changes.c: one change after the other. */
+bool transaction_refuse(struct transaction *transaction, unsigned int http_status, const char *code,
+	const char *format, ...) printf_like(4, 5);
+bool transaction_change(struct transaction *transaction, const struct change *change);
+
+#endif
