@@ -22,7 +22,8 @@ ROWS = {
     "unknown_names": (10000, 100000, 500),                # ClientHellos refused before a socket exists
     "stale_cookie_seconds": (0, 130, 0),                  # until a SYN cookie is too old; 0: not tested
     "calm_seconds": (0, 30, 0),                           # in which an attack is over; 0: not waited for
-    "scanners": (0, 1, 0),                                # sslscan against some security policies
+    "sslscan": (3, 1000, 1),                              # policies that it looks at, of all there are
+    "testssl": (0, 8, 0),                                 # the same of testssl.sh
     "flood_packets": (50000, 100000, 2000),               # a second, of each flood
     "flood_hellos": (3000, 3000, 300),                    # packets a second of handshakes in a flood
     "flood_seconds": (2, 15, 2),                          # of each flood

@@ -2,11 +2,12 @@
 and what is counted."""
 import os
 import ssl
+import subprocess
 
 import pytest
 
 import standard
-from wire import TlsConnection, client_context, until
+from wire import TlsConnection, client_context, patience, until
 
 VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
 PORT, NAME = 9460, "www.sluice.test"
@@ -105,3 +106,19 @@ def test_a_session_has_an_end(net, targets, version):
     assert not visitor.visit("exact.wild.sluice.test")
     assert visitor.visit("exact.wild.sluice.test")
     assert not visitor.visit()
+
+
+@pytest.mark.parametrize("priority", ["-VERS-ALL:+VERS-TLS1.2", "-VERS-ALL:+VERS-TLS1.3"], ids=["1.2", "1.3"])
+def test_gnutls_resumes(net, targets, priority):
+    """Another TLS library: gnutls-cli connects, connects again, and says that the session went on."""
+    daemon = net.launch(config(net), "tickets")
+    before = counts(daemon)
+    request = f"GET / HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n"
+    done = subprocess.run(["gnutls-cli", "--resume", "--x509cafile", str(net.ca.pem), "--waitresumption",
+                           f"--priority=NORMAL:{priority}", "--sni-hostname", NAME, "--verify-hostname", NAME,
+                           "-p", str(PORT), net.v4], input=request, capture_output=True, text=True,
+                          timeout=patience(30))
+    assert "*** This is a resumed session" in done.stdout, done.stdout + done.stderr
+    assert "HTTP/1.1 200" in done.stdout, done.stdout
+    after = counts(daemon)
+    assert (after["full"] - before["full"], after["resumed"] - before["resumed"]) == (1, 1)
