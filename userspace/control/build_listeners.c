@@ -248,7 +248,11 @@ static void build_listener(struct building *building, const struct config_listen
 		build_socket(building, wanted, &wanted->address[i], listener);
 	spec.tls = listener->tls;
 	build_terms(building, wanted, listener, &spec.terms);
-	build_tls_headers(wanted, &spec.tls_headers);
+	if (building->doors)
+		build_tls_headers(config, building->doors, wanted, &spec.tls_headers);
+	else
+		spec.tls_headers =
+			build_before_listener(building, wanted->name)->listener->spec.tls_headers;
 	spec.sockets = listener->sockets;
 	spec.n_sockets = listener->n_sockets;
 	spec.policy = listener->policy;
@@ -256,6 +260,8 @@ static void build_listener(struct building *building, const struct config_listen
 	spec.n_route_groups = wanted->routes_count;
 	listener->listener = listener_new(&spec);
 	free(spec.route_groups);
+	if (building->doors)
+		free(spec.tls_headers.removed);
 	shared_put(&stats->shared);
 }
 
@@ -275,8 +281,11 @@ void build_listeners(struct building *building)
 	const struct config *config = building->build->config;
 	uint32_t i;
 
+	building->doors = build_doors_new(config);
 	for (i = 0; i < config->listeners_count; i++)
 		build_listener(building, &config->listeners[i], &building->build->built[i]);
+	build_doors_free(building->doors);
+	building->doors = NULL;
 }
 
 static void share_listener(const struct built_listener *old, struct built_listener *ret_listener)

@@ -4,6 +4,7 @@
 
 #include "control/build.h"
 
+struct build_doors;
 struct tls_client_auth_spec;
 struct tls_headers;
 #include "control/certdir.h"
@@ -26,6 +27,7 @@ struct building {
 	bool is_patient; /* of a renewal: what does not fit together is waited for */
 	struct build_renewal *renewal;
 	bool is_renewal; /* of certificates only: what is to be said of the rest was said */
+	struct build_doors *doors; /* while listeners are built; NULL for a renewal */
 	struct building_certs *certs; /* as config->certificates */
 };
 
@@ -91,8 +93,6 @@ void build_client_auth(const struct build *build, const struct config_listener *
 	struct tls_client_auth_spec *ret_spec);
 bool build_is_same_client_auth(const struct build *before, const struct config_listener *was,
 	const struct build *build, const struct config_listener *wanted);
-/* The names are the configuration's. */
-void build_tls_headers(const struct config_listener *wanted, struct tls_headers *ret_headers);
 /* build_tickets.c */
 void build_tickets(struct building *building);
 /* Where the file was touched; else those of the generation before. */
@@ -102,6 +102,12 @@ bool build_tickets_have_changed(const struct building *building);
 void build_tickets_free(struct build *build);
 /* Whether what listeners tell their clients about tickets is the same. */
 bool build_is_same_tickets(const struct build *before, const struct build *build);
+/* build_headers.c: which listeners lead to the same targets, and what they tell them. */
+struct build_doors *build_doors_new(const struct config *config);
+void build_doors_free(struct build_doors *doors);
+/* The names are the configuration's; `removed` is the caller's to free. */
+void build_tls_headers(const struct config *config, const struct build_doors *doors,
+	const struct config_listener *wanted, struct tls_headers *ret_headers);
 /* build_log.c: may the files of the log be written? */
 void build_log(struct building *building);
 

@@ -5,7 +5,6 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "proxy/tls_headers.h"
 #include "tls/files.h"
 #include "tls/server.h"
 
@@ -290,33 +289,4 @@ bool build_is_same_client_auth(const struct build *before, const struct config_l
 	return old.mode == new.mode &&old.trust == new.trust &&old.max_depth ==
 	       new.max_depth &&old.ignore_expiry == new.ignore_expiry &&old.advertise_ca_names ==
 	       new.advertise_ca_names;
-}
-
-static struct slice header_name(const char *name, bool wanted)
-{
-	return wanted && name && strcmp(name, "off") != 0 ? slice_of(name) : (struct slice){0};
-}
-
-void build_tls_headers(const struct config_listener *wanted, struct tls_headers *ret_headers)
-{
-	const struct config_auth_headers *names = &wanted->client_auth.headers;
-	bool has_auth = wanted->client_auth.mode != CONFIG_CLIENT_AUTH_OFF;
-	bool is_https = wanted->protocol == CONFIG_HTTPS;
-	int i;
-
-	has_auth = has_auth && is_https;
-	*ret_headers = (struct tls_headers){
-		.names = {
-			[TLS_HEADER_SERIAL_NUMBER] = header_name(names->serial_number, has_auth),
-			[TLS_HEADER_ISSUER] = header_name(names->issuer, has_auth),
-			[TLS_HEADER_SUBJECT] = header_name(names->subject, has_auth),
-			[TLS_HEADER_VALIDITY] = header_name(names->validity, has_auth),
-			[TLS_HEADER_LEAF] = header_name(names->leaf, has_auth),
-			[TLS_HEADER_CHAIN] = header_name(names->chain, has_auth),
-			[TLS_HEADER_VERSION] = header_name(wanted->tls_headers.version, is_https),
-			[TLS_HEADER_CIPHER_SUITE] =
-				header_name(wanted->tls_headers.cipher_suite, is_https),
-		}};
-	for (i = 0; i < TLS_HEADERS; i++)
-		ret_headers->any |= ret_headers->names[i].len > 0;
 }

@@ -3,6 +3,7 @@
 
 #include "http/message.h"
 #include "http/syntax.h"
+#include "proxy/tls_headers.h"
 
 enum { NAMES_MAX = 8 };
 
@@ -59,7 +60,7 @@ static void check_names(struct auth_checker *checker, const struct header_name *
 				"is the name of a header that has a meaning of its own");
 		for (j = 0; j < i; j++)
 			if (!is_off(*names[j].field) &&
-				slice_eq_nocase(slice_of(name), slice_of(*names[j].field)))
+				tls_headers_is_same_name(slice_of(name), slice_of(*names[j].field)))
 				refuse_name(checker, &names[i],
 					"is the name of another header of this listener");
 	}

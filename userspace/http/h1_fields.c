@@ -90,11 +90,32 @@ static bool is_protocol_list(struct slice value)
 	return value.len > 0;
 }
 
+/* Another version of HTTP, or TLS: what would pass through that tunnel is not ours to let by, and the
+ * rules about headers would not hold in it. */
+static bool has_own_protocol(struct slice list)
+{
+	static const char *const names[] = {"h2", "h2c", "h3", "http", "tls"};
+	struct slice word;
+	const char *slash;
+	size_t i;
+
+	while (syntax_list_next(&list, &word)) {
+		slash = memchr(word.ptr, '/', word.len);
+		if (slash)
+			word.len = (size_t)(slash - word.ptr);
+		for (i = 0; i < array_len(names); i++)
+			if (slice_eq_nocase(word, slice_of(names[i])))
+				return true;
+	}
+	return false;
+}
+
 /* The protocols of Upgrade if it is in order and listed in Connection, else empty. */
 static struct slice upgrade_of(const struct fields *fields, enum http_version version)
 {
 	if (!fields->upgrade || fields->upgrade_repeated || !fields->upgrade_listed ||
-		version != HTTP_VERSION_1_1 || !is_protocol_list(fields->upgrade->value))
+		version != HTTP_VERSION_1_1 || !is_protocol_list(fields->upgrade->value) ||
+		has_own_protocol(fields->upgrade->value))
 		return (struct slice){0};
 	return fields->upgrade->value;
 }

@@ -63,9 +63,9 @@ static int write_request(struct exchange *exchange)
 	if (n < 0)
 		return n;
 	how.n_extra = (uint32_t)n;
+	tls_headers_remove(tls_headers, &request->headers);
 	if (tls_headers->any && conn->is_tls)
-		how.n_extra +=
-			tls_headers_apply(tls_headers, conn->front, &request->headers, extra + n);
+		how.n_extra += tls_headers_fill(tls_headers, conn->front, extra + n);
 	bound = h1_write_request_bytes(request, &how);
 	r = buf_hold(out, &conn->worker->io.bufs, bound > BUF_SMALL ? BUF_MEDIUM : BUF_SMALL);
 	if (r < 0)
@@ -120,6 +120,7 @@ static void got_head(struct exchange *exchange, uint32_t head_bytes)
 		exchange->request.content_length, exchange->request.body == HTTP_BODY_CHUNKED);
 	exchange->up.pipes = &conn->worker->pipes;
 	exchange->up.max_bytes = spec->max_body_bytes;
+	exchange->up.forged = &spec->tls_headers;
 	exchange_find_target(exchange, NULL, false);
 }
 

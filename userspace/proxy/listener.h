@@ -86,7 +86,7 @@ struct listener_spec {
 	enum listener_protocol protocol;
 	enum proxy_in proxy_in;
 	enum http_forwarded_mode x_forwarded_for;
-	struct tls_headers tls_headers; /* https; the names are copied */
+	struct tls_headers tls_headers; /* http, https; the names are copied */
 	struct tls_server *tls; /* https, tls */
 	/* Whom it lets in; NULL: everybody. Judged by the gate, or after accept. A count is taken. */
 	struct gate_policy *policy;

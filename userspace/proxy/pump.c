@@ -135,7 +135,8 @@ static bool put_end(struct pump *pump, struct bufpool *bufs)
 
 static bool put_trailer(struct pump *pump, struct bufpool *bufs, const struct http_header *trailer)
 {
-	if (!h1_trailer_is_allowed(trailer))
+	if (!h1_trailer_is_allowed(trailer) ||
+		(pump->forged && tls_headers_is_removed(pump->forged, trailer->name)))
 		return true;
 	if (!pump->in_trailers && !put_out(pump, bufs, H1_CHUNK_LAST_LINE))
 		return false;

@@ -11,6 +11,7 @@
 #include "http/h1_body.h"
 #include "net/stream.h"
 #include "proxy/splice.h"
+#include "proxy/tls_headers.h"
 
 enum pump_result {
 	PUMP_DONE,        /* the whole message has been handed to `dst` */
@@ -32,6 +33,7 @@ struct pump {
 	struct pipes *pipes; /* NULL: nothing is spliced */
 	struct splice_way way; /* holds bytes only while out, span and tail are empty */
 	struct h1_body body;
+	const struct tls_headers *forged; /* trailers that are not passed on; NULL: all are */
 	uint64_t max_bytes;  /* 0: no limit */
 	uint64_t body_bytes; /* so far */
 	uint32_t span;       /* bytes at the front of `in` on their way to dst */
@@ -44,8 +46,8 @@ struct pump {
 	char line[H1_CHUNK_LINE_BYTES];
 };
 
-/* `out` keeps its contents. Sets everything else: then set dst, and pipes and max_bytes where they
- * apply. */
+/* `out` keeps its contents. Sets everything else: then set dst, and pipes, forged and max_bytes where
+ * they apply. */
 void pump_init(struct pump *pump, struct stream *src, struct buf *in, enum http_body kind,
 	uint64_t content_length, bool chunked);
 void pump_fini(struct pump *pump, struct bufpool *bufs);

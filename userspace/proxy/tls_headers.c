@@ -6,15 +6,14 @@
 #include "tls/stream.h"
 #include <stdlib.h>
 
-/* Many servers take X_Name for X-Name. */
 static char fold(char c)
 {
 	if (c >= 'A' && c <= 'Z')
 		return (char)(c + ('a' - 'A'));
-	return c == '_' ? '-' : c;
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '-';
 }
 
-static bool is_same_name(struct slice a, struct slice b)
+bool tls_headers_is_same_name(struct slice a, struct slice b)
 {
 	size_t i;
 
@@ -26,35 +25,45 @@ static bool is_same_name(struct slice a, struct slice b)
 	return true;
 }
 
-static bool is_ours(const struct tls_headers *how, struct slice name)
+bool tls_headers_is_removed(const struct tls_headers *how, struct slice name)
 {
-	int i;
+	uint32_t i;
 
-	for (i = 0; i < TLS_HEADERS; i++)
-		if (how->names[i].len && is_same_name(how->names[i], name))
+	for (i = 0; i < how->n_removed; i++)
+		if (tls_headers_is_same_name(how->removed[i], name))
 			return true;
 	return false;
 }
 
-static void drop_forged(const struct tls_headers *how, struct http_headers *headers)
+void tls_headers_remove(const struct tls_headers *how, struct http_headers *headers)
 {
 	uint32_t i;
 
 	for (i = 0; i < headers->len; i++)
 		if (headers->items[i].id == HTTP_HEADER_UNKNOWN &&
-			is_ours(how, headers->items[i].name))
+			tls_headers_is_removed(how, headers->items[i].name))
 			headers->items[i].flags |= HTTP_HEADER_DROPPED;
 }
 
-uint32_t tls_headers_apply(const struct tls_headers *how, const struct stream *front,
-	struct http_headers *headers, struct http_header ret_extra[TLS_HEADERS])
+/* A byte that could end the line, or the head: a value with one is left out, whoever made it. */
+static bool is_fit(struct slice value)
+{
+	size_t i;
+
+	for (i = 0; i < value.len; i++)
+		if (value.ptr[i] < ' ' || value.ptr[i] == 0x7f)
+			return false;
+	return value.ptr;
+}
+
+uint32_t tls_headers_fill(const struct tls_headers *how, const struct stream *front,
+	struct http_header ret_extra[TLS_HEADERS])
 {
 	struct slice values[TLS_HEADERS] = {0};
 	struct tls_stream_facts facts;
 	uint32_t n = 0;
 	int i;
 
-	drop_forged(how, headers);
 	tls_stream_facts(front, &facts);
 	/* A certificate that nobody judged has a chain only: it never looks like a good one. */
 	if (facts.peer && facts.peer->chain.len) {
@@ -70,27 +79,40 @@ uint32_t tls_headers_apply(const struct tls_headers *how, const struct stream *f
 	if (how->names[TLS_HEADER_CIPHER_SUITE].len)
 		values[TLS_HEADER_CIPHER_SUITE] = slice_of(tls_cipher_short_name(facts.cipher));
 	for (i = 0; i < TLS_HEADERS; i++)
-		if (how->names[i].len && values[i].ptr)
+		if (how->names[i].len && is_fit(values[i]))
 			ret_extra[n++] =
 				(struct http_header){.name = how->names[i], .value = values[i]};
 	return n;
 }
 
+static struct slice copy_of(struct slice text)
+{
+	return (struct slice){mem_strndup(text.ptr, text.len), text.len};
+}
+
 void tls_headers_copy(const struct tls_headers *from, struct tls_headers *ret_to)
 {
+	uint32_t n;
 	int i;
 
 	*ret_to = *from;
+	ret_to->removed = mem_alloc((from->n_removed + 1) * sizeof(*ret_to->removed));
+	for (n = 0; n < from->n_removed; n++)
+		ret_to->removed[n] = copy_of(from->removed[n]);
 	for (i = 0; i < TLS_HEADERS; i++)
 		if (from->names[i].len)
-			ret_to->names[i].ptr = mem_strndup(from->names[i].ptr, from->names[i].len);
+			ret_to->names[i] = copy_of(from->names[i]);
 }
 
 void tls_headers_fini(struct tls_headers *how)
 {
+	uint32_t n;
 	int i;
 
 	for (i = 0; i < TLS_HEADERS; i++)
 		if (how->names[i].len)
 			free((char *)how->names[i].ptr);
+	for (n = 0; n < how->n_removed; n++)
+		free((char *)how->removed[n].ptr);
+	free(how->removed);
 }

@@ -1,7 +1,8 @@
 /*
  * Headers that tell targets about a client's TLS and its certificate, by the names a listener has
- * for them. What the client itself sends under these names is removed first. Pure; the values are
- * those of the client's stream.
+ * for them. What clients themselves send under these names, as headers or trailers, is removed by
+ * every listener through which a request gets to the same targets: they cannot know by which one it
+ * came. Pure; the values are those of the client's stream.
  */
 #ifndef SLUICE_PROXY_TLS_HEADERS_H
 #define SLUICE_PROXY_TLS_HEADERS_H
@@ -24,13 +25,20 @@ enum tls_header {
 };
 
 struct tls_headers {
-	struct slice names[TLS_HEADERS]; /* empty: that one is not sent, nor removed */
+	struct slice names[TLS_HEADERS]; /* empty: that one is not sent */
 	bool any;
+	struct slice *removed; /* what is taken out of requests; with `names` */
+	uint32_t n_removed;
 };
 
+/* Servers hand headers on in variables: there X-Name, X_Name and X.Name are one. */
+bool tls_headers_is_same_name(struct slice a, struct slice b);
+/* Must clients not send a header or trailer of this name? */
+bool tls_headers_is_removed(const struct tls_headers *how, struct slice name);
+void tls_headers_remove(const struct tls_headers *how, struct http_headers *headers);
 /* `front` is a TLS stream. Returns how many headers were filled in. */
-uint32_t tls_headers_apply(const struct tls_headers *how, const struct stream *front,
-	struct http_headers *headers, struct http_header ret_extra[TLS_HEADERS]);
+uint32_t tls_headers_fill(const struct tls_headers *how, const struct stream *front,
+	struct http_header ret_extra[TLS_HEADERS]);
 /* Own copies of the names. */
 void tls_headers_copy(const struct tls_headers *from, struct tls_headers *ret_to);
 void tls_headers_fini(struct tls_headers *how);

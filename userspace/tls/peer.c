@@ -87,10 +87,31 @@ static long mark(BIO *out)
 	return BIO_get_mem_data(out, &bytes);
 }
 
+/* Two digits a byte, a minus before a negative one. */
+bool tls_peer_put_hex(BIO *out, const ASN1_INTEGER *integer)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	const unsigned char *bytes = ASN1_STRING_get0_data(integer);
+	int len = ASN1_STRING_length(integer), i;
+	char digits[2];
+
+	if ((ASN1_STRING_type(integer) & V_ASN1_NEG) && BIO_puts(out, "-") <= 0)
+		return false;
+	if (len == 0)
+		return BIO_puts(out, "00") > 0;
+	for (i = 0; i < len; i++) {
+		digits[0] = hex[bytes[i] >> 4];
+		digits[1] = hex[bytes[i] & 15];
+		if (BIO_write(out, digits, sizeof(digits)) <= 0)
+			return false;
+	}
+	return true;
+}
+
 /* All texts one after the other; where each ends. */
 static bool put_all(BIO *out, X509 *leaf, const STACK_OF(X509) * chain, long ret_ends[TEXTS])
 {
-	if (i2a_ASN1_INTEGER(out, X509_get0_serialNumber(leaf)) < 0)
+	if (!tls_peer_put_hex(out, X509_get0_serialNumber(leaf)))
 		return false;
 	ret_ends[0] = mark(out);
 	if (!put_name(out, X509_get_subject_name(leaf)))

@@ -7,7 +7,10 @@
 
 #include "core/attr.h"
 #include "core/slice.h"
+#include <stdbool.h>
 
+struct asn1_string_st;
+struct bio_st;
 struct x509_st;
 struct stack_st_X509;
 
@@ -24,5 +27,7 @@ struct tls_peer {
  * of memory. */
 struct tls_peer *tls_peer_new(struct x509_st *leaf, const struct stack_st_X509 *chain) must_check;
 void tls_peer_free(struct tls_peer *peer);
+/* Appends an integer in hexadecimal, without the line breaks that OpenSSL puts into long ones. */
+bool tls_peer_put_hex(struct bio_st *out, const struct asn1_string_st *integer) must_check;
 
 #endif

@@ -2,6 +2,7 @@
 #include "tls/trust_parts.h"
 
 #include "core/mem.h"
+#include "tls/peer.h"
 #include "tls/pem_blocks.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -88,7 +89,7 @@ static char *integer_text(const ASN1_INTEGER *integer)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
 
-	if (!bio || i2a_ASN1_INTEGER(bio, integer) < 0)
+	if (!bio || !tls_peer_put_hex(bio, integer))
 		abort();
 	return bio_text(bio);
 }

@@ -61,6 +61,10 @@ static void names_of_headers_are_checked(void **state)
 				"that has a meaning of its own")
 				AT("6:64", "listeners[w].client_auth.headers.chain: is the name of "
 					   "another header of this listener"));
+	case_refused(LISTENER("tls_headers: {version: X-V, cipher_suite: X_V}"),
+		AT("6:43",
+			"listeners[w].tls_headers.cipher_suite: is the name of another header of "
+			"this listener"));
 	case_refused(LISTENER("tls_headers: {version: X-V, cipher_suite: x-v}"),
 		AT("6:43",
 			"listeners[w].tls_headers.cipher_suite: is the name of another header of "

@@ -1,0 +1,125 @@
+/* Which names clients must not send, by listener: those by which any way to the same targets tells
+ * them something. */
+#include "config_case.h"
+#include "control/build_parts.h"
+#include "proxy/tls_headers.h"
+
+#define SUBJECT "X-Amzn-Mtls-Clientcert-Subject"
+
+/* Two groups with a server in common, by way of a third; one that stands alone. */
+#define GROUPS                                                                                     \
+	"target_groups:\n"                                                                         \
+	"- {name: a, protocol: http, targets: [{address: 10.0.0.1:80}, {address: 10.0.0.2:80}]}\n" \
+	"- {name: b, protocol: http, targets: [{address: 10.0.0.3:80}, {address: 10.0.0.2:80}]}\n" \
+	"- {name: c, protocol: http, targets: [{address: 10.0.0.3:80}]}\n"                         \
+	"- {name: alone, protocol: http, targets: [{address: 10.0.0.1:81}]}\n"                     \
+	"- {name: raw, protocol: tcp, targets: [{address: 10.0.0.1:80}]}\n"
+#define STORES "trust_stores: [{name: people, ca: /ca.pem}]\n"
+#define SECURE(name, port, group, rest)                                                            \
+	"- {name: " name ", protocol: https, address: 0.0.0.0:" port                               \
+	", certificates: www, target_group: " group rest "}\n"
+#define PLAIN(name, port, group)                                                                   \
+	"- {name: " name ", protocol: http, address: 0.0.0.0:" port ", target_group: " group "}\n"
+#define VERIFY ", client_auth: {mode: verify, trust_store: people}"
+
+static struct config *config;
+static struct build_doors *doors;
+
+static void read_listeners(const char *listeners)
+{
+	char yaml[8192];
+
+	snprintf(yaml, sizeof(yaml), "%s%s%slisteners:\n%s", CASE_CERTIFICATE, STORES, GROUPS,
+		listeners);
+	config = case_accepted(yaml);
+	doors = build_doors_new(config);
+}
+
+static int teardown(void **state)
+{
+	build_doors_free(doors);
+	config_free(config);
+	return 0;
+}
+
+static bool is_removed(int listener, const char *name)
+{
+	struct tls_headers headers;
+	bool is;
+
+	build_tls_headers(config, doors, &config->listeners[listener], &headers);
+	is = tls_headers_is_removed(&headers, slice_of(name));
+	free(headers.removed);
+	return is;
+}
+
+static bool is_sent(int listener, enum tls_header header)
+{
+	struct tls_headers headers;
+
+	build_tls_headers(config, doors, &config->listeners[listener], &headers);
+	free(headers.removed);
+	assert_int_equal(headers.any || !headers.names[header].len, true);
+	return headers.names[header].len > 0;
+}
+
+static void every_door_to_the_targets(void **state)
+{
+	read_listeners(SECURE("verify", "443", "a", VERIFY) PLAIN("same", "80", "a")
+			PLAIN("near", "81", "b") PLAIN("far", "82", "c")
+				PLAIN("alone", "83", "alone") SECURE("off", "444", "c", ""));
+	assert_true(is_sent(0, TLS_HEADER_SUBJECT));
+	assert_true(is_removed(0, SUBJECT));
+	assert_true(is_removed(1, SUBJECT) && !is_sent(1, TLS_HEADER_SUBJECT));
+	assert_true(is_removed(2, SUBJECT) && is_removed(3, SUBJECT));
+	assert_false(is_removed(4, SUBJECT)); /* somebody else's */
+	assert_true(is_removed(5, SUBJECT) && !is_sent(5, TLS_HEADER_SUBJECT));
+	assert_false(is_removed(1, "X-Amzn-Tls-Version"));
+}
+
+static void names_of_each(void **state)
+{
+	read_listeners(SECURE("one", "443", "a",
+		", client_auth: {mode: passthrough, headers: {chain: X-Chain, leaf: "
+		"off}}") SECURE("two", "444", "a", ", tls_headers: {version: X-V}")
+			PLAIN("plain", "80", "a"));
+	for (int i = 0; i < 3; i++) {
+		assert_true(is_removed(i, "X-Chain") && is_removed(i, "x_chain"));
+		assert_true(is_removed(i, "X-V") && is_removed(i, SUBJECT));
+		assert_false(is_removed(i, "X-Amzn-Mtls-Clientcert-Leaf"));
+		assert_false(is_removed(i, "off") || is_removed(i, "X-Other"));
+	}
+	assert_true(is_sent(0, TLS_HEADER_CHAIN) && !is_sent(0, TLS_HEADER_VERSION));
+	assert_true(is_sent(1, TLS_HEADER_VERSION) && !is_sent(1, TLS_HEADER_CHAIN));
+}
+
+/* Targets believe these names also while it is off. */
+static void switched_off(void **state)
+{
+	read_listeners(SECURE("off", "443", "a", ", client_auth: {mode: off}") SECURE(
+		"named", "444", "alone", ", client_auth: {headers: {subject: X-Subject}}")
+			PLAIN("plain", "80", "a"));
+	assert_true(is_removed(0, SUBJECT) && is_removed(2, SUBJECT));
+	assert_true(is_removed(1, "X-Subject"));
+	assert_false(is_sent(0, TLS_HEADER_SUBJECT) || is_sent(1, TLS_HEADER_SUBJECT));
+}
+
+static void nobody_asks_for_certificates(void **state)
+{
+	read_listeners(SECURE("off", "443", "a", "") PLAIN("plain", "80", "a"));
+	assert_false(is_removed(0, SUBJECT) || is_removed(1, SUBJECT));
+}
+
+#define CASE(test) cmocka_unit_test_teardown(test, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(every_door_to_the_targets),
+		CASE(names_of_each),
+		CASE(switched_off),
+		CASE(nobody_asks_for_certificates),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
