@@ -4,6 +4,7 @@
 #include "control/departing.h"
 #include "control/expiry.h"
 #include "control/logs.h"
+#include "control/stapling.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "dataplane/dp_backends.h"
@@ -420,6 +421,7 @@ void apply_certs(struct daemon *daemon, struct build *build)
 	tell_sweep(daemon);
 	retire(daemon, old);
 	expiry_look(daemon->expiry);
+	stapling_look(daemon->stapling);
 }
 
 int apply_build(struct daemon *daemon, struct build *build, struct lists_request *lists_done,
@@ -453,6 +455,7 @@ int apply_build(struct daemon *daemon, struct build *build, struct lists_request
 	retain_rows(daemon);
 	tell_sweep(daemon); /* a turn, and a look at what was removed */
 	expiry_look(daemon->expiry);
+	stapling_look(daemon->stapling);
 	if (old) {
 		build_release_ids(old, build, &daemon->env, false);
 		retire(daemon, old);

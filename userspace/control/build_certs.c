@@ -130,6 +130,8 @@ static void watch_pair(const struct building *building, const struct config_cert
 		return;
 	certwatch_add_file(building->env->cert_watch, build_cert_path(wanted));
 	certwatch_add_file(building->env->cert_watch, build_key_path(wanted));
+	if (wanted->ocsp_path)
+		certwatch_add_file(building->env->cert_watch, wanted->ocsp_path);
 }
 
 int build_check_pair(const struct building *building, uint32_t index, const struct cert *cert,

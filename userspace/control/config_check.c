@@ -95,6 +95,9 @@ static void check_certificate(struct checker *checker, const void *base)
 		refuse(checker, &c->cert_path, c->mark, "cert", "has no effect beside pkcs12");
 	else if (c->pkcs12_path && c->key_path)
 		refuse(checker, &c->key_path, c->mark, "key", "has no effect beside pkcs12");
+	else if (c->directory_path && c->ocsp_path)
+		refuse(checker, &c->ocsp_path, c->mark, "ocsp_file",
+			"has no effect beside directory (put NAME.ocsp beside NAME.crt)");
 	else if (!c->directory_path && !c->pkcs12_path && !c->cert_path)
 		refuse(checker, &c->cert_path, c->mark, "cert",
 			"is required (or pkcs12, or directory, for many pairs)");

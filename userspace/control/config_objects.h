@@ -22,6 +22,8 @@ struct config_certificate {
 	char *key_password_env;
 	char **key_password_command;
 	uint32_t key_password_command_count;
+	enum config_ocsp ocsp;
+	char *ocsp_path; /* a response, of one pair; NULL: none */
 };
 
 struct config_trust_store {

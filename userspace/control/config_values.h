@@ -71,6 +71,8 @@ enum config_syn_cookies { CONFIG_SYN_ALWAYS, CONFIG_SYN_UNDER_ATTACK, CONFIG_SYN
 enum config_gate_mode { CONFIG_GATE_AUTO, CONFIG_GATE_ON, CONFIG_GATE_OFF };
 enum config_name_action { CONFIG_NAME_SERVE, CONFIG_NAME_REFUSE };
 enum config_refusal { CONFIG_REFUSAL_ALERT, CONFIG_REFUSAL_RESET };
+/* auto: where the certificate says that it must be stapled. */
+enum config_ocsp { CONFIG_OCSP_AUTO, CONFIG_OCSP_ON, CONFIG_OCSP_OFF };
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 
 #endif

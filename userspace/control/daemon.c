@@ -10,6 +10,7 @@
 #include "control/ids.h"
 #include "control/logs.h"
 #include "control/renewal.h"
+#include "control/stapling.h"
 #include "control/views.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -371,6 +372,7 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 	renewal_new(daemon);
 	daemon->logs = logs_new(daemon);
 	daemon->expiry = expiry_new(daemon);
+	daemon->stapling = stapling_new(daemon);
 	daemon->health = health_new(&daemon->io, daemon->tls, apply_health, daemon);
 	r = build_first(daemon, config, err);
 	if (r == 0)
@@ -405,6 +407,7 @@ static void stop(struct daemon *daemon)
 	logs_free(daemon->logs);
 	renewal_free(daemon);
 	expiry_free(daemon->expiry);
+	stapling_free(daemon->stapling);
 	http_client_free(daemon->http);
 	cert_upkeep_free(daemon->cert_upkeep);
 	lists_free(daemon->lists);

@@ -26,6 +26,7 @@ struct http_client;
 struct logs;
 struct reload;
 struct renewal;
+struct stapling;
 
 /* A target that the configuration no longer names: finishes what it has, then goes. */
 struct departing {
@@ -68,6 +69,7 @@ struct daemon {
 	struct logs *logs;
 	struct http_client *http; /* asks other servers */
 	struct expiry *expiry;
+	struct stapling *stapling;
 	struct last_reload last_reload;
 	struct counts counts; /* of listeners that are no more, for totals */
 	struct watch_hub *watch; /* who watches drops */

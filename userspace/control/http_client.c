@@ -64,6 +64,8 @@ static void finish(struct http_client_call *call, CURLcode result)
 	answer.status = (int)status;
 	if (result == CURLE_WRITE_ERROR)
 		answer.error = "the answer is too long";
+	else if (result == CURLE_COULDNT_CONNECT || result == CURLE_OPERATION_TIMEDOUT)
+		answer.error = curl_easy_strerror(result); /* the other has times in it */
 	else if (result != CURLE_OK)
 		answer.error = *call->error ? call->error : curl_easy_strerror(result);
 	answer.body = call->body;

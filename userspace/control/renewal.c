@@ -5,6 +5,7 @@
 #include "control/apply.h"
 #include "control/cert_upkeep.h"
 #include "control/certwatch.h"
+#include "control/stapling.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -125,6 +126,7 @@ static void made(struct job *job)
 		if (renewal->build)
 			put_in_force(renewal);
 		wait_for_more(renewal);
+		stapling_look(daemon->stapling); /* it may have been an OCSP response */
 	}
 	reload_continue(daemon);
 }

@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "tls/cert.h"
+#include "tls/staple.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,19 @@ static void put_names(const struct cert *cert, const struct view *row)
 	}
 }
 
+/* Replaced responses are freed on this thread. */
+static void put_ocsp(const struct cert *cert, const struct view *row)
+{
+	const struct staple *staple = cert_staple(cert);
+	struct view ocsp = view_object(row, "ocsp");
+	bool is_good = staple && staple->next_update_unix_s > clock_unix_s();
+
+	view_bool(&ocsp, "must_staple", cert_facts(cert)->must_staple);
+	view_bool(&ocsp, "stapled", is_good);
+	view_time(&ocsp, "this_update_at", is_good ? staple->this_update_unix_s : 0);
+	view_time(&ocsp, "next_update_at", is_good ? staple->next_update_unix_s : 0);
+}
+
 static void put_certificate(const struct build *build, uint32_t index, const struct cert *cert,
 	const struct view_list *list)
 {
@@ -92,6 +106,7 @@ static void put_certificate(const struct build *build, uint32_t index, const str
 	view_signed(&row, "not_before", facts->not_before_unix_s);
 	view_signed(&row, "not_after", facts->not_after_unix_s);
 	view_signed(&row, "days_left", days_between(clock_unix_s(), facts->not_after_unix_s));
+	put_ocsp(cert, &row);
 	names = view_list(&row, "listeners");
 	put_users(build->config, config, false, &names);
 	names = view_list(&row, "default_for");

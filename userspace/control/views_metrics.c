@@ -7,6 +7,7 @@
 #include "control/expiry.h"
 #include "control/metrics.h"
 #include "control/renewal.h"
+#include "control/stapling.h"
 #include "core/mem.h"
 #include "core/version.h"
 #include "tls/cert.h"
@@ -211,6 +212,26 @@ static void put_certificates(struct metrics *metrics, const struct daemon *daemo
 	put_alerts(metrics, &facts);
 }
 
+static void put_ocsp(struct metrics *metrics, const struct daemon *daemon)
+{
+	struct stapling_facts facts;
+
+	stapling_facts(daemon->stapling, &facts);
+	metrics_one(metrics, "sluice_ocsp_certificates", METRICS_GAUGE,
+		"Certificates that are to have an OCSP response.", (int64_t)facts.n);
+	metrics_one(metrics, "sluice_ocsp_stapled", METRICS_GAUGE,
+		"Certificates that have a good one.", (int64_t)facts.n_stapled);
+	metrics_one(metrics, "sluice_ocsp_must_missing", METRICS_GAUGE,
+		"Certificates that must have one and have none: clients refuse them.",
+		(int64_t)facts.n_must_missing);
+	metrics_one(metrics, "sluice_ocsp_revoked", METRICS_GAUGE,
+		"Certificates that their CA has revoked.", (int64_t)facts.n_revoked);
+	metrics_family(metrics, "sluice_ocsp_fetches_total", METRICS_COUNTER,
+		"OCSP responses that were fetched: found good, or not.");
+	metrics_sample(metrics, METRICS_LABELS({"result", "good"}), (int64_t)facts.fetched);
+	metrics_sample(metrics, METRICS_LABELS({"result", "failed"}), (int64_t)facts.failed);
+}
+
 /* --- the answer */
 struct scrape {
 	struct admin_stream *stream;
@@ -276,6 +297,7 @@ void view_metrics(void *arg, const struct admin_call *call, struct admin_reply *
 	put_listeners(&scrape->metrics, daemon);
 	put_events(&scrape->metrics, daemon);
 	put_certificates(&scrape->metrics, daemon);
+	put_ocsp(&scrape->metrics, daemon);
 	metrics_family(&scrape->metrics, "sluice_certificate_not_after_seconds", METRICS_GAUGE,
 		"When a certificate of a listener expires, in Unix seconds.");
 	scrape->certs = certs_in_use_new(daemon->build);

@@ -3,6 +3,7 @@
 
 #include "core/mem.h"
 #include "tls/certstore.h"
+#include "tls/staple.h"
 #include "tls/vault.h"
 #include <openssl/sha.h>
 #include <stdio.h>
@@ -88,6 +89,7 @@ bool cert_record_is_sound(const struct cert_record *record, size_t len)
 	       record->key_file_len && record->cert_file_len <= CERT_FILE_BYTES_MAX &&
 	       record->key_file_len <= CERT_FILE_BYTES_MAX && cert_record_bytes(record) == len &&
 	       record->facts.key_kind < KEY_KINDS && is_bool(&record->facts.is_self_signed) &&
+	       is_bool(&record->facts.must_staple) &&
 	       is_bool(&record->is_key_plain) && are_names_sound(record);
 }
 
@@ -167,6 +169,7 @@ void cert_put(struct cert *cert)
 {
 	if (atomic_fetch_sub_explicit(&cert->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	staple_put(atomic_load(&cert->staple));
 	certchain_put(cert->chain);
 	cert_source_put(cert->source);
 	vault_free(cert, cert_bytes(cert));
@@ -221,6 +224,16 @@ uint64_t cert_key_identity(const struct cert *cert)
 void cert_fingerprint(const struct cert *cert, uint8_t *ret_fingerprint)
 {
 	SHA256(cert_record_leaf(&cert->record), cert->record.leaf_len, ret_fingerprint);
+}
+
+const struct staple *cert_staple(const struct cert *cert)
+{
+	return atomic_load_explicit(&cert->staple, memory_order_acquire);
+}
+
+struct staple *cert_staple_exchange(struct cert *cert, struct staple *staple)
+{
+	return atomic_exchange_explicit(&cert->staple, staple, memory_order_acq_rel);
 }
 
 /* "eu/a.example.crt" is "eu/a.example". */

@@ -6,6 +6,7 @@
 #include <openssl/ct.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/tls1.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,6 +188,21 @@ static void read_signature(X509 *leaf, struct cert_facts *facts)
 		facts->hash_bits = (uint16_t)(8 * EVP_MD_get_size(EVP_get_digestbynid(hash_nid)));
 }
 
+/* RFC 7633: the certificate asks for the extension status_request. */
+static bool has_must_staple(X509 *leaf)
+{
+	TLS_FEATURE *features = X509_get_ext_d2i(leaf, NID_tlsfeature, NULL, NULL);
+	bool is_found = false;
+	int i;
+
+	for (i = 0; i < sk_ASN1_INTEGER_num(features); i++)
+		if (ASN1_INTEGER_get(sk_ASN1_INTEGER_value(features, i)) ==
+			TLSEXT_TYPE_status_request)
+			is_found = true;
+	TLS_FEATURE_free(features);
+	return is_found;
+}
+
 void cert_facts_read(
 	X509 *leaf, struct cert_facts *facts, uint8_t **ret_names, uint32_t *ret_names_len)
 {
@@ -197,6 +213,7 @@ void cert_facts_read(
 	facts->n_names = names.n;
 	facts->not_before_unix_s = unix_s(X509_get0_notBefore(leaf));
 	facts->not_after_unix_s = unix_s(X509_get0_notAfter(leaf));
+	facts->must_staple = has_must_staple(leaf);
 	facts->is_self_signed = X509_self_signed(leaf, 0) == 1;
 	*ret_names = names.bytes;
 	*ret_names_len = names.len;

@@ -40,6 +40,7 @@ struct cert {
 	atomic_bool was_told; /* in the log, that it is bad */
 	_Atomic(uint64_t) names_id; /* 0: nobody has asked yet */
 	uint32_t number; /* in the order in which they were made */
+	_Atomic(struct staple *) staple;
 	struct cert_source *source;
 	struct certchain *chain; /* NULL: the leaf stands alone */
 	struct cert_record record; /* the last */

@@ -10,6 +10,7 @@
 #include "tls/context.h"
 #include "tls/hello.h"
 #include "tls/resumption.h"
+#include "tls/staple.h"
 #include "tls/stream_state.h"
 #include <errno.h>
 #include <openssl/err.h>
@@ -126,6 +127,24 @@ static int install_cert(SSL *ssl, void *arg)
 	return 0;
 }
 
+/* The client has asked for it. A response is stapled as long as it is good, also when nobody came to
+ * take it off. */
+static int staple_cb(SSL *ssl, void *arg)
+{
+	const struct tls_stream *ts = tls_bio_stream(ssl);
+	const struct staple *staple = ts->cert ? cert_staple(ts->cert) : NULL;
+	uint8_t *copy;
+
+	if (!staple || staple->next_update_unix_s <= clock_unix_s())
+		return SSL_TLSEXT_ERR_NOACK;
+	copy = OPENSSL_memdup(staple->der, staple->len);
+	if (!copy || SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)staple->len) != 1) {
+		OPENSSL_free(copy);
+		return SSL_TLSEXT_ERR_NOACK;
+	}
+	return SSL_TLSEXT_ERR_OK;
+}
+
 static int choose_alpn(SSL *ssl, const uint8_t **ret_protocol, uint8_t *ret_len,
 	const uint8_t *offered, unsigned int offered_len, void *arg)
 {
@@ -221,6 +240,7 @@ static int set_up(struct tls_server *server, const struct tls_server_spec *spec,
 	server->ktls = spec->ktls;
 	SSL_CTX_set_client_hello_cb(ctx, client_hello_cb, server);
 	SSL_CTX_set_cert_cb(ctx, install_cert, NULL);
+	SSL_CTX_set_tlsext_status_cb(ctx, staple_cb);
 	SSL_CTX_set_info_callback(ctx, tls_note_alert);
 	if (server->alpn.n)
 		SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, server);

@@ -82,6 +82,7 @@ static void words_fit_their_enums(void **state)
 		{SECTION_config_gate, "refusal", CONFIG_REFUSAL_RESET},
 		{SECTION_config_client_auth, "mode", CONFIG_CLIENT_AUTH_PASSTHROUGH},
 		{SECTION_config_log, "level", CONFIG_LOG_DEBUG},
+		{SECTION_config_certificate, "ocsp", CONFIG_OCSP_OFF},
 	};
 
 	for (size_t i = 0; i < array_len(rows); i++)

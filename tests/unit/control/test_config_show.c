@@ -57,6 +57,7 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "  - name: www\n"
 				    "    cert: /c.pem\n"
 				    "    key: /k.pem\n"
+				    "    ocsp: auto\n"
 				    "certificates_cache: 4096\n"
 				    "certificates_index: /var/lib/sluice/certificates.idx\n"
 				    "state_dir: /var/lib/sluice\n"
@@ -225,7 +226,8 @@ static const char *const kept[] = {"workers: 7",
 	"trust_store: people", "max_depth: 3", "ignore_expiry: true", "issuer: X-I",
 	"advertise_ca_names: true", "leaf: off", "version: X-V", "connections: /c.log",
 	"expiry: []", "webhook: \"https://hooks.example/x\"", "ca: /hooks.pem", "retry: 20s",
-	"keys_file: /t.keys", "rotation: 2m", "lifetime: 90s", "session_age: 3h"};
+	"keys_file: /t.keys", "rotation: 2m", "lifetime: 90s", "session_age: 3h",
+	"ocsp: off", "ocsp_file: /r"};
 
 /* Nothing of a complete configuration is lost on the way out and back in. */
 static void everything_survives_the_round_trip(void **state)
@@ -244,7 +246,7 @@ static void everything_survives_the_round_trip(void **state)
 		"limits: {connections: 5, flights_per_prefix: 7, dry_run: yes,\n"
 		"   source: {packets_per_second: 9, packets_burst: 3, connections_per_second: 7},\n"
 		"   prefix: {packets_burst: 1}, name: {handshakes_burst: 8}, ja4: {handshakes_per_second: 1}}\n"
-		"certificates: [{name: c, cert: /c, key: /k, key_password_file: /pw},\n"
+		"certificates: [{name: c, cert: /c, key: /k, key_password_file: /pw, ocsp: off, ocsp_file: /r},\n"
 		"   {name: many, directory: /certs}]\n"
 		"certificates_cache: 99\n"
 		"certificates_index: off\n"

@@ -1,0 +1,567 @@
+/* Certificates with their OCSP responses: see stapling_entries.h. Loader thread. */
+#define LOG_MODULE "ocsp"
+#include "control/stapling_entries.h"
+
+#include "control/config.h"
+#include "control/disk.h"
+#include "core/clock.h"
+#include "core/hash.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "tls/files.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	CERTS_AT_ONCE = 2048, /* each a look for a file */
+	HEX_BYTES = 2 * CERT_FINGERPRINT_BYTES + 1,
+};
+
+static const char folder_name[] = "ocsp";
+
+/* --- the log */
+static const char *name_of(const struct stapling_entry *entry, char *buf)
+{
+	return cert_name(entry->certs[0], buf);
+}
+
+static bool is_must(const struct stapling_entry *entry)
+{
+	return cert_facts(entry->certs[0])->must_staple;
+}
+
+/* Once for each reason. */
+static void tell(struct stapling_entry *entry)
+{
+	char name[CERT_NAME_BYTES];
+
+	if (entry->is_told)
+		return;
+	entry->is_told = true;
+	name_of(entry, name);
+	if (!*entry->error)
+		log_info("certificate %s has an OCSP response", name);
+	else if (entry->staple)
+		log_warn("the OCSP response of certificate %s is not renewed yet: %s", name,
+			entry->error);
+	else if (is_must(entry))
+		log_error(
+			"certificate %s must have an OCSP response and has none: clients that look "
+			"refuse it: %s",
+			name, entry->error);
+	else
+		log_warn("certificate %s has no OCSP response: %s", name, entry->error);
+}
+
+static void set_error(struct stapling_entry *entry, const char *text, bool had_staple)
+{
+	if (!strcmp(entry->error, text) && had_staple == (entry->staple != NULL))
+		return;
+	snprintf(entry->error, sizeof(entry->error), "%s", text);
+	entry->is_told = false;
+}
+
+/* --- staples */
+static void give_back(struct stapling_entries *entries, struct staple *staple)
+{
+	if (!staple)
+		return;
+	entries->old = mem_realloc(entries->old, (entries->n_old + 1) * sizeof(*entries->old));
+	entries->old[entries->n_old++] = staple;
+}
+
+static void attach(struct stapling_entries *entries, const struct stapling_entry *entry)
+{
+	uint32_t i;
+
+	for (i = 0; i < entry->n_certs; i++)
+		if (cert_staple(entry->certs[i]) != entry->staple)
+			give_back(
+				entries, cert_staple_exchange(entry->certs[i],
+						 entry->staple ? staple_get(entry->staple) : NULL));
+}
+
+/* Takes `staple`. */
+static void set_staple(
+	struct stapling_entries *entries, struct stapling_entry *entry, struct staple *staple)
+{
+	struct staple *before = entry->staple;
+
+	entry->staple = staple;
+	attach(entries, entry);
+	staple_put(before);
+}
+
+static int64_t next_try(const struct stapling_entry *entry, int64_t now_unix_s)
+{
+	int64_t at_unix_s, end_unix_s = INT64_MAX;
+	uint32_t random;
+
+	if (entry->staple)
+		end_unix_s = entry->staple->next_update_unix_s;
+	if (!entry->fetches || entry->file)
+		return end_unix_s;
+	hash_random(&random, sizeof(random));
+	at_unix_s = ocsp_next_try_unix_s(entry->staple, now_unix_s, entry->failures, random);
+	return at_unix_s < end_unix_s ? at_unix_s : end_unix_s;
+}
+
+/* Whether `der` is good: then it is stapled. Else what is there stays as long as it is good, unless
+ * the certificate is revoked. */
+static bool take(struct stapling_entries *entries, struct stapling_entry *entry, const uint8_t *der,
+	size_t len)
+{
+	bool had_staple = entry->staple;
+	struct staple *staple = NULL;
+	struct err err = {""};
+	int r = ocsp_check(entry->certs[0], der, len, clock_unix_s(), &staple, &err);
+
+	entry->is_revoked = r == -EKEYREVOKED;
+	if (r == 0 || r == -EKEYREVOKED)
+		set_staple(entries, entry, staple);
+	set_error(entry, err.text, had_staple);
+	return r == 0;
+}
+
+/* --- kept on disk */
+static void hex_of(const uint8_t *fingerprint, char *ret_hex)
+{
+	size_t i;
+
+	for (i = 0; i < CERT_FINGERPRINT_BYTES; i++)
+		snprintf(ret_hex + 2 * i, 3, "%02x", fingerprint[i]);
+}
+
+static int open_folder(
+	const struct stapling_entries *entries, bool make, struct disk *ret_disk, struct err *err)
+{
+	struct disk parent;
+	char *path;
+	int r = disk_open(&parent, entries->state_dir, make, &disk_kernel_calls, err);
+
+	*ret_disk = (struct disk){.fd = -1};
+	disk_close(&parent);
+	if (r < 0)
+		return r;
+	path = mem_printf("%s/%s", entries->state_dir, folder_name);
+	r = disk_open(ret_disk, path, make, &disk_kernel_calls, err);
+	free(path);
+	return r;
+}
+
+static void keep(struct stapling_entries *entries, const struct stapling_entry *entry)
+{
+	char hex[HEX_BYTES];
+	struct disk disk;
+	struct err err;
+	int r = open_folder(entries, true, &disk, &err);
+
+	hex_of(entry->fingerprint, hex);
+	if (r == 0)
+		r = disk_write(&disk, hex, entry->staple->der, entry->staple->len, &err);
+	disk_close(&disk);
+	if (r < 0 && !entries->has_failed)
+		log_warn("OCSP responses are fetched anew after a restart: %s", err.text);
+	entries->has_failed = r < 0;
+}
+
+static void read_kept(struct stapling_entries *entries, struct stapling_entry *entry)
+{
+	char hex[HEX_BYTES], *bytes;
+	struct disk disk;
+	struct err err;
+	size_t len;
+	int r = open_folder(entries, false, &disk, &err);
+
+	hex_of(entry->fingerprint, hex);
+	if (r == 0)
+		r = disk_read(&disk, hex, OCSP_RESPONSE_BYTES_MAX, &bytes, &len, &err);
+	disk_close(&disk);
+	if (r < 0)
+		return;
+	if (!take(entries, entry, (const uint8_t *)bytes, len) && !entry->is_revoked)
+		entry->error[0] = '\0'; /* another one is fetched */
+	free(bytes);
+}
+
+static int compare_fingerprints(const void *a, const void *b)
+{
+	return memcmp(a, b, CERT_FINGERPRINT_BYTES); /* the first member */
+}
+
+static int compare_with_entry(const void *fingerprint, const void *entry)
+{
+	return memcmp(fingerprint, (*(struct stapling_entry *const *)entry)->fingerprint,
+		CERT_FINGERPRINT_BYTES);
+}
+
+static struct stapling_entry *find(
+	const struct stapling_entries *entries, const uint8_t *fingerprint)
+{
+	struct stapling_entry **found = NULL;
+
+	if (entries->n)
+		found = bsearch(fingerprint, entries->list, entries->n, sizeof(*entries->list),
+			compare_with_entry);
+	return found ? *found : NULL;
+}
+
+struct cleaning {
+	const struct stapling_entries *entries;
+	struct disk *disk;
+};
+
+static void remove_unknown(void *arg, const char *name)
+{
+	struct cleaning *cleaning = arg;
+	uint8_t fingerprint[CERT_FINGERPRINT_BYTES];
+	unsigned int byte;
+	size_t i;
+
+	if (strlen(name) != HEX_BYTES - 1)
+		return;
+	for (i = 0; i < CERT_FINGERPRINT_BYTES; i++) {
+		if (sscanf(name + 2 * i, "%2x", &byte) != 1)
+			return;
+		fingerprint[i] = (uint8_t)byte;
+	}
+	if (!find(cleaning->entries, fingerprint))
+		disk_remove(cleaning->disk, name);
+}
+
+/* At the start and now and then: of certificates that are no more. */
+static void clean(struct stapling_entries *entries)
+{
+	struct disk disk;
+	struct err err;
+	struct cleaning cleaning = {entries, &disk};
+	int r = open_folder(entries, false, &disk, &err);
+
+	if (r == 0)
+		r = disk_list(&disk, remove_unknown, &cleaning, &err);
+	if (r < 0 && r != -ENOENT)
+		log_warn("old OCSP responses stay: %s", err.text);
+	disk_close(&disk);
+	entries->is_cleaned = true;
+}
+
+/* --- files */
+static void read_file(struct stapling_entries *entries, struct stapling_entry *entry)
+{
+	uint64_t identity = tls_file_identity_at(entry->file);
+	bool had_staple = entry->staple;
+	uint8_t *bytes;
+	struct err err;
+	size_t len;
+
+	if (identity && identity == entry->file_identity)
+		return;
+	entry->file_identity = identity;
+	if (tls_file_read(entry->file, &bytes, &len, &err) < 0) {
+		set_error(entry, err.text, had_staple);
+		return;
+	}
+	if (!take(entries, entry, bytes, len)) {
+		err_set(&err, 0, "%s", entry->error);
+		err_context(&err, 0, "%s", entry->file);
+		set_error(entry, err.text, had_staple);
+	}
+	tls_file_free(bytes, len);
+}
+
+/* --- which there are */
+static void entry_free(struct stapling_entry *entry)
+{
+	uint32_t i;
+
+	for (i = 0; i < entry->n_certs; i++)
+		cert_put(entry->certs[i]);
+	free(entry->certs);
+	free(entry->file);
+	staple_put(entry->staple);
+	free(entry);
+}
+
+static void forget_seen(struct stapling_entries *entries)
+{
+	size_t i;
+
+	for (i = 0; i < entries->n_seen; i++) {
+		if (entries->seen[i].cert)
+			cert_put(entries->seen[i].cert);
+		free(entries->seen[i].file);
+	}
+	free(entries->seen);
+	entries->seen = NULL;
+	entries->n_seen = entries->room_seen = 0;
+}
+
+void stapling_entries_fini(struct stapling_entries *entries)
+{
+	size_t i;
+
+	for (i = 0; i < entries->n; i++)
+		entry_free(entries->list[i]);
+	forget_seen(entries);
+	for (i = 0; i < entries->n_old; i++)
+		staple_put(entries->old[i]);
+	free(entries->old);
+	free(entries->list);
+	free(entries->state_dir);
+	*entries = (struct stapling_entries){0};
+}
+
+/* "/certs/eu/a.ocsp" of "eu/a.crt"; NULL: there is none. */
+static char *file_of(const struct cert *cert, const struct config_certificate *config)
+{
+	struct slice file = cert_file(cert);
+	const char *dot;
+	char *path;
+
+	if (config->ocsp_path)
+		return mem_strdup(config->ocsp_path);
+	if (!config->directory_path)
+		return NULL;
+	dot = memrchr(file.ptr, '.', file.len);
+	path = mem_printf("%s/%.*s.ocsp", config->directory_path,
+		(int)(dot ? dot - file.ptr : (ptrdiff_t)file.len), file.ptr);
+	if (tls_file_identity_at(path))
+		return path;
+	free(path);
+	return NULL;
+}
+
+static void see(struct stapling_entries *entries, struct cert *cert,
+	const struct config_certificate *config)
+{
+	bool fetches = config->ocsp == CONFIG_OCSP_ON ||
+		       (config->ocsp == CONFIG_OCSP_AUTO && cert_facts(cert)->must_staple);
+	char *file = file_of(cert, config);
+	struct stapling_seen *seen;
+
+	if (!file && !fetches && !cert_facts(cert)->must_staple)
+		return;
+	if (entries->n_seen == entries->room_seen) {
+		entries->room_seen = entries->room_seen ? 2 * entries->room_seen : 16;
+		entries->seen =
+			mem_realloc(entries->seen, entries->room_seen * sizeof(*entries->seen));
+	}
+	seen = &entries->seen[entries->n_seen++];
+	*seen = (struct stapling_seen){.cert = cert_get(cert), .file = file, .fetches = fetches};
+	cert_fingerprint(cert, seen->fingerprint);
+}
+
+/* The entry of `n` that are the same certificate takes over what they hold. */
+static void fill(struct stapling_entry *entry, struct stapling_seen *seen, size_t n)
+{
+	bool fetched = entry->fetches;
+	char *file = NULL;
+	size_t i;
+
+	for (i = 0; i < entry->n_certs; i++)
+		cert_put(entry->certs[i]);
+	entry->certs = mem_realloc(entry->certs, n * sizeof(*entry->certs));
+	entry->n_certs = (uint32_t)n;
+	entry->fetches = false;
+	for (i = 0; i < n; i++) {
+		entry->certs[i] = seen[i].cert;
+		entry->fetches |= seen[i].fetches;
+		seen[i].cert = NULL;
+		if (file)
+			continue;
+		file = seen[i].file;
+		seen[i].file = NULL;
+	}
+	if (!file != !entry->file || (file && strcmp(file, entry->file) != 0) ||
+		fetched != entry->fetches) {
+		entry->file_identity = 0;
+		entry->due_unix_s = 0; /* as if it were new */
+	}
+	free(entry->file);
+	entry->file = file;
+}
+
+static void drop(struct stapling_entries *entries, struct stapling_entry *entry)
+{
+	struct staple *staple = entry->staple;
+
+	entry->staple = NULL;
+	attach(entries, entry);
+	staple_put(staple);
+	entries->is_cleaned &= !entry->fetches;
+	entry_free(entry);
+}
+
+static struct stapling_entry *taken_over(
+	struct stapling_entries *entries, size_t *at, struct stapling_seen *seen, size_t n)
+{
+	struct stapling_entry *entry = NULL;
+	int order = -1;
+
+	while (*at < entries->n && order < 0) {
+		order = memcmp(entries->list[*at]->fingerprint, seen->fingerprint,
+			sizeof(seen->fingerprint));
+		if (order < 0)
+			drop(entries, entries->list[(*at)++]);
+	}
+	if (order == 0)
+		entry = entries->list[(*at)++];
+	else
+		entry = mem_zalloc(sizeof(*entry));
+	memcpy(entry->fingerprint, seen->fingerprint, sizeof(entry->fingerprint));
+	fill(entry, seen, n);
+	return entry;
+}
+
+/* Files are looked at, and responses kept from before; who must be asked is due at once. */
+static void prepare(struct stapling_entries *entries, struct stapling_entry *entry, bool is_new)
+{
+	int64_t now_unix_s = clock_unix_s();
+
+	if (entry->file)
+		read_file(entries, entry);
+	else if (entry->fetches && is_new)
+		read_kept(entries, entry);
+	else if (!entry->fetches && !entry->staple)
+		set_error(entry,
+			"it must have one, and has no file with one (certificates[].ocsp is off)",
+			false);
+	attach(entries, entry);
+	if (!entry->is_asked && (is_new || entry->file || !entry->fetches))
+		entry->due_unix_s = next_try(entry, now_unix_s);
+	if (*entry->error || entry->staple)
+		tell(entry);
+}
+
+static void merge(struct stapling_entries *entries)
+{
+	struct stapling_entry **list = mem_alloc((entries->n_seen + 1) * sizeof(*list));
+	size_t i, end, at = 0, n = 0;
+
+	if (entries->n_seen)
+		qsort(entries->seen, entries->n_seen, sizeof(*entries->seen), compare_fingerprints);
+	for (i = 0; i < entries->n_seen; i = end) {
+		for (end = i + 1; end < entries->n_seen &&
+				  !compare_fingerprints(&entries->seen[i], &entries->seen[end]);)
+			end++;
+		list[n++] = taken_over(entries, &at, &entries->seen[i], end - i);
+	}
+	while (at < entries->n)
+		drop(entries, entries->list[at++]);
+	free(entries->list);
+	entries->list = list;
+	entries->n = n;
+	for (i = 0; i < n; i++)
+		prepare(entries, list[i], !list[i]->due_unix_s);
+	forget_seen(entries);
+	if (!entries->is_cleaned)
+		clean(entries);
+}
+
+bool stapling_entries_look(struct stapling_entries *entries, const struct certs_in_use *certs,
+	struct certs_cursor *cursor)
+{
+	struct cert *cert = NULL;
+	uint32_t n = 0;
+
+	if (!entries->state_dir)
+		entries->state_dir = mem_strdup(certs->config->state_dir_path);
+	while (n++ < CERTS_AT_ONCE && (cert = certs_in_use_next(certs, cursor)))
+		see(entries, cert, certs->entries[cursor->entry].config);
+	if (cert)
+		return false;
+	merge(entries);
+	return true;
+}
+
+/* --- what is due */
+static void note_failure(
+	struct stapling_entries *entries, struct stapling_entry *entry, bool had_staple)
+{
+	entries->failed++;
+	entry->failures++;
+	if (had_staple && !entry->staple)
+		entry->is_told = false;
+}
+
+void stapling_entries_failed(
+	struct stapling_entries *entries, struct stapling_entry *entry, const char *error)
+{
+	entry->is_asked = false;
+	set_error(entry, error, entry->staple != NULL);
+	note_failure(entries, entry, entry->staple != NULL);
+	entry->due_unix_s = next_try(entry, clock_unix_s());
+	tell(entry);
+}
+
+void stapling_entries_answer(struct stapling_entries *entries, const uint8_t *fingerprint,
+	const uint8_t *der, size_t len, const char *error)
+{
+	struct stapling_entry *entry = find(entries, fingerprint);
+
+	if (!entry || !entry->is_asked || entry->file)
+		return;
+	if (*error) {
+		stapling_entries_failed(entries, entry, error);
+		return;
+	}
+	entry->is_asked = false;
+	if (take(entries, entry, der, len)) {
+		entries->fetched++;
+		entry->failures = 0;
+		keep(entries, entry);
+	} else {
+		note_failure(entries, entry, entry->staple != NULL);
+	}
+	entry->due_unix_s = next_try(entry, clock_unix_s());
+	tell(entry);
+}
+
+static void end_staple(struct stapling_entries *entries, struct stapling_entry *entry)
+{
+	set_staple(entries, entry, NULL);
+	if (!*entry->error)
+		set_error(entry, "the one that was there is out of date", true);
+	entry->is_told = false;
+	tell(entry);
+}
+
+struct stapling_entry *stapling_entries_due(
+	struct stapling_entries *entries, size_t *cursor, int64_t now_unix_s)
+{
+	struct stapling_entry *entry;
+
+	while (*cursor < entries->n) {
+		entry = entries->list[(*cursor)++];
+		if (entry->due_unix_s > now_unix_s)
+			continue;
+		if (entry->staple && entry->staple->next_update_unix_s <= now_unix_s)
+			end_staple(entries, entry);
+		if (entry->fetches && !entry->file && !entry->is_asked)
+			return entry;
+		entry->due_unix_s = entry->staple ? entry->staple->next_update_unix_s : INT64_MAX;
+	}
+	return NULL;
+}
+
+int64_t stapling_entries_count(const struct stapling_entries *entries, struct stapling_facts *facts)
+{
+	int64_t due_unix_s = INT64_MAX;
+	const struct stapling_entry *entry;
+	size_t i;
+
+	*facts = (struct stapling_facts){
+		.n = entries->n, .fetched = entries->fetched, .failed = entries->failed};
+	for (i = 0; i < entries->n; i++) {
+		entry = entries->list[i];
+		facts->n_stapled += entry->staple != NULL;
+		facts->n_must_missing += !entry->staple && is_must(entry);
+		facts->n_revoked += entry->is_revoked;
+		if (!entry->is_asked && entry->due_unix_s < due_unix_s)
+			due_unix_s = entry->due_unix_s;
+	}
+	return due_unix_s;
+}

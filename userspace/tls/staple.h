@@ -1,0 +1,26 @@
+/*
+ * What is stapled to a certificate: an OCSP response that was found good. Immutable, counted; several
+ * objects of one certificate share it.
+ */
+#ifndef SLUICE_TLS_STAPLE_H
+#define SLUICE_TLS_STAPLE_H
+
+#include "core/attr.h"
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct staple {
+	atomic_uint refs;
+	int64_t this_update_unix_s, next_update_unix_s; /* from then on it is stapled no more */
+	size_t len;
+	uint8_t der[];
+};
+
+struct staple *staple_new(
+	const uint8_t *der, size_t len, int64_t this_update_unix_s, int64_t next_update_unix_s);
+struct staple *staple_get(struct staple *staple);
+/* NULL is ignored. */
+void staple_put(struct staple *staple);
+
+#endif
