@@ -11,11 +11,11 @@ ROWS = {
     "load_interval_ms": (250, 250, 1000),                 # between two requests of one connection
     "reloads": (3, 50, 2),                                # in a row under load
     "certificate_swaps": (4, 200, 2),                     # of a served pair and of the default, under load
-    "interruption_changes": (14, 1000, 6),                # of the default certificate, each with others
+    "interruption_changes": (18, 3000, 12),               # of the default certificate, a third by each way
     "interruption_handshakes": (40, 300, 5),              # full ones a second meanwhile
     "interruption_connections": (40, 200, 10),            # kept alive meanwhile, a request a second each
     "interruption_downloads": (5, 20, 2),                 # long ones meanwhile
-    "interruption_bytes": (5_000_000, 100_000_000, 500_000),# of each download
+    "interruption_bytes": (5_000_000, 50_000_000, 500_000), # of each download
     "peer_changes": (3, 100, 2),                          # the same to nginx and haproxy
     "big_bytes": (10_000_000, 200_000_000, 2_000_000),    # upload and download with a checksum
     "slow_client_bytes": (100_000_000, 1_000_000_000, 20_000_000),# body that waits for a slow client

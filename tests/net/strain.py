@@ -171,29 +171,43 @@ class Client:
                 self.account.bad(error)
         return Connection(self.address)
 
-    # --- downloads, one a thread, as long as the rest takes; each byte is looked at
+    # --- downloads, one a thread, slow as long as the others are at work; each byte is looked at
     def downloads(self, _index):
-        length, sums = self.orders["bytes"], hashlib.sha256()
-        client = self.open(self.orders["names"][0])
-        client.send(f"GET /bytes/{length} HTTP/1.1\r\nHost: www.sluice.test\r\n\r\n")
-        head = client.head()
+        client = self.begin_download()
         self.ready.wait()
-        begin = time.monotonic()
-        try:
-            if head.status != 200:
-                raise EOFError(f"answer {head}")
-            left = length
-            while left:
-                data = client.take(min(left, DOWNLOAD_STEP))
-                sums.update(data)
-                left -= len(data)
-                self.stop.wait(DOWNLOAD_PAUSE_S)
-            if sums.hexdigest() != self.orders["sha256"]:
-                raise EOFError("other bytes")
-            self.account.good(begin)
-        except (OSError, EOFError) as error:
-            self.account.bad(error, is_closed=True)
-        client.close()
+        while True:
+            begin = time.monotonic()
+            try:
+                self.end_download(client)
+                self.account.good(begin)
+            except (OSError, EOFError, AssertionError) as error:
+                self.account.bad(error, is_closed=True)
+            client.close()
+            if self.stop.is_set():
+                return
+            client = self.begin_download()
+
+    def begin_download(self):
+        while True:
+            try:
+                client = self.open(self.orders["names"][0])
+                client.send(f"GET /bytes/{self.orders['bytes']} HTTP/1.1\r\nHost: www.sluice.test\r\n\r\n")
+                return client
+            except OSError as error:
+                self.account.bad(error)
+
+    def end_download(self, client):
+        left, sums = self.orders["bytes"], hashlib.sha256()
+        head = client.head()
+        if head.status != 200:
+            raise EOFError(f"answer {head}")
+        while left:
+            data = client.take(min(left, DOWNLOAD_STEP))
+            sums.update(data)
+            left -= len(data)
+            self.stop.wait(DOWNLOAD_PAUSE_S)
+        if sums.hexdigest() != self.orders["sha256"]:
+            raise EOFError("other bytes")
 
 
 class Strain:
