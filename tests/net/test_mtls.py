@@ -15,6 +15,7 @@ from cryptography import x509
 import client_pki
 import standard
 from client_pki import DAY, Identity
+from test_expiry import metrics
 from wire import Connection, TlsConnection, client_context, until
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -586,6 +587,7 @@ def test_revoked_by_a_file(mtls, net, people, version):
     (people.folder / "root.crl").write_bytes(people.other.crl(1))
     until(fault, "the fault is told")
     assert "which is none of the CAs" in fault()
+    assert metrics(mtls)["sluice_trust_fault"] == {'trust_store="clients"': 1}
     assert "FAULT" in mtls.ctl("trust", "show", "clients")[1]
     assert is_revoked()
     people.trust(people.root)
@@ -598,6 +600,7 @@ def test_a_crl_goes_out_of_date(mtls, net, people):
     """It is told when it happens, not only when the file is read; what it revokes stays revoked."""
     people.revoke(666, end=datetime.timedelta(seconds=3))
     until(lambda: "1 out of date" in mtls.ctl("trust")[1], "the CRL is out of date")
+    assert metrics(mtls)["sluice_trust_out_of_date"] == {'trust_store="clients"': 1}
     until(lambda: "the CRL of CN=Root is out of date" in mtls.log()[mtls.log_mark:], "it is told")
     with pytest.raises(ssl.SSLError, match="CERTIFICATE_REVOKED"):
         ask(net, people, VERIFY, people.revoked)

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 import standard
+from test_expiry import metrics
 from wire import TlsConnection, client_context, patience, until
 
 VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
@@ -86,6 +87,7 @@ def test_keys_of_a_file(net, targets, keys, version):
     after = counts(daemon)
     assert {name: after[name] - before[name] for name in after} == {
         "full": 1, "resumed": 1, "failed": 0, "ticket_refused": 1}
+    assert metrics(daemon)["sluice_tickets_refused_total"] == {'listener="web"': 1}
     assert "1 tickets refused" in daemon.ctl("status")[1]
     os.chmod(keys.path, 0o644)
     status, _, err = daemon.ctl("reload", check=False)
@@ -96,7 +98,7 @@ def test_keys_of_a_file(net, targets, keys, version):
 @VERSIONS
 def test_a_session_has_an_end(net, targets, version):
     """However often the client comes back; nor is it good for a name of another certificate."""
-    net.launch(config(net, session_age="2s"), "tickets")
+    net.launch(config(net, session_age=f"{int(patience(4))}s"), "tickets")
     visitor = Visitor(net, version)
     assert not visitor.visit()
     assert visitor.visit()

@@ -8,10 +8,12 @@
 #include "control/metrics.h"
 #include "control/renewal.h"
 #include "control/stapling.h"
+#include "core/clock.h"
 #include "core/mem.h"
 #include "core/version.h"
 #include "tls/cert.h"
 #include "tls/library.h"
+#include "tls/trust.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,6 +142,9 @@ static void put_listeners(struct metrics *metrics, const struct daemon *daemon)
 		"Bytes to clients, of ended connections and requests.",
 		offsetof(struct listener_counts, bytes_out));
 	put_handshakes(metrics, rows, n);
+	put_by_listener(metrics, rows, n, "sluice_tickets_refused_total",
+		"TLS handshakes in full of clients that wanted to resume a session.",
+		offsetof(struct listener_counts, tickets_refused));
 	put_failures(metrics, rows, n);
 	put_responses(metrics, rows, n);
 	free(rows);
@@ -232,6 +237,25 @@ static void put_ocsp(struct metrics *metrics, const struct daemon *daemon)
 	metrics_sample(metrics, METRICS_LABELS({"result", "failed"}), (int64_t)facts.failed);
 }
 
+static void put_trust(struct metrics *metrics, const struct build *build)
+{
+	int64_t now_unix_s = clock_unix_s();
+	uint32_t i, n = build->config->trust_stores_count;
+
+	metrics_family(metrics, "sluice_trust_out_of_date", METRICS_GAUGE,
+		"CRLs of a trust store that should have been replaced, and CAs that expired.");
+	for (i = 0; i < n; i++)
+		metrics_sample(metrics,
+			METRICS_LABELS({"trust_store", build->config->trust_stores[i].name}),
+			tls_trust_n_over(build->trusts[i].trust, now_unix_s));
+	metrics_family(metrics, "sluice_trust_fault", METRICS_GAUGE,
+		"1: the files of a trust store are bad now, and it stays as it was.");
+	for (i = 0; i < n; i++)
+		metrics_sample(metrics,
+			METRICS_LABELS({"trust_store", build->config->trust_stores[i].name}),
+			build->trusts[i].fault != NULL);
+}
+
 /* --- the answer */
 struct scrape {
 	struct admin_stream *stream;
@@ -298,6 +322,7 @@ void view_metrics(void *arg, const struct admin_call *call, struct admin_reply *
 	put_events(&scrape->metrics, daemon);
 	put_certificates(&scrape->metrics, daemon);
 	put_ocsp(&scrape->metrics, daemon);
+	put_trust(&scrape->metrics, daemon->build);
 	metrics_family(&scrape->metrics, "sluice_certificate_not_after_seconds", METRICS_GAUGE,
 		"When a certificate of a listener expires, in Unix seconds.");
 	scrape->certs = certs_in_use_new(daemon->build);

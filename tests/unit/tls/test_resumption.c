@@ -111,7 +111,7 @@ static void a_session_ends_at_its_age(void **state)
 	for (size_t i = 0; i < array_len(versions); i++) {
 		int visits = 0;
 
-		serve(&of_a, 1, &(struct tls_server_spec){.session_age_max_s = 2});
+		serve(&of_a, 1, &(struct tls_server_spec){.session_age_max_s = 3});
 		assert_false(visit("a.test", versions[i]));
 		assert_false(was_refused);
 		assert_true(visit("a.test", versions[i]));
