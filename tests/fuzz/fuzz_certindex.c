@@ -27,10 +27,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	while (cert_next_name(cert, &cursor, &name))
 		must(name.len && name.len < 256);
-	if (cert_check(cert, &err) == 0) {
-		cert_describe(cert, &texts);
-		cert_description_fini(&texts);
-	}
+	(void)cert_check(cert, &err);
+	(void)cert_warning(cert, cert_facts(cert)->not_after_unix_s + 1, &err);
+	(void)cert_warning(cert, cert_facts(cert)->not_before_unix_s - 1, &err);
+	(void)cert_check_strength(cert, UINT16_MAX, &err);
+	cert_describe(cert, &texts); /* also of one that cannot be parsed */
+	cert_description_fini(&texts);
 	cert_put(cert);
 	return 0;
 }

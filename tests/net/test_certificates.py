@@ -241,6 +241,8 @@ def test_index(net, launch, folder, tmp_path):
     put(issue(net, "n0.test", "more.test"), folder / "n0.crt", folder / "n0.key")
     net.halt()
     put(issue(net, "n1.test", "changed.test"), folder / "n1.crt", folder / "n1.key")
+    gone_pair = ssl.PEM_cert_to_DER_cert((folder / "n2.crt").read_text())
+    assert gone_pair in index.read_bytes()
     (folder / "n2.crt").unlink()
     (folder / "n2.key").unlink()
     one = launch(with_index)
@@ -249,6 +251,7 @@ def test_index(net, launch, folder, tmp_path):
     assert served(net, "changed.test")[0] == ["changed.test", "n1.test"]
     assert served(net, "n2.test")[0] == ["default.sluice.test"]
     assert served(net, "n4.test")[0] == ["n4.test"]
+    until(lambda: gone_pair not in index.read_bytes(), "the pair that is gone is out of the index")
     net.halt()
     for damage in (lambda b: b[:len(b) // 2], lambda b: b[:300] + b"x" + b[301:], lambda b: b""):
         index.write_bytes(damage(index.read_bytes()))
@@ -258,6 +261,11 @@ def test_index(net, launch, folder, tmp_path):
         assert one.log().count("is not used, and made anew") == 1
         until(lambda: index.stat().st_size > 1000, "it is made anew")
         net.halt()
+    one = launch(with_index)
+    one.wait_states("web", ALL)
+    without = with_index | {"certificates": net.certificates("default")}
+    one.reload(without | {"listeners": [listener("web", "https", 443, "web", certificates="default")]})
+    until(lambda: not index.exists(), "no directory, no index, no keys in it")
 
 
 def test_swaps_under_load(net, launch, folder):

@@ -1,6 +1,7 @@
 /* Putting a generation in force: see apply.h. */
 #define LOG_MODULE "apply"
 #include "control/apply.h"
+#include "control/certwatch.h"
 #include "control/departing.h"
 #include "control/expiry.h"
 #include "control/logs.h"
@@ -358,9 +359,10 @@ struct retired {
 	struct job job;
 	struct daemon *daemon;
 	struct build *build;
+	bool has_all_watches; /* of the generation in force: others can end */
 };
 
-static void tell_sweep(struct daemon *daemon)
+void apply_sweep(struct daemon *daemon)
 {
 	uint32_t i;
 
@@ -368,8 +370,13 @@ static void tell_sweep(struct daemon *daemon)
 		worker_tell_sweep(&daemon->workers[i]);
 }
 
+/* Loader thread. */
 static void wait_for_workers(struct job *job)
 {
+	struct retired *retired = container_of(job, struct retired, job);
+
+	if (retired->has_all_watches && retired->daemon->env.cert_watch)
+		certwatch_end(retired->daemon->env.cert_watch);
 	snapshot_wait();
 }
 
@@ -379,16 +386,17 @@ static void free_retired(struct job *job)
 
 	build_free(retired->build);
 	/* Certificates that were only in it are let go of by the workers' caches, too. */
-	tell_sweep(retired->daemon);
+	apply_sweep(retired->daemon);
 	free(retired);
 }
 
-static void retire(struct daemon *daemon, struct build *build)
+static void retire(struct daemon *daemon, struct build *build, bool has_all_watches)
 {
 	struct retired *retired = mem_zalloc(sizeof(*retired));
 
 	retired->build = build;
 	retired->daemon = daemon;
+	retired->has_all_watches = has_all_watches;
 	retired->job.run = wait_for_workers;
 	retired->job.done = free_retired;
 	loader_submit(daemon->loader, &retired->job);
@@ -418,8 +426,8 @@ void apply_certs(struct daemon *daemon, struct build *build)
 		abort();
 	if (build->has_other_groups)
 		set_health(daemon);
-	tell_sweep(daemon);
-	retire(daemon, old);
+	apply_sweep(daemon);
+	retire(daemon, old, false);
 	expiry_look(daemon->expiry);
 	stapling_look(daemon->stapling);
 }
@@ -453,12 +461,12 @@ int apply_build(struct daemon *daemon, struct build *build, struct lists_request
 	set_health(daemon);
 	show_all(daemon);
 	retain_rows(daemon);
-	tell_sweep(daemon); /* a turn, and a look at what was removed */
+	apply_sweep(daemon); /* a turn, and a look at what was removed */
 	expiry_look(daemon->expiry);
 	stapling_look(daemon->stapling);
 	if (old) {
 		build_release_ids(old, build, &daemon->env, false);
-		retire(daemon, old);
+		retire(daemon, old, !build->is_incomplete);
 		set_again(daemon, build, lists_done);
 	}
 	return 0;

@@ -16,6 +16,8 @@ int apply_build(struct daemon *daemon, struct build *build, struct lists_request
 /* Puts a generation in force that differs from the one in force in certificates only (build_renew()).
  * Nothing else is touched; it cannot fail. */
 void apply_certs(struct daemon *daemon, struct build *build);
+/* Tells the workers to let go of certificates that nobody else has. */
+void apply_sweep(struct daemon *daemon);
 
 /* Where XDP is wanted, for the packet plane. Returns how many. */
 size_t apply_interfaces(const struct config_xdp *xdp,

@@ -1,5 +1,6 @@
 /* Generations: see build.h. */
 #include "control/build_parts.h"
+#include "control/certwatch.h"
 #include "control/ids.h"
 #include "core/clock.h"
 #include "core/mem.h"
@@ -218,6 +219,8 @@ int build_new(const struct build_env *env, const struct build *before, struct co
 		.how = how ? *how : (struct build_how){0}};
 	uint32_t i;
 
+	if (env->cert_watch)
+		certwatch_begin(env->cert_watch);
 	build->config = config;
 	build->generation = before ? before->generation + 1 : 1;
 	build->loaded_unix_s = clock_unix_s();

@@ -6,8 +6,9 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "tls/policy.h"
+#include "tls/certindex.h"
 #include "tls/files.h"
+#include "tls/policy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -254,7 +255,7 @@ static void build_dir(struct building *building, uint32_t index,
 	struct err err;
 
 	if (building->env->cert_watch) /* it may be replaced as a whole */
-		certwatch_add_file(building->env->cert_watch, wanted->directory_path);
+		certwatch_add_directory(building->env->cert_watch, wanted->directory_path);
 	if (certdir_scan(&spec, old ? old->dir : NULL, &ret_cert->dir, &ret_change->changes, &err) <
 		0)
 		refuse(building, wanted, &wanted->directory_path, &err);
@@ -264,7 +265,8 @@ static void build_dir(struct building *building, uint32_t index,
 		tell_weak(ret_change, wanted, ret_cert->dir);
 	building->build->is_incomplete |= ret_change->changes.n_later != 0;
 	building->build->has_other_dirs |=
-		old ? ret_cert->dir != old->dir : ret_change->changes.n_read != 0;
+		old ? ret_cert->dir != old->dir
+		    : ret_change->changes.n_read != 0 || building->before;
 }
 
 static uint16_t bits_of_listener(
@@ -312,6 +314,30 @@ void build_certs_init(struct building *building)
 		building->build->certs[i].bits_wanted = building->certs[i].bits_wanted;
 }
 
+static uint32_t count_dirs(const struct build *build)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < build->config->certificates_count; i++)
+		n += build->config->certificates[i].directory_path != NULL;
+	return n;
+}
+
+/* Whether the index has certificates (and keys) that no directory has any more. */
+static bool has_index_others(const struct building *building)
+{
+	const struct certindex *index = building->env->cert_index;
+	size_t n = 0;
+	uint32_t i;
+
+	if (building->before || !index)
+		return false;
+	for (i = 0; i < building->build->config->certificates_count; i++)
+		if (building->build->certs[i].dir)
+			n += certdir_len(building->build->certs[i].dir);
+	return n != certindex_len(index);
+}
+
 void build_certs(struct building *building)
 {
 	const struct config *config = building->build->config;
@@ -332,6 +358,9 @@ void build_certs(struct building *building)
 				old && is_same_pair(was, wanted) ? old : NULL,
 				&building->build->certs[i]);
 	}
+	building->build->has_other_dirs |=
+		has_index_others(building) ||
+		(building->before && count_dirs(building->before) != count_dirs(building->build));
 	if (building->build->is_incomplete && building->env->cert_watch)
 		certwatch_touch_all(building->env->cert_watch);
 }

@@ -12,10 +12,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
 	BAD_TOLD_MAX = 100, /* one line each, then how many more */
 	CHECKS_AT_ONCE = 64, /* some 4 ms of the loader thread */
+	SKIPS_AT_ONCE = 8192, /* that were checked before: about as long */
+	WRITTEN_AT_ONCE = 4096, /* some 4 MiB */
 	INDEX_AFTER_MS = 10 * 60 * 1000, /* after a change: one of many is soon read again */
 };
 
@@ -46,7 +49,10 @@ struct cert_upkeep {
 	struct timer write_timer;
 	bool is_writing, is_index_old, is_written_once;
 	char *index_path; /* NULL: none */
-	struct dirs written;
+	struct dirs written; /* from here to `has_failed`: the loader's while is_writing */
+	struct certindex_writer *writer; /* NULL: nothing is written yet */
+	uint32_t write_at;
+	struct certdir_cursor write_cursor;
 	bool has_failed;
 	struct certindex *index;
 };
@@ -107,13 +113,16 @@ static void run_check(struct job *job)
 {
 	struct cert_upkeep *upkeep = container_of(job, struct cert_upkeep, check);
 	struct cert *cert;
-	uint32_t done = 0;
+	uint32_t done = 0, skipped = 0;
 
 	for (; upkeep->check_at < upkeep->checked.n; upkeep->check_at++) {
 		while ((cert = certdir_next(
 				upkeep->checked.list[upkeep->check_at].dir, &upkeep->cursor))) {
-			if (cert_state(cert) != CERT_UNCHECKED)
+			if (cert_state(cert) != CERT_UNCHECKED) {
+				if (++skipped == SKIPS_AT_ONCE)
+					return;
 				continue;
+			}
 			check(upkeep, cert);
 			if (++done == CHECKS_AT_ONCE)
 				return;
@@ -157,15 +166,55 @@ static int write_index(const char *path, const struct dirs *dirs, struct err *er
 	return certindex_writer_end(writer, err);
 }
 
+/* What it has is not in force any more, keys among it. */
+static void remove_index(const char *path)
+{
+	if (unlink(path) < 0 && errno != ENOENT)
+		log_warn("cannot remove the index %s, which is out of date: %s", path,
+			strerror(errno));
+}
+
+/* A piece of it: who waits for the loader thread does not wait for the whole. */
+static int write_some(struct cert_upkeep *upkeep, struct err *err)
+{
+	const struct cert *cert;
+	uint32_t n = 0;
+	int r;
+
+	if (!upkeep->writer) {
+		upkeep->write_at = 0;
+		upkeep->write_cursor = (struct certdir_cursor){0};
+		r = certindex_writer_new(upkeep->index_path, &upkeep->writer, err);
+		if (r < 0)
+			return r;
+	}
+	for (; upkeep->write_at < upkeep->written.n; upkeep->write_at++) {
+		if (!upkeep->write_cursor.segment && !upkeep->write_cursor.at)
+			certindex_writer_directory(
+				upkeep->writer, upkeep->written.list[upkeep->write_at].path);
+		while ((cert = certdir_next(upkeep->written.list[upkeep->write_at].dir,
+				&upkeep->write_cursor))) {
+			certindex_writer_add(upkeep->writer, cert);
+			if (++n == WRITTEN_AT_ONCE)
+				return certindex_writer_sync(upkeep->writer, err);
+		}
+		upkeep->write_cursor = (struct certdir_cursor){0};
+	}
+	r = certindex_writer_end(upkeep->writer, err);
+	upkeep->writer = NULL;
+	return r;
+}
+
 /* Loader thread; `index_path` stays while a job is under way. */
 static void run_write(struct job *job)
 {
 	struct cert_upkeep *upkeep = container_of(job, struct cert_upkeep, write);
 	struct err err;
 
-	if (write_index(upkeep->index_path, &upkeep->written, &err) == 0)
+	if (write_some(upkeep, &err) == 0)
 		return;
 	upkeep->has_failed = true;
+	remove_index(upkeep->index_path);
 	log_warn("without an index starts take longer: %s", err.text);
 }
 
@@ -173,7 +222,14 @@ static void write_done(struct job *job)
 {
 	struct cert_upkeep *upkeep = container_of(job, struct cert_upkeep, write);
 
+	if (upkeep->writer && !upkeep->has_failed && !upkeep->is_stopped) {
+		loader_submit(upkeep->loader, &upkeep->write);
+		return;
+	}
 	upkeep->is_writing = false;
+	certindex_writer_abort(upkeep->writer);
+	upkeep->is_index_old |= upkeep->writer != NULL;
+	upkeep->writer = NULL;
 	dirs_fini(&upkeep->written);
 	if (upkeep->has_failed) { /* said once */
 		free(upkeep->index_path);
@@ -233,6 +289,8 @@ void cert_upkeep_look(struct cert_upkeep *upkeep, const struct build *build, boo
 		return;
 	dirs_fini(&upkeep->dirs);
 	dirs_of_build(&upkeep->dirs, build);
+	if (is_changed && !upkeep->dirs.n && upkeep->index_path)
+		remove_index(upkeep->index_path);
 	upkeep->is_index_old |= is_changed && upkeep->dirs.n;
 	upkeep->is_check_wanted = true;
 	start(upkeep);
@@ -275,8 +333,10 @@ void cert_upkeep_free(struct cert_upkeep *upkeep)
 	if (!upkeep)
 		return;
 	if (upkeep->is_index_old && upkeep->index_path &&
-		write_index(upkeep->index_path, &upkeep->dirs, &err) < 0)
+		write_index(upkeep->index_path, &upkeep->dirs, &err) < 0) {
 		log_warn("the next start takes longer: %s", err.text);
+		remove_index(upkeep->index_path);
+	}
 	dirs_fini(&upkeep->dirs);
 	dirs_fini(&upkeep->checked);
 	dirs_fini(&upkeep->written);

@@ -1,6 +1,7 @@
 /*
  * Watching folders: see certwatch.h. A folder that is reached by two paths (through a link) has one
- * watch of the kernel and two of ours, which are told of each event.
+ * watch of the kernel and two of ours, which are told of each event. A link on the way to a file is
+ * watched in its folder, and told as if the file's folder had been touched.
  */
 #define LOG_MODULE "certificates"
 #include "control/certwatch.h"
@@ -10,6 +11,7 @@
 #include "core/mem.h"
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -19,6 +21,7 @@ enum {
 	BUCKETS = 4096,
 	EVENT_BYTES = 64 * 1024,
 	TOUCHED_MAX = 50000, /* then all is looked at again: it costs less */
+	LINKS_MAX = 40, /* on one path, as the kernel has it */
 	FOLDER_EVENTS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE |
 			IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
 };
@@ -26,7 +29,9 @@ enum {
 struct folder {
 	struct folder *next_wd, *next_path; /* in their buckets */
 	int wd;
-	char path[];
+	uint32_t generation; /* in which it was asked for last */
+	char *only; /* the name of a link in the folder: nothing else counts; NULL: everything does */
+	char path[]; /* of the folder; of a link: the folder that is told */
 };
 
 struct certwatch {
@@ -34,6 +39,7 @@ struct certwatch {
 	struct folder *by_wd[BUCKETS], *by_path[BUCKETS];
 	struct build_touched *touched;
 	size_t n_touched, room;
+	uint32_t generation;
 	bool has_failed; /* and it was told */
 };
 
@@ -61,6 +67,7 @@ void certwatch_free(struct certwatch *watch)
 	for (i = 0; i < BUCKETS; i++)
 		while ((folder = watch->by_wd[i])) {
 			watch->by_wd[i] = folder->next_wd;
+			free(folder->only);
 			free(folder);
 		}
 	close(watch->fd);
@@ -80,12 +87,33 @@ static struct folder **path_bucket(struct certwatch *watch, const char *path, si
 	return &watch->by_path[hash_bytes(&key, path, len) % BUCKETS];
 }
 
-static struct folder *find_folder(struct certwatch *watch, const char *path)
+static bool is_text_eq(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+/* `wd` -1: any. */
+static struct folder *find(struct certwatch *watch, const char *path, const char *only, int wd)
 {
 	struct folder *folder = *path_bucket(watch, path, strlen(path));
 
-	while (folder && strcmp(folder->path, path) != 0)
+	while (folder && (strcmp(folder->path, path) != 0 || !is_text_eq(folder->only, only) ||
+				 (wd >= 0 && folder->wd != wd)))
 		folder = folder->next_path;
+	return folder;
+}
+
+static struct folder *find_folder(struct certwatch *watch, const char *path)
+{
+	return find(watch, path, NULL, -1);
+}
+
+static bool is_watched(const struct certwatch *watch, int wd)
+{
+	const struct folder *folder = watch->by_wd[(unsigned int)wd % BUCKETS];
+
+	while (folder && folder->wd != wd)
+		folder = folder->next_wd;
 	return folder;
 }
 
@@ -100,6 +128,9 @@ static void drop_folder(struct certwatch *watch, struct folder *folder)
 	while (*link != folder)
 		link = &(*link)->next_wd;
 	*link = folder->next_wd;
+	if (!is_watched(watch, folder->wd)) /* fails where the kernel has let go of it first */
+		inotify_rm_watch(watch->fd, folder->wd);
+	free(folder->only);
 	free(folder);
 }
 
@@ -114,22 +145,14 @@ static void tell_failure(struct certwatch *watch, const char *path, int error)
 		error == ENOSPC ? " (raise the sysctl fs.inotify.max_user_watches)" : "");
 }
 
-static void add_path(struct certwatch *watch, const char *path)
+static void add_entry(struct certwatch *watch, int wd, const char *path, const char *only)
 {
-	struct folder *folder = find_folder(watch, path), **bucket;
-	int wd = inotify_add_watch(watch->fd, path, FOLDER_EVENTS);
 	size_t len = strlen(path);
+	struct folder *folder = mem_alloc(sizeof(*folder) + len + 1), **bucket;
 
-	if (wd < 0) {
-		tell_failure(watch, path, errno);
-		return;
-	}
-	if (folder && folder->wd == wd)
-		return;
-	if (folder) /* another folder has its name now */
-		drop_folder(watch, folder);
-	folder = mem_alloc(sizeof(*folder) + len + 1);
 	folder->wd = wd;
+	folder->generation = watch->generation;
+	folder->only = only ? mem_strdup(only) : NULL;
 	memcpy(folder->path, path, len + 1);
 	bucket = path_bucket(watch, path, len);
 	folder->next_path = *bucket;
@@ -137,6 +160,121 @@ static void add_path(struct certwatch *watch, const char *path)
 	bucket = &watch->by_wd[(unsigned int)wd % BUCKETS];
 	folder->next_wd = *bucket;
 	*bucket = folder;
+}
+
+static void add_path(struct certwatch *watch, const char *path)
+{
+	struct folder *folder = find_folder(watch, path);
+	int wd = inotify_add_watch(watch->fd, path, FOLDER_EVENTS);
+
+	if (wd < 0) {
+		tell_failure(watch, path, errno);
+		return;
+	}
+	if (folder && folder->wd == wd) {
+		folder->generation = watch->generation;
+		return;
+	}
+	add_entry(watch, wd, path, NULL);
+	if (folder) /* another folder has its name now */
+		drop_folder(watch, folder);
+}
+
+/* What happens to `name` in `folder` is told as if it happened in `told`. */
+static void add_link(
+	struct certwatch *watch, const char *folder, const char *name, const char *told)
+{
+	int wd = inotify_add_watch(watch->fd, *folder ? folder : "/", FOLDER_EVENTS);
+	struct folder *same;
+
+	if (wd < 0) {
+		tell_failure(watch, folder, errno);
+		return;
+	}
+	same = find(watch, told, name, wd);
+	if (same)
+		same->generation = watch->generation;
+	else
+		add_entry(watch, wd, told, name);
+}
+
+/* A path, component by component, as the kernel goes it. */
+struct way {
+	char done[PATH_MAX], rest[PATH_MAX]; /* `done`: without links; "" is "/" */
+};
+
+/* False: there is no more. */
+static bool take_component(struct way *way, char ret_name[NAME_MAX + 1])
+{
+	const char *at = way->rest + strspn(way->rest, "/");
+	size_t len = strcspn(at, "/");
+
+	if (!len || len > NAME_MAX)
+		return false;
+	memcpy(ret_name, at, len);
+	ret_name[len] = '\0';
+	memmove(way->rest, at + len, strlen(at + len) + 1);
+	return true;
+}
+
+/* False: it is too long. */
+static bool go_on(struct way *way, const char *name)
+{
+	size_t used = strlen(way->done);
+	char *slash = strrchr(way->done, '/');
+
+	if (!strcmp(name, "..")) {
+		if (slash)
+			*slash = '\0';
+		return true;
+	}
+	return !strcmp(name, ".") || snprintf(way->done + used, sizeof(way->done) - used, "/%s",
+					     name) < (int)(sizeof(way->done) - used);
+}
+
+/* What a link says comes next. 1: it is one, 0: it is none, -1: the path is too long. */
+static int take_link(struct way *way, const char *name)
+{
+	char path[PATH_MAX + NAME_MAX + 2], target[PATH_MAX], rest[PATH_MAX];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "%s/%s", way->done, name);
+	len = readlink(path, target, sizeof(target) - 1);
+	if (len <= 0)
+		return 0;
+	target[len] = '\0';
+	if (snprintf(rest, sizeof(rest), "%s/%s", target, way->rest) >= (int)sizeof(rest))
+		return -1;
+	if (target[0] == '/')
+		way->done[0] = '\0';
+	memcpy(way->rest, rest, sizeof(rest));
+	return 1;
+}
+
+/* Links on the way to a file or directory, and the folder in which it really is. */
+static void add_links(struct certwatch *watch, const char *path, const char *told)
+{
+	char name[NAME_MAX + 1], before[PATH_MAX], *slash;
+	struct way way = {.done = ""};
+	unsigned int n = 0;
+	int is_link;
+
+	if (path[0] != '/' || strlen(path) >= sizeof(way.rest))
+		return;
+	snprintf(way.rest, sizeof(way.rest), "%s", path);
+	while (take_component(&way, name)) {
+		memcpy(before, way.done, sizeof(before));
+		is_link = take_link(&way, name);
+		if (is_link < 0 || (is_link && ++n > LINKS_MAX) || (!is_link && !go_on(&way, name)))
+			return;
+		if (is_link)
+			add_link(watch, before, name, told);
+	}
+	slash = strrchr(way.done, '/');
+	if (!n || !slash)
+		return;
+	*slash = '\0';
+	add_link(watch, way.done, slash + 1, told);
 }
 
 void certwatch_add_folder(struct certwatch *watch, const char *directory, const char *folder)
@@ -147,13 +285,53 @@ void certwatch_add_folder(struct certwatch *watch, const char *directory, const 
 	free(path);
 }
 
-void certwatch_add_file(struct certwatch *watch, const char *file)
+static char *folder_of(const char *file)
 {
 	const char *slash = strrchr(file, '/');
-	char *path = slash > file ? mem_strndup(file, (size_t)(slash - file)) : mem_strdup("/");
+
+	return slash > file ? mem_strndup(file, (size_t)(slash - file)) : mem_strdup("/");
+}
+
+void certwatch_add_file(struct certwatch *watch, const char *file)
+{
+	char *path = folder_of(file);
 
 	add_path(watch, path);
+	add_links(watch, file, path);
 	free(path);
+}
+
+void certwatch_add_directory(struct certwatch *watch, const char *directory)
+{
+	size_t len = strlen(directory);
+	char *path, *above;
+
+	while (len > 1 && directory[len - 1] == '/')
+		len--;
+	path = mem_strndup(directory, len);
+	above = folder_of(path);
+	add_path(watch, above);
+	add_links(watch, path, path);
+	free(above);
+	free(path);
+}
+
+void certwatch_begin(struct certwatch *watch)
+{
+	watch->generation++;
+}
+
+void certwatch_end(struct certwatch *watch)
+{
+	struct folder *folder, *next;
+	size_t i;
+
+	for (i = 0; i < BUCKETS; i++)
+		for (folder = watch->by_wd[i]; folder; folder = next) {
+			next = folder->next_wd;
+			if (folder->generation != watch->generation)
+				drop_folder(watch, folder);
+		}
 }
 
 /* --- events */
@@ -200,15 +378,23 @@ static bool was_folder(struct certwatch *watch, const char *folder, const char *
 	return is_known;
 }
 
+static void tell(struct certwatch *watch, const struct folder *folder, const char *name)
+{
+	if (!folder->only)
+		touch(watch, folder->path, name, *name && was_folder(watch, folder->path, name));
+	else if (!*name || !strcmp(folder->only, name))
+		touch(watch, folder->path, "", false);
+}
+
 static void note_event(struct certwatch *watch, const struct inotify_event *event)
 {
 	const char *name = event->len ? event->name : "";
 	struct folder *folder, *next;
 
-	if (event->mask & IN_Q_OVERFLOW || watch->n_touched >= TOUCHED_MAX) {
+	bool is_all = event->mask & IN_Q_OVERFLOW || watch->n_touched >= TOUCHED_MAX;
+
+	if (is_all)
 		touch(watch, NULL, NULL, false);
-		return;
-	}
 	/* Its own mode and times say nothing about what is in it; and it has no name. */
 	if (!*name && !(event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)))
 		return;
@@ -216,7 +402,8 @@ static void note_event(struct certwatch *watch, const struct inotify_event *even
 		next = folder->next_wd;
 		if (folder->wd != event->wd)
 			continue;
-		touch(watch, folder->path, name, *name && was_folder(watch, folder->path, name));
+		if (!is_all)
+			tell(watch, folder, name);
 		if (event->mask & IN_IGNORED)
 			drop_folder(watch, folder);
 	}

@@ -23,8 +23,14 @@ int certwatch_fd(const struct certwatch *watch);
 
 /* A folder below a directory ("": itself). That it cannot be watched goes to the log, once. */
 void certwatch_add_folder(struct certwatch *watch, const char *directory, const char *folder);
-/* The folder in which the file is. */
+/* The folder in which the file is, and every link on the way to it. */
 void certwatch_add_file(struct certwatch *watch, const char *path);
+/* The directory's own place: it may be replaced as a whole, or be reached through links. */
+void certwatch_add_directory(struct certwatch *watch, const char *directory);
+/* Watches that are asked for from here on are those of another configuration ... */
+void certwatch_begin(struct certwatch *watch);
+/* ... which is in force: the others end. */
+void certwatch_end(struct certwatch *watch);
 
 /* As if anything might have been touched; that alone makes nothing readable. */
 void certwatch_touch_all(struct certwatch *watch);

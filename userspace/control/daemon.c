@@ -37,6 +37,9 @@ enum {
 	TICK_MS = 1000,
 	COOKIE_ROTATION_MS = 24 * 60 * 60 * 1000,
 	COOKIE_OLD_MS = 6 * SLUICE_EPOCH_S * 1000, /* then no cookie of the old secret is of use */
+	/* Certificates that were replaced are held by the last connections of their generation, and by
+	 * others' work on them. */
+	CERT_SWEEP_MS = 60 * 1000,
 	STOP_DRAIN_MS =
 		5000, /* SIGTERM: what is under way may take this long; a second one ends it */
 };
@@ -124,6 +127,10 @@ static void tick(struct timer *timer)
 	trust_upkeep_tick(&daemon->trust_upkeep, daemon->build, clock_unix_s());
 	views_tick(daemon);
 	keep_tickets(daemon, now_ms);
+	if (now_ms - daemon->certs_swept_ms >= CERT_SWEEP_MS) {
+		apply_sweep(daemon);
+		daemon->certs_swept_ms = now_ms;
+	}
 	if (daemon->stopping) {
 		shut_sockets(daemon);
 		if (is_idle(daemon))

@@ -80,7 +80,7 @@ struct daemon {
 	struct timer second; /* what happens about once a second */
 	struct timer stop_timer;
 	int64_t started_unix_s;
-	uint64_t tickets_rotated_ms, cookies_rotated_ms;
+	uint64_t tickets_rotated_ms, cookies_rotated_ms, certs_swept_ms;
 	bool stopping;
 	int exit_status;
 };

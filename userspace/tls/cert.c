@@ -90,7 +90,8 @@ bool cert_record_is_sound(const struct cert_record *record, size_t len)
 	       record->key_file_len <= CERT_FILE_BYTES_MAX && cert_record_bytes(record) == len &&
 	       record->facts.key_kind < KEY_KINDS && is_bool(&record->facts.is_self_signed) &&
 	       is_bool(&record->facts.must_staple) &&
-	       is_bool(&record->is_key_plain) && are_names_sound(record);
+	       is_bool(&record->is_key_plain) && is_bool(&record->is_key_volatile) &&
+	       are_names_sound(record);
 }
 
 static size_t bytes_with(size_t payload)
@@ -134,6 +135,7 @@ struct cert *cert_new(struct cert_source *source, const struct cert_content *con
 		.cert_file_len = (uint16_t)strlen(content->cert_file),
 		.key_file_len = (uint16_t)strlen(content->key_file),
 		.is_key_plain = content->is_key_plain,
+		.is_key_volatile = content->is_key_volatile,
 	};
 	struct cert *cert = alloc(source, payload_bytes(&record));
 	uint8_t *at = cert->record.bytes;

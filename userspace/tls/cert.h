@@ -115,7 +115,7 @@ struct cert_parsed {
 };
 
 /* Parses, and checks that key, leaf and chain belong together; the state says so from then on. 0,
- * or -EINVAL with a sentence that does not name the certificate. */
+ * or -EINVAL with a sentence that does not name the certificate; -ENOMEM says nothing about it. */
 int cert_parse(struct cert *cert, struct cert_parsed *ret_parsed, struct err *err) must_check;
 void cert_parsed_fini(struct cert_parsed *parsed);
 /* That it is bad is for the log once: true for the first who asks. */

@@ -3,6 +3,7 @@
 
 #include "core/mem.h"
 #include "tls/certstore.h"
+#include <errno.h>
 #include <openssl/ct.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -66,7 +67,7 @@ static int64_t unix_s(const ASN1_TIME *time)
 	return ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
 }
 
-/* DNS characters, a wildcard only as the whole leftmost label of three or more. */
+/* DNS characters, a wildcard only as the whole leftmost label. */
 static bool is_dns_name(const char *name, size_t len)
 {
 	size_t i, from = 0;
@@ -131,12 +132,17 @@ static void add_common_name(struct names *names, const X509_NAME *subject)
 		add_name(names, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
 }
 
-static void read_names(X509 *leaf, struct names *ret_names)
+/* A client looks at all names but the CN's if there are others (RFC 9525 6.2): what is damaged must not
+ * be taken for absent. */
+static int read_names(X509 *leaf, struct names *ret_names, struct err *err)
 {
-	GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
-	int i;
+	int why = 0, i;
+	GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, &why, NULL);
 
-	for (i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+	if (!names && why != -1)
+		return err_set(err, -EINVAL,
+			"the alternative names (SAN) in the certificate are damaged, or there twice");
+	for (i = 0; i < sk_GENERAL_NAME_num(names) && ret_names->n <= CERT_NAMES_MAX; i++) {
 		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
 
 		if (name->type == GEN_DNS)
@@ -145,6 +151,9 @@ static void read_names(X509 *leaf, struct names *ret_names)
 	if (!names)
 		add_common_name(ret_names, X509_get_subject_name(leaf));
 	GENERAL_NAMES_free(names);
+	if (ret_names->n <= CERT_NAMES_MAX)
+		return 0;
+	return err_set(err, -E2BIG, "the certificate has more than %d names", CERT_NAMES_MAX);
 }
 
 /* Code point of the signature on the leaf (RFC 8446 4.2.3). */
@@ -203,12 +212,12 @@ static bool has_must_staple(X509 *leaf)
 	return is_found;
 }
 
-void cert_facts_read(
-	X509 *leaf, struct cert_facts *facts, uint8_t **ret_names, uint32_t *ret_names_len)
+int cert_facts_read(X509 *leaf, struct cert_facts *facts, uint8_t **ret_names,
+	uint32_t *ret_names_len, struct err *err)
 {
 	struct names names = {0};
+	int r = read_names(leaf, &names, err);
 
-	read_names(leaf, &names);
 	read_signature(leaf, facts);
 	facts->n_names = names.n;
 	facts->not_before_unix_s = unix_s(X509_get0_notBefore(leaf));
@@ -218,6 +227,7 @@ void cert_facts_read(
 	*ret_names = names.bytes;
 	*ret_names_len = names.len;
 	ERR_clear_error();
+	return r;
 }
 
 /* RFC 6962 3.3. */
@@ -249,6 +259,18 @@ static void describe_leaf(X509 *leaf, struct cert_description *description)
 	description->n_scts = count_scts(leaf);
 }
 
+static void describe_nothing(struct cert_description *description)
+{
+	static const char text[] = "(unreadable)";
+
+	description->key_type = mem_strdup(text);
+	description->subject = mem_strdup(text);
+	description->issuer = mem_strdup(text);
+	description->serial_hex = mem_strdup(text);
+	description->fingerprint_sha256 = mem_strdup(text);
+	description->signature = mem_strdup(text);
+}
+
 void cert_describe(const struct cert *cert, struct cert_description *ret_description)
 {
 	const uint8_t *der = cert_record_leaf(&cert->record);
@@ -261,9 +283,10 @@ void cert_describe(const struct cert *cert, struct cert_description *ret_descrip
 		.key_path = cert_source_path(cert->source, cert_key_file(cert)),
 		.n_chain = cert->chain ? (uint32_t)sk_X509_num(certchain_sent(cert->chain)) : 0,
 	};
-	if (!leaf) /* it could be parsed once: no memory */
-		abort();
-	describe_leaf(leaf, ret_description);
+	if (leaf)
+		describe_leaf(leaf, ret_description);
+	else /* no memory; or it comes from an index, and this OpenSSL does not take it */
+		describe_nothing(ret_description);
 	X509_free(leaf);
 	ERR_clear_error();
 }

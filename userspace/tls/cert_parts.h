@@ -14,6 +14,7 @@ enum {
 	CERT_NAMES_BYTES_MAX = 1 << 20,
 	CERT_FILE_BYTES_MAX = 4096,
 	CERT_DATE_BYTES = 32,
+	CERT_NAMES_MAX = 4096, /* some work is the square of it */
 };
 
 /* `bytes` holds, one behind the other: names (a length byte before each), certificate file, key
@@ -24,6 +25,7 @@ struct cert_record {
 	uint32_t names_len, leaf_len, key_len;
 	uint16_t cert_file_len, key_file_len;
 	bool is_key_plain; /* it stands in its file as it is here: the index may have it */
+	bool is_key_volatile; /* in a file in memory: an index on a disk may not */
 	uint8_t bytes[];
 };
 
@@ -53,7 +55,7 @@ struct cert_content {
 	uint32_t names_len, leaf_len, key_len;
 	const char *cert_file, *key_file;
 	uint64_t identity, key_identity;
-	bool is_key_plain;
+	bool is_key_plain, is_key_volatile;
 	struct certchain *chain; /* its count is taken over */
 };
 
@@ -85,9 +87,9 @@ const char *cert_date_text(int64_t at_unix_s, char ret_text[CERT_DATE_BYTES]);
 uint16_t cert_strength(X509 *x509);
 
 /* --- cert_facts.c */
-/* Names as in a record: allocated. */
-void cert_facts_read(
-	X509 *leaf, struct cert_facts *ret_facts, uint8_t **ret_names, uint32_t *ret_names_len);
+/* Names as in a record: allocated, on failure, too. */
+int cert_facts_read(X509 *leaf, struct cert_facts *ret_facts, uint8_t **ret_names,
+	uint32_t *ret_names_len, struct err *err) must_check;
 /* "CN=www.example.com,O=Example", allocated. */
 char *cert_facts_name_text(const X509_NAME *name);
 

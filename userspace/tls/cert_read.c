@@ -60,8 +60,15 @@ static int no_more_blocks(struct reading *reading, uint32_t n, struct err *err)
 
 static bool is_cert_block(const char *name)
 {
-	return !strcmp(name, PEM_STRING_X509) || !strcmp(name, PEM_STRING_X509_OLD) ||
-	       !strcmp(name, PEM_STRING_X509_TRUSTED);
+	return !strcmp(name, PEM_STRING_X509) || !strcmp(name, PEM_STRING_X509_OLD);
+}
+
+static int is_trusted_form(const struct reading *reading, struct err *err)
+{
+	return err_set(err, -EINVAL,
+		"%s has a certificate in OpenSSL's own form (\"BEGIN TRUSTED CERTIFICATE\"): convert "
+		"it with openssl x509",
+		reading->cert_path);
 }
 
 /* The key and the certificates of one file. */
@@ -92,8 +99,11 @@ static int decode_certs(struct reading *reading, struct err *err)
 	int r = 0;
 
 	ERR_clear_error();
-	while (n <= CERTCHAIN_MAX + 1 && PEM_read_bio(bio, &name, &header, &der, &len) == 1) {
-		if (is_cert_block(name) && n++ <= CERTCHAIN_MAX) {
+	while (r == 0 && n <= CERTCHAIN_MAX + 1 &&
+		PEM_read_bio(bio, &name, &header, &der, &len) == 1) {
+		if (!strcmp(name, PEM_STRING_X509_TRUSTED))
+			r = is_trusted_form(reading, err);
+		else if (is_cert_block(name) && n++ <= CERTCHAIN_MAX) {
 			reading->der = mem_realloc(reading->der, reading->der_len + (size_t)len);
 			memcpy(reading->der + reading->der_len, der, (size_t)len);
 			reading->der_len += (size_t)len;
@@ -104,10 +114,10 @@ static int decode_certs(struct reading *reading, struct err *err)
 		OPENSSL_free(header);
 		OPENSSL_clear_free(der, (size_t)len);
 	}
-	if (n > CERTCHAIN_MAX + 1)
+	if (r == 0 && n > CERTCHAIN_MAX + 1)
 		r = err_set(err, -EINVAL, "%s holds more than %d certificates", reading->cert_path,
 			CERTCHAIN_MAX + 1);
-	else
+	else if (r == 0)
 		r = no_more_blocks(reading, n, err);
 	BIO_free(bio);
 	ERR_clear_error();
@@ -172,6 +182,7 @@ static int read_key(
 	reading->content.key = reading->key.bytes;
 	reading->content.key_len = (uint32_t)reading->key.len;
 	reading->content.is_key_plain = reading->key.is_plain;
+	reading->content.is_key_volatile = tls_file_is_volatile(reading->key_path);
 	return r;
 }
 
@@ -196,9 +207,10 @@ static int read_facts(struct reading *reading, struct err *err)
 	facts->key_kind = (uint8_t)kind;
 	facts->key_bits = (uint16_t)bits;
 	facts->security_bits = strength_of_all(reading);
-	cert_facts_read(reading->leaf, facts, &reading->names, &reading->content.names_len);
+	r = cert_facts_read(
+		reading->leaf, facts, &reading->names, &reading->content.names_len, err);
 	reading->content.names = reading->names;
-	return 0;
+	return r;
 }
 
 int cert_read(struct cert_source *source, const char *cert_file, const char *key_file,
@@ -255,8 +267,8 @@ static int chain_broken(const struct cert *cert, X509 *leaf, int at, struct err 
 	char *by = cert_facts_name_text(X509_get_subject_name(sk_X509_value(chain, at)));
 	char *path = cert_source_path(cert->source, cert_file(cert));
 	int r = err_set(err, -EINVAL,
-		"the chain in %s is out of order: certificate %d (%s) did not sign certificate %d "
-		"(%s); put the leaf first, then each one's issuer",
+		"the chain in %s is out of order: certificate %d (%s) is not the issuer of "
+		"certificate %d (%s); put the leaf first, then each one's issuer",
 		path, at + 2, by, at + 1, of);
 
 	free(of);
@@ -297,6 +309,17 @@ static int check_key(const struct cert *cert, const struct key *key, X509 *leaf,
 	return r;
 }
 
+/* That an object could not be made says nothing about the bytes then. */
+static bool is_out_of_memory(void)
+{
+	unsigned long error;
+	bool is_so = false;
+
+	while ((error = ERR_get_error()))
+		is_so |= ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE;
+	return is_so;
+}
+
 static int parse(const struct cert *cert, struct cert_parsed *parsed, struct err *err)
 {
 	const struct cert_record *record = &cert->record;
@@ -311,6 +334,8 @@ static int parse(const struct cert *cert, struct cert_parsed *parsed, struct err
 		r = key_parse(cert_record_key(record), record->key_len, path, &parsed->key, err);
 	else
 		r = err_set(err, -EINVAL, "the certificate is damaged");
+	if (r < 0 && is_out_of_memory())
+		r = err_set(err, -ENOMEM, "out of memory");
 	free(path);
 	ERR_clear_error();
 	if (r == 0)
@@ -326,7 +351,9 @@ int cert_parse(struct cert *cert, struct cert_parsed *ret_parsed, struct err *er
 	struct cert_parsed parsed = {0};
 	int r = parse(cert, &parsed, err);
 
-	atomic_store_explicit(&cert->state, r == 0 ? CERT_GOOD : CERT_BAD, memory_order_relaxed);
+	if (r != -ENOMEM)
+		atomic_store_explicit(
+			&cert->state, r == 0 ? CERT_GOOD : CERT_BAD, memory_order_relaxed);
 	if (r == 0)
 		*ret_parsed = parsed;
 	else

@@ -28,7 +28,7 @@ void certchain_put(struct certchain *chain);
 const struct stack_st_X509 *certchain_all(const struct certchain *chain);
 /* What is sent: without a root at the end, which is of no use to a client. */
 struct stack_st_X509 *certchain_sent(const struct certchain *chain);
-/* The place (from 0) of the first one that did not sign the one before it (`leaf` comes before the
+/* The place (from 0) of the first one that is not the issuer of the one before it (`leaf` comes before the
  * first), or -1. */
 int certchain_broken_at(const struct certchain *chain, struct x509_st *leaf);
 /* Bits of the weakest key or signature of what is sent. */

@@ -96,7 +96,9 @@ static int check_header(const struct certindex *index, bool has_checksum, struct
 	memcpy(&header, index->bytes, sizeof(header));
 	if (header.magic != CERTINDEX_MAGIC)
 		return damaged(err, "it is something else");
-	if (header.format != CERTINDEX_FORMAT || header.record_bytes != sizeof(struct cert_record))
+	if ((has_checksum && header.maker != certindex_maker()) ||
+		header.format != CERTINDEX_FORMAT ||
+		header.record_bytes != sizeof(struct cert_record))
 		return err_set(err, -EINVAL, "it is of another version");
 	if (header.len != index->len - sizeof(header))
 		return damaged(err, "it is cut off");

@@ -37,8 +37,13 @@ int certindex_writer_new(
 	const char *path, struct certindex_writer **ret_writer, struct err *err) must_check;
 /* What follows is in this directory. */
 void certindex_writer_directory(struct certindex_writer *writer, const char *directory);
-/* Left out: those whose key was encrypted in its file, and bad ones. */
+/* Left out: those whose key was encrypted in its file, or lies in memory only (tmpfs) while the index
+ * does not, and bad ones. */
 void certindex_writer_add(struct certindex_writer *writer, const struct cert *cert);
+/* Begins to bring what was added to the disk, so that the end does not wait long. */
+int certindex_writer_sync(struct certindex_writer *writer, struct err *err) must_check;
+/* Removes what was written, and frees the writer. NULL is ignored. */
+void certindex_writer_abort(struct certindex_writer *writer);
 /* Puts the new index in place of the old one, or removes what was written. Frees the writer. */
 int certindex_writer_end(struct certindex_writer *writer, struct err *err) must_check;
 

@@ -7,7 +7,10 @@
 #define SLUICE_TLS_CERTINDEX_FILE_H
 
 #include "core/hash.h"
+#include "core/version.h"
+#include <openssl/crypto.h>
 #include <stdint.h>
+#include <string.h>
 
 #define CERTINDEX_MAGIC UINT64_C(0x3165636975736c73)
 
@@ -19,9 +22,21 @@ struct certindex_header {
 	uint32_t record_bytes; /* sizeof(struct cert_record): another build may have another */
 	uint64_t len;          /* of the blocks */
 	uint64_t n_certs;
+	uint64_t maker; /* certindex_maker() */
 	struct hash_key key; /* random, of the checksum */
 	uint64_t checksum;   /* of the blocks, then of the header with 0 here */
 };
+
+/* What wrote it: another OpenSSL may not take what this one took, and numbers mean what they mean in
+ * one version of ours. */
+static inline uint64_t certindex_maker(void)
+{
+	static const struct hash_key key = {9, 10};
+	static const char ours[] = SLUICE_VERSION;
+	const char *library = OpenSSL_version(OPENSSL_VERSION);
+
+	return hash_bytes(&key, ours, sizeof(ours)) ^ hash_bytes(&key, library, strlen(library));
+}
 
 enum certindex_kind { CERTINDEX_CHAIN = 1, CERTINDEX_DIRECTORY, CERTINDEX_CERT };
 

@@ -4,12 +4,15 @@
 #include "core/mem.h"
 #include "tls/cert_parts.h"
 #include "tls/certindex_file.h"
+#include "tls/files.h"
 #include "tls/vault.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct chain_slot {
@@ -19,6 +22,7 @@ struct chain_slot {
 
 struct certindex_writer {
 	char *path, *new_path;
+	bool is_volatile; /* it lies in memory itself */
 	int fd, error; /* `error`: the first negative errno */
 	uint8_t *buffer; /* CERTINDEX_PIECE_BYTES; it holds keys */
 	size_t used;
@@ -98,6 +102,26 @@ static void writer_free(struct certindex_writer *writer)
 	free(writer);
 }
 
+/* One process at a time: who comes first has it until it has its name. What was left there by one
+ * that was killed is written over. */
+static int open_new(struct certindex_writer *writer)
+{
+	struct stat about;
+
+	writer->fd = open(writer->new_path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (writer->fd < 0)
+		return -errno;
+	if (flock(writer->fd, LOCK_EX | LOCK_NB) < 0 || fstat(writer->fd, &about) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	if (!about.st_nlink) /* it has just got its name */
+		return -EBUSY;
+	if (!S_ISREG(about.st_mode) || about.st_uid != geteuid() || about.st_nlink > 1)
+		return -EPERM;
+	if (fchmod(writer->fd, 0600) < 0 || ftruncate(writer->fd, 0) < 0)
+		return -errno;
+	return 0;
+}
+
 int certindex_writer_new(const char *path, struct certindex_writer **ret_writer, struct err *err)
 {
 	struct certindex_writer *writer = mem_zalloc(sizeof(*writer));
@@ -110,16 +134,17 @@ int certindex_writer_new(const char *path, struct certindex_writer **ret_writer,
 		.magic = CERTINDEX_MAGIC,
 		.format = CERTINDEX_FORMAT,
 		.record_bytes = sizeof(struct cert_record),
+		.maker = certindex_maker(),
 	};
 	hash_random(&writer->header.key, sizeof(writer->header.key));
-	unlink(writer->new_path);
-	writer->fd =
-		open(writer->new_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (writer->fd < 0) {
-		r = err_set(err, -errno, "cannot write %s: %s", writer->new_path, strerror(errno));
+	r = open_new(writer);
+	if (r < 0) {
+		r = err_set(err, r, "cannot write %s: %s", writer->new_path,
+			r == -EBUSY ? "another process is writing it" : strerror(-r));
 		writer_free(writer);
 		return r;
 	}
+	writer->is_volatile = tls_file_is_volatile(writer->new_path);
 	/* Its place; written in the end. */
 	writer->error =
 		write_all(writer->fd, (const uint8_t *)&writer->header, sizeof(writer->header));
@@ -191,7 +216,8 @@ void certindex_writer_add(struct certindex_writer *writer, const struct cert *ce
 		.directory = writer->n_directories,
 	};
 
-	if (!cert->record.is_key_plain || state == CERT_BAD)
+	if (!cert->record.is_key_plain || state == CERT_BAD ||
+		(cert->record.is_key_volatile && !writer->is_volatile))
 		return;
 	block.chain = chain_number(writer, cert->chain);
 	put_block(writer, block, &cert->record);
@@ -211,6 +237,23 @@ static int finish(struct certindex_writer *writer)
 		fsync(writer->fd) < 0 || rename(writer->new_path, writer->path) < 0)
 		return errno ? -errno : -EIO;
 	return 0;
+}
+
+int certindex_writer_sync(struct certindex_writer *writer, struct err *err)
+{
+	if (writer->error)
+		return err_set(err, writer->error, "cannot write %s: %s", writer->new_path,
+			strerror(-writer->error));
+	sync_file_range(writer->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	return 0;
+}
+
+void certindex_writer_abort(struct certindex_writer *writer)
+{
+	if (!writer)
+		return;
+	unlink(writer->new_path);
+	writer_free(writer);
 }
 
 int certindex_writer_end(struct certindex_writer *writer, struct err *err)

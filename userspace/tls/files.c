@@ -5,10 +5,12 @@
 #include "core/mem.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static int read_all(int fd, uint8_t *bytes, size_t size, size_t *ret_len)
@@ -25,8 +27,8 @@ static int read_all(int fd, uint8_t *bytes, size_t size, size_t *ret_len)
 		if (got == 0)
 			break;
 		len += (size_t)got;
+		*ret_len = len; /* on failure, too: so much is wiped */
 	}
-	*ret_len = len;
 	return 0;
 }
 
@@ -47,6 +49,14 @@ uint64_t tls_file_identity_at(const char *path)
 	struct stat about;
 
 	return stat(path, &about) == 0 ? tls_file_identity(&about) : 0;
+}
+
+bool tls_file_is_volatile(const char *path)
+{
+	struct statfs about;
+
+	return statfs(path, &about) == 0 &&
+	       (about.f_type == TMPFS_MAGIC || about.f_type == RAMFS_MAGIC);
 }
 
 static int check_kind(const struct stat *about)

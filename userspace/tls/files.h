@@ -4,6 +4,7 @@
 
 #include "core/attr.h"
 #include "core/err.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,8 @@ void tls_file_free(uint8_t *bytes, size_t len);
 /* Tells whether a file is another than it was: a digest of device, inode, size, and the times of the
  * last change of content and of inode. Never 0. */
 uint64_t tls_file_identity(const struct stat *about);
+/* Whether a path lies in memory (tmpfs, ramfs): what is there is not to outlive the machine. */
+bool tls_file_is_volatile(const char *path);
 /* Of a path now; 0: there is no file, or it cannot be looked at. */
 uint64_t tls_file_identity_at(const char *path);
 

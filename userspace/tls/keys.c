@@ -194,6 +194,7 @@ int key_parse(
 	struct key *key = mem_zalloc(sizeof(*key));
 	int r;
 
+	ERR_clear_error();
 	key->pkey = keys_ec_parse(der, len);
 	if (!key->pkey)
 		key->pkey = d2i_AutoPrivateKey(NULL, &der, (long)len);
@@ -201,7 +202,6 @@ int key_parse(
 		r = classify(key, path, err);
 	else
 		r = err_set(err, -EINVAL, "the private key in %s is damaged", path);
-	ERR_clear_error();
 	if (r < 0)
 		key_free(key);
 	else

@@ -36,7 +36,7 @@ int key_der_read(const uint8_t *pem, size_t len, const char *path,
 	const struct key_password_source *password, struct key_der *ret_der,
 	struct err *err) must_check;
 void key_der_fini(struct key_der *der);
-/* `path` is for the error. */
+/* `path` is for the error. What OpenSSL says to it stays in its queue. */
 int key_parse(const uint8_t *der, size_t len, const char *path, struct key **ret_key,
 	struct err *err) must_check;
 void key_free(struct key *key);

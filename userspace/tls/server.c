@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TICKET_LIFE_DEFAULT_S = 2 * 3600 };
+enum { PARSED_MAX = 4, TICKET_LIFE_DEFAULT_S = 2 * 3600 };
 
 struct tls_server {
 	struct shared shared;
@@ -64,16 +64,29 @@ static void keep_name(struct tls_stream *ts, struct slice name)
 
 /* One that nobody has looked at yet is checked before it is promised to anybody; a bad one marks
  * itself (or was marked by another thread just now), and the next look-up passes it over. NULL: there
- * is no other. */
-static struct cert *choose_cert(const struct tls_server *server, struct tls_stream *ts,
-	struct slice name, const struct cert_offer *offer)
+ * is no other, no memory for it, or all of `max` were bad. */
+static struct cert *choose_of(const struct tls_server *server, struct tls_stream *ts,
+	struct slice name, const struct cert_offer *offer, unsigned int max)
 {
 	struct cert *cert;
 
-	do
+	for (; max; max--) {
 		cert = certstore_lookup(server->certs, name, offer);
-	while (cert && cert_state(cert) != CERT_GOOD && !certcache_find(ts->tls->certs, cert));
-	return cert;
+		if (!cert || cert_state(cert) == CERT_GOOD || certcache_find(ts->tls->certs, cert))
+			return cert;
+		if (cert_state(cert) != CERT_BAD)
+			break;
+	}
+	return NULL;
+}
+
+/* However many bad ones have a name, a ClientHello pays for a few. */
+static struct cert *choose_cert(const struct tls_server *server, struct tls_stream *ts,
+	struct slice name, const struct cert_offer *offer)
+{
+	struct cert *cert = choose_of(server, ts, name, offer, PARSED_MAX);
+
+	return cert ? cert : choose_of(server, ts, SLICE(""), offer, PARSED_MAX);
 }
 
 /* The certificate is chosen here because this is called on resumption, too; it is put into the

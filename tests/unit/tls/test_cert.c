@@ -220,7 +220,7 @@ static void test_chain_order(void **state)
 				.file = "wrong", .cn = "wrong.example.com", .append = "other.crt"});
 	expect_error("wrong.crt", "wrong.key", NULL, -EINVAL,
 		"certificate main: the chain in %s/wrong.crt is out of order: certificate 2 "
-		"(CN=other.example.com) did not sign certificate 1 (CN=wrong.example.com); put the "
+		"(CN=other.example.com) is not the issuer of certificate 1 (CN=wrong.example.com); put the "
 		"leaf first, then each one's issuer");
 	expect_error("wrong.crt", "other.key", NULL, -EINVAL,
 		"certificate main: the key belongs to certificate 2 in %s/wrong.crt; put the leaf "
@@ -358,6 +358,106 @@ static void test_strength(void **state)
 	SSL_CTX_free(ctx);
 }
 
+/* FILE.crt of a new key; `san` as it is in the extension. */
+static void issue_with_san(const char *file, const uint8_t *san, int len)
+{
+	EVP_PKEY *key = pki_key(NULL);
+	X509 *cert = pki_cert(&pki, key, &(struct pki_request){.cn = "cn.test"});
+	ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+	X509_EXTENSION *extension;
+	char path[64];
+	FILE *out;
+
+	assert_true(ASN1_OCTET_STRING_set(value, san, len));
+	extension = X509_EXTENSION_create_by_NID(NULL, NID_subject_alt_name, 0, value);
+	assert_true(X509_add_ext(cert, extension, -1));
+	assert_true(X509_sign(cert, pki.ca_key, EVP_sha256()) > 0);
+	snprintf(path, sizeof(path), "%s.crt", file);
+	out = fopen(pki_path(&pki, path), "we");
+	assert_non_null(out);
+	assert_true(PEM_write_X509(out, cert));
+	assert_true(PEM_write_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL));
+	fclose(out);
+	X509_EXTENSION_free(extension);
+	ASN1_OCTET_STRING_free(value);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
+/* No client looks at the CN of such a one; and so many names would take the loader's time. */
+static void test_damaged_and_endless_names(void **state)
+{
+	static uint8_t many[4 + 9 * 5000];
+	size_t i, len = sizeof(many) - 4;
+	char name[8];
+
+	issue_with_san("damaged", (const uint8_t *)"\x30\x05\x82\x09x", 5);
+	expect_error("damaged.crt", NULL, NULL, -EINVAL,
+		"certificate main: the alternative names (SAN) in the certificate are damaged, or "
+		"there twice");
+	memcpy(many, (uint8_t[]){0x30, 0x82, (uint8_t)(len >> 8), (uint8_t)len}, 4);
+	for (i = 0; i < 5000; i++) {
+		snprintf(name, sizeof(name), "n%04zu.t", i);
+		memcpy(many + 4 + 9 * i, "\x82\x07", 2);
+		memcpy(many + 6 + 9 * i, name, 7);
+	}
+	issue_with_san("many", many, sizeof(many));
+	expect_error("many.crt", NULL, NULL, -E2BIG,
+		"certificate main: the certificate has more than 4096 names");
+}
+
+static void test_trusted_form(void **state)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command),
+		"openssl x509 -in %s/www.crt -trustout -out %s/trusted.crt", pki.dir, pki.dir);
+	assert_int_equal(system(command), 0);
+	expect_error("trusted.crt", "www.key", NULL, -EINVAL,
+		"certificate main: %s/trusted.crt has a certificate in OpenSSL's own form "
+		"(\"BEGIN TRUSTED CERTIFICATE\"): convert it with openssl x509");
+}
+
+/* --- without memory */
+static _Thread_local bool has_no_memory;
+
+static void *tight_alloc(size_t size, const char *file, int line)
+{
+	return has_no_memory ? NULL : malloc(size);
+}
+
+static void *tight_realloc(void *at, size_t size, const char *file, int line)
+{
+	return has_no_memory ? NULL : realloc(at, size);
+}
+
+static void tight_free(void *at, const char *file, int line)
+{
+	free(at);
+}
+
+/* That there was none once does not make a certificate a bad one. */
+static void test_no_memory(void **state)
+{
+	struct cert_source *source = cert_source_new("dir", pki.dir, NULL);
+	struct cert_parsed parsed;
+	struct cert *cert;
+	struct err err;
+	int r;
+
+	assert_int_equal(cert_read(source, "www.crt", "www.key", &cert, &err), 0);
+	has_no_memory = true;
+	r = cert_parse(cert, &parsed, &err);
+	has_no_memory = false;
+	assert_int_equal(r, -ENOMEM);
+	assert_int_equal(cert_state(cert), CERT_UNCHECKED);
+	assert_int_equal(cert_parse(cert, &parsed, &err), 0);
+	assert_int_equal(cert_state(cert), CERT_GOOD);
+	cert_parsed_fini(&parsed);
+	cert_put(cert);
+	cert_source_put(source);
+}
+
 /* One that is valid is not given up for one that is not. */
 static void test_dates(void **state)
 {
@@ -388,6 +488,8 @@ static void test_dates(void **state)
 
 int main(void)
 {
+	/* Before anything of OpenSSL has memory. */
+	bool is_set = CRYPTO_set_mem_functions(tight_alloc, tight_realloc, tight_free);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_common_name_only_without_san),
@@ -403,7 +505,12 @@ int main(void)
 		cmocka_unit_test(test_expired_is_a_warning),
 		cmocka_unit_test(test_strength),
 		cmocka_unit_test(test_dates),
+		cmocka_unit_test(test_damaged_and_endless_names),
+		cmocka_unit_test(test_trusted_form),
+		cmocka_unit_test(test_no_memory),
 	};
 
+	if (!is_set)
+		return 1;
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

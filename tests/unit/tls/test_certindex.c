@@ -2,6 +2,8 @@
 #include "pki.h"
 
 #include "tls/certindex.h"
+#include "tls/certindex_file.h"
+#include "tls/files.h"
 #include <errno.h>
 #include <sys/stat.h>
 
@@ -145,6 +147,21 @@ static void test_any_damage_is_seen(void **state)
 	free(bytes);
 }
 
+/* As the views do: of one that cannot be parsed as well. */
+static void look_at(struct cert *cert)
+{
+	struct cert_description texts;
+	struct err err;
+
+	cert_describe(cert, &texts);
+	assert_non_null(texts.subject);
+	assert_non_null(texts.fingerprint_sha256);
+	cert_description_fini(&texts);
+	(void)cert_warning(cert, time(NULL), &err);
+	(void)cert_check_strength(cert, UINT16_MAX, &err);
+	cert_put(cert);
+}
+
 /* Behind a right checksum, too, nothing is believed that cannot be: with sanitizers this is the
  * test that no length leads out of the file. */
 static void test_damage_with_a_right_checksum(void **state)
@@ -169,13 +186,89 @@ static void test_damage_with_a_right_checksum(void **state)
 				if (cert && cert_check(cert, &err) < 0)
 					assert_int_equal(cert_state(cert), CERT_BAD);
 				if (cert)
-					cert_put(cert);
+					look_at(cert);
 				certindex_free(index);
 			}
 			bytes[i] ^= (uint8_t)value;
 		}
 	assert_in_range(refused, 100, 5 * len);
 	free(bytes);
+}
+
+/* What another version of sluice, or of OpenSSL, wrote is made anew. */
+static void test_another_maker(void **state)
+{
+	struct certindex *index;
+	struct err err = {""};
+	uint8_t *bytes;
+	size_t len;
+
+	write_index();
+	bytes = load(&len);
+	((struct certindex_header *)bytes)->maker ^= 1;
+	assert_int_equal(certindex_parse(bytes, len, true, &index, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "another version"));
+	free(bytes);
+}
+
+/* Whoever keeps keys in memory does not want them on a disk. */
+static void test_volatile_keys_stay_out(void **state)
+{
+	char folder[] = "/dev/shm/sluice-test-XXXXXX", command[512];
+	struct cert_source *memory;
+	struct certindex_writer *writer;
+	struct certindex *index;
+	struct cert *cert;
+	struct err err = {""};
+
+	if (!mkdtemp(folder))
+		skip();
+	snprintf(command, sizeof(command), "cp %s/a.* %s/", pki.dir, folder);
+	assert_int_equal(system(command), 0);
+	if (!tls_file_is_volatile(folder) || tls_file_is_volatile(pki.dir))
+		skip();
+	memory = cert_source_new("memory", folder, NULL);
+	assert_int_equal(cert_read(memory, "a.crt", "a.key", &cert, &err), 0);
+	assert_int_equal(certindex_writer_new(path, &writer, &err), 0);
+	certindex_writer_directory(writer, folder);
+	certindex_writer_add(writer, cert);
+	assert_int_equal(certindex_writer_end(writer, &err), 0);
+	assert_int_equal(certindex_open(path, &index, &err), 0);
+	assert_int_equal(certindex_len(index), 0);
+	certindex_free(index);
+	cert_put(cert);
+	cert_source_put(memory);
+	snprintf(command, sizeof(command), "rm -r %s", folder);
+	assert_int_equal(system(command), 0);
+}
+
+/* Two processes with the same path: neither takes away what the other is writing. */
+static void test_one_writer_at_a_time(void **state)
+{
+	struct certindex_writer *first, *second;
+	struct certindex *index;
+	struct err err = {""};
+	char left[256];
+
+	unlink(path);
+	assert_int_equal(certindex_writer_new(path, &first, &err), 0);
+	assert_int_equal(certindex_writer_new(path, &second, &err), -EBUSY);
+	certindex_writer_directory(first, pki.dir);
+	certindex_writer_add(first, certs[0]);
+	assert_int_equal(certindex_writer_sync(first, &err), 0);
+	assert_int_equal(certindex_writer_end(first, &err), 0);
+	assert_int_equal(certindex_open(path, &index, &err), 0);
+	assert_int_equal(certindex_len(index), 1);
+	certindex_free(index);
+	/* what one that was killed left there is in nobody's way */
+	snprintf(left, sizeof(left), "index.new");
+	pki_write(&pki, left, "half of an index, with keys");
+	write_index();
+	assert_int_equal(certindex_open(path, &index, &err), 0);
+	certindex_free(index);
+	assert_int_equal(certindex_writer_new(path, &first, &err), 0);
+	certindex_writer_abort(first);
+	assert_int_equal(access(pki_path(&pki, left), F_OK), -1);
 }
 
 static void expect_refused(const char *text)
@@ -219,6 +312,9 @@ int main(void)
 		cmocka_unit_test(test_encrypted_keys_stay_out),
 		cmocka_unit_test(test_any_damage_is_seen),
 		cmocka_unit_test(test_damage_with_a_right_checksum),
+		cmocka_unit_test(test_another_maker),
+		cmocka_unit_test(test_volatile_keys_stay_out),
+		cmocka_unit_test(test_one_writer_at_a_time),
 		cmocka_unit_test(test_files_that_are_none),
 	};
 
