@@ -286,3 +286,68 @@ def test_other_daemon_keeps_off(net, one, launch):
                           capture_output=True, text=True, timeout=30)
     assert done.returncode == 1 and "another sluiced has the folder" in done.stderr
     assert served(net, "x.test") == ["a.test"]
+
+
+def test_sluicectl(net, one, tmp_path):
+    """The same from a shell: certificates, trust stores, any object, history, rollback."""
+    (net.folder / "tls/aside").mkdir(exist_ok=True)
+    cert, key = (str(path) for path in net.ca.issue("aside/shell", "shop.test"))
+    put = ["certs", "put", "shop", "--cert", cert, "--key", key]
+    assert "would" in one.ctl(*put, "--dry-run")[1] and objects(one).get(("certificates", "shop")) is None
+    assert "version 1 is in force" in one.ctl(*put)[1]
+    assert "nothing to change" in one.ctl(*put)[1]
+    one.ctl("certs", "add", "web", "shop")
+    assert served(net, "shop.test") == ["shop.test"]
+    assert "shop.test" in one.ctl("certs", "show", "shop")[1]
+    assert "listeners      web" in one.ctl("certs", "show", "shop")[1]
+    one.ctl("certs", "default", "web", "shop")
+    assert served(net, "unknown.test") == ["shop.test"]
+    status, _, err = one.ctl("certs", "remove", "web", "shop", check=False)
+    assert status == 1 and "is the default" in err
+    one.ctl("certs", "default", "web", "default")
+    one.ctl("certs", "remove", "web", "shop", "--existing", "keep")
+    one.ctl("certs", "delete", "shop")
+    assert one.ctl("certs", "show", "shop", check=False)[0] == 1
+    ca = Identity("Root")
+    (tmp_path / "ca.pem").write_bytes(pem(ca.cert))
+    one.ctl("trust", "put", "staff", "--ca", str(tmp_path / "ca.pem"))
+    assert "CN=Root" in one.ctl("trust", "show", "staff")[1]
+    (tmp_path / "web.json").write_text('{"client_auth": {"mode": "verify", "trust_store": "staf"}}')
+    status, _, err = one.ctl("objects", "patch", "listeners", "web", str(tmp_path / "web.json"), check=False)
+    line = next(line for line in err.splitlines() if line.startswith("object listeners/web:"))
+    assert status == 1 and 'no "staf"' in line
+    (tmp_path / "web.json").write_text('{"client_auth": {"mode": "optional", "trust_store": "staff"}}')
+    one.ctl("objects", "patch", "listeners", "web", str(tmp_path / "web.json"))
+    assert '"mode": "optional"' in one.ctl("objects", "show", "listeners", "web")[1]
+    assert "both" in one.ctl("objects", "listeners")[1]
+    assert one.ctl("trust", "delete", "staff", check=False)[0] == 1
+    out = one.ctl("history")[1]
+    assert out.startswith("version 8 (in force)") and "add trust_stores/staff" in out
+    one.ctl("rollback", "2")
+    assert served(net, "shop.test") == ["shop.test"]
+    one.ctl("rollback", "0")
+    assert served(net, "shop.test") == ["default.sluice.test"]
+    for words in (["certs", "put", "x"], ["certs", "what"], ["trust", "put", "x"], ["objects", "put"],
+                  ["certs", "--dry-run"], ["status", "--cert", "x"], ["certs", "add", "web"]):
+        assert one.ctl(*words, check=False)[0] == 2, words
+
+
+def test_inventory_does_not_end(net, launch):
+    """More than a page: sluicectl lists them all, each once."""
+    folder = net.folder / "inventory"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (net.folder / "tls/aside").mkdir(exist_ok=True)
+    cert, key = net.ca.issue("aside/many", "many.test")
+    both = cert.read_bytes() + key.read_bytes()
+    for number in range(1100):
+        (folder / f"n{number}.pem").write_bytes(both)
+    one = launch(config(net, certificates=net.certificates("default", "www")
+                        + [{"name": "many", "directory": str(folder)}]))
+    page = one.api("/v1/certificates?limit=10&after=5")
+    assert len(page["certificates"]) == 10 and page["total"] == 1102 and page["next"] == 15
+    import json
+    rows = json.loads(one.ctl("-o", "json", "certs")[1])["certificates"]
+    assert len(rows) == 1102 and len({row["name"] for row in rows}) == 1102
+    assert one.api("/v1/certificates?name=many/n7")["certificates"][0]["name"] == "many/n7"
+    shutil.rmtree(folder)

@@ -225,7 +225,7 @@ static int send_request(int fd, const struct client_request *request)
 
 	free(head);
 	snprintf(length, sizeof(length),
-		strcmp(request->method, "POST") == 0 ? "Content-Length: %zu\r\n\r\n" : "\r\n",
+		strcmp(request->method, "GET") != 0 ? "Content-Length: %zu\r\n\r\n" : "\r\n",
 		request->body_len);
 	if (rc == 0)
 		rc = send_all(fd, length, strlen(length));

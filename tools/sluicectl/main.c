@@ -144,6 +144,23 @@ static int read_option(int key, struct invocation *invocation)
 	case KEY_EXISTING:
 		invocation->existing = optarg;
 		return 0;
+	case KEY_CERT:
+		invocation->cert_file = optarg;
+		return 0;
+	case KEY_KEY:
+		invocation->key_file = optarg;
+		return 0;
+	case KEY_CHAIN:
+		invocation->chain_file = optarg;
+		return 0;
+	case KEY_CA:
+		invocation->ca_file = optarg;
+		return 0;
+	case KEY_CRL:
+		if (invocation->n_crl_files == CRL_FILES_MAX)
+			return usage("too many times --crl", "");
+		invocation->crl_files[invocation->n_crl_files++] = optarg;
+		return 0;
 	case 'h':
 		print_help(stdout);
 		return -1;
@@ -207,6 +224,16 @@ static bool is_given(int key, const struct invocation *invocation)
 		return invocation->limit;
 	case KEY_EXISTING:
 		return invocation->existing;
+	case KEY_CERT:
+		return invocation->cert_file;
+	case KEY_KEY:
+		return invocation->key_file;
+	case KEY_CHAIN:
+		return invocation->chain_file;
+	case KEY_CA:
+		return invocation->ca_file;
+	case KEY_CRL:
+		return invocation->n_crl_files > 0;
 	default:
 		return false;
 	}

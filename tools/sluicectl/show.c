@@ -194,6 +194,13 @@ int run_view(const struct invocation *invocation)
 	return show(&shown);
 }
 
+int run_certs_view(const struct invocation *invocation)
+{
+	struct shown shown = {invocation, "/v1/certificates?limit=1000", render_certs};
+
+	return show(&shown);
+}
+
 int run_top(const struct invocation *invocation)
 {
 	static const char *const kinds[][2] = {
@@ -244,7 +251,7 @@ int run_policies(const struct invocation *invocation)
 	return show_or_one(invocation, "/v1/policies", render_policies, render_policy);
 }
 
-int run_trust(const struct invocation *invocation)
+int run_trust_view(const struct invocation *invocation)
 {
 	return show_or_one(invocation, "/v1/trust", render_trust, render_trust_store);
 }

@@ -45,6 +45,14 @@ struct command {
 #define LIST_WORDS "list add del import export"
 #define LIST_USAGE "list, add, del PREFIX..., import FILE, export"
 
+#define CERTS_USAGE                                                                                \
+	"show NAME, put NAME --cert FILE --key FILE, delete NAME, "                                \
+	"add|remove LISTENER NAME..., default LISTENER NAME, history"
+#define OBJECTS_USAGE "[KIND], show KIND NAME, put|patch KIND NAME FILE, delete KIND NAME"
+#define CHANGING      "reload certs trust objects rollback"
+
+enum { CRL_FILES_MAX = 32 };
+
 struct invocation {
 	const struct command *command;
 	const char *socket_path;
@@ -56,6 +64,9 @@ struct invocation {
 	const char *listener, *client, *state, *limit; /* NULL: any, the default */
 	const char *pin_dir; /* NULL: the default */
 	const char *existing; /* NULL: as configured */
+	const char *cert_file, *key_file, *chain_file, *ca_file; /* NULL: not given */
+	const char *crl_files[CRL_FILES_MAX];
+	int n_crl_files;
 	char **arguments; /* of the command */
 	int n_arguments;
 };
@@ -70,6 +81,11 @@ enum {
 	KEY_STATE,
 	KEY_LIMIT,
 	KEY_EXISTING,
+	KEY_CERT,
+	KEY_KEY,
+	KEY_CHAIN,
+	KEY_CA,
+	KEY_CRL,
 };
 
 struct option_row {
@@ -89,9 +105,11 @@ const struct command *command_find(const char *name);
 /* show.c */
 struct render_look look_now(const struct invocation *invocation);
 int run_view(const struct invocation *invocation);
+/* The first thousand, again and again. */
+int run_certs_view(const struct invocation *invocation);
 int run_top(const struct invocation *invocation);
 int run_policies(const struct invocation *invocation);
-int run_trust(const struct invocation *invocation);
+int run_trust_view(const struct invocation *invocation);
 int run_connections(const struct invocation *invocation);
 /* actions.c */
 int run_reload(const struct invocation *invocation);
@@ -101,6 +119,13 @@ int run_cookies(const struct invocation *invocation);
 /* Asks, prints the answer; returns the exit code. */
 int run_request(const struct invocation *invocation, const struct client_request *request,
 	render_function *render);
+/* certs.c */
+int run_certs(const struct invocation *invocation);
+/* objects.c */
+int run_trust(const struct invocation *invocation);
+int run_objects(const struct invocation *invocation);
+int run_history(const struct invocation *invocation);
+int run_rollback(const struct invocation *invocation);
 /* lists.c */
 int run_list(const struct invocation *invocation);
 /* watch.c */

@@ -27,6 +27,11 @@ void render_listeners(yyjson_val *root, const struct render_look *look, FILE *ou
 void render_targets(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_groups(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_certs(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_cert(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_objects(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_object(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_change(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_history(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_drops(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_counters(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_policies(yyjson_val *root, const struct render_look *look, FILE *out);

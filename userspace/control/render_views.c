@@ -293,6 +293,8 @@ static void cert_row(struct render_table *table, yyjson_val *row)
 	render_table_cell(table, "%s", render_get_list(row, "default_for", &text));
 	render_table_cell(table, "%s", render_get(row, "issuer", &text));
 	render_table_cell(table, "%s", render_get_or_empty(row, "serial", &text));
+	render_table_cell(table, "%s", render_get_or_empty(row, "scts", &text));
+	render_table_cell(table, "%s", render_get_or_empty(row, "source", &text));
 }
 
 void render_certs(yyjson_val *root, const struct render_look *look, FILE *out)
@@ -301,7 +303,7 @@ void render_certs(yyjson_val *root, const struct render_look *look, FILE *out)
 		{"NAMES", RENDER_FLEXIBLE}, {"KEY", RENDER_TEXT}, {"EXPIRES", RENDER_TEXT},
 		{"LEFT", RENDER_NUMBER}, {"LISTENERS", RENDER_FLEXIBLE},
 		{"DEFAULT FOR", RENDER_FLEXIBLE}, {"ISSUER", RENDER_FLEXIBLE},
-		{"SERIAL", RENDER_FLEXIBLE}};
+		{"SERIAL", RENDER_FLEXIBLE}, {"SCTS", RENDER_NUMBER}, {"SOURCE", RENDER_FLEXIBLE}};
 	struct render_table table;
 	yyjson_val *row;
 	size_t i, n;

@@ -1,0 +1,153 @@
+/* Objects of any kind: what there is, changing them, history and rollback; trust stores in a form of
+ * their own. */
+#include "change.h"
+#include "client.h"
+#include "sluicectl.h"
+
+#include "core/mem.h"
+#include "request_target.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { OBJECTS_TIMEOUT_S = 30 };
+
+static const char path[] = "/v1/objects";
+
+static int ask(const struct invocation *invocation, char *target, render_function *render)
+{
+	struct client_request request = {
+		.socket_path = invocation->socket_path,
+		.method = "GET",
+		.target = target,
+		.timeout_s = OBJECTS_TIMEOUT_S,
+	};
+	int code = run_request(invocation, &request, render);
+
+	free(target);
+	return code;
+}
+
+/* The file is the body: JSON, whose errors the daemon knows best. */
+static int put(const struct invocation *invocation, const char *method, char **words, int n)
+{
+	yyjson_mut_doc *doc = change_doc(), *body;
+	yyjson_doc *settings = NULL;
+	yyjson_read_err fault;
+	const char *text;
+
+	if (n != 3) {
+		yyjson_mut_doc_free(doc);
+		return usage("objects put|patch KIND NAME FILE is the way, not",
+			n > 0 ? words[0] : "nothing");
+	}
+	if (!change_add_file(doc, yyjson_mut_doc_get_root(doc), "file", words[2])) {
+		yyjson_mut_doc_free(doc);
+		return EXIT_REFUSED;
+	}
+	text = yyjson_mut_get_str(yyjson_mut_obj_get(yyjson_mut_doc_get_root(doc), "file"));
+	settings = yyjson_read_opts((char *)text, strlen(text), 0, NULL, &fault);
+	if (!yyjson_is_obj(yyjson_doc_get_root(settings))) {
+		fprintf(stderr, "sluicectl: %s: %s (byte %zu)\n", words[2],
+			settings ? "is no JSON object" : fault.msg, settings ? 0 : fault.pos);
+		yyjson_doc_free(settings);
+		yyjson_mut_doc_free(doc);
+		return EXIT_REFUSED;
+	}
+	body = yyjson_doc_mut_copy(settings, NULL);
+	yyjson_doc_free(settings);
+	yyjson_mut_doc_free(doc);
+	return change_send(invocation, method, change_target(path, words[0], words[1]), body);
+}
+
+static int delete(const struct invocation *invocation, char **words, int n)
+{
+	if (n != 2)
+		return usage(
+			"objects delete KIND NAME is the way, not", n > 0 ? words[0] : "nothing");
+	return change_send(invocation, "DELETE", change_target(path, words[0], words[1]), NULL);
+}
+
+int run_objects(const struct invocation *invocation)
+{
+	char **words = invocation->arguments + 1;
+	const char *verb = invocation->n_arguments > 0 ? invocation->arguments[0] : "";
+	int n = invocation->n_arguments - 1;
+	bool changes = strcmp(verb, "put") == 0 || strcmp(verb, "patch") == 0 ||
+		       strcmp(verb, "delete") == 0;
+
+	if (!changes && (invocation->dry_run || invocation->existing))
+		return usage("--dry-run and --existing are for put, patch and delete", "");
+	if (strcmp(verb, "put") == 0)
+		return put(invocation, "PUT", words, n);
+	if (strcmp(verb, "patch") == 0)
+		return put(invocation, "PATCH", words, n);
+	if (strcmp(verb, "delete") == 0)
+		return delete (invocation, words, n);
+	if (strcmp(verb, "show") == 0) {
+		if (n != 2)
+			return usage("objects show KIND NAME is the way, not",
+				n > 0 ? words[0] : "nothing");
+		return ask(invocation, change_target(path, words[0], words[1]), render_object);
+	}
+	if (n > 0)
+		return usage("of objects there is show, put, patch and delete, not", verb);
+	return ask(invocation,
+		*verb ? target_add(target_new(path), "kind", verb) : target_new(path),
+		render_objects);
+}
+
+int run_history(const struct invocation *invocation)
+{
+	return ask(invocation, target_new("/v1/history"), render_history);
+}
+
+int run_rollback(const struct invocation *invocation)
+{
+	char *target = target_new("/v1/rollback");
+
+	if (invocation->n_arguments > 0)
+		target = target_add(target, "to", invocation->arguments[0]);
+	return change_send(invocation, "POST", target, NULL);
+}
+
+/* --- trust stores */
+
+static int put_trust(const struct invocation *invocation, const char *name)
+{
+	yyjson_mut_doc *doc = change_doc();
+	yyjson_mut_val *root = yyjson_mut_doc_get_root(doc), *crls;
+	bool done = change_add_content(doc, root, "ca", invocation->ca_file);
+
+	if (invocation->n_crl_files) {
+		crls = yyjson_mut_obj_add_arr(doc, root, "crls");
+		for (int i = 0; i < invocation->n_crl_files && done; i++)
+			done = change_add_file(doc, yyjson_mut_arr_add_obj(doc, crls), "content",
+				invocation->crl_files[i]);
+	}
+	if (!done) {
+		yyjson_mut_doc_free(doc);
+		return EXIT_REFUSED;
+	}
+	return change_send(invocation, "PUT", change_target(path, "trust_stores", name), doc);
+}
+
+int run_trust(const struct invocation *invocation)
+{
+	char **words = invocation->arguments;
+	bool is_put = invocation->n_arguments == 2 && strcmp(words[0], "put") == 0;
+	bool is_delete = invocation->n_arguments == 2 && strcmp(words[0], "delete") == 0;
+
+	if (!is_put && (invocation->ca_file || invocation->n_crl_files))
+		return usage("--ca and --crl are for trust put", "");
+	if (!is_put && !is_delete && (invocation->dry_run || invocation->existing))
+		return usage("--dry-run and --existing are for trust put and delete", "");
+	if (is_put && !invocation->ca_file)
+		return usage("trust put NAME --ca FILE [--crl FILE]... is the way", "");
+	if (is_put)
+		return put_trust(invocation, words[1]);
+	if (is_delete)
+		return change_send(
+			invocation, "DELETE", change_target(path, "trust_stores", words[1]), NULL);
+	return run_trust_view(invocation);
+}
