@@ -101,13 +101,59 @@ static int read_expires(const char *word, uint32_t *ret_seconds)
 		"--expires takes a time such as 90s, 15m, 12h, 7d (ten years at most), not", word);
 }
 
-/* 0, EXIT_USAGE, or -1 (done: help or version was printed). */
-static int read_option(int key, struct invocation *invocation)
+/* Where the text of an option goes; NULL: it is no option that takes one as it is. */
+static const char **text_of(int key, struct invocation *invocation)
 {
 	switch (key) {
 	case 's':
-		invocation->socket_path = optarg;
+		return &invocation->socket_path;
+	case KEY_REASON:
+		return &invocation->reason;
+	case KEY_SOURCE:
+		return &invocation->source;
+	case KEY_PIN_DIR:
+		return &invocation->pin_dir;
+	case KEY_EXISTING:
+		return &invocation->existing;
+	case KEY_CERT:
+		return &invocation->cert_file;
+	case KEY_KEY:
+		return &invocation->key_file;
+	case KEY_CHAIN:
+		return &invocation->chain_file;
+	case KEY_CA:
+		return &invocation->ca_file;
+	case KEY_LISTENER:
+		return &invocation->listener;
+	case KEY_CLIENT:
+		return &invocation->client;
+	case KEY_STATE:
+		return &invocation->state;
+	case KEY_LIMIT:
+		return &invocation->limit;
+	default:
+		return NULL;
+	}
+}
+
+static int add_crl(struct invocation *invocation)
+{
+	if (invocation->n_crl_files == CRL_FILES_MAX)
+		return usage("too many times --crl", "");
+	invocation->crl_files[invocation->n_crl_files++] = optarg;
+	return 0;
+}
+
+/* 0, EXIT_USAGE, or -1 (done: help or version was printed). */
+static int read_option(int key, struct invocation *invocation)
+{
+	const char **text = text_of(key, invocation);
+
+	if (text) {
+		*text = optarg;
 		return 0;
+	}
+	switch (key) {
 	case 'o':
 		return read_output(optarg, &invocation->output);
 	case 'w':
@@ -120,47 +166,8 @@ static int read_option(int key, struct invocation *invocation)
 		return 0;
 	case 'e':
 		return read_expires(optarg, &invocation->expires_s);
-	case KEY_REASON:
-		invocation->reason = optarg;
-		return 0;
-	case KEY_SOURCE:
-		invocation->source = optarg;
-		return 0;
-	case KEY_PIN_DIR:
-		invocation->pin_dir = optarg;
-		return 0;
-	case KEY_LISTENER:
-		invocation->listener = optarg;
-		return 0;
-	case KEY_CLIENT:
-		invocation->client = optarg;
-		return 0;
-	case KEY_STATE:
-		invocation->state = optarg;
-		return 0;
-	case KEY_LIMIT:
-		invocation->limit = optarg;
-		return 0;
-	case KEY_EXISTING:
-		invocation->existing = optarg;
-		return 0;
-	case KEY_CERT:
-		invocation->cert_file = optarg;
-		return 0;
-	case KEY_KEY:
-		invocation->key_file = optarg;
-		return 0;
-	case KEY_CHAIN:
-		invocation->chain_file = optarg;
-		return 0;
-	case KEY_CA:
-		invocation->ca_file = optarg;
-		return 0;
 	case KEY_CRL:
-		if (invocation->n_crl_files == CRL_FILES_MAX)
-			return usage("too many times --crl", "");
-		invocation->crl_files[invocation->n_crl_files++] = optarg;
-		return 0;
+		return add_crl(invocation);
 	case 'h':
 		print_help(stdout);
 		return -1;
@@ -197,8 +204,12 @@ static int check_option(const struct option_row *row, const struct command *comm
 	return usage(what, command->name);
 }
 
-static bool is_given(int key, const struct invocation *invocation)
+static bool is_given(int key, struct invocation *invocation)
 {
+	const char **text = text_of(key, invocation);
+
+	if (text)
+		return *text;
 	switch (key) {
 	case 'w':
 		return invocation->watch_s > 0;
@@ -208,30 +219,6 @@ static bool is_given(int key, const struct invocation *invocation)
 		return invocation->dry_run;
 	case 'e':
 		return invocation->expires_s > 0;
-	case KEY_REASON:
-		return invocation->reason;
-	case KEY_SOURCE:
-		return invocation->source;
-	case KEY_PIN_DIR:
-		return invocation->pin_dir;
-	case KEY_LISTENER:
-		return invocation->listener;
-	case KEY_CLIENT:
-		return invocation->client;
-	case KEY_STATE:
-		return invocation->state;
-	case KEY_LIMIT:
-		return invocation->limit;
-	case KEY_EXISTING:
-		return invocation->existing;
-	case KEY_CERT:
-		return invocation->cert_file;
-	case KEY_KEY:
-		return invocation->key_file;
-	case KEY_CHAIN:
-		return invocation->chain_file;
-	case KEY_CA:
-		return invocation->ca_file;
 	case KEY_CRL:
 		return invocation->n_crl_files > 0;
 	default:
