@@ -378,6 +378,7 @@ static void wait_for_workers(struct job *job)
 	if (retired->has_all_watches && retired->daemon->env.cert_watch)
 		certwatch_end(retired->daemon->env.cert_watch);
 	snapshot_wait();
+	build_drop_certs(retired->build); /* a hundred thousand of them take their time */
 }
 
 static void free_retired(struct job *job)

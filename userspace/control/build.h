@@ -123,6 +123,8 @@ int build_new(const struct build_env *env, const struct build *before, struct co
  * binding a socket: what `sluiced --check` promises. 0, or -EINVAL with the reasons. */
 int build_try(const struct config *config, struct config_errors *errors) must_check;
 
+/* Lets go of its certificates, before the rest; any thread, nobody else uses it. */
+void build_drop_certs(struct build *build);
 /* Gives back everything it holds. NULL is ignored. */
 void build_free(struct build *build);
 /* Frees the rows of the listeners and sockets (and, with `targets`, of the targets) that are in `build` but not

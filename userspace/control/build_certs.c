@@ -386,4 +386,10 @@ void build_certs_free(struct build *build)
 		free(build->certs[i].fault);
 	}
 	free(build->certs);
+	build->certs = NULL;
+}
+
+void build_drop_certs(struct build *build)
+{
+	build_certs_free(build);
 }

@@ -9,6 +9,7 @@
 #include "core/loop.h"
 #include "core/mem.h"
 #include "tls/certindex.h"
+#include "tls/certstore.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,9 @@ struct cert_upkeep {
 	struct loader *loader;
 	bool is_stopped;
 	struct dirs dirs; /* of the generation in force */
+
+	struct job tidy;
+	bool is_tidying;
 
 	struct job check;
 	bool is_checking, is_check_wanted; /* `wanted`: from the beginning */
@@ -296,6 +300,24 @@ void cert_upkeep_look(struct cert_upkeep *upkeep, const struct build *build, boo
 	start(upkeep);
 }
 
+static void run_tidy(struct job *job)
+{
+	certstore_free_aside();
+}
+
+static void tidy_done(struct job *job)
+{
+	container_of(job, struct cert_upkeep, tidy)->is_tidying = false;
+}
+
+void cert_upkeep_tick(struct cert_upkeep *upkeep)
+{
+	if (upkeep->is_stopped || upkeep->is_tidying || !certstore_has_aside())
+		return;
+	upkeep->is_tidying = true;
+	loader_submit(upkeep->loader, &upkeep->tidy);
+}
+
 struct cert_upkeep *cert_upkeep_new(
 	struct loop *loop, struct loader *loader, const char *index_path)
 {
@@ -306,6 +328,8 @@ struct cert_upkeep *cert_upkeep_new(
 	upkeep->loop = loop;
 	upkeep->loader = loader;
 	upkeep->is_check_over = true;
+	upkeep->tidy = (struct job){.run = run_tidy, .done = tidy_done};
+	certstore_lay_aside(true);
 	upkeep->check = (struct job){.run = run_check, .done = check_done};
 	upkeep->write = (struct job){.run = run_write, .done = write_done};
 	upkeep->write_timer.fire = write_time;
@@ -340,6 +364,8 @@ void cert_upkeep_free(struct cert_upkeep *upkeep)
 	dirs_fini(&upkeep->dirs);
 	dirs_fini(&upkeep->checked);
 	dirs_fini(&upkeep->written);
+	certstore_lay_aside(false);
+	certstore_free_aside();
 	certindex_free(upkeep->index);
 	free(upkeep->index_path);
 	free(upkeep);

@@ -127,6 +127,7 @@ static void tick(struct timer *timer)
 	trust_upkeep_tick(&daemon->trust_upkeep, daemon->build, clock_unix_s());
 	views_tick(daemon);
 	keep_tickets(daemon, now_ms);
+	cert_upkeep_tick(daemon->cert_upkeep);
 	if (now_ms - daemon->certs_swept_ms >= CERT_SWEEP_MS) {
 		apply_sweep(daemon);
 		daemon->certs_swept_ms = now_ms;

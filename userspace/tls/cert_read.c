@@ -371,9 +371,18 @@ int cert_check(struct cert *cert, struct err *err)
 {
 	struct cert_parsed parsed;
 	int r = cert_parse(cert, &parsed, err);
+	char *path;
 
-	if (r == 0)
-		cert_parsed_fini(&parsed);
+	if (r < 0)
+		return r;
+	if (!key_is_whole(parsed.key)) {
+		path = cert_source_path(cert->source, cert_key_file(cert));
+		r = err_set(err, -EINVAL,
+			"the private key in %s is damaged: it is not that of its public key", path);
+		atomic_store_explicit(&cert->state, CERT_BAD, memory_order_relaxed);
+		free(path);
+	}
+	cert_parsed_fini(&parsed);
 	return r;
 }
 

@@ -16,6 +16,7 @@
 struct certstore {
 	atomic_uint refs;
 	struct certmap *names;
+	struct certstore *next; /* laid aside */
 	uint32_t n_defaults;
 	struct cert *defaults[]; /* the default, then others with the same names */
 };
@@ -108,6 +109,9 @@ static bool has_same_names(const struct cert *a, const struct cert *b)
 
 	if (cert_facts(a)->n_names != cert_facts(b)->n_names)
 		return false;
+	if (a->record.names_len == b->record.names_len &&
+		!memcmp(a->record.bytes, b->record.bytes, a->record.names_len))
+		return true;
 	while (cert_next_name(a, &cursor, &name))
 		if (!has_name(b, name))
 			return false;
@@ -190,16 +194,50 @@ struct certstore *certstore_get(struct certstore *store)
 	return store;
 }
 
-void certstore_put(struct certstore *store)
+static atomic_bool lays_aside;
+static _Atomic(struct certstore *) aside;
+
+static void store_free(struct certstore *store)
 {
 	uint32_t i;
 
-	if (!store || atomic_fetch_sub_explicit(&store->refs, 1, memory_order_acq_rel) != 1)
-		return;
 	for (i = 0; i < store->n_defaults; i++)
 		cert_put(store->defaults[i]);
 	certmap_put(store->names);
 	free(store);
+}
+
+void certstore_put(struct certstore *store)
+{
+	if (!store || atomic_fetch_sub_explicit(&store->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	if (!atomic_load(&lays_aside)) {
+		store_free(store);
+		return;
+	}
+	store->next = atomic_load(&aside);
+	while (!atomic_compare_exchange_weak(&aside, &store->next, store))
+		;
+}
+
+void certstore_lay_aside(bool is_wanted)
+{
+	atomic_store(&lays_aside, is_wanted);
+}
+
+bool certstore_has_aside(void)
+{
+	return atomic_load(&aside);
+}
+
+void certstore_free_aside(void)
+{
+	struct certstore *store = atomic_exchange(&aside, NULL), *next;
+
+	for (; store; store = next) {
+		next = store->next;
+		store_free(store);
+	}
 }
 
 struct cert *certstore_default(const struct certstore *store)

@@ -12,6 +12,7 @@
 #include "core/slice.h"
 #include "tls/cert.h"
 #include "tls/certoffer.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,12 @@ int certstore_new(struct cert *const *certs, size_t n, struct certstore **ret_st
 struct certstore *certstore_get(struct certstore *store);
 /* NULL is ignored. */
 void certstore_put(struct certstore *store);
+/* From now on the last put of a store only lays it aside: to free one may take as long as a hundred
+ * milliseconds, which no worker has. */
+void certstore_lay_aside(bool is_wanted);
+bool certstore_has_aside(void);
+/* Frees what was laid aside. */
+void certstore_free_aside(void);
 
 struct certstore_change {
 	struct cert *const *removed; /* all of them in the store */

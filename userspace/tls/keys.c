@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/provider.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,6 +259,22 @@ bool key_matches(const struct key *key, struct x509_st *cert)
 
 	ERR_clear_error();
 	return matches;
+}
+
+bool key_is_whole(const struct key *key)
+{
+	const OSSL_PROVIDER *provider = EVP_PKEY_get0_provider(key->pkey);
+	EVP_PKEY_CTX *ctx;
+	bool is_whole;
+
+	if (key->kind == KEY_RSA || !provider ||
+		strcmp(OSSL_PROVIDER_get0_name(provider), "default") != 0)
+		return true;
+	ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+	is_whole = !ctx || EVP_PKEY_pairwise_check(ctx) == 1;
+	EVP_PKEY_CTX_free(ctx);
+	ERR_clear_error();
+	return is_whole;
 }
 
 int key_install(const struct key *key, struct ssl_st *ssl, struct x509_st *cert,

@@ -50,6 +50,9 @@ const char *key_type_text(const struct key *key);
 int key_of_cert(struct x509_st *cert, const char *path, enum key_kind *ret_kind, uint32_t *ret_bits,
 	char ret_text[KEY_TYPE_TEXT_BYTES], struct err *err) must_check;
 bool key_matches(const struct key *key, struct x509_st *cert);
+/* Whether private and public half belong together: a file has both, and the public one alone is
+ * compared with certificates. 20 us; RSA keys, and keys in tokens, are believed. */
+bool key_is_whole(const struct key *key);
 
 /* Gives a handshake the certificate, its chain and this key. 0 or -ENOMEM/-EINVAL. */
 int key_install(const struct key *key, struct ssl_st *ssl, struct x509_st *cert,

@@ -5,6 +5,8 @@
 #include "tls/certindex.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -482,6 +484,73 @@ static void test_empty_in_its_place(void **state)
 	assert_int_equal(certdir_faults(dir), 0);
 }
 
+/* Files that come, go and change while they are looked at: whatever is seen, the pair that nobody
+ * touches stays, nothing that is found does not belong together, and in the end all is as it is. */
+struct vandal {
+	char dir[128], spare[128];
+	atomic_bool is_over;
+};
+
+static void move(const struct vandal *vandal, const char *from, const char *to, const char *name)
+{
+	char a[192], b[192];
+
+	snprintf(a, sizeof(a), "%s/%s", from, name);
+	snprintf(b, sizeof(b), "%s/%s", to, name);
+	(void)!rename(a, b);
+}
+
+static void *vandalise(void *arg)
+{
+	static const char *const names[] = {"v.crt", "v.key", "sub", "w.pem", "link.crt"};
+	struct vandal *vandal = arg;
+	unsigned int i, n;
+
+	for (n = 0; !atomic_load(&vandal->is_over); n++)
+		for (i = 0; i < array_len(names); i++)
+			if ((n >> i) & 1)
+				move(vandal, vandal->dir, vandal->spare, names[i]);
+			else
+				move(vandal, vandal->spare, vandal->dir, names[i]);
+	for (i = 0; i < array_len(names); i++)
+		move(vandal, vandal->spare, vandal->dir, names[i]);
+	return NULL;
+}
+
+static void test_vanishing_while_read(void **state)
+{
+	struct vandal vandal = {.is_over = false};
+	struct certdir_cursor cursor;
+	struct cert *cert;
+	struct err err;
+	pthread_t thread;
+	int i;
+
+	sh("mkdir sub; cp $P/p0.crt still.crt; cp $P/p0.key still.key; cp $P/p1.crt v.crt;"
+	   " cp $P/p1.key v.key; cp $P/p2.crt sub/s.crt; cp $P/p2.key sub/s.key; echo x >w.pem;"
+	   " ln -s nowhere link.crt; mkdir $P/spare");
+	snprintf(vandal.dir, sizeof(vandal.dir), "%s", root);
+	snprintf(vandal.spare, sizeof(vandal.spare), "%s/spare", pki.dir);
+	scan();
+	assert_int_equal(pthread_create(&thread, NULL, vandalise, &vandal), 0);
+	for (i = 0; i < 150; i++) {
+		if (i % 3)
+			update(i % 2 ? "sub" : "", i % 2 ? "s.crt" : "v.crt", i % 4 == 0);
+		else
+			scan();
+		assert_non_null(find("shop/still"));
+		cursor = (struct certdir_cursor){0};
+		while ((cert = certdir_next(dir, &cursor)))
+			assert_int_equal(cert_check(cert, &err), 0);
+	}
+	atomic_store(&vandal.is_over, true);
+	pthread_join(thread, NULL);
+	scan();
+	expect_names("shop/still shop/sub/s shop/v");
+	assert_int_equal(certdir_faults(dir), 2);
+	sh("rm -r $P/spare");
+}
+
 /* What may not replace a good one, although its key fits. */
 static void test_no_worse_replacement(void **state)
 {
@@ -614,6 +683,7 @@ int main(void)
 		CASE(test_empty_in_its_place),
 		CASE(test_folders_at_run_time),
 		CASE(test_no_worse_replacement),
+		CASE(test_vanishing_while_read),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -406,6 +406,29 @@ static void test_damaged_and_endless_names(void **state)
 		"certificate main: the certificate has more than 4096 names");
 }
 
+/* The public half in the file is right, the private one is not: no handshake would succeed. */
+static void test_key_with_a_wrong_half(void **state)
+{
+	EVP_PKEY *key = pki_key(NULL);
+	X509 *cert = pki_cert(&pki, key, &(struct pki_request){.cn = "half.test"});
+	uint8_t *der = NULL;
+	FILE *out = fopen(pki_path(&pki, "half.crt"), "we");
+	int len = i2d_PrivateKey(key, &der);
+
+	assert_non_null(out);
+	assert_in_range(len, 64, 512);
+	der[20] ^= 1; /* of the 32 bytes from 7 on */
+	assert_true(PEM_write_X509(out, cert));
+	assert_true(PEM_write(out, "EC PRIVATE KEY", "", der, len));
+	fclose(out);
+	expect_error("half.crt", NULL, NULL, -EINVAL,
+		"certificate main: the private key in %s/half.crt is damaged: it is not that of its "
+		"public key");
+	OPENSSL_free(der);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
 static void test_trusted_form(void **state)
 {
 	char command[256];
@@ -506,6 +529,7 @@ int main(void)
 		cmocka_unit_test(test_strength),
 		cmocka_unit_test(test_dates),
 		cmocka_unit_test(test_damaged_and_endless_names),
+		cmocka_unit_test(test_key_with_a_wrong_half),
 		cmocka_unit_test(test_trusted_form),
 		cmocka_unit_test(test_no_memory),
 	};

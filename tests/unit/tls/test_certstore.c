@@ -3,6 +3,7 @@
 
 #include "core/attr.h"
 #include "tls/cert_parts.h"
+#include "tls/cert_parts.h"
 #include "tls/certstore.h"
 #include <errno.h>
 
@@ -319,6 +320,30 @@ static void test_too_weak_ones_are_passed_over(void **state)
 	assert_string_equal(lookup_offer("b.test", offer), "fine"); /* the default's names */
 }
 
+/* The last put may come from a thread that has no time. */
+static void test_laid_aside(void **state)
+{
+	struct cert *cert;
+
+	add(&(struct pki_request){.file = "a", .sans = "DNS:a.test"});
+	build();
+	cert = certs[0];
+	certstore_lay_aside(true);
+	certstore_put(certstore_get(store));
+	assert_false(certstore_has_aside());
+	certstore_put(store);
+	assert_true(certstore_has_aside());
+	assert_int_equal(atomic_load(&cert->refs), 3); /* ours, as its name and as the default */
+	certstore_free_aside();
+	assert_int_equal(atomic_load(&cert->refs), 1);
+	assert_false(certstore_has_aside());
+	certstore_lay_aside(false);
+	build();
+	certstore_put(store);
+	store = NULL;
+	assert_int_equal(atomic_load(&cert->refs), 1);
+}
+
 static struct cert *numbered(struct cert_source *source, uint32_t number)
 {
 	char text[64];
@@ -405,6 +430,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_change, drop),
 		cmocka_unit_test_teardown(test_bad_ones_are_passed_over, drop),
 		cmocka_unit_test_teardown(test_too_weak_ones_are_passed_over, drop),
+		cmocka_unit_test_teardown(test_laid_aside, drop),
 		cmocka_unit_test_teardown(test_many, drop),
 		cmocka_unit_test_teardown(test_no_certificate, drop),
 	};
