@@ -2,6 +2,7 @@
 #include "tls/client_auth.h"
 
 #include "tls/context.h"
+#include "tls/keys.h"
 #include "tls/peer.h"
 #include "tls/stream_state.h"
 #include <errno.h>
@@ -73,23 +74,54 @@ static bool is_ticket_worth_it(const struct client_auth *auth, X509_STORE_CTX *s
 	       sk_X509_num(X509_STORE_CTX_get0_untrusted(store)) <= 1;
 }
 
+/* A key that is larger than ours may be costs a worker milliseconds to check a signature by. */
+static bool is_key_too_large(const X509 *leaf)
+{
+	const EVP_PKEY *key = X509_get0_pubkey(leaf);
+
+	return key && EVP_PKEY_get_bits(key) > KEY_RSA_BITS_MAX;
+}
+
+static bool is_good(const struct client_auth *auth, struct tls_stream *ts, X509_STORE_CTX *store)
+{
+	X509 *leaf = X509_STORE_CTX_get0_cert(store);
+
+	if (is_key_too_large(leaf)) {
+		X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
+		return false;
+	}
+	if (auth->spec.mode == TLS_CLIENT_AUTH_PASSTHROUGH)
+		return true;
+	if (tls_peer_has_long_names(leaf)) { /* a target must not see one that is cut */
+		ts->failure = TLS_FAILURE_client_cert_too_large;
+		X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
+		return false;
+	}
+	return judge(auth, store);
+}
+
 /* Instead of OpenSSL's own verification. The texts are for the log, too, whatever the verdict. */
 static int verify_chain(X509_STORE_CTX *store, void *arg)
 {
 	const struct client_auth *auth = arg;
 	struct tls_stream *ts = stream_of_store(store);
-	bool is_passthrough = auth->spec.mode == TLS_CLIENT_AUTH_PASSTHROUGH;
+	X509 *leaf = X509_STORE_CTX_get0_cert(store);
+	bool good = is_good(auth, ts, store);
 
 	if (!is_ticket_worth_it(auth, store))
 		SSL_set_num_tickets(ts->ssl, 0);
 	tls_peer_free(ts->peer);
-	ts->peer = tls_peer_new(X509_STORE_CTX_get0_cert(store),
-		is_passthrough ? X509_STORE_CTX_get0_untrusted(store) : NULL);
-	if (!ts->peer) {
+	if (!good)
+		ts->peer = tls_peer_new_brief(leaf);
+	else if (auth->spec.mode == TLS_CLIENT_AUTH_PASSTHROUGH)
+		ts->peer = tls_peer_new(leaf, X509_STORE_CTX_get0_untrusted(store));
+	else
+		ts->peer = tls_peer_new(leaf, NULL);
+	if (good && !ts->peer) {
 		X509_STORE_CTX_set_error(store, X509_V_ERR_OUT_OF_MEM);
 		return 0;
 	}
-	return is_passthrough || judge(auth, store);
+	return good;
 }
 
 /* --- resumption */

@@ -30,8 +30,8 @@ enum tls_client_auth {
 };
 
 enum {
-	/* Of a client's Certificate message: as a header it is 1.4 times as long, and is kept as long as
-	 * its connection. */
+	/* Of a client's Certificate message: as a header it is 1.4 times as long; with passthrough that is
+	 * kept as long as its connection. */
 	CLIENT_AUTH_BYTES_MAX = 32 * 1024,
 	CLIENT_AUTH_DEPTH_DEFAULT = 4,
 	CLIENT_AUTH_NAMES_BYTES_MAX =

@@ -332,8 +332,13 @@ static int step(struct tls_stream *ts)
 	sent = wire_out_send(ts, false); /* an alert, too */
 	if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
 		return sent < 0 ? sent : -EAGAIN;
-	if (why != SSL_ERROR_NONE)
-		return tls_fail_ssl(ts, r);
+	if (why != SSL_ERROR_NONE) {
+		r = tls_fail_ssl(ts, r);
+		/* Its client may be listened to for a while yet. */
+		if (ts->server)
+			tls_ssl_free(ts);
+		return r;
+	}
 	if (sent < 0)
 		return sent;
 	note_facts(ts);

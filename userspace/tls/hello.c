@@ -1,6 +1,8 @@
 /* Extensions of a ClientHello: see hello.h. */
 #include "tls/hello.h"
 
+#include <string.h>
+
 enum { NAME_TYPE_HOST = 0, NAME_HEADER_BYTES = 5 };
 
 static size_t load_be16(const uint8_t *bytes)
@@ -20,7 +22,8 @@ bool hello_server_name(SSL *ssl, struct slice *ret_name)
 	if (len < NAME_HEADER_BYTES || load_be16(bytes) != len - 2 || bytes[2] != NAME_TYPE_HOST)
 		return false;
 	name_len = load_be16(bytes + 3);
-	if (!name_len || name_len > len - NAME_HEADER_BYTES)
+	if (!name_len || name_len > len - NAME_HEADER_BYTES ||
+		memchr(bytes + NAME_HEADER_BYTES, '\0', name_len))
 		return false;
 	*ret_name = (struct slice){(const char *)bytes + NAME_HEADER_BYTES, name_len};
 	return true;

@@ -74,9 +74,21 @@ static bool put_validity(BIO *out, const X509 *cert)
 	       put_time(out, "NotAfter", X509_get0_notAfter(cert));
 }
 
+static bool is_long(const X509_NAME *name)
+{
+	return i2d_X509_NAME(name, NULL) > TLS_PEER_NAME_BYTES_MAX;
+}
+
+bool tls_peer_has_long_names(const X509 *leaf)
+{
+	return is_long(X509_get_subject_name(leaf)) || is_long(X509_get_issuer_name(leaf));
+}
+
 /* An empty name has no text: that is no failure. */
 static bool put_name(BIO *out, const X509_NAME *name)
 {
+	if (is_long(name))
+		return true;
 	return X509_NAME_print_ex(out, name, 0, XN_FLAG_RFC2253) >= 0;
 }
 
@@ -109,7 +121,8 @@ bool tls_peer_put_hex(BIO *out, const ASN1_INTEGER *integer)
 }
 
 /* All texts one after the other; where each ends. */
-static bool put_all(BIO *out, X509 *leaf, const STACK_OF(X509) * chain, long ret_ends[TEXTS])
+static bool put_all(BIO *out, X509 *leaf, const STACK_OF(X509) * chain, bool is_brief,
+	long ret_ends[TEXTS])
 {
 	if (!tls_peer_put_hex(out, X509_get0_serialNumber(leaf)))
 		return false;
@@ -123,7 +136,7 @@ static bool put_all(BIO *out, X509 *leaf, const STACK_OF(X509) * chain, long ret
 	if (!put_validity(out, leaf))
 		return false;
 	ret_ends[3] = mark(out);
-	if (!chain && !put_pem(out, leaf))
+	if (!chain && !is_brief && !put_pem(out, leaf))
 		return false;
 	ret_ends[4] = mark(out);
 	if (chain && !put_chain(out, chain))
@@ -157,17 +170,27 @@ static struct tls_peer *copy(BIO *out, const long ends[TEXTS])
 	return peer;
 }
 
-struct tls_peer *tls_peer_new(X509 *leaf, const STACK_OF(X509) * chain)
+static struct tls_peer *make(X509 *leaf, const STACK_OF(X509) * chain, bool is_brief)
 {
 	BIO *out = BIO_new(BIO_s_mem());
 	struct tls_peer *peer = NULL;
 	long ends[TEXTS];
 
-	if (out && put_all(out, leaf, chain, ends))
+	if (out && put_all(out, leaf, chain, is_brief, ends))
 		peer = copy(out, ends);
 	BIO_free(out);
 	ERR_clear_error(); /* nobody asks for the reasons of texts */
 	return peer;
+}
+
+struct tls_peer *tls_peer_new(X509 *leaf, const STACK_OF(X509) * chain)
+{
+	return make(leaf, chain, false);
+}
+
+struct tls_peer *tls_peer_new_brief(X509 *leaf)
+{
+	return make(leaf, NULL, true);
 }
 
 void tls_peer_free(struct tls_peer *peer)

@@ -4,6 +4,7 @@
 
 #include "client_pki.h"
 #include "tls/peer.h"
+#include "tls/stream_state.h"
 
 static struct identity root, middle, second, stranger_ca;
 static struct identity good, expired, young, revoked, stranger, server_only, deep, ancient, weak;
@@ -235,6 +236,97 @@ static void size_is_limited(void **state)
 		forget_session();
 	}
 	identity_free(&huge);
+}
+
+/* With a subject of so many bytes that are no ASCII. */
+static struct identity client_with_long_name(int bytes)
+{
+	struct identity made = client_of(&root, "long");
+	X509_NAME *name = X509_NAME_new();
+	uint8_t *text = malloc((size_t)bytes);
+
+	memset(text, 0xe9, (size_t)bytes);
+	assert_true(
+		X509_NAME_add_entry_by_NID(name, NID_commonName, V_ASN1_T61STRING, text, 60, -1, 0));
+	assert_true(X509_NAME_ENTRY_set_data(
+		X509_NAME_get_entry(name, 0), V_ASN1_T61STRING, text, bytes));
+	assert_true(X509_set_subject_name(made.cert, name));
+	assert_true(X509_sign(made.cert, root.key, EVP_sha256()) > 0);
+	X509_NAME_free(name);
+	free(text);
+	return made;
+}
+
+/* A target must not see a name that is cut, nor we keep any length of it. */
+static void names_are_limited(void **state)
+{
+	struct identity wordy = client_with_long_name(20000);
+	struct tls_stream_facts facts;
+
+	for (size_t i = 0; i < array_len(versions); i++) {
+		struct peer peer;
+
+		serve(&(struct tls_client_auth_spec){.mode = TLS_CLIENT_AUTH_OPTIONAL});
+		is_turned_away(
+			&wordy, versions[i], "client_cert_too_large", SSL_AD_BAD_CERTIFICATE);
+		serve(&(struct tls_client_auth_spec){.mode = TLS_CLIENT_AUTH_PASSTHROUGH});
+		assert_int_equal(try(&peer, &wordy, versions[i]), 0);
+		tls_stream_facts(s, &facts);
+		assert_int_equal(facts.peer->subject.len, 0);
+		assert_in_range(facts.peer->chain.len, 20000, 40000);
+		end(&peer);
+		forget_session();
+	}
+	identity_free(&wordy);
+}
+
+/* What is kept while a refused client is listened to: texts for the log. */
+static void little_is_kept_of_the_refused(void **state)
+{
+	struct tls_stream_facts facts;
+	struct peer peer;
+
+	serve(&(struct tls_client_auth_spec){.mode = TLS_CLIENT_AUTH_VERIFY});
+	assert_int_equal(try(&peer, &expired, TLS1_3_VERSION), -EPROTO);
+	assert_null(tls_stream_of(s)->ssl);
+	tls_stream_facts(s, &facts);
+	assert_true(slice_eq(facts.peer->subject, SLICE("CN=expired")));
+	assert_true(facts.peer->serial.len && facts.peer->validity.len);
+	assert_int_equal(facts.peer->leaf.len + facts.peer->chain.len, 0);
+	assert_int_equal(facts.alert, SSL_AD_CERTIFICATE_EXPIRED);
+	assert_string_equal(facts.version, "TLSv1.3");
+	end(&peer);
+}
+
+/* Five primes: a key of two would take minutes to make. */
+static EVP_PKEY *large_key(void)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+	EVP_PKEY *key = NULL;
+
+	assert_true(EVP_PKEY_keygen_init(ctx) > 0);
+	assert_true(EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 8704) > 0);
+	assert_true(EVP_PKEY_CTX_set_rsa_keygen_primes(ctx, 5) > 0);
+	assert_true(EVP_PKEY_generate(ctx, &key) > 0);
+	EVP_PKEY_CTX_free(ctx);
+	return key;
+}
+
+static void keys_are_limited(void **state)
+{
+	struct identity slow = client_of(&root, "slow");
+
+	EVP_PKEY_free(slow.key);
+	slow.key = large_key();
+	assert_true(X509_set_pubkey(slow.cert, slow.key));
+	assert_true(X509_sign(slow.cert, root.key, EVP_sha256()) > 0);
+	serve(&(struct tls_client_auth_spec){.mode = TLS_CLIENT_AUTH_PASSTHROUGH});
+	is_turned_away(
+		&slow, TLS1_3_VERSION, "client_cert_unsupported", SSL_AD_BAD_CERTIFICATE);
+	serve(&(struct tls_client_auth_spec){.mode = TLS_CLIENT_AUTH_VERIFY});
+	is_turned_away(
+		&slow, TLS1_2_VERSION, "client_cert_unsupported", SSL_AD_BAD_CERTIFICATE);
+	identity_free(&slow);
 }
 
 static void depth_is_limited(void **state)
@@ -650,6 +742,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(verify_mode, close_all),
 		cmocka_unit_test_teardown(size_is_limited, close_all),
+		cmocka_unit_test_teardown(names_are_limited, close_all),
+		cmocka_unit_test_teardown(little_is_kept_of_the_refused, close_all),
+		cmocka_unit_test_teardown(keys_are_limited, close_all),
 		cmocka_unit_test_teardown(depth_is_limited, close_all),
 		cmocka_unit_test_teardown(a_revoked_ca_of_the_bundle_lets_nobody_in, close_all),
 		cmocka_unit_test_teardown(optional_mode, close_all),

@@ -71,11 +71,49 @@ static void serial_numbers_of_every_kind(void **state)
 	identity_free(&client);
 }
 
+/* T61String: each byte becomes six characters. */
+static void names_are_bounded(void **state)
+{
+	static const int sizes[] = {300, 1900, 2100, 20000};
+	uint8_t *bytes = malloc(20000);
+	size_t i;
+
+	memset(bytes, 0xe9, 20000);
+	for (i = 0; i < array_len(sizes); i++) {
+		struct identity client =
+			identity_new(&(struct identity_request){.cn = "client", .issuer = &root});
+		X509_NAME *name = X509_NAME_new();
+		bool is_long = sizes[i] > TLS_PEER_NAME_BYTES_MAX;
+		struct tls_peer *peer;
+
+		assert_true(X509_NAME_add_entry_by_NID(
+			name, NID_commonName, V_ASN1_T61STRING, bytes, 60, -1, 0));
+		X509_NAME_ENTRY_set_data(
+			X509_NAME_get_entry(name, 0), V_ASN1_T61STRING, bytes, sizes[i]);
+		assert_true(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, 0))->length ==
+			    sizes[i]);
+		assert_true(X509_set_subject_name(client.cert, name));
+		assert_int_equal(tls_peer_has_long_names(client.cert), is_long);
+		peer = tls_peer_new_brief(client.cert);
+		assert_non_null(peer);
+		assert_true(is_long ? !peer->subject.len : peer->subject.len > 6 * 250);
+		assert_in_range(peer->subject.len, 0, 7 * TLS_PEER_NAME_BYTES_MAX);
+		assert_printable(peer->subject);
+		assert_int_equal(peer->leaf.len + peer->chain.len, 0);
+		assert_true(slice_eq(peer->issuer, SLICE("CN=Root")));
+		tls_peer_free(peer);
+		X509_NAME_free(name);
+		identity_free(&client);
+	}
+	free(bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_long_serial_number_is_one_line),
 		cmocka_unit_test(serial_numbers_of_every_kind),
+		cmocka_unit_test(names_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
