@@ -16,7 +16,7 @@ import client_pki
 import standard
 from client_pki import DAY, Identity
 from test_expiry import metrics
-from wire import Connection, TlsConnection, client_context, until
+from wire import Connection, TlsConnection, client_context, milliseconds, until
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 VERSIONS = pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
@@ -477,6 +477,27 @@ def test_log_of_other_failures(mtls, net, people):
         client.send("GET / HTTP/1.1\r\nHost: \x7f\"\xff\r\n\r\n")
         line = logged(people, client.sock.getsockname()[1])
         assert line["failure"] == "http_request" and line["domain_name"] is None
+
+
+def test_log_of_what_the_gate_refuses(mtls, net, people):
+    """Judged after accept: a version that is not served, and one who says nothing at all."""
+    changed = config(net, people)
+    changed["listeners"][0] |= {"tls": {"min_version": "1.3"},
+                                "timeouts": {"handshake": milliseconds(300)}}
+    mtls.reload(changed)
+    with Connection((net.v4, VERIFY)) as client:
+        context = client_context(V12)
+        with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
+            context.wrap_socket(client.sock, server_hostname=NAME)
+        line = logged(people, client.sock.getsockname()[1])
+        assert (line["failure"], line["failure_detail"]) == ("gate_refused", "version_refused")
+        assert (line["alert"], line["alert_from"]) == (70, "server")
+        assert line["domain_name"] == NAME and line["tls_protocol"] is None
+        assert line["tls_verify_status"] == "Failed:UnmappedConnectionError" and line["ja4"]
+    with Connection((net.v4, VERIFY)) as client:
+        client.send(b"\x16\x03\x01")
+        line = logged(people, client.sock.getsockname()[1])
+        assert line["failure"] == "handshake_timeout" and line["domain_name"] is None
 
 
 def test_log_has_every_handshake(mtls, net, people):

@@ -210,6 +210,7 @@ static size_t write_runs(struct logfile *log, const struct slice *runs, size_t l
 		note_success(log);
 	if (wrote < (ssize_t)extra || wrote < 0)
 		return 0;
+	log->is_mid_line = false; /* the end of that line is written, be it the only thing */
 	return (size_t)wrote - extra;
 }
 

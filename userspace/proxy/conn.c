@@ -164,6 +164,10 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	count_end(conn, reason);
 	if (conn->state == CONN_HANDSHAKE && !conn->is_refused)
 		connlog_put(conn, close_reason_rows[reason].name);
+	if (conn->state == CONN_PEEK && conn->is_tls && reason == CLOSE_handshake_timeout)
+		connlog_put_early(
+			conn, &(struct connlog_early){
+				      .failure = close_reason_rows[reason].name, .detail = ""});
 	abort = is_abort(conn, reason);
 	/* close_notify, if there is no time for conn_end(); elsewhere an answer may be cut, and must
 	 * not look complete. */

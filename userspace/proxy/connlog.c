@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 enum { LINE_BYTES = 16 * 1024, TEXT_BYTES_MAX = 2048 };
@@ -149,41 +150,81 @@ static const char *verify_status(enum tls_failure failure)
 	}
 }
 
-static void put_outcome(struct line *line, const struct conn *conn,
-	const struct tls_stream_facts *facts, const char *failed)
-{
-	enum tls_failure failure = tls_stream_failure(conn->front);
+struct outcome {
+	const char *status, *failure, *detail; /* empty: null */
+	uint8_t alert; /* 0: none */
+	bool was_alerted; /* the client sent it */
+};
 
-	if (!failed) {
-		put(line, ",\"tls_verify_status\":\"Success\",\"failure\":null,"
-			  "\"failure_detail\":null,\"alert\":null,\"alert_from\":null");
-		return;
-	}
-	put_word(line, "tls_verify_status", verify_status(failure));
-	put_word(line, "failure", failure == TLS_FAILURE_none ? failed : tls_failure_name(failure));
-	put_word(line, "failure_detail", tls_stream_failure_detail(conn->front));
-	if (facts->alert)
-		put(line, ",\"alert\":%u,\"alert_from\":\"%s\"", facts->alert,
-			facts->was_alerted ? "client" : "server");
+static void put_outcome(struct line *line, const struct outcome *outcome)
+{
+	put_word(line, "tls_verify_status", outcome->status);
+	put_word(line, "failure", outcome->failure);
+	put_word(line, "failure_detail", outcome->detail);
+	if (outcome->alert)
+		put(line, ",\"alert\":%u,\"alert_from\":\"%s\"", outcome->alert,
+			outcome->was_alerted ? "client" : "server");
 	else
 		put(line, ",\"alert\":null,\"alert_from\":null");
 }
 
+static void put_line(struct linering *ring, const struct conn *conn,
+	const struct tls_stream_facts *facts, const struct outcome *outcome)
+{
+	struct line line;
+
+	line.len = 0;
+	put_time(&line);
+	put_ends(&line, conn);
+	put_agreed(&line, conn, facts);
+	put_peer(&line, facts->peer);
+	put_outcome(&line, outcome);
+	put(&line, "}\n");
+	linering_put(ring, line.bytes, line.len);
+}
+
+static struct linering *ring_of(const struct conn *conn)
+{
+	return atomic_load_explicit(&conn->worker->connlog, memory_order_acquire);
+}
+
 void connlog_put(const struct conn *conn, const char *failed)
 {
-	struct linering *ring = atomic_load_explicit(&conn->worker->connlog, memory_order_acquire);
+	struct linering *ring = ring_of(conn);
+	struct outcome outcome = {.status = "Success", .failure = "", .detail = ""};
 	struct tls_stream_facts facts;
-	struct line line;
+	enum tls_failure failure;
 
 	if (likely(!ring))
 		return;
-	line.len = 0;
 	tls_stream_facts(conn->front, &facts);
-	put_time(&line);
-	put_ends(&line, conn);
-	put_agreed(&line, conn, &facts);
-	put_peer(&line, facts.peer);
-	put_outcome(&line, conn, &facts, failed);
-	put(&line, "}\n");
-	linering_put(ring, line.bytes, line.len);
+	if (failed) {
+		failure = tls_stream_failure(conn->front);
+		outcome.status = verify_status(failure);
+		outcome.failure = failure == TLS_FAILURE_none ? failed : tls_failure_name(failure);
+		outcome.detail = tls_stream_failure_detail(conn->front);
+		outcome.alert = facts.alert;
+		outcome.was_alerted = facts.was_alerted;
+	}
+	put_line(ring, conn, &facts, &outcome);
+}
+
+void connlog_put_early(const struct conn *conn, const struct connlog_early *early)
+{
+	const struct outcome outcome = {
+		.status = verify_status(TLS_FAILURE_none),
+		.failure = early->failure,
+		.detail = early->detail,
+		.alert = early->alert,
+	};
+	struct linering *ring = ring_of(conn);
+	char name[CERTSTORE_NAME_MAX + 1] = "";
+	struct tls_stream_facts facts = {
+		.version = "", .cipher = "", .group = "", .alpn = "", .sni = name};
+
+	if (likely(!ring))
+		return;
+	if (early->server_name.len < sizeof(name))
+		memcpy(name, early->server_name.ptr, early->server_name.len);
+	put_line(ring, conn, &facts, &outcome);
 }

@@ -3,6 +3,7 @@
  * look is all there is to it; only a connection whose bytes are still to come enters the loop.
  */
 #include "proxy/peek.h"
+#include "proxy/connlog.h"
 #include "core/counter.h"
 #include "gate/gate.h"
 #include "gate/judge.h"
@@ -71,6 +72,15 @@ static void refuse(struct conn *conn, const struct gate_judgement *judgement)
 
 	if (n && recv(conn->peek.fd, conn->worker->peek_bytes, PEEK_BYTES_MAX, MSG_TRUNC) > 0)
 		conn->told_why = send(conn->peek.fd, alert, n, MSG_NOSIGNAL) == (ssize_t)n;
+	if (conn->is_tls)
+		connlog_put_early(conn,
+			&(struct connlog_early){
+				.failure =
+					close_reason_rows[close_reason_of(judgement->reason)].name,
+				.detail = gate_reason_rows[judgement->reason].name,
+				.server_name = judgement->hello.server_name,
+				.alert = conn->told_why ? alert[n - 1] : 0,
+			});
 	conn_close(conn, close_reason_of(judgement->reason));
 }
 

@@ -121,8 +121,8 @@ bool tls_peer_put_hex(BIO *out, const ASN1_INTEGER *integer)
 }
 
 /* All texts one after the other; where each ends. */
-static bool put_all(BIO *out, X509 *leaf, const STACK_OF(X509) * chain, bool is_brief,
-	long ret_ends[TEXTS])
+static bool put_all(
+	BIO *out, X509 *leaf, const STACK_OF(X509) * chain, bool is_brief, long ret_ends[TEXTS])
 {
 	if (!tls_peer_put_hex(out, X509_get0_serialNumber(leaf)))
 		return false;

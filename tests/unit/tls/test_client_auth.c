@@ -246,8 +246,8 @@ static struct identity client_with_long_name(int bytes)
 	uint8_t *text = malloc((size_t)bytes);
 
 	memset(text, 0xe9, (size_t)bytes);
-	assert_true(
-		X509_NAME_add_entry_by_NID(name, NID_commonName, V_ASN1_T61STRING, text, 60, -1, 0));
+	assert_true(X509_NAME_add_entry_by_NID(
+		name, NID_commonName, V_ASN1_T61STRING, text, 60, -1, 0));
 	assert_true(X509_NAME_ENTRY_set_data(
 		X509_NAME_get_entry(name, 0), V_ASN1_T61STRING, text, bytes));
 	assert_true(X509_set_subject_name(made.cert, name));
@@ -321,11 +321,9 @@ static void keys_are_limited(void **state)
 	assert_true(X509_set_pubkey(slow.cert, slow.key));
 	assert_true(X509_sign(slow.cert, root.key, EVP_sha256()) > 0);
 	serve(&(struct tls_client_auth_spec){.mode = TLS_CLIENT_AUTH_PASSTHROUGH});
-	is_turned_away(
-		&slow, TLS1_3_VERSION, "client_cert_unsupported", SSL_AD_BAD_CERTIFICATE);
+	is_turned_away(&slow, TLS1_3_VERSION, "client_cert_unsupported", SSL_AD_BAD_CERTIFICATE);
 	serve(&(struct tls_client_auth_spec){.mode = TLS_CLIENT_AUTH_VERIFY});
-	is_turned_away(
-		&slow, TLS1_2_VERSION, "client_cert_unsupported", SSL_AD_BAD_CERTIFICATE);
+	is_turned_away(&slow, TLS1_2_VERSION, "client_cert_unsupported", SSL_AD_BAD_CERTIFICATE);
 	identity_free(&slow);
 }
 

@@ -90,8 +90,8 @@ static void names_are_bounded(void **state)
 			name, NID_commonName, V_ASN1_T61STRING, bytes, 60, -1, 0));
 		X509_NAME_ENTRY_set_data(
 			X509_NAME_get_entry(name, 0), V_ASN1_T61STRING, bytes, sizes[i]);
-		assert_true(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, 0))->length ==
-			    sizes[i]);
+		assert_true(
+			X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, 0))->length == sizes[i]);
 		assert_true(X509_set_subject_name(client.cert, name));
 		assert_int_equal(tls_peer_has_long_names(client.cert), is_long);
 		peer = tls_peer_new_brief(client.cert);
