@@ -486,10 +486,10 @@ def test_log_of_what_the_gate_refuses(mtls, net, people):
                                 "timeouts": {"handshake": milliseconds(300)}}
     mtls.reload(changed)
     with Connection((net.v4, VERIFY)) as client:
-        context = client_context(V12)
+        port = client.sock.getsockname()[1]
         with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
-            context.wrap_socket(client.sock, server_hostname=NAME)
-        line = logged(people, client.sock.getsockname()[1])
+            client_context(V12).wrap_socket(client.sock, server_hostname=NAME)
+        line = logged(people, port)
         assert (line["failure"], line["failure_detail"]) == ("gate_refused", "version_refused")
         assert (line["alert"], line["alert_from"]) == (70, "server")
         assert line["domain_name"] == NAME and line["tls_protocol"] is None
