@@ -479,12 +479,12 @@ def test_log_of_other_failures(mtls, net, people):
         assert line["failure"] == "http_request" and line["domain_name"] is None
 
 
-def test_log_of_what_the_gate_refuses(mtls, net, people):
-    """Judged after accept: a version that is not served, and one who says nothing at all."""
-    changed = config(net, people)
+def test_log_of_what_is_refused_early(launch, net, people):
+    """Judged after accept: a version that is not served, and one who does not go on."""
+    changed = config(net, people, xdp={"mode": "off"})
     changed["listeners"][0] |= {"tls": {"min_version": "1.3"},
                                 "timeouts": {"handshake": milliseconds(300)}}
-    mtls.reload(changed)
+    launch(changed)
     with Connection((net.v4, VERIFY)) as client:
         port = client.sock.getsockname()[1]
         with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
