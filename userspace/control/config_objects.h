@@ -3,6 +3,7 @@
 #ifndef SLUICE_CONTROL_CONFIG_OBJECTS_H
 #define SLUICE_CONTROL_CONFIG_OBJECTS_H
 
+#include "control/config_alerts.h"
 #include "control/config_errors.h"
 #include "control/config_listener.h"
 #include "control/config_security.h"
@@ -127,21 +128,6 @@ struct config_log {
 	struct config_mark mark;
 	enum config_log_level level;
 	char *connections_path; /* NULL: none */
-};
-
-struct config_alerts {
-	struct config_mark mark;
-	uint64_t *expiry_ms; /* in any order */
-	uint32_t expiry_ms_count;
-	char *webhook; /* NULL: none */
-	char *ca_path; /* NULL: the system's */
-	uint32_t retry_ms;
-};
-
-struct config_tickets {
-	struct config_mark mark;
-	char *keys_path; /* NULL: random ones */
-	uint32_t rotation_ms, lifetime_ms, session_age_ms;
 };
 
 struct config_xdp {

@@ -25,7 +25,7 @@ enum {
 struct ask {
 	struct stapling *stapling;
 	uint8_t fingerprint[CERT_FINGERPRINT_BYTES];
-	char url[OCSP_URL_BYTES];
+	char url[STAPLE_URL_BYTES];
 	uint8_t *request;
 	size_t request_len;
 	struct http_client_call *call; /* NULL: not begun, or over */

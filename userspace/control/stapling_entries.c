@@ -178,7 +178,7 @@ static void read_kept(struct stapling_entries *entries, struct stapling_entry *e
 
 	hex_of(entry->fingerprint, hex);
 	if (r == 0)
-		r = disk_read(&disk, hex, OCSP_RESPONSE_BYTES_MAX, &bytes, &len, &err);
+		r = disk_read(&disk, hex, STAPLE_BYTES_MAX, &bytes, &len, &err);
 	disk_close(&disk);
 	if (r < 0)
 		return;

@@ -35,9 +35,6 @@ static void put_daemon(struct metrics *metrics, const struct daemon *daemon)
 		(int64_t)daemon->build->generation);
 	metrics_one(metrics, "sluice_config_reload_refused", METRICS_GAUGE,
 		"1 if the last reload was refused.", last->refused);
-	metrics_one(metrics, "sluice_connections_open_all", METRICS_GAUGE,
-		"Client connections open now, over all listeners.",
-		(int64_t)atomic_load_explicit(&daemon->node.open, memory_order_relaxed));
 }
 
 /* --- listeners */

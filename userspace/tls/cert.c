@@ -89,9 +89,8 @@ bool cert_record_is_sound(const struct cert_record *record, size_t len)
 	       record->key_file_len && record->cert_file_len <= CERT_FILE_BYTES_MAX &&
 	       record->key_file_len <= CERT_FILE_BYTES_MAX && cert_record_bytes(record) == len &&
 	       record->facts.key_kind < KEY_KINDS && is_bool(&record->facts.is_self_signed) &&
-	       is_bool(&record->facts.must_staple) &&
-	       is_bool(&record->is_key_plain) && is_bool(&record->is_key_volatile) &&
-	       are_names_sound(record);
+	       is_bool(&record->facts.must_staple) && is_bool(&record->is_key_plain) &&
+	       is_bool(&record->is_key_volatile) && are_names_sound(record);
 }
 
 static size_t bytes_with(size_t payload)

@@ -18,7 +18,6 @@ struct ssl_st;
 struct ssl_ctx_st;
 struct cert;
 struct cert_source;
-struct staple;
 
 enum { CERT_NAME_BYTES = 384 };
 
@@ -89,12 +88,6 @@ uint64_t cert_key_identity(const struct cert *cert);
 enum { CERT_FINGERPRINT_BYTES = 32 };
 void cert_fingerprint(
 	const struct cert *cert, uint8_t ret_fingerprint[static CERT_FINGERPRINT_BYTES]);
-/* What is stapled to it; NULL: nothing. A worker may use it until the end of its turn; so may the thread
- * that gives replaced ones back. */
-const struct staple *cert_staple(const struct cert *cert);
-/* Takes `staple` (NULL: none) and returns the one before, to be given back once every worker has passed
- * a turn (core/snapshot.h). */
-struct staple *cert_staple_exchange(struct cert *cert, struct staple *staple) must_check;
 /* Bytes of memory it has of its own. */
 size_t cert_bytes(const struct cert *cert);
 

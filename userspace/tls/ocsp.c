@@ -61,7 +61,7 @@ static bool take_url(const ASN1_IA5STRING *uri, char *ret_url)
 	const char *text = (const char *)ASN1_STRING_get0_data(uri);
 	size_t i, len = (size_t)ASN1_STRING_length(uri);
 
-	if (len >= OCSP_URL_BYTES || len < 8 ||
+	if (len >= STAPLE_URL_BYTES || len < 8 ||
 		(strncasecmp(text, "http://", 7) != 0 && strncasecmp(text, "https://", 8) != 0))
 		return false;
 	for (i = 0; i < len; i++)
@@ -138,9 +138,9 @@ static int decode(const uint8_t *der, size_t len, OCSP_BASICRESP **ret_basic, st
 	OCSP_RESPONSE *response;
 	int status;
 
-	if (len > OCSP_RESPONSE_BYTES_MAX)
+	if (len > STAPLE_BYTES_MAX)
 		return err_set(err, -EINVAL, "the OCSP response has more than %d bytes",
-			OCSP_RESPONSE_BYTES_MAX);
+			STAPLE_BYTES_MAX);
 	response = d2i_OCSP_RESPONSE(NULL, &at, (long)len);
 	if (!response || at != der + len) {
 		OCSP_RESPONSE_free(response);

@@ -13,14 +13,14 @@
 #include <stdint.h>
 
 enum {
-	OCSP_URL_BYTES = 1024,
-	OCSP_RESPONSE_BYTES_MAX = 16 * 1024, /* it goes into each handshake */
+	STAPLE_URL_BYTES = 1024,
+	STAPLE_BYTES_MAX = 16 * 1024, /* it goes into each handshake */
 };
 
 /* A request for the state of the certificate, DER, to be freed; and the responder it names (the first
  * one with http:// or https://). -EINVAL: it names none, or its issuer is not in its file. */
 int ocsp_request(const struct cert *cert, uint8_t **ret_der, size_t *ret_len,
-	char ret_url[static OCSP_URL_BYTES], struct err *err) must_check;
+	char ret_url[static STAPLE_URL_BYTES], struct err *err) must_check;
 /*
  * A response that says the certificate is good, signed by its issuer or by whom that one let sign,
  * and in force at `now_unix_s`. -EKEYREVOKED: it says that it is revoked. -ETIME: it was good once,

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct cert;
+
 struct staple {
 	atomic_uint refs;
 	int64_t this_update_unix_s, next_update_unix_s; /* from then on it is stapled no more */
@@ -22,5 +24,12 @@ struct staple *staple_new(
 struct staple *staple_get(struct staple *staple);
 /* NULL is ignored. */
 void staple_put(struct staple *staple);
+
+/* What is stapled to it; NULL: nothing. A worker may use it until the end of its turn; so may the thread
+ * that gives replaced ones back. */
+const struct staple *cert_staple(const struct cert *cert);
+/* Takes `staple` (NULL: none) and returns the one before, to be given back once every worker has passed
+ * a turn (core/snapshot.h). */
+struct staple *cert_staple_exchange(struct cert *cert, struct staple *staple) must_check;
 
 #endif

@@ -226,8 +226,8 @@ static const char *const kept[] = {"workers: 7",
 	"trust_store: people", "max_depth: 3", "ignore_expiry: true", "issuer: X-I",
 	"advertise_ca_names: true", "leaf: off", "version: X-V", "connections: /c.log",
 	"expiry: []", "webhook: \"https://hooks.example/x\"", "ca: /hooks.pem", "retry: 20s",
-	"keys_file: /t.keys", "rotation: 2m", "lifetime: 90s", "session_age: 3h",
-	"ocsp: off", "ocsp_file: /r"};
+	"keys_file: /t.keys", "rotation: 2m", "lifetime: 90s", "session_age: 3h", "ocsp: off",
+	"ocsp_file: /r"};
 
 /* Nothing of a complete configuration is lost on the way out and back in. */
 static void everything_survives_the_round_trip(void **state)

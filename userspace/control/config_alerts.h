@@ -1,0 +1,23 @@
+/* Alerts in a configuration: see config.h, which is the header to include. */
+#ifndef SLUICE_CONTROL_CONFIG_ALERTS_H
+#define SLUICE_CONTROL_CONFIG_ALERTS_H
+
+#include "control/config_errors.h"
+#include <stdint.h>
+
+struct config_alerts {
+	struct config_mark mark;
+	uint64_t *expiry_ms; /* in any order */
+	uint32_t expiry_ms_count;
+	char *webhook; /* NULL: none */
+	char *ca_path; /* NULL: the system's */
+	uint32_t retry_ms;
+};
+
+struct config_tickets {
+	struct config_mark mark;
+	char *keys_path; /* NULL: random ones */
+	uint32_t rotation_ms, lifetime_ms, session_age_ms;
+};
+
+#endif
