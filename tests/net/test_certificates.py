@@ -3,6 +3,8 @@ interruption, and never a pair that does not belong together."""
 import os
 import shutil
 import ssl
+import subprocess
+import time
 
 import pytest
 
@@ -225,6 +227,38 @@ def test_unreadable_and_vanishing(net, launch, folder):
     put(issue(net, "a.test", "b.test"), folder / "a.crt", folder / "a.key")
     until(is_served(net, "b.test", ["a.test", "b.test"]), "it is back and watched")
     one.ctl("reload")
+
+
+def self_signed(name, start, end, crt, key):
+    """A pair with these dates (seconds from now), into place key first."""
+    dates = [time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + at)) for at in (start, end)]
+    new = [path.with_name("." + path.name) for path in (crt, key)]
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-not_before", dates[0],
+                    "-not_after", dates[1], "-out", str(new[0]), "-keyout", str(new[1])],
+                   check=True, capture_output=True)
+    new[1].rename(key)
+    new[0].rename(crt)
+
+
+def test_no_worse_replacement(net, launch, folder):
+    """An expired certificate does not replace a good one; one that is not valid yet does when its time
+    has come, without anybody touching it."""
+    put(issue(net, "a.test"), folder / "a.crt", folder / "a.key")
+    put(issue(net, "b.test"), folder / "b.crt", folder / "b.key")
+    one = launch(config(net, folder))
+    one.wait_states("web", ALL)
+    before = served(net, "a.test")
+    self_signed("a.test", -1000000, -1000, folder / "a.crt", folder / "a.key")
+    self_signed("b.test", 5, 1000000, folder / "b.crt", folder / "b.key")
+    until(lambda: directory(one)["faulty"] == 2, "both are faults", 10)
+    faults = {fault["file"]: fault for fault in directory(one)["faults"]}
+    assert "expired on" in faults["a.crt"]["fault"] and faults["a.crt"]["last_good_served"]
+    assert "is not valid before" in faults["b.crt"]["fault"]
+    assert served(net, "a.test") == before
+    until(lambda: directory(one)["faulty"] == 1, "its time has come", 30)
+    assert directory(one)["faults"][0]["file"] == "a.crt"
+    assert one.log().count("is not valid before") == 1
 
 
 def test_index(net, launch, folder, tmp_path):

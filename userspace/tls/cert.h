@@ -99,7 +99,6 @@ bool cert_warning(const struct cert *cert, int64_t now_unix_s, struct err *ret_t
 
 struct x509_st;
 struct stack_st_X509;
-
 /* As OpenSSL wants it. */
 struct cert_parsed {
 	struct x509_st *leaf;
@@ -107,19 +106,17 @@ struct cert_parsed {
 	struct key *key;
 };
 
-/* Parses, and checks that key, leaf and chain belong together; the state says so from then on. 0,
- * or -EINVAL with a sentence that does not name the certificate; -ENOMEM says nothing about it. */
+/* Parses, and checks that key, leaf and chain belong together; the state says so from then on. 0, or
+ * -EINVAL and why, without the certificate's name; -ENOMEM says nothing about it. */
 int cert_parse(struct cert *cert, struct cert_parsed *ret_parsed, struct err *err) must_check;
 void cert_parsed_fini(struct cert_parsed *parsed);
 /* That it is bad is for the log once: true for the first who asks. */
 bool cert_is_news(struct cert *cert);
 /* Only checks. */
 int cert_check(struct cert *cert, struct err *err) must_check;
-/* Whether listeners can use it that need so many bits (tls_policy_security_bits()). 0, or
- * -EKEYREJECTED with what is too weak in which file. */
+/* Does it have so many bits (tls_policy_security_bits())? 0, or -EKEYREJECTED and what has not. */
 int cert_check_strength(const struct cert *cert, uint16_t bits, struct err *err) must_check;
-/* Whether its dates let it replace `old` (NULL: nothing): one that is valid is not given up for one
- * that is not. 0, -EKEYEXPIRED or (not yet valid) -ETIME, with a sentence that names the file. */
+/* One that is valid is not given up for one that is not: 0, -EKEYEXPIRED or (not yet valid) -ETIME. */
 int cert_check_dates(const struct cert *cert, const struct cert *old, int64_t now_unix_s,
 	struct err *err) must_check;
 /* Puts the certificate into a handshake. */
