@@ -11,7 +11,7 @@ ROWS = {
     "load_interval_ms": (250, 250, 1000),                 # between two requests of one connection
     "reloads": (3, 50, 2),                                # in a row under load
     "certificate_swaps": (4, 200, 2),                     # of a served pair and of the default, under load
-    "interruption_changes": (18, 3000, 12),               # of the default certificate, a third by each way
+    "interruption_changes": (18, 1200, 12),               # of the default certificate, a third by each way
     "interruption_handshakes": (40, 300, 5),              # full ones a second meanwhile
     "interruption_connections": (40, 200, 10),            # kept alive meanwhile, a request a second each
     "interruption_downloads": (5, 20, 2),                 # long ones meanwhile

@@ -95,9 +95,10 @@ class Peer:
 
     def change(self, number):
         """The same changes as sluiced's, all told at once."""
-        site = self.site
-        site.change(number, self.has_states, self.has_trust)
-        site.wait_for(self.tell, "unknown.test", "the change is in force")
+        def change():
+            self.site.change(number, self.has_states, self.has_trust)
+            self.tell()
+        self.site.wait_for(change, "unknown.test", "the change is in force")
 
 
 class Nginx(Peer):

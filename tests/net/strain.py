@@ -118,15 +118,15 @@ class Client:
         begin = time.monotonic()
         try:
             with self.open(name) as client:
-                mode = self.mode(client) if asks else ""
+                mode = self.mode(client, name) if asks else ""
                 self.account.good(begin, f"{name} {client.certificate_name()} {client.sock.cipher()[0]} {mode}")
         except (OSError, EOFError, AssertionError, ValueError) as error:
             self.account.bad(error)
 
     @staticmethod
-    def mode(client):
+    def mode(client, name):
         """What the target was told of the client's certificate."""
-        answer = client.request("/echo")
+        answer = client.request("/echo", host=name)
         if answer.status != 200 or answer.is_cut:
             raise EOFError(f"answer {answer}")
         names = {name.lower() for name, _ in answer.json()["headers"]}
@@ -138,7 +138,7 @@ class Client:
         mine = range(index, self.count, self.orders["threads"])
         clients = {number: self.open(self.orders["names"][0]) for number in mine}
         for client in clients.values():
-            client.request()
+            client.request(host=self.orders["names"][0])
         self.ready.wait()
         turn = 0
         self.stop.wait(index / self.orders["threads"] / len(mine))  # not all at the same moment
@@ -152,7 +152,7 @@ class Client:
     def ask(self, clients, number):
         begin = time.monotonic()
         try:
-            answer = clients[number].request()
+            answer = clients[number].request(host=self.orders["names"][0])
             if answer.status != 200 or answer.is_cut:
                 raise EOFError(f"answer {answer}")
             self.account.good(begin)
@@ -243,10 +243,15 @@ class Strain:
             process.wait(timeout=patience(30))
             self.results[orders["kind"]] = json.loads(line or "{}")
 
+    @staticmethod
+    def first(row):
+        return f" (the first one: {row['told'][0][:100]!r})" if row["told"] else ""
+
     def words(self):
         """One line of figures."""
         rows = [f"{kind}: {row['ok']} ok, {row['failed']} failed, {row['closed']} closed, "
-                f"slowest {row['slowest_s'] * 1000:.0f} ms" for kind, row in self.results.items()]
+                f"slowest {row['slowest_s'] * 1000:.0f} ms{self.first(row)}"
+                for kind, row in self.results.items()]
         shakes = self.results["handshakes"]
         return f"{shakes['ok'] / shakes['seconds']:.0f} handshakes/s; " + "; ".join(rows)
 

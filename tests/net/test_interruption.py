@@ -159,8 +159,10 @@ def by_files(site, sluiced, number):
 
 def by_reload(site, sluiced, number):
     """All in one reload, now and then with another policy, mode and certificate at once."""
-    site.change(number)
-    site.wait_for(lambda: sluiced.reload(site.config()), UNKNOWN, "the reload is in force")
+    def change():
+        site.change(number)
+        sluiced.reload(site.config())
+    site.wait_for(change, UNKNOWN, "the reload is in force")
 
 
 def by_api(site, sluiced, number):
