@@ -53,6 +53,15 @@ static void check(const uint8_t *der, size_t size)
 	staple_put(staple);
 }
 
+/* OpenSSL can only sign that again which had its responder's name, not its key, in it. */
+static bool has_name(const OCSP_BASICRESP *basic)
+{
+	const ASN1_OCTET_STRING *key = NULL;
+	const X509_NAME *name = NULL;
+
+	return OCSP_resp_get0_id(basic, &key, &name) == 1 && name;
+}
+
 static void check_signed(const uint8_t *data, size_t size)
 {
 	OCSP_RESPONSE *response = d2i_OCSP_RESPONSE(NULL, &data, (long)size), *again = NULL;
@@ -60,7 +69,8 @@ static void check_signed(const uint8_t *data, size_t size)
 	uint8_t *der = NULL;
 	int len;
 
-	if (basic && OCSP_basic_sign(basic, ca, ca_key, EVP_sha256(), NULL, OCSP_NOCERTS) == 1)
+	if (basic && has_name(basic) &&
+		OCSP_basic_sign(basic, ca, ca_key, EVP_sha256(), NULL, OCSP_NOCERTS) == 1)
 		again = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
 	len = again ? i2d_OCSP_RESPONSE(again, &der) : -1;
 	if (len > 0)
