@@ -9,6 +9,7 @@
 #include "tls/certindex.h"
 #include "tls/files.h"
 #include "tls/policy.h"
+#include "tls/token.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -130,7 +131,8 @@ static void watch_pair(const struct building *building, const struct config_cert
 	if (!building->env->cert_watch)
 		return;
 	certwatch_add_file(building->env->cert_watch, build_cert_path(wanted));
-	certwatch_add_file(building->env->cert_watch, build_key_path(wanted));
+	if (!token_is_uri(build_key_path(wanted)))
+		certwatch_add_file(building->env->cert_watch, build_key_path(wanted));
 	if (wanted->ocsp_path)
 		certwatch_add_file(building->env->cert_watch, wanted->ocsp_path);
 }
@@ -345,6 +347,7 @@ void build_certs(struct building *building)
 	const struct built_cert *old;
 	uint32_t i, cursor = 0;
 
+	token_set_module(config->pkcs11_module_path);
 	build_certs_init(building);
 	for (i = 0; i < config->certificates_count; i++) {
 		wanted = &config->certificates[i];

@@ -5,6 +5,7 @@
 #include "control/build.h"
 #include "control/certdir.h"
 #include "control/loader.h"
+#include "control/token_upkeep.h"
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/mem.h"
@@ -36,6 +37,7 @@ struct cert_upkeep {
 	struct loop *loop;
 	struct loader *loader;
 	bool is_stopped;
+	struct token_upkeep *tokens;
 	struct dirs dirs; /* of the generation in force */
 
 	struct job tidy;
@@ -287,6 +289,7 @@ static void start(struct cert_upkeep *upkeep)
 
 void cert_upkeep_look(struct cert_upkeep *upkeep, const struct build *build, bool is_changed)
 {
+	token_upkeep_look(upkeep->tokens, build);
 	certindex_free(upkeep->index);
 	upkeep->index = NULL;
 	if (!is_changed && upkeep->dirs.n)
@@ -327,6 +330,7 @@ struct cert_upkeep *cert_upkeep_new(
 
 	upkeep->loop = loop;
 	upkeep->loader = loader;
+	upkeep->tokens = token_upkeep_new(loop, loader);
 	upkeep->is_check_over = true;
 	upkeep->tidy = (struct job){.run = run_tidy, .done = tidy_done};
 	certstore_lay_aside(true);
@@ -346,6 +350,7 @@ void cert_upkeep_stop(struct cert_upkeep *upkeep)
 {
 	if (!upkeep)
 		return;
+	token_upkeep_stop(upkeep->tokens);
 	upkeep->is_stopped = true;
 	timer_clear(&upkeep->write_timer);
 }
@@ -361,6 +366,7 @@ void cert_upkeep_free(struct cert_upkeep *upkeep)
 		log_warn("the next start takes longer: %s", err.text);
 		remove_index(upkeep->index_path);
 	}
+	token_upkeep_free(upkeep->tokens);
 	dirs_fini(&upkeep->dirs);
 	dirs_fini(&upkeep->checked);
 	dirs_fini(&upkeep->written);

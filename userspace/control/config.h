@@ -23,6 +23,7 @@ struct config {
 	struct config_admin admin;
 	struct config_log log;
 	struct config_xdp xdp;
+	char *pkcs11_module_path; /* NULL: the provider's own */
 	struct config_tickets session_tickets;
 	struct config_prefix *deny;
 	uint32_t deny_count;

@@ -80,6 +80,10 @@ static void check_certificate(struct checker *checker, const void *base)
 	const struct config_certificate *c = base;
 
 	check_password(checker, c);
+	if (c->key_path && !strncmp(c->key_path, "pkcs11:", 7) && strstr(c->key_path, "pin-"))
+		refuse(checker, &c->key_path, c->mark, "key",
+			"names a PIN: say where that is with key_password_file, key_password_env or "
+			"key_password_command");
 	if (!c->name || is_unread(checker, &c->directory_path) ||
 		is_unread(checker, &c->cert_path) || is_unread(checker, &c->key_path) ||
 		is_unread(checker, &c->pkcs12_path))

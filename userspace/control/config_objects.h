@@ -13,20 +13,6 @@
 
 /* Every struct below begins with the place where it is written (line 0: it is not). */
 
-struct config_certificate {
-	struct config_mark mark;
-	char *name;
-	char *directory_path; /* of pairs, absolute, as are all paths; NULL: one pair */
-	char *cert_path, *key_path; /* of one pair in two files; else NULL */
-	char *pkcs12_path; /* of one pair in one file; else NULL */
-	char *key_password_path; /* NULL, as the next two: the key is not encrypted */
-	char *key_password_env;
-	char **key_password_command;
-	uint32_t key_password_command_count;
-	enum config_ocsp ocsp;
-	char *ocsp_path; /* a response, of one pair; NULL: none */
-};
-
 struct config_trust_store {
 	struct config_mark mark;
 	char *name;

@@ -279,7 +279,8 @@ static int read_path(const struct setting *row, struct slice text, const struct 
 		*(char **)ret_field = NULL;
 		return 0;
 	}
-	if (text.ptr[0] == '/') {
+	if (text.ptr[0] == '/' || (row->uri && text.len > strlen(row->uri) &&
+					  !memcmp(text.ptr, row->uri, strlen(row->uri)))) {
 		path = config_store_strndup(place->store, text.ptr, text.len);
 	} else {
 		path = config_store_printf(

@@ -1,4 +1,4 @@
-/* Security policies of a configuration: see config.h, which is the header to include. */
+/* Certificates and security policies of a configuration: see config.h, which is the header to include. */
 #ifndef SLUICE_CONTROL_CONFIG_SECURITY_H
 #define SLUICE_CONTROL_CONFIG_SECURITY_H
 
@@ -6,6 +6,20 @@
 #include "control/config_values.h"
 #include <stdbool.h>
 #include <stdint.h>
+
+struct config_certificate {
+	struct config_mark mark;
+	char *name;
+	char *directory_path; /* of pairs, absolute, as are all paths; NULL: one pair */
+	char *cert_path, *key_path; /* of one pair in two files; else NULL */
+	char *pkcs12_path; /* of one pair in one file; else NULL */
+	char *key_password_path; /* NULL, as the next two: the key is not encrypted */
+	char *key_password_env;
+	char **key_password_command;
+	uint32_t key_password_command_count;
+	enum config_ocsp ocsp;
+	char *ocsp_path; /* a response, of one pair; NULL: none */
+};
 
 struct config_security_policy {
 	struct config_mark mark;

@@ -54,6 +54,7 @@ struct setting {
 	uint32_t max_items;    /* lists; 0: no limit */
 	const char *unit;      /* INT: what is counted */
 	const char *zero;      /* a word that is written for the number 0, or for no path */
+	const char *uri; /* PATH: what begins like this is no path and stays as it is */
 	const char *words;     /* ENUM: separated by spaces, in the order of the enum */
 	const char *def; /* as one would write it, items of a list with spaces; NULL: none */
 	enum setting_section child;

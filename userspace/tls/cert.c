@@ -192,6 +192,17 @@ bool cert_is_news(struct cert *cert)
 	return !atomic_exchange_explicit(&cert->was_told, true, memory_order_relaxed);
 }
 
+bool cert_is_in_token(const struct cert *cert)
+{
+	return key_der_is_token(cert_record_key(&cert->record), cert->record.key_len);
+}
+
+void cert_token_failed(struct cert *cert)
+{
+	atomic_fetch_add_explicit(&cert->key_epoch, 1, memory_order_relaxed);
+	atomic_store_explicit(&cert->state, CERT_BAD, memory_order_relaxed);
+}
+
 const struct cert_source *cert_source(const struct cert *cert)
 {
 	return cert->source;

@@ -112,6 +112,10 @@ int cert_parse(struct cert *cert, struct cert_parsed *ret_parsed, struct err *er
 void cert_parsed_fini(struct cert_parsed *parsed);
 /* That it is bad is for the log once: true for the first who asks. */
 bool cert_is_news(struct cert *cert);
+/* The key is in a token (PKCS#11): what makes the certificate bad may pass, and cert_check() tells. */
+bool cert_is_in_token(const struct cert *cert);
+/* Its token did not sign: bad, and every cache opens the key anew when it is good again. */
+void cert_token_failed(struct cert *cert);
 /* Only checks. */
 int cert_check(struct cert *cert, struct err *err) must_check;
 /* Does it have so many bits (tls_policy_security_bits())? 0, or -EKEYREJECTED and what has not. */

@@ -40,6 +40,7 @@ struct cert {
 	atomic_uint cached; /* how many of them are caches' */
 	_Atomic(uint8_t) state;
 	atomic_bool was_told; /* in the log, that it is bad */
+	_Atomic(uint8_t) key_epoch; /* caches have the key of this one, or must open it anew */
 	_Atomic(uint64_t) names_id; /* 0: nobody has asked yet */
 	uint32_t number; /* in the order in which they were made */
 	_Atomic(struct staple *) staple;

@@ -4,6 +4,7 @@
 #include "core/mem.h"
 #include "tls/files.h"
 #include "tls/pkcs12.h"
+#include "tls/token.h"
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -165,7 +166,9 @@ static int read_key(
 {
 	int r = 0;
 
-	if (is_one_file(reading)) {
+	if (token_is_uri(reading->key_path)) {
+		r = key_der_of_token(reading->key_path, password, &reading->key, err);
+	} else if (is_one_file(reading)) {
 		reading->key_pem = reading->pem;
 		reading->key_pem_len = reading->pem_len;
 		reading->content.key_identity = reading->content.identity;
@@ -354,6 +357,8 @@ int cert_parse(struct cert *cert, struct cert_parsed *ret_parsed, struct err *er
 	if (r != -ENOMEM)
 		atomic_store_explicit(
 			&cert->state, r == 0 ? CERT_GOOD : CERT_BAD, memory_order_relaxed);
+	if (r == 0)
+		atomic_store_explicit(&cert->was_told, false, memory_order_relaxed);
 	if (r == 0)
 		*ret_parsed = parsed;
 	else

@@ -8,6 +8,7 @@
 #include "tls/detached.h"
 
 #include "core/clock.h"
+#include "tls/cert.h"
 #define LOG_MODULE "tls"
 #include "core/log.h"
 #include <errno.h>
@@ -155,11 +156,35 @@ enum tls_failure tls_alert_failure(const struct tls_stream *ts, uint8_t alert)
 	}
 }
 
+/* Nobody but the provider of tokens has errors of a library that OpenSSL does not know, and what a
+ * stranger sends leads to none of them. */
+static bool is_of_token(const struct tls_stream *ts, unsigned long error)
+{
+	return ts->server && ts->cert && ERR_GET_LIB(error) >= ERR_LIB_USER &&
+	       cert_is_in_token(ts->cert);
+}
+
+static void note_token(struct tls_stream *ts, unsigned long error)
+{
+	const char *text =
+		NULL; /* the provider has texts of its own, in the place of the reason's */
+	char name[CERT_NAME_BYTES];
+
+	if (ERR_peek_error_data(&text, NULL) != error || !text || !*text)
+		text = ERR_reason_error_string(error);
+	cert_token_failed(ts->cert);
+	if (cert_is_news(ts->cert))
+		log_error("certificate %s is served to nobody until its token signs again: %s",
+			cert_name(ts->cert, name), text ? text : "no reason given");
+}
+
 static enum tls_failure failure_of(struct tls_stream *ts, unsigned long error)
 {
 	int reason = ERR_GET_REASON(error);
 	size_t i;
 
+	if (is_of_token(ts, error))
+		return TLS_FAILURE_token_failed;
 	if (ERR_GET_LIB(error) != ERR_LIB_SSL)
 		return reason == ERR_R_MALLOC_FAILURE ? TLS_FAILURE_out_of_memory
 						      : TLS_FAILURE_internal;
@@ -266,6 +291,8 @@ int tls_fail_ssl(struct tls_stream *ts, int ssl_result)
 		return tls_fail(ts, TLS_FAILURE_peer_closed, -ECONNRESET);
 	}
 	tls_fail(ts, failure_of(ts, error), 0);
+	if (ts->failure == TLS_FAILURE_token_failed)
+		note_token(ts, error);
 	note_detail(ts, error);
 	return -EPROTO;
 }

@@ -4,6 +4,7 @@
 #include "core/mem.h"
 #include "tls/files.h"
 #include "tls/keys_ec.h"
+#include "tls/token.h"
 #include "tls/vault.h"
 #include <errno.h>
 #include <openssl/err.h>
@@ -137,6 +138,42 @@ static int open_key(const uint8_t *pem, size_t len, const char *path,
 	return r;
 }
 
+int key_der_of_token(const char *uri, const struct key_password_source *pin,
+	struct key_der *ret_der, struct err *err)
+{
+	struct key_password password;
+	size_t uri_len = strlen(uri);
+	int r = key_password_ask(pin, &password, err);
+
+	if (r == 0) {
+		*ret_der = (struct key_der){
+			vault_alloc(uri_len + password.len + 2), uri_len + password.len + 2, false};
+		memcpy(ret_der->bytes, uri, uri_len + 1);
+		memcpy(ret_der->bytes + uri_len + 1, password.text, password.len + 1);
+	}
+	key_password_wipe(&password);
+	return r;
+}
+
+/* DER begins with another byte. */
+bool key_der_is_token(const uint8_t *der, size_t len)
+{
+	return len && *der == 'p' && !der[len - 1] && token_is_uri((const char *)der);
+}
+
+static int parse_der(
+	const uint8_t *der, size_t len, const char *path, EVP_PKEY **ret_pkey, struct err *err)
+{
+	const char *uri = (const char *)der;
+
+	if (key_der_is_token(der, len))
+		return token_open_key(uri, uri + strlen(uri) + 1, ret_pkey, err);
+	*ret_pkey = keys_ec_parse(der, len);
+	if (!*ret_pkey)
+		*ret_pkey = d2i_AutoPrivateKey(NULL, &der, (long)len);
+	return *ret_pkey ? 0 : err_set(err, -EINVAL, "the private key in %s is damaged", path);
+}
+
 static bool is_key_block(const char *name)
 {
 	static const char end[] = "PRIVATE KEY";
@@ -196,13 +233,9 @@ int key_parse(
 	int r;
 
 	ERR_clear_error();
-	key->pkey = keys_ec_parse(der, len);
-	if (!key->pkey)
-		key->pkey = d2i_AutoPrivateKey(NULL, &der, (long)len);
-	if (key->pkey)
+	r = parse_der(der, len, path, &key->pkey, err);
+	if (r == 0)
 		r = classify(key, path, err);
-	else
-		r = err_set(err, -EINVAL, "the private key in %s is damaged", path);
 	if (r < 0)
 		key_free(key);
 	else

@@ -23,7 +23,8 @@ enum { KEY_RSA_BITS_MIN = 2048, KEY_RSA_BITS_MAX = 8192, KEY_TYPE_TEXT_BYTES = 2
 
 struct key;
 
-/* A private key as DER (PKCS#8 or of its own kind), in memory of the vault. */
+/* A private key as DER (PKCS#8 or of its own kind), in memory of the vault. Of one that stays in a
+ * token: its URI and the PIN, each ended by a zero byte. */
 struct key_der {
 	uint8_t *bytes;
 	size_t len;
@@ -35,6 +36,10 @@ struct key_der {
 int key_der_read(const uint8_t *pem, size_t len, const char *path,
 	const struct key_password_source *password, struct key_der *ret_der,
 	struct err *err) must_check;
+/* The same for a key in a token, which is not looked at. */
+int key_der_of_token(const char *uri, const struct key_password_source *pin,
+	struct key_der *ret_der, struct err *err) must_check;
+bool key_der_is_token(const uint8_t *der, size_t len);
 void key_der_fini(struct key_der *der);
 /* `path` is for the error. What OpenSSL says to it stays in its queue. */
 int key_parse(const uint8_t *der, size_t len, const char *path, struct key **ret_key,

@@ -215,9 +215,9 @@ static const char *const kept[] = {"workers: 7",
 	"port: 8080", "path: \"/x?a=b\"", "host: h", "matcher: 200,204-206", "jitter: 0%",
 	"server_name: chk", "proxy_protocol: require", "x_forwarded_for: remove",
 	"min_version: 1.3", "session_tickets: false", "header_bytes: 1025", "body_bytes: 5g",
-	"- imap", "name: \"null\"", "handover: kernel_cookies", "dispatcher: never",
-	"cookie_secret_file: /s", "deny_file: /d", "- 10.1.0.0/16", "allow_file: /a",
-	"flights_per_prefix: 7", "dry_run: true", "connections_per_second: 7",
+	"pkcs11_module: /lib/token.so", "- imap", "name: \"null\"", "handover: kernel_cookies",
+	"dispatcher: never", "cookie_secret_file: /s", "deny_file: /d", "- 10.1.0.0/16",
+	"allow_file: /a", "flights_per_prefix: 7", "dry_run: true", "connections_per_second: 7",
 	"handshakes_burst: 8", "syn_cookies: under_attack", "syns_per_second: 11",
 	"unknown_name: refuse", "refusal: reset", "- \"t13*\"", "- t12d", "mode: on",
 	"- \"*.r.example\"", "ktls: tx", "ktls: require", "existing: keep", "based_on: 2016-08",
@@ -250,6 +250,7 @@ static void everything_survives_the_round_trip(void **state)
 		"   {name: many, directory: /certs}]\n"
 		"certificates_cache: 99\n"
 		"certificates_index: off\n"
+		"pkcs11_module: /lib/token.so\n"
 		"state_dir: /var/lib/s\n"
 		"history: 7\n"
 		"alerts: {expiry: [], webhook: \"https://hooks.example/x\", ca: /hooks.pem, retry: 20s}\n"

@@ -1,0 +1,160 @@
+"""Where keys come from: encrypted PEM and PKCS#12 with passwords of every kind, and a PKCS#11 token
+(SoftHSM) that loses a key and gets it back."""
+import shutil
+import ssl
+import subprocess
+
+import pytest
+
+from sluiced import BUILD
+from standard import group, listener
+from wire import TlsConnection, client_context, until
+
+SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
+PIN, WORDS = "1234", "open sesame"
+
+
+def run(*words, **options):
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=60, **options)
+    assert done.returncode == 0, f"{words}: {done.stdout} {done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def aside(net):
+    path = net.folder / "tls/aside"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def config(net, *certificates, **settings):
+    return {"certificates": net.certificates("default") + list(certificates),
+            "target_groups": [group("web", "http", net.target_list(8080))],
+            "listeners": [listener("web", "https", 443, "web",
+                                   certificates=["default"] + [row["name"] for row in certificates])]} | settings
+
+
+def served(net, name, **options):
+    """(names, serial number, kind of the key) of what a client with this server name gets."""
+    with TlsConnection((net.v4, 443), name, client_context(**options)) as client:
+        assert client.request().status == 200
+        return client.names()[0], client.tls.getpeercert()["serialNumber"]
+
+
+def encrypt(pair, to):
+    run("openssl", "pkey", "-in", pair[1], "-aes256", "-passout", f"pass:{WORDS}", "-out", to)
+    return {"cert": str(pair[0]), "key": str(to)}
+
+
+def pack(pair, net, to):
+    """A .p12 with the CA in it, by rename."""
+    new = to.with_suffix(".new")
+    run("openssl", "pkcs12", "-export", "-in", pair[0], "-inkey", pair[1], "-certfile", net.ca.pem,
+        "-passout", f"pass:{WORDS}", "-out", new)
+    new.rename(to)
+    return {"pkcs12": str(to)}
+
+
+def test_passwords(net, launch, aside, monkeypatch):
+    """Encrypted PEM and PKCS#12, with the password from a file, the environment and a command; a PKCS#12
+    file that is replaced is served without a reload; a command that fails refuses the configuration."""
+    monkeypatch.setenv("SLUICE_TEST_PASSWORD", WORDS)
+    (aside / "words").write_text(WORDS + "\n")
+    pem = encrypt(net.ca.issue("aside/pem", "pem.test"), aside / "pem.enc")
+    p12 = pack(net.ca.issue("aside/first", "p12.test"), net, aside / "one.p12")
+    other = pack(net.ca.issue("aside/other", "other.test"), net, aside / "other.p12")
+    rows = [pem | {"name": "pem", "key_password_command": ["/bin/cat", str(aside / "words")]},
+            p12 | {"name": "p12", "key_password_file": str(aside / "words")},
+            other | {"name": "other", "key_password_env": "SLUICE_TEST_PASSWORD"}]
+    one = launch(config(net, *rows))
+    for name in ("pem.test", "p12.test", "other.test"):
+        assert served(net, name)[0] == [name]
+    before = served(net, "p12.test")
+    pack(net.ca.issue("aside/second", "p12.test"), net, aside / "one.p12")
+    until(lambda: served(net, "p12.test")[1] != before[1], "the new one is served")
+    rows[0]["key_password_command"] = ["/bin/false"]
+    one.write(config(net, *rows))
+    status, _, errors = one.ctl("reload", check=False)
+    assert status != 0 and "/bin/false ended with status 1" in errors
+    assert served(net, "pem.test")[0] == ["pem.test"]
+    assert WORDS not in one.log() + errors + one.ctl("config")[1]
+
+
+class Token:
+    """A SoftHSM token in a folder of its own."""
+
+    def __init__(self, folder, monkeypatch):
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "tokens").mkdir(parents=True)
+        (folder / "softhsm2.conf").write_text(
+            f"directories.tokendir = {folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
+        monkeypatch.setenv("SOFTHSM2_CONF", str(folder / "softhsm2.conf"))
+        self.folder = folder
+        (folder / "pin").write_text(PIN + "\n")
+        (folder / "wrong").write_text("9999\n")
+        run("softhsm2-util", "--init-token", "--free", "--label", "sluice", "--so-pin", "5678", "--pin", PIN)
+
+    def put(self, key, label):
+        run("openssl", "pkcs8", "-topk8", "-nocrypt", "-in", key, "-out", self.folder / "k8.pem")
+        run("softhsm2-util", "--import", self.folder / "k8.pem", "--token", "sluice", "--label", label,
+            "--id", label.encode().hex(), "--pin", PIN)
+
+    def drop(self, label):
+        run("p11tool", "--provider", SOFTHSM, "--login", "--set-pin", PIN, "--batch", "--delete",
+            f"pkcs11:token=sluice;object={label}")
+
+    def row(self, name, pair, pin="pin"):
+        return {"name": name, "cert": str(pair[0]), "key": f"pkcs11:token=sluice;object={name};type=private",
+                "key_password_file": str(self.folder / pin)}
+
+
+def state(one, name):
+    return next(row for row in one.api("/v1/certificates")["certificates"] if row["name"] == name)["state"]
+
+
+def test_token(net, launch, aside, monkeypatch):
+    """Keys in a token serve in TLS 1.2 and 1.3. One that is gone: the next certificate of the name serves,
+    the log says why, and it is back when the token has it again."""
+    token = Token(net.folder / "token", monkeypatch)
+    ecdsa = net.ca.issue("aside/token-ec", "token.test")
+    rsa = net.ca.issue("aside/token-rsa", "rsa.test", key="rsa")
+    spare = net.ca.issue("aside/spare", "token.test", key="rsa")
+    token.put(ecdsa[1], "ec")
+    token.put(rsa[1], "rsa")
+    rows = [token.row("ec", ecdsa), token.row("rsa", rsa),
+            {"name": "spare", "cert": str(spare[0]), "key": str(spare[1])}]
+    wanted = config(net, *rows, pkcs11_module=SOFTHSM)
+    one = launch(wanted)
+    serials = {}
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        serials["ec"] = served(net, "token.test", version=version)[1]
+        assert served(net, "rsa.test", version=version)[0] == ["rsa.test"]
+    assert state(one, "ec") == "good" and PIN + "\n" not in one.log()
+
+    token.drop("ec")
+    failed = 0
+    while state(one, "ec") != "bad":
+        try:
+            assert served(net, "token.test")[1] == serials["ec"]
+        except (OSError, ssl.SSLError):
+            failed += 1
+        assert failed < 3
+    assert failed and served(net, "token.test")[1] != serials["ec"]
+    assert "certificate ec is served to nobody until its token signs again" in one.log()
+    assert served(net, "rsa.test")[0] == ["rsa.test"]
+    assert sum(n for reason, n in one.drops().items() if reason.endswith("token_failed")) == failed
+
+    token.put(ecdsa[1], "ec")
+    until(lambda: state(one, "ec") == "good", "the token is asked again")
+    for _ in range(8):  # each worker opens the key anew
+        assert served(net, "token.test")[1] == serials["ec"]
+    assert "certificate ec is served again" in one.log()
+
+    one.write(config(net, token.row("ec", ecdsa, "wrong"), *rows[1:], pkcs11_module=SOFTHSM))
+    done = subprocess.run([BUILD / "sluiced", "--check", one.file], capture_output=True, text=True,
+                          timeout=60)  # it has not logged in yet
+    assert done.returncode != 0 and "certificates[ec]" in done.stderr and "9999" not in done.stderr, done.stderr
+    rows[0]["key"] += "?pin-value=1234"
+    one.write(config(net, *rows, pkcs11_module=SOFTHSM))
+    status, _, errors = one.ctl("reload", check=False)
+    assert status != 0 and "names a PIN" in errors
