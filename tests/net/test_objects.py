@@ -351,3 +351,29 @@ def test_inventory_does_not_end(net, launch):
     assert len(rows) == 1102 and len({row["name"] for row in rows}) == 1102
     assert one.api("/v1/certificates?name=many/n7")["certificates"][0]["name"] == "many/n7"
     shutil.rmtree(folder)
+
+
+def test_which_certificate(net, launch):
+    """What is told is what is served: exact before wildcard before default, and by what the client
+    can use."""
+    names = ["default", "www", "www-rsa", "wild", "exact"]
+    one = launch(config(net, certificates=net.certificates(*names), listeners=[
+        listener("web", "https", 443, "web", certificates=names)]))
+    one.wait_states("web", ALL)
+
+    def told(host, **query):
+        text = "&".join(f"{name}={value}" for name, value in query.items())
+        return one.api(f"/v1/certificate-choice?host={host}&{text}")["listeners"][0]
+
+    for host in ("www.sluice.test", "a.wild.sluice.test", "exact.wild.sluice.test", "unknown.test"):
+        row = next(r for r in one.api("/v1/certificates")["certificates"] if r["name"] == told(host)["chosen"])
+        assert row["names"] == served(net, host), host
+    www = told("www.sluice.test")
+    assert [c["name"] for c in www["candidates"]][:2] == ["www", "www-rsa"]
+    assert "ECDSA goes before" in www["candidates"][1]["why"]
+    assert told("www.sluice.test", sigalgs="rsa_pss_rsae_sha256")["chosen"] == "www-rsa"
+    assert told("www.sluice.test", tls="1.2", sigalgs="rsa_pkcs1_sha256")["chosen"] == "www-rsa"
+    out = one.ctl("certs", "for", "www.sluice.test", "--listener", "web", "--sigalgs", "rsa_pss_rsae_sha256")[1]
+    assert "the client cannot use its kind of key" in out and "served: it has the very name" in out
+    assert one.ctl("certs", "for", "x", "--listener", "none", check=False)[0] == 1
+    assert one.ctl("certs", "for", "x", "--sigalgs", "what", check=False)[0] == 1

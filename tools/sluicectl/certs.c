@@ -113,6 +113,24 @@ static int show(const struct invocation *invocation, char **words, int n)
 	return ask(invocation, target_add(target_new(path), "name", words[0]), render_cert);
 }
 
+static int choose(const struct invocation *invocation, char **words, int n)
+{
+	char *target = target_new("/v1/certificate-choice");
+
+	if (n != 1) {
+		free(target);
+		return usage("certs for: which server name?", n ? words[1] : "");
+	}
+	target = target_add(target, "host", words[0]);
+	if (invocation->listener)
+		target = target_add(target, "listener", invocation->listener);
+	if (invocation->sigalgs)
+		target = target_add(target, "sigalgs", invocation->sigalgs);
+	if (invocation->tls)
+		target = target_add(target, "tls", invocation->tls);
+	return ask(invocation, target, render_choice);
+}
+
 /* --- changing */
 
 static int put(const struct invocation *invocation, char **words, int n)
@@ -178,10 +196,10 @@ int run_certs(const struct invocation *invocation)
 		const char *name;
 		int (*run)(const struct invocation *invocation, char **words, int n);
 		bool changes, has_files;
-	} verbs[] = {{"show", show, false, false}, {"put", put, true, true},
-		{"delete", delete, true, false}, {"add", associate, true, false},
-		{"remove", associate, true, false}, {"default", associate, true, false},
-		{"history", history, false, false}};
+	} verbs[] = {{"show", show, false, false}, {"for", choose, false, false},
+		{"put", put, true, true}, {"delete", delete, true, false},
+		{"add", associate, true, false}, {"remove", associate, true, false},
+		{"default", associate, true, false}, {"history", history, false, false}};
 	bool has_files = invocation->cert_file || invocation->key_file || invocation->chain_file;
 
 	if (invocation->watch_s > 0 && invocation->n_arguments > 0)
@@ -189,6 +207,9 @@ int run_certs(const struct invocation *invocation)
 	if (invocation->n_arguments == 0 &&
 		(has_files || invocation->dry_run || invocation->existing))
 		return usage("certs alone changes nothing: what is to be done?", "");
+	if ((invocation->listener || invocation->sigalgs || invocation->tls) &&
+		(invocation->n_arguments == 0 || strcmp(invocation->arguments[0], "for") != 0))
+		return usage("--listener, --sigalgs and --tls are for certs for", "");
 	if (invocation->n_arguments == 0)
 		return invocation->watch_s > 0 ? run_certs_view(invocation) : list(invocation);
 	for (size_t i = 0; i < array_len(verbs); i++) {
@@ -201,6 +222,7 @@ int run_certs(const struct invocation *invocation)
 		return verbs[i].run(
 			invocation, invocation->arguments + 1, invocation->n_arguments - 1);
 	}
-	return usage("of certs there is show, put, delete, add, remove, default and history, not",
+	return usage(
+		"of certs there is show, for, put, delete, add, remove, default and history, not",
 		invocation->arguments[0]);
 }

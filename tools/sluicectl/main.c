@@ -123,6 +123,10 @@ static const char **text_of(int key, struct invocation *invocation)
 		return &invocation->chain_file;
 	case KEY_CA:
 		return &invocation->ca_file;
+	case KEY_SIGALGS:
+		return &invocation->sigalgs;
+	case KEY_TLS:
+		return &invocation->tls;
 	case KEY_LISTENER:
 		return &invocation->listener;
 	case KEY_CLIENT:

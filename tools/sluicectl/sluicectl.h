@@ -67,6 +67,7 @@ struct invocation {
 	const char *cert_file, *key_file, *chain_file, *ca_file; /* NULL: not given */
 	const char *crl_files[CRL_FILES_MAX];
 	int n_crl_files;
+	const char *sigalgs, *tls; /* NULL: those of a modern client */
 	char **arguments; /* of the command */
 	int n_arguments;
 };
@@ -86,6 +87,8 @@ enum {
 	KEY_CHAIN,
 	KEY_CA,
 	KEY_CRL,
+	KEY_SIGALGS,
+	KEY_TLS,
 };
 
 struct option_row {

@@ -61,6 +61,8 @@ struct admin_source {
 	int (*config)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 	/* These finish `reply`, at once or when they are done. `call` is gone when they return. */
 	void (*certificates)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+	void (*certificate_choice)(
+		void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*certificate_put)(
 		void *arg, const struct admin_call *call, struct admin_reply *reply);
 	void (*certificate_delete)(

@@ -28,6 +28,7 @@ void render_targets(yyjson_val *root, const struct render_look *look, FILE *out)
 void render_groups(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_certs(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_cert(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_choice(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_objects(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_object(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_change(yyjson_val *root, const struct render_look *look, FILE *out);

@@ -64,6 +64,34 @@ void render_cert(yyjson_val *root, const struct render_look *look, FILE *out)
 	}
 }
 
+void render_choice(yyjson_val *root, const struct render_look *look, FILE *out)
+{
+	static const struct render_column columns[] = {{"LISTENER", RENDER_TEXT},
+		{"RANK", RENDER_NUMBER}, {"CERTIFICATE", RENDER_TEXT}, {"MATCH", RENDER_TEXT},
+		{"KEY", RENDER_TEXT}, {"EXPIRES", RENDER_TEXT}, {"WHY", RENDER_FLEXIBLE}};
+	static const char *const members[] = {"rank", "name", "match", "key_type"};
+	yyjson_val *listener, *row;
+	struct render_table table;
+	struct render_value text;
+	size_t i, n, j, m, at;
+
+	render_table_init(&table, columns, array_len(columns));
+	yyjson_arr_foreach(yyjson_obj_get(root, "listeners"), i, n, listener)
+	{
+		yyjson_arr_foreach(yyjson_obj_get(listener, "candidates"), j, m, row)
+		{
+			render_table_cell(&table, "%s", render_get(listener, "name", &text));
+			for (at = 0; at < array_len(members); at++)
+				render_table_cell(
+					&table, "%s", render_get(row, members[at], &text));
+			render_table_cell(&table, "%s", render_get_date(row, "not_after", &text));
+			render_table_cell(&table, "%s", render_get(row, "why", &text));
+		}
+	}
+	render_table_print(&table, look->width, out);
+	render_table_fini(&table);
+}
+
 /* "change certificates/shop (sha256 1a2b...)", each on a line of its own. */
 static void put_changes(yyjson_val *list, const char *indent, FILE *out)
 {

@@ -214,6 +214,7 @@ const struct admin_source views_source = {
 	.counters = view_counters,
 	.config = view_config,
 	.certificates = view_certificates,
+	.certificate_choice = view_certificate_choice,
 	.certificate_put = view_certificate_put,
 	.certificate_delete = view_certificate_delete,
 	.listener_certificates = view_listener_certificates,

@@ -348,6 +348,78 @@ struct cert *certstore_lookup(
 	return exact.best ? exact.best : choose_default(store, offer);
 }
 
+/* --- candidates, for people */
+
+struct listing {
+	const struct cert_offer *offer;
+	struct certstore_candidate *list;
+	size_t n, max;
+};
+
+/* As consider() sees it: 0: passed over. */
+static unsigned int rank_of(const struct cert *cert, const struct cert_offer *offer)
+{
+	if (cert_state(cert) == CERT_BAD || cert_facts(cert)->security_bits < offer->security_bits)
+		return 0;
+	return 1 + 2 * certoffer_score(cert_facts(cert), offer) +
+	       !cert_is_expired(cert, offer->now_unix_s);
+}
+
+/* Into its place among those of its kind, which begin at `first`. */
+static void list_one(
+	struct listing *listing, size_t first, struct cert *cert, enum certstore_match match)
+{
+	unsigned int rank = rank_of(cert, listing->offer), other;
+	size_t at = listing->n;
+
+	if (listing->n == listing->max)
+		return;
+	for (; at > first; at--) {
+		other = rank_of(listing->list[at - 1].cert, listing->offer);
+		if (other > rank ||
+			(other == rank && !cert_is_better(cert, listing->list[at - 1].cert)))
+			break;
+		listing->list[at] = listing->list[at - 1];
+	}
+	listing->list[at] = (struct certstore_candidate){cert, match};
+	listing->n++;
+}
+
+static void list_named(struct listing *listing, const struct certstore *store, struct slice name,
+	enum certstore_match match)
+{
+	bool is_wildcard = match == CERTSTORE_WILDCARD;
+	uint64_t hash = hash_name(certmap_key(store->names), name, is_wildcard);
+	const struct certmap_item *items;
+	size_t first = listing->n;
+	uint32_t i, n;
+
+	items = certmap_find(store->names, hash, &n);
+	for (i = 0; i < n; i++)
+		if (items[i].tag == certmap_tag(hash) && is_named(&items[i], name, is_wildcard))
+			list_one(listing, first, items[i].value, match);
+}
+
+size_t certstore_candidates(const struct certstore *store, struct slice name,
+	const struct cert_offer *offer, struct certstore_candidate *ret_list, size_t max)
+{
+	struct listing listing = {offer, ret_list, 0, max};
+	char buffer[CERTSTORE_NAME_MAX + 1];
+	struct slice parent;
+	size_t first;
+	uint32_t i;
+
+	if (normalise(name, buffer, &name)) {
+		list_named(&listing, store, name, CERTSTORE_EXACT);
+		if (parent_of(name, &parent))
+			list_named(&listing, store, parent, CERTSTORE_WILDCARD);
+	}
+	first = listing.n;
+	for (i = 0; i < store->n_defaults; i++)
+		list_one(&listing, first, store->defaults[i], CERTSTORE_NO_MATCH);
+	return listing.n;
+}
+
 static bool is_known(const struct certstore *store, struct slice name, bool is_wildcard)
 {
 	uint64_t hash = hash_name(certmap_key(store->names), name, is_wildcard);

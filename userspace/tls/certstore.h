@@ -58,6 +58,17 @@ struct cert *certstore_lookup(
 
 enum certstore_match { CERTSTORE_NO_MATCH, CERTSTORE_EXACT, CERTSTORE_WILDCARD };
 
+/* One that a client with a certain name may get, for people who ask why. */
+struct certstore_candidate {
+	struct cert *cert; /* not counted */
+	enum certstore_match match; /* NO_MATCH: as the default, or for having its names */
+};
+
+/* All of them, best first within each kind of match (exact, wildcard, default); those that are passed
+ * over last. At most `max`; returns how many. What is served is for certstore_lookup() to say. */
+size_t certstore_candidates(const struct certstore *store, struct slice name,
+	const struct cert_offer *offer, struct certstore_candidate *ret_list, size_t max);
+
 /* Whether some certificate has the name, whatever the client can verify. */
 enum certstore_match certstore_match(const struct certstore *store, struct slice name);
 struct cert *certstore_default(const struct certstore *store);
