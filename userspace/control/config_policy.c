@@ -63,8 +63,8 @@ static void overlay(const struct config *config, const struct config_security_po
 		if (!lists[list].count)
 			continue;
 		policy->count[list] = 0;
-		policy->wants_fips =
-			false; /* what is in it now is not what the module was promised for */
+		/* what the module was promised for is another list */
+		policy->wants_fips = false;
 		if (list == TLS_POLICY_GROUPS)
 			policy->group_breaks = 0;
 		for (i = 0; i < lists[list].count; i++)
