@@ -591,6 +591,8 @@ def test_revoked_by_a_file(mtls, net, people, version):
     be taken is told, and what was good stays."""
     visitor = Visitor(net, people, VERIFY, people.good, version)
     visitor.visit()
+    idle = TlsConnection((net.v4, VERIFY), NAME, people.context(people.good, version))
+    assert idle.request("/echo").status == 200
     people.trust(people.root, people.middle)
     people.revoke(666, people.middle.cert.serial_number)
 
@@ -604,6 +606,8 @@ def test_revoked_by_a_file(mtls, net, people, version):
     def fault():
         return mtls.api("/v1/trust")["trust_stores"][0]["fault"]
     until(is_revoked, "the CRL of the file is in force")
+    assert idle.rest() == b""  # an idle connection of before is closed
+    idle.close()
     assert "the CA CN=Middle is revoked" in mtls.log()[mtls.log_mark:]
     (people.folder / "root.crl").write_bytes(people.other.crl(1))
     until(fault, "the fault is told")

@@ -10,7 +10,7 @@ import standard
 from test_expiry import metrics
 from wire import TlsConnection, client_context, patience, until
 
-VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3  # both in all of it: tests/unit/tls/test_resumption.c
 PORT, NAME = 9460, "www.sluice.test"
 
 
@@ -62,12 +62,11 @@ def counts(daemon):
     return daemon.api("/v1/listeners")["listeners"][0]["handshakes"]
 
 
-@VERSIONS
-def test_keys_of_a_file(net, targets, keys, version):
+def test_keys_of_a_file(net, targets, keys):
     """Another node, or the same one after a restart, takes the tickets; a change of the file is in
     force without a reload, and what cannot be taken leaves the keys that were good."""
     daemon = net.launch(config(net, keys), "tickets")
-    visitor = Visitor(net, version)
+    visitor = Visitor(net, V13)
     assert not visitor.visit()
     net.launch(config(net, keys), "tickets")
     daemon = net.current
@@ -78,6 +77,7 @@ def test_keys_of_a_file(net, targets, keys, version):
     keys.write("bc", cut=1)
     until(lambda: daemon.api("/v1/status")["session_tickets"]["fault"], "the fault is told")
     assert "has 159 bytes: one to 8 keys of 80 bytes" in daemon.log()
+    assert "the keys stay as they were" in daemon.ctl("status")[1]
     assert visitor.visit()
     keys.write("c")
     until(lambda: daemon.api("/v1/status")["session_tickets"]["keys"] == 1, "the new key is in force")
@@ -95,11 +95,10 @@ def test_keys_of_a_file(net, targets, keys, version):
     assert visitor.visit()
 
 
-@VERSIONS
-def test_a_session_has_an_end(net, targets, version):
+def test_a_session_has_an_end(net, targets):
     """However often the client comes back; nor is it good for a name of another certificate."""
     net.launch(config(net, session_age=f"{int(patience(4))}s"), "tickets")
-    visitor = Visitor(net, version)
+    visitor = Visitor(net, V12)
     assert not visitor.visit()
     assert visitor.visit()
     until(lambda: not visitor.visit(), "a full handshake")

@@ -59,6 +59,11 @@ static void put_totals(yyjson_val *root, FILE *out)
 	fprintf(out, ", %s resumed", render_get(handshakes, "resumed", &text));
 	fprintf(out, ", %s failed", render_get(handshakes, "failed", &text));
 	fprintf(out, ", %s tickets refused\n", render_get(handshakes, "ticket_refused", &text));
+	if (yyjson_is_str(yyjson_obj_get(yyjson_obj_get(root, "session_tickets"), "fault"))) {
+		line(out, "tickets");
+		fprintf(out, "the keys stay as they were: %s\n",
+			render_get(yyjson_obj_get(root, "session_tickets"), "fault", &text));
+	}
 	line(out, "memory");
 	fprintf(out, "%s resident", render_get_bytes(memory, "rss_bytes", &text));
 	if (yyjson_is_num(yyjson_obj_get(memory, "idle_tls_connection_bytes"))) {
