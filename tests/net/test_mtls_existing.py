@@ -35,8 +35,7 @@ def test_keep_and_close(mtls, net, people):
         people.revoke(666, 667)
         mtls.ctl("reload", "--existing", "close")
         for gone in (client, tunnel):
-            with pytest.raises((OSError, EOFError)):
-                gone.take(1)
+            assert gone.is_ended()
 
 
 def test_a_tunnel_is_drained(mtls, net, people):
@@ -48,8 +47,7 @@ def test_a_tunnel_is_drained(mtls, net, people):
         mtls.reload(with_delay(revoking_good(net, people), "1s"))
         tunnel.send(b"def")
         assert tunnel.take(3) == b"def"
-        with pytest.raises((OSError, EOFError)):
-            tunnel.take(1)
+        assert tunnel.is_ended()
 
 
 @pytest.mark.parametrize("how", ["keep", "drain"])
