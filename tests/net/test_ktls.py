@@ -139,8 +139,10 @@ def test_to_targets(ktls, kind):
         with ktls.dial(kind) as connection:
             connection.send(b"PUT /sink/0 HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (BULK + 1))
             connection.send(sent(BULK))
-            row = until(lambda: (row := row_of(ktls.one, connection))["target_tls"] and row, "it is with the target")
-            assert row["target_tls"]["version"] == "TLSv1.3"
+            # Without a version as long as the handshake with the target is under way.
+            version = until(lambda: (row_of(ktls.one, connection)["target_tls"] or {}).get("version"),
+                            "it is with the target")
+            assert version == "TLSv1.3"
             connection.send(b"1")
             assert connection.response().body == b"%d\n" % (BULK + 1)
             # One connection to the target for each request: one that has sent much, one that received it.
