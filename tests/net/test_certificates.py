@@ -200,8 +200,8 @@ def test_a_thousand_broken_files(net, launch, folder):
         (folder / f"fine-{number}.key").write_bytes(key)
     one = launch(config(net, folder))
     one.wait_states("web", ALL)
-    assert served(net, "broken.test")[0] == ["broken.test"]
     until(lambda: directory(one)["unchecked"] == 0, "all keys are looked at")
+    assert served(net, "broken.test")[0] == ["broken.test"]
     row = directory(one)
     assert row["faulty"] == 900 and row["bad"] == 100 and row["pairs"] == 120
     assert len(row["faults"]) == 100

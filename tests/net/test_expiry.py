@@ -126,7 +126,7 @@ def test_each_is_told_once(net, launch, folder, ca):
     """In the log, as metrics, to the webhook; not again after a reload and a restart."""
     put(ca, folder, "long", 90 * DAY)
     put(ca, folder, "month", 20 * DAY)
-    put(ca, folder, "week", 6 * DAY)
+    put(ca, folder, "week", 6 * DAY - DAY / 2)
     put(ca, folder, "ended", -DAY)
     with receiving() as receiver:
         one = launch(config(net, folder))
@@ -183,7 +183,7 @@ def test_replaced_while_the_webhook_is_down(net, launch, folder, ca):
 def test_webhook_that_is_not_there(net, launch, folder, ca):
     """It was down, and so was sluiced meanwhile: the alert comes nevertheless."""
     put(ca, folder, "long", 90 * DAY)
-    put(ca, folder, "week", 6 * DAY)
+    put(ca, folder, "week", 6 * DAY - DAY / 2)
     one = launch(config(net, folder))
     until(lambda: metrics(one)["sluice_alerts_failed_total"][None] >= 2, "nobody answers")
     assert len(lines(one, "many/week")) == 1
@@ -198,7 +198,7 @@ def test_no_webhook_and_not_in_use(net, launch, folder, ca):
     """Without a webhook there is the log; what no listener has is nobody's business."""
     put(ca, folder, "long", 90 * DAY)
     (folder / "sub").mkdir()
-    put(ca, folder, "week", 6 * DAY)
+    put(ca, folder, "week", 6 * DAY - DAY / 2)
     put(ca, folder / "sub", "unused", 6 * DAY)
     settings = config(net, folder)
     del settings["alerts"]

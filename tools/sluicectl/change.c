@@ -6,8 +6,10 @@
 #include "request_target.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CHANGE_TIMEOUT_S = 300, FILE_BYTES_MAX = 100 * 1024 * 1024 };
 
@@ -78,23 +80,24 @@ int change_send(
 /* NULL: it has been said why. */
 static char *read_file(const char *path, size_t *ret_len)
 {
-	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-	size_t room = 64 * 1024, len = 0, n;
+	int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+	size_t room = 64 * 1024, len = 0;
 	char *text = mem_alloc(room);
+	ssize_t n;
 
-	while (file && (n = fread(text + len, 1, room - len, file)) > 0) {
-		len += n;
+	while ((n = read(fd, text + len, room - len)) > 0) {
+		len += (size_t)n;
 		if (len == room && room < FILE_BYTES_MAX)
 			text = mem_realloc(text, room *= 2);
 	}
-	if (!file || ferror(file) || len >= FILE_BYTES_MAX) {
+	if (n < 0 || len >= FILE_BYTES_MAX) {
 		fprintf(stderr, "sluicectl: %s: %s\n", path,
-			len >= FILE_BYTES_MAX ? "larger than 100 MiB" : strerror(errno));
+			n < 0 ? strerror(errno) : "larger than 100 MiB");
 		free(text);
 		text = NULL;
 	}
-	if (file && file != stdin)
-		fclose(file);
+	if (fd > STDIN_FILENO)
+		close(fd);
 	*ret_len = len;
 	return text;
 }

@@ -132,8 +132,9 @@ static bool path_fits(
 		size_t begin = i;
 
 		if (*pattern != '{') {
-			if (i == path.len || path.ptr[i++] != *pattern)
+			if (i == path.len || path.ptr[i] != *pattern)
 				return false;
+			i++;
 			continue;
 		}
 		while (i < path.len && path.ptr[i] != '/')

@@ -52,45 +52,13 @@ struct admin_peer {
  * returns are copied (yyjson_mut_obj_add_strcpy). NULL: the client gets a 501.
  */
 struct admin_source {
-	int (*status)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
-	int (*listeners)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
-	int (*targets)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
-	int (*target_groups)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
-	int (*drops)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
-	int (*counters)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
-	int (*config)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
-	/* These finish `reply`, at once or when they are done. `call` is gone when they return. */
-	void (*certificates)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*certificate_choice)(
-		void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*certificate_put)(
-		void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*certificate_delete)(
-		void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*listener_certificates)(
-		void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*objects)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*objects_change)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*object)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*object_put)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*object_patch)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*object_delete)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*history)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*rollback)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*trust)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*metrics)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*policies)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*connections)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*top)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*watch_drops)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*lists_show)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*lists_export)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*lists_change)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*lists_import)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*lists_hits)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*rotate_cookies)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*log_reopen)(void *arg, const struct admin_call *call, struct admin_reply *reply);
-	void (*reload)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+#define VIEW(path, name, help) int (*name)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+/* These finish `reply`, at once or when they are done. `call` is gone when they return. */
+#define CALL(method, path, name, parameters, body_max, help)                                       \
+	void (*name)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+#include "control/api.def"
+#undef VIEW
+#undef CALL
 };
 
 struct admin_spec {

@@ -145,7 +145,7 @@ static bool read_line(struct expiry_book *book, struct slice line)
 		sscanf(text + 2 * sizeof(fingerprint), " %15" SCNd64 " %10" SCNu32 " %15s%n",
 			&not_after_unix_s, &before_s, word, &end) != 3 ||
 		text[2 * sizeof(fingerprint) + (size_t)end] ||
-		(strcmp(word, "told") && strcmp(word, "delivered")))
+		(strcmp(word, "told") != 0 && strcmp(word, "delivered") != 0))
 		return false;
 	note = expiry_book_put(book, fingerprint, not_after_unix_s);
 	note->before_s = before_s;

@@ -162,7 +162,8 @@ void object_rows_init(struct object_rows *ret_rows, struct tree *tree,
 	}
 	if (ret_rows->n)
 		qsort(ret_rows->items, ret_rows->n, sizeof(ret_rows->items[0]), compare);
-	set_origins(ret_rows, overlay, merged);
+	if (overlay)
+		set_origins(ret_rows, overlay, merged);
 }
 
 void object_rows_fini(struct object_rows *rows)

@@ -53,7 +53,7 @@ static int read_text(struct object_store *store, const char *path, struct err *e
 int object_store_open(
 	struct object_store *store, const char *path, struct config **config, struct err *err)
 {
-	struct config *both;
+	struct config *both = NULL;
 	struct err warning;
 	int r;
 

@@ -138,6 +138,7 @@ static void end(struct reload *reload)
 {
 	struct daemon *daemon = reload->daemon;
 	bool again = reload->again;
+	struct list *link, *after;
 	struct reload *next;
 
 	reload_free(reload);
@@ -150,10 +151,13 @@ static void end(struct reload *reload)
 			begin(next);
 		return;
 	}
-	while ((next = next_waiting(daemon))) {
+	list_for_each_safe(link, after, &daemon->waiting_reloads) {
+		next = container_of(link, struct reload, link);
 		reload_tell_stopping(next);
 		reload_free(next);
 	}
+	list_init(&daemon->waiting_reloads);
+	daemon->n_waiting_reloads = 0;
 }
 
 static void tell_and_end(struct reload *reload)

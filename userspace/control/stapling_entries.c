@@ -170,10 +170,10 @@ static void keep(struct stapling_entries *entries, const struct stapling_entry *
 
 static void read_kept(struct stapling_entries *entries, struct stapling_entry *entry)
 {
-	char hex[HEX_BYTES], *bytes;
+	char hex[HEX_BYTES], *bytes = NULL;
 	struct disk disk;
 	struct err err;
-	size_t len;
+	size_t len = 0;
 	int r = open_folder(entries, false, &disk, &err);
 
 	hex_of(entry->fingerprint, hex);

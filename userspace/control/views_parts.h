@@ -70,8 +70,7 @@ int view_target_groups(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_drops(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_counters(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 void view_certificates(void *arg, const struct admin_call *call, struct admin_reply *reply);
-void view_certificate_choice(
-	void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_certificate_choice(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_certificate_put(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_certificate_delete(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_listener_certificates(

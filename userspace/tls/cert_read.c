@@ -374,7 +374,7 @@ void cert_parsed_fini(struct cert_parsed *parsed)
 
 int cert_check(struct cert *cert, struct err *err)
 {
-	struct cert_parsed parsed;
+	struct cert_parsed parsed = {0};
 	int r = cert_parse(cert, &parsed, err);
 	char *path;
 
@@ -398,7 +398,7 @@ int cert_install(const struct cert_parsed *parsed, struct ssl_st *ssl)
 
 int cert_install_all(struct cert *cert, struct ssl_ctx_st *ctx, struct err *err)
 {
-	struct cert_parsed parsed;
+	struct cert_parsed parsed = {0};
 	unsigned long error;
 	int r = cert_parse(cert, &parsed, err);
 

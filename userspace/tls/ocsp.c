@@ -118,7 +118,7 @@ static int make_request(const struct couple *couple, uint8_t **ret_der, size_t *
 int ocsp_request(
 	const struct cert *cert, uint8_t **ret_der, size_t *ret_len, char *ret_url, struct err *err)
 {
-	struct couple couple;
+	struct couple couple = {0};
 	int r = couple_init(&couple, cert, err);
 
 	if (r < 0)
@@ -139,8 +139,8 @@ static int decode(const uint8_t *der, size_t len, OCSP_BASICRESP **ret_basic, st
 	int status;
 
 	if (len > STAPLE_BYTES_MAX)
-		return err_set(err, -EINVAL, "the OCSP response has more than %d bytes",
-			STAPLE_BYTES_MAX);
+		return err_set(
+			err, -EINVAL, "the OCSP response has more than %d bytes", STAPLE_BYTES_MAX);
 	response = d2i_OCSP_RESPONSE(NULL, &at, (long)len);
 	if (!response || at != der + len) {
 		OCSP_RESPONSE_free(response);
@@ -249,8 +249,8 @@ int ocsp_check(const struct cert *cert, const uint8_t *der, size_t len, int64_t 
 	struct staple **ret_staple, struct err *err)
 {
 	OCSP_BASICRESP *basic = NULL;
-	int64_t this_update, next_update;
-	struct couple couple;
+	int64_t this_update = 0, next_update = 0;
+	struct couple couple = {0};
 	int r = couple_init(&couple, cert, err);
 
 	if (r < 0)
