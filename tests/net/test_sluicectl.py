@@ -68,7 +68,7 @@ def test_listeners_count(std, net):
 def test_certificates(std):
     rows = {c["name"]: c for c in std.api("/v1/certificates")["certificates"]}
     assert rows["www"]["key_type"] == "ECDSA P-256" and rows["www-rsa"]["key_type"] == "RSA 2048"
-    assert rows["wild"]["names"] == ["*.wild.sluice.test"] and 25 <= rows["wild"]["days_left"] <= 30
+    assert rows["wild"]["names"] == ["*.wild.sluice.test"] and 85 <= rows["wild"]["days_left"] <= 90
     assert "https" in rows["default"]["default_for"]
 
 

@@ -44,6 +44,7 @@ CERTIFICATES = {
 CONFIG = """\
 # The demo's configuration, made by tools/run. All settings: man sluice.yaml
 workers: auto
+state_dir: {folder}/state
 admin:
   socket: {folder}/admin.sock
 xdp:

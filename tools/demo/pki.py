@@ -25,11 +25,11 @@ class Authority:
         self.pem = self.folder / f"{name}.pem"
         self.key = self.folder / f"{name}.key"
         _openssl("req", "-x509", *KEYS["ecdsa"], "-noenc", "-keyout", self.key, "-out", self.pem,
-                 "-days", 30, "-subj", f"/CN=sluice throw-away {name}",
+                 "-days", 100, "-subj", f"/CN=sluice throw-away {name}",
                  "-addext", "basicConstraints=critical,CA:TRUE",
                  "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
-    def issue(self, name, *names, key="ecdsa", days=30):
+    def issue(self, name, *names, key="ecdsa", days=90):
         """A certificate for DNS names and IP addresses ("ip:192.0.2.1"); paths of both files."""
         cert, private = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         alternatives = ",".join(f"IP:{n[3:]}" if n.startswith("ip:") else f"DNS:{n}" for n in names)
