@@ -224,7 +224,7 @@ void connlog_put_early(const struct conn *conn, const struct connlog_early *earl
 
 	if (likely(!ring))
 		return;
-	if (early->server_name.len < sizeof(name))
+	if (early->server_name.len && early->server_name.len < sizeof(name))
 		memcpy(name, early->server_name.ptr, early->server_name.len);
 	put_line(ring, conn, &facts, &outcome);
 }
