@@ -243,6 +243,26 @@ def test_disk_full(net, one):
         shutil.rmtree(saved)
 
 
+def test_head_cannot_be_written(net, one):
+    """In force but not kept is said each time it is asked for, until it is kept."""
+    head = Path(one.base["state_dir"]) / "objects/HEAD"
+    one.change("PUT", "/v1/certificates/default", pair(net, "a.test"))
+    head.rename(head.with_name("aside"))
+    head.mkdir()  # no file can take its name
+    body = pair(net, "b.test")
+    for _ in range(2):
+        status, answer, _ = one.ask("PUT", "/v1/certificates/default", body)
+        assert status == 500 and answer["error"]["code"] == "not_kept", answer
+        assert served(net, "x.test") == ["b.test"]
+    head.rmdir()
+    head.with_name("aside").rename(head)
+    assert one.change("PUT", "/v1/certificates/default", body)["result"] == "unchanged"
+    one.kill9()
+    one.start()
+    one.wait_states("web", ALL)
+    assert served(net, "x.test") == ["b.test"]
+
+
 def test_switches_under_load(net, one, tmp_path):
     """Default certificate, policy, trust stores and mode of client certificates, switched again and
     again: no handshake fails, no connection is closed, everybody sees a whole state."""

@@ -48,6 +48,14 @@ static void read_and_build(struct job *job)
 		make_build(reload);
 }
 
+static void catch_up(struct reload *reload)
+{
+	struct versions *versions = reload->daemon->objects.versions;
+
+	if (versions_catch_up(versions, &reload->commit_err) == 0)
+		reload->commit_err.text[0] = '\0';
+}
+
 /* What was written for it goes unless it may still be put in force. */
 static void change_and_build(struct job *job)
 {
@@ -65,6 +73,9 @@ static void change_and_build(struct job *job)
 		goes_on = transaction_keep(transaction, reload->build);
 	if (!reload->build || !goes_on || reload->how.dry_run)
 		transaction_abandon(transaction);
+	/* Whoever asks again after "not_kept" is told whether it is kept now. */
+	if (goes_on && transaction->is_unchanged && !reload->how.dry_run)
+		catch_up(reload);
 }
 
 static void commit(struct job *job)

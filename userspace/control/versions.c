@@ -214,20 +214,35 @@ static void list_dropped(const struct versions *versions, const struct object_se
 			blob_list_add(ret_dropped, versions->in_force.hex[i]);
 }
 
+static int stage_head(struct versions *versions, uint64_t number, struct err *err)
+{
+	char head[VERSION_NAME_BYTES + 1];
+	int n = snprintf(head, sizeof(head), "%" PRIu64 "\n", number);
+
+	return disk_stage(&versions->top, "HEAD", head, (size_t)n, err);
+}
+
+static int commit_head(struct versions *versions, struct err *err)
+{
+	int r = disk_commit(&versions->top, "HEAD", err);
+
+	versions->is_head_behind = r < 0;
+	return r;
+}
+
 static int write_version(struct versions *versions, const struct object_set *set, struct err *err)
 {
-	char name[VERSION_NAME_BYTES], head[VERSION_NAME_BYTES + 1];
+	char name[VERSION_NAME_BYTES];
 	size_t len;
 	char *text = version_write(&versions->next, set, &len);
-	int r, n;
+	int r;
 
 	version_name(versions->next.about.number, name);
 	r = disk_write(&versions->versions, name, text, len, err);
 	free(text);
 	if (r < 0)
 		return r;
-	n = snprintf(head, sizeof(head), "%" PRIu64 "\n", versions->next.about.number);
-	return disk_stage(&versions->top, "HEAD", head, (size_t)n, err);
+	return stage_head(versions, versions->next.about.number, err);
 }
 
 int versions_prepare(struct versions *versions, struct version *about, const struct object_set *set,
@@ -260,7 +275,17 @@ int versions_commit(struct versions *versions, struct err *err)
 	versions->next_blobs = (struct blob_list){0};
 	/* Contents that came for it but that it does not have. */
 	versions_remove_blobs(versions, &versions->fresh);
-	return disk_commit(&versions->top, "HEAD", err);
+	return commit_head(versions, err);
+}
+
+int versions_catch_up(struct versions *versions, struct err *err)
+{
+	int r;
+
+	if (!versions->is_head_behind)
+		return 0;
+	r = stage_head(versions, versions->head, err);
+	return r < 0 ? r : commit_head(versions, err);
 }
 
 void versions_abandon(struct versions *versions)
@@ -282,7 +307,7 @@ void versions_prune(struct versions *versions, uint32_t kept)
 	struct blob_list candidates = {0};
 	char name[VERSION_NAME_BYTES];
 
-	while (versions->n_rows > kept) {
+	while (versions->n_rows > kept && !versions->is_head_behind) {
 		version_name(versions->rows[0].about.number, name);
 		disk_remove(&versions->versions, name);
 		versions_drop_row(versions, 0);

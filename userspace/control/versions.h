@@ -50,11 +50,15 @@ bool versions_has_blob(const struct versions *versions, const char *hex);
 /* Writes the next version; `about` without its number, which it gets. */
 int versions_prepare(struct versions *versions, struct version *about, const struct object_set *set,
 	struct err *err) must_check;
-/* It is in force: HEAD names it from now on. If that fails, it will again be tried with the next. */
+/* It is in force: HEAD names it from now on. If that fails, it will again be tried with the next, or
+ * by versions_catch_up(). */
 int versions_commit(struct versions *versions, struct err *err) must_check;
+/* HEAD could not be written before: writes it. 0 too if nothing is to be done. */
+int versions_catch_up(struct versions *versions, struct err *err) must_check;
 /* It will not be, or there was none after all: everything that was written for it goes. */
 void versions_abandon(struct versions *versions);
-/* Lets all but the newest `kept` go, and contents that no version has. */
+/* Lets all but the newest `kept` go, and contents that no version has. None while HEAD is behind: a
+ * restart needs the one that it names. */
 void versions_prune(struct versions *versions, uint32_t kept);
 
 /* The objects of a version that is kept. -ENOENT: it is not; -EBADMSG: it is damaged. */

@@ -239,12 +239,21 @@ static int choose(struct versions *versions, const struct numbers *numbers,
 		wanted = UINT64_MAX;
 	}
 	versions->head = find_whole(versions, numbers, wanted, ret_set, ret_warning);
+	/* Or what came after it: it is better than nothing at all. */
+	if (versions->head == 0)
+		versions->head = find_whole(versions, numbers, UINT64_MAX, ret_set, ret_warning);
 	if (versions->head == 0)
 		return err_set(err, -EBADMSG,
 			"%s: no version of the objects is whole (%s): bring the folder back, or "
 			"move it away to start without them",
 			versions->top.path, ret_warning->text);
-	if (versions->head != wanted)
+	if (versions->head != wanted && !ret_warning->text[0])
+		err_set(ret_warning, 0, "version %" PRIu64 " is not there", wanted);
+	if (versions->head > wanted)
+		err_context(ret_warning, 0,
+			"version %" PRIu64 " is in force instead of the one that HEAD names",
+			versions->head);
+	else if (versions->head != wanted)
 		err_context(ret_warning, 0, "version %" PRIu64 " is in force instead of the newest",
 			versions->head);
 	return 0;

@@ -19,6 +19,7 @@ struct versions {
 	struct disk top, versions, blobs; /* fd -1: nothing is there */
 	int lock_fd;
 	uint64_t head;
+	bool is_head_behind; /* on disk it names an older version than `head` */
 	uint64_t number_max; /* of any that was found, damaged ones too */
 	struct version_row *rows; /* that are kept, oldest first; the last one is in force */
 	size_t n_rows;

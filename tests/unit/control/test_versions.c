@@ -25,6 +25,7 @@ enum fault { FAULT_NONE, FAULT_FULL, FAULT_KILL };
 
 static enum fault fault;
 static int steps_left; /* until then all goes well */
+static bool is_head_stuck; /* HEAD alone cannot be renamed */
 
 /* True: this step is the one. */
 static bool is_now(void)
@@ -52,6 +53,10 @@ static int faulty_fsync(int fd)
 
 static int faulty_rename(int old_dir, const char *old_name, int new_dir, const char *new_name)
 {
+	if (is_head_stuck && strcmp(new_name, "HEAD") == 0) {
+		errno = EIO;
+		return -1;
+	}
 	return is_now() ? -1 : renameat(old_dir, old_name, new_dir, new_name);
 }
 
@@ -64,6 +69,7 @@ static char folder[64];
 static int setup(void **state)
 {
 	fault = FAULT_NONE;
+	is_head_stuck = false;
 	strcpy(folder, "/tmp/sluice-versions-XXXXXX");
 	return mkdtemp(folder) ? 0 : -1;
 }
@@ -127,7 +133,7 @@ static void close_all(void)
 	object_set_fini(&set);
 }
 
-/* Has content `body` under the name "shop". */
+/* Has content `body` under the name "shop". What HEAD does not name is in force nevertheless. */
 static int change_to(const char *body, struct err *err)
 {
 	struct version about = {
@@ -144,15 +150,13 @@ static int change_to(const char *body, struct err *err)
 	object_set_put(&next, "certificates", "shop",
 		mem_printf("{\n  \"cert\": {\"blob\": \"%s\"}\n}", hex));
 	r = versions_prepare(versions, &about, &next, err);
-	if (r == 0)
-		r = versions_commit(versions, err);
-	if (r == 0) {
-		object_set_fini(&set);
-		set = next;
-	} else {
+	if (r < 0) {
 		object_set_fini(&next);
+		return r;
 	}
-	return r;
+	object_set_fini(&set);
+	set = next;
+	return versions_commit(versions, err);
 }
 
 static void must_change_to(const char *body)
@@ -471,6 +475,85 @@ static void no_whole_version_is_an_error(void **state)
 	assert_non_null(strstr(err.text, "no version of the objects is whole"));
 }
 
+/* In force but not kept: asking again keeps it. */
+static void a_head_that_is_behind_catches_up(void **state)
+{
+	struct err err;
+
+	open_all();
+	must_change_to("one");
+	assert_int_equal(versions_catch_up(versions, &err), 0);
+	is_head_stuck = true;
+	assert_int_equal(change_to("two", &err), -EIO);
+	assert_int_equal(versions_catch_up(versions, &err), -EIO);
+	is_head_stuck = false;
+	assert_int_equal(versions_catch_up(versions, &err), 0);
+	close_all();
+	open_all();
+	assert_string_equal(warning.text, "");
+	assert_content(&set, "two");
+	close_all();
+}
+
+static void the_version_that_head_names_stays(void **state)
+{
+	static const char *const bodies[] = {"two", "three", "four"};
+	struct err err;
+
+	open_all();
+	must_change_to("one");
+	is_head_stuck = true;
+	for (size_t i = 0; i < array_len(bodies); i++) {
+		assert_int_equal(change_to(bodies[i], &err), -EIO);
+		versions_prune(versions, 2);
+	}
+	assert_int_equal(count_files("versions"), 4);
+	assert_content(&set, "four");
+	close_all();
+	is_head_stuck = false;
+	open_all();
+	assert_string_equal(warning.text, "");
+	assert_content(&set, "one");
+	must_change_to("two");
+	must_change_to("three");
+	versions_prune(versions, 2); /* as ever */
+	assert_int_equal(count_files("versions"), 2);
+	close_all();
+}
+
+static void remove_version(unsigned int number)
+{
+	char *path = mem_printf("%s/objects/versions/%010u", folder, number);
+
+	assert_int_equal(unlink(path), 0);
+	free(path);
+}
+
+static void a_newer_version_is_better_than_none(void **state)
+{
+	struct err err;
+
+	open_all();
+	must_change_to("one");
+	is_head_stuck = true;
+	assert_int_equal(change_to("two", &err), -EIO);
+	assert_int_equal(change_to("three", &err), -EIO);
+	is_head_stuck = false;
+	close_all();
+	remove_version(1);
+	open_all();
+	assert_int_equal(versions_head(versions), 3);
+	assert_content(&set, "three");
+	assert_non_null(strstr(warning.text,
+		"version 3 is in force instead of the one that HEAD names: version 1 is not there"));
+	must_change_to("four");
+	close_all();
+	open_all();
+	assert_string_equal(warning.text, "");
+	assert_content(&set, "four");
+	close_all();
+}
+
 static void two_processes_cannot_have_it(void **state)
 {
 	struct versions *other;
@@ -500,6 +583,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_damaged_content_too, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_lost_head_is_found_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_whole_version_is_an_error, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_head_that_is_behind_catches_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_version_that_head_names_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_newer_version_is_better_than_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(two_processes_cannot_have_it, setup, teardown),
 	};
 
