@@ -243,6 +243,26 @@ def test_disk_full(net, one):
         shutil.rmtree(saved)
 
 
+def test_null_takes_a_setting_of_the_file_away(net, launch):
+    """Whether the API has touched the listener before or not."""
+    one = launch(config(net, listeners=[
+        listener("web", "https", 443, "web", certificates=["default"],
+                 tls={"policy": "TLS13-1-3-2021-06", "existing": "drain"})]))
+    one.wait_states("web", ALL)
+
+    def tls():
+        return one.api("/v1/objects/listeners/web")["settings"].get("tls")
+
+    one.change("POST", "/v1/listeners/web/certificates", {"add": ["www"]})
+    assert tls() == {"policy": "TLS13-1-3-2021-06", "existing": "drain"}
+    assert one.change("PATCH", "/v1/objects/listeners/web", {"tls": {"policy": None}})["result"] == "applied"
+    assert tls() == {"existing": "drain"}
+    one.change("PATCH", "/v1/objects/listeners/web", {"tls": None})
+    assert tls() is None
+    one.change("PUT", "/v1/objects/listeners/web", {"certificates": ["www"]})
+    assert tls() == {"policy": "TLS13-1-3-2021-06", "existing": "drain"}
+
+
 def test_head_cannot_be_written(net, one):
     """In force but not kept is said each time it is asked for, until it is kept."""
     head = Path(one.base["state_dir"]) / "objects/HEAD"

@@ -178,6 +178,35 @@ static yyjson_mut_val *settings_now(
 	return settings;
 }
 
+/* A patch of a patch: `null` stays, as it takes away what the file says. */
+static void merge_patches(yyjson_mut_doc *doc, yyjson_mut_val *old, yyjson_mut_val *new)
+{
+	yyjson_mut_val *key, *value, *target;
+	size_t i, n;
+
+	yyjson_mut_obj_foreach(new, i, n, key, value)
+	{
+		target = yyjson_mut_obj_getn(old, yyjson_mut_get_str(key), yyjson_mut_get_len(key));
+		if (yyjson_mut_is_obj(target) && yyjson_mut_is_obj(value))
+			merge_patches(doc, target, value);
+		else
+			yyjson_mut_obj_put(old, yyjson_mut_val_mut_copy(doc, key),
+				yyjson_mut_val_mut_copy(doc, value));
+	}
+}
+
+/* A listener of the API is a patch itself, of the file's: see config_merge.h. */
+static yyjson_mut_val *merge(
+	yyjson_mut_doc *doc, const char *kind, yyjson_mut_val *old, yyjson_mut_val *new)
+{
+	if (!old)
+		return new;
+	if (strcmp(kind, "listeners") != 0)
+		return yyjson_mut_merge_patch(doc, old, new);
+	merge_patches(doc, old, new);
+	return old;
+}
+
 static bool patch(struct transaction *transaction, const struct change *change)
 {
 	struct keeping keeping = {
@@ -193,8 +222,8 @@ static bool patch(struct transaction *transaction, const struct change *change)
 			"object %s/%s was not made through the API: put it whole", change->kind,
 			change->name);
 	else if (new)
-		done = put_settings(transaction, change,
-			old ? yyjson_mut_merge_patch(keeping.doc, old, new) : new);
+		done = put_settings(
+			transaction, change, merge(keeping.doc, change->kind, old, new));
 	yyjson_mut_doc_free(keeping.doc);
 	return done;
 }
