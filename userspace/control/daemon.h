@@ -39,7 +39,7 @@ struct departing {
 struct last_reload {
 	int64_t at_unix_s; /* 0: none yet */
 	bool refused;
-	char error[512]; /* the first line */
+	char error[512]; /* the first line; "": none. If not refused: what is not in force */
 };
 
 struct daemon {

@@ -34,12 +34,13 @@ static void log_lines(const char *lines)
 	}
 }
 
-static void note_result(struct daemon *daemon, const char *lines)
+/* `lines` NULL: all is well. */
+static void note_result(struct daemon *daemon, bool is_refused, const char *lines)
 {
 	struct last_reload *last = &daemon->last_reload;
 
 	last->at_unix_s = clock_unix_s();
-	last->refused = lines != NULL;
+	last->refused = is_refused;
 	snprintf(last->error, sizeof(last->error), "%.*s",
 		lines ? (int)(strchrnul(lines, '\n') - lines) : 0, lines ? lines : "");
 }
@@ -54,7 +55,7 @@ static void tell_errors(struct reload *reload)
 		log_error("refused, nothing has changed: %u error(s) in %s",
 			config_errors_total(&reload->errors), reload->daemon->config_path);
 		log_lines(lines);
-		note_result(reload->daemon, lines);
+		note_result(reload->daemon, true, lines);
 	}
 	if (reload->reply)
 		admin_reply_refused(reload->reply, lines);
@@ -134,6 +135,35 @@ static void tell_not_kept(struct reload *reload)
 		reload->commit_err.text);
 }
 
+/* No refusal: whoever believed that would send it again. */
+static void tell_lists_not_changed(struct reload *reload)
+{
+	yyjson_mut_val *root, *error;
+	yyjson_mut_doc *doc;
+	struct err text;
+
+	err_set(&text, 0,
+		"everything is in force but the deny and allow lists, which are as before and "
+		"will be tried again: %s",
+		reload->lists_text);
+	log_error("%s", text.text);
+	if (!reload->request)
+		note_result(reload->daemon, false, text.text);
+	if (!reload->reply)
+		return;
+	doc = admin_doc_new();
+	root = yyjson_mut_doc_get_root(doc);
+	error = yyjson_mut_obj_add_obj(doc, root, "error");
+	yyjson_mut_obj_add_str(doc, error, "code", "lists_not_changed");
+	yyjson_mut_obj_add_strcpy(doc, error, "message", text.text);
+	if (reload->request) {
+		yyjson_mut_obj_add_uint(doc, root, "version", reload->daemon->objects.head);
+		set_etag(reload, reload->daemon->objects.head);
+	}
+	yyjson_mut_obj_add_uint(doc, root, "generation", reload->daemon->build->generation);
+	admin_reply_finish(reload->reply, 500, doc);
+}
+
 static void log_version(const struct reload *reload)
 {
 	const struct transaction *transaction = &reload->transaction;
@@ -153,7 +183,7 @@ static void tell_change_done(struct reload *reload)
 	if (!is_kept)
 		tell_not_kept(reload);
 	else if (reload->lists_code < 0)
-		tell_errors(reload);
+		tell_lists_not_changed(reload);
 	else
 		tell_transaction(reload);
 }
@@ -164,23 +194,17 @@ void reload_tell_done(struct reload *reload)
 {
 	struct daemon *daemon = reload->daemon;
 
-	if (reload->lists_code < 0)
-		config_errors_add(&reload->errors, (struct config_mark){0}, NULL,
-			"everything is in force but the deny and allow lists: %s",
-			reload->lists_text);
 	if (reload->request) {
 		tell_change_done(reload);
 		return;
 	}
-	if (reload->lists_code < 0) {
-		tell_errors(reload);
-		return;
-	}
 	if (!reload->how.dry_run) {
-		note_result(daemon, NULL);
+		note_result(daemon, false, NULL);
 		log_info("generation %llu is in force",
 			(unsigned long long)daemon->build->generation);
 	}
-	if (reload->reply)
+	if (reload->lists_code < 0)
+		tell_lists_not_changed(reload);
+	else if (reload->reply)
 		admin_reply_reloaded(reload->reply, reload->how.dry_run, daemon->build->generation);
 }

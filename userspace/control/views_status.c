@@ -69,7 +69,7 @@ static void put_config(const struct daemon *daemon, const struct view *root)
 	reload = view_object(&config, "last_reload");
 	view_time(&reload, "at", last->at_unix_s);
 	view_text(&reload, "result", last->refused ? "refused" : "applied");
-	view_text(&reload, "error", last->refused ? last->error : NULL);
+	view_text(&reload, "error", last->error[0] ? last->error : NULL);
 }
 
 static void put_heartbeat(const struct worker *worker, const struct view *row)

@@ -530,6 +530,12 @@ static void status_shows_a_refused_reload(void **state)
 	assert_text(answer, "/config/last_reload/error", "t.yaml:1:1: x");
 	assert_number(answer, "/config/last_reload/at", 77);
 	yyjson_doc_free(answer);
+	fixture->daemon.last_reload =
+		(struct last_reload){.at_unix_s = 78, .error = "everything but x"};
+	answer = ask(fixture, views_source.status);
+	assert_text(answer, "/config/last_reload/result", "applied");
+	assert_text(answer, "/config/last_reload/error", "everything but x");
+	yyjson_doc_free(answer);
 }
 
 static void measures_how_busy_workers_are(void **state)
