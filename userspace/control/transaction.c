@@ -66,13 +66,37 @@ bool transaction_refuse(struct transaction *transaction, unsigned int http_statu
 
 /* --- making it */
 
+/* Before the first version there was the file alone. */
+static bool find_target(struct transaction *transaction)
+{
+	const struct version *list;
+	uint64_t head = versions_head(transaction->store->versions);
+	size_t n;
+
+	transaction->rollback_to = transaction->request->rollback_to;
+	if (!transaction->request->to_previous)
+		return true;
+	list = versions_list(transaction->store->versions, &n);
+	if (n < 2 && head > 1)
+		return transaction_refuse(transaction, 404, "not_found",
+			"there is no version before %" PRIu64 " (any more): say which one (0: the "
+			"file alone)",
+			head);
+	transaction->rollback_to = n < 2 ? 0 : list[n - 2].number;
+	return true;
+}
+
 static bool roll_back(struct transaction *transaction)
 {
-	uint64_t to = transaction->request->rollback_to;
 	struct object_set old = {0};
 	struct err err;
-	int r = to ? versions_read(transaction->store->versions, to, &old, &err) : 0;
+	uint64_t to;
+	int r;
 
+	if (!find_target(transaction))
+		return false;
+	to = transaction->rollback_to;
+	r = to ? versions_read(transaction->store->versions, to, &old, &err) : 0;
 	if (r < 0)
 		return transaction_refuse(transaction, r == -ENOENT ? 404 : 500,
 			r == -ENOENT ? "not_found" : "damaged", "%s", err.text);
@@ -189,7 +213,7 @@ bool transaction_keep(struct transaction *transaction, const struct build *build
 		.uid = request->uid,
 		.pid = request->pid,
 		.is_rollback = request->is_rollback,
-		.rollback_to = request->rollback_to,
+		.rollback_to = transaction->rollback_to,
 		.changes = list_differences(&transaction->store->set, &transaction->set, build),
 	};
 	if (request->how.dry_run)

@@ -33,7 +33,8 @@ struct change_request {
 	struct change *changes;
 	size_t n;
 	bool is_rollback;
-	uint64_t rollback_to; /* 0: to the file alone */
+	bool to_previous; /* to the version before the one that is in force when its turn comes */
+	uint64_t rollback_to; /* else; 0: to the file alone */
 	char *if_match; /* only if this version ("v12") is in force; NULL: any */
 	struct reload_how how;
 	uint32_t uid;
@@ -59,6 +60,7 @@ struct transaction {
 	const struct build *before; /* in force */
 	struct object_set set; /* as it will be */
 	bool is_unchanged;
+	uint64_t rollback_to; /* of a rollback */
 	struct version about;
 	struct change_refusal refusal;
 };

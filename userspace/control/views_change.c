@@ -329,33 +329,29 @@ void view_objects_change(void *arg, const struct admin_call *call, struct admin_
 	reload_change(arg, reply, request);
 }
 
-/* The version it asks for: the one before, or "to"; 0: the file alone. False: it is no number. */
-static bool read_target(
-	const struct admin_call *call, const struct object_store *store, uint64_t *ret_to)
+/* The version it asks for: the one before, or "to". False: it is no number. */
+static bool read_target(const struct admin_call *call, struct change_request *request)
 {
 	char text[24], *end;
 	int given = admin_query_text(call->query, "to", text, sizeof(text));
 
-	if (given == 0) {
-		*ret_to = store->n_history >= 2 ? store->history[store->n_history - 2].number : 0;
+	request->to_previous = given == 0;
+	if (request->to_previous)
 		return true;
-	}
-	*ret_to = strtoull(text, &end, 10);
+	request->rollback_to = strtoull(text, &end, 10);
 	return given > 0 && text[0] >= '0' && text[0] <= '9' && !*end;
 }
 
 void view_rollback(void *arg, const struct admin_call *call, struct admin_reply *reply)
 {
-	struct daemon *daemon = arg;
 	struct change_request *request = request_new(call, reply);
 
 	if (!request)
 		return;
 	request->is_rollback = true;
-	if (!read_target(call, &daemon->objects, &request->rollback_to) ||
-		!read_condition(call->if_match, &request->if_match))
+	if (!read_target(call, request) || !read_condition(call->if_match, &request->if_match))
 		refuse(request, reply,
 			"to is the number of a version (0: the file alone), If-Match an ETag: \"v12\"");
 	else
-		reload_change(daemon, reply, request);
+		reload_change(arg, reply, request);
 }

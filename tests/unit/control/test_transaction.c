@@ -129,10 +129,87 @@ static void a_patch_of_a_listener_keeps_null(void **state)
 	}
 }
 
+/* --- rollback */
+
+/* A version in which "web" has this certificate. */
+static void commit_version(struct fixture *fixture, const char *certificate)
+{
+	struct versions *versions = fixture->store.versions;
+	struct version about = {.changes = (char *)"[]"};
+	char *text = mem_printf("{\"certificates\": [\"%s\"]}", certificate);
+	struct err err;
+
+	have_listener(fixture, text);
+	free(text);
+	if (versions_prepare(versions, &about, &fixture->store.set, &err) < 0 ||
+		versions_commit(versions, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static void ask_for_the_one_before(struct fixture *fixture)
+{
+	fixture->request = change_request_new();
+	fixture->request->is_rollback = fixture->request->to_previous = true;
+}
+
+static void the_one_before_is_chosen_when_its_turn_comes(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct object *object;
+
+	commit_version(fixture, "one");
+	commit_version(fixture, "two");
+	ask_for_the_one_before(fixture);
+	commit_version(fixture, "three"); /* was under way */
+	assert_true(make(fixture));
+	assert_int_equal(fixture->transaction.rollback_to, 2);
+	object = object_set_find(&fixture->transaction.set, "listeners", "web");
+	assert_non_null(strstr(object->text, "two"));
+}
+
+static void before_the_first_there_is_the_file(void **state)
+{
+	struct fixture *fixture = *state;
+
+	ask_for_the_one_before(fixture);
+	assert_true(make(fixture));
+	assert_true(fixture->transaction.is_unchanged);
+	forget_request(fixture);
+	commit_version(fixture, "one");
+	ask_for_the_one_before(fixture);
+	assert_true(make(fixture));
+	assert_int_equal(fixture->transaction.rollback_to, 0);
+	assert_int_equal(fixture->transaction.set.n, 0);
+}
+
+/* That it is not known does not make it the file. */
+static void one_before_that_is_gone_is_refused(void **state)
+{
+	struct fixture *fixture = *state;
+
+	commit_version(fixture, "one");
+	commit_version(fixture, "two");
+	versions_prune(fixture->store.versions, 1);
+	ask_for_the_one_before(fixture);
+	assert_false(make(fixture));
+	assert_int_equal(fixture->transaction.refusal.http_status, 404);
+	assert_non_null(strstr(fixture->transaction.refusal.text.text, "no version before 2"));
+	fixture->request->to_previous = false; /* it may be asked for */
+	transaction_fini(&fixture->transaction);
+	assert_true(make(fixture));
+	assert_int_equal(fixture->transaction.set.n, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_patch_of_a_listener_keeps_null, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			the_one_before_is_chosen_when_its_turn_comes, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			before_the_first_there_is_the_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			one_before_that_is_gone_is_refused, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
