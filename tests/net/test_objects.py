@@ -367,6 +367,10 @@ def test_sluicectl(net, one, tmp_path):
     assert served(net, "shop.test") == ["shop.test"]
     one.ctl("rollback", "0")
     assert served(net, "shop.test") == ["default.sluice.test"]
+    gone = str(tmp_path / "gone.pem")
+    for path, text in ((gone, "No such file or directory"), (str(tmp_path), "Is a directory")):
+        status, _, err = one.ctl("certs", "put", "x", "--cert", cert, "--key", path, check=False)
+        assert status != 0 and err == f"sluicectl: {path}: {text}\n"
     for words in (["certs", "put", "x"], ["certs", "what"], ["trust", "put", "x"], ["objects", "put"],
                   ["certs", "--dry-run"], ["status", "--cert", "x"], ["certs", "add", "web"]):
         assert one.ctl(*words, check=False)[0] == 2, words

@@ -82,9 +82,14 @@ static char *read_file(const char *path, size_t *ret_len)
 {
 	int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
 	size_t room = 64 * 1024, len = 0;
-	char *text = mem_alloc(room);
+	char *text;
 	ssize_t n;
 
+	if (fd < 0) {
+		fprintf(stderr, "sluicectl: %s: %s\n", path, strerror(errno));
+		return NULL;
+	}
+	text = mem_alloc(room);
 	while ((n = read(fd, text + len, room - len)) > 0) {
 		len += (size_t)n;
 		if (len == room && room < FILE_BYTES_MAX)
@@ -93,6 +98,7 @@ static char *read_file(const char *path, size_t *ret_len)
 	if (n < 0 || len >= FILE_BYTES_MAX) {
 		fprintf(stderr, "sluicectl: %s: %s\n", path,
 			n < 0 ? strerror(errno) : "larger than 100 MiB");
+		explicit_bzero(text, len); /* may be a key */
 		free(text);
 		text = NULL;
 	}
