@@ -37,13 +37,15 @@ static yyjson_mut_val *keep_content(struct keeping *keeping, yyjson_val *content
 {
 	char hex[DIGEST_HEX_BYTES];
 	struct err err;
+	int r;
 
 	if (!yyjson_is_str(content))
 		return refuse(keeping, "\"content\" is a text");
-	if (versions_put_blob(keeping->transaction->store->versions, yyjson_get_str(content),
-		    yyjson_get_len(content), hex, &err) < 0) {
-		transaction_refuse(
-			keeping->transaction, 507, "not_kept", "%s: nothing was changed", err.text);
+	r = versions_put_blob(keeping->transaction->store->versions, yyjson_get_str(content),
+		yyjson_get_len(content), hex, &err);
+	if (r < 0) {
+		transaction_refuse(keeping->transaction, r == -EBUSY ? 409 : 507, "not_kept",
+			"%s: nothing was changed", err.text);
 		return NULL;
 	}
 	return blob_value(keeping, hex);

@@ -82,10 +82,42 @@ static int open_folders(struct versions *versions, bool make, struct err *err)
 	return r;
 }
 
+static void note_version(void *arg, const char *name)
+{
+	bool *is_there = arg;
+
+	*is_there |= name[strspn(name, "0123456789")] == '\0';
+}
+
+/* Until now nobody had the lock: whatever another process made must not be written over. */
+static int refuse_strangers(struct versions *versions, struct err *err)
+{
+	bool is_there = disk_has(&versions->top, "HEAD");
+	int r = disk_list(&versions->versions, note_version, &is_there, err);
+
+	if (r == 0 && is_there)
+		r = err_set(err, -EBUSY,
+			"another sluiced has made versions of the objects in %s since this one was "
+			"started: restart it, to go on from them, or give each one its own "
+			"state_dir",
+			versions->top.path);
+	return r;
+}
+
 /* Before the first change there is nothing. */
 static int need_folders(struct versions *versions, struct err *err)
 {
-	return versions->top.fd >= 0 ? 0 : open_folders(versions, true, err);
+	int r;
+
+	if (versions->top.fd >= 0)
+		return 0;
+	r = open_folders(versions, true, err);
+	if (r < 0)
+		return r;
+	r = refuse_strangers(versions, err);
+	if (r < 0)
+		close_folders(versions);
+	return r;
 }
 
 /* --- the list of versions */

@@ -28,7 +28,8 @@ struct version {
 /*
  * Opens what is below `state_dir` (nothing there: nothing is made before the first change) and reads
  * the version in force. One that is damaged is passed over for the last whole one before it, which
- * `ret_warning` says ("": all is well). -EBUSY: another process has the folder.
+ * `ret_warning` says ("": all is well). -EBUSY: another process has the folder. Where nothing was
+ * there the first change has -EBUSY, too, if another process has made something since.
  */
 int versions_open(const char *state_dir, const struct disk_calls *calls,
 	struct versions **ret_versions, struct object_set *ret_set, struct err *ret_warning,

@@ -567,6 +567,30 @@ static void two_processes_cannot_have_it(void **state)
 	close_all();
 }
 
+/* Both were started before there was anything. */
+static void nobody_writes_over_what_another_has_made(void **state)
+{
+	char hex[DIGEST_HEX_BYTES];
+	struct object_set none;
+	struct versions *other;
+	struct err err;
+
+	assert_int_equal(versions_open(folder, &calls, &other, &none, &warning, &err), 0);
+	open_all();
+	must_change_to("one");
+	close_all();
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(versions_put_blob(other, "two", 3, hex, &err), -EBUSY);
+		assert_non_null(strstr(err.text, "another sluiced has made versions"));
+	}
+	open_all(); /* it has let go of the lock */
+	assert_string_equal(warning.text, "");
+	assert_content(&set, "one");
+	assert_int_equal(count_files("blobs"), 1);
+	close_all();
+	versions_free(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -588,6 +612,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_newer_version_is_better_than_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(two_processes_cannot_have_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			nobody_writes_over_what_another_has_made, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
