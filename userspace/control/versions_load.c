@@ -169,17 +169,23 @@ static uint64_t find_whole(struct versions *versions, const struct numbers *numb
 	return 0;
 }
 
-static void add_rows(struct versions *versions, const struct numbers *numbers)
+/* False: one between others cannot be read, and what those before it have cannot be told. */
+static bool add_rows(struct versions *versions, const struct numbers *numbers)
 {
 	struct version_row row;
+	bool is_whole = true;
 	struct err err;
 
 	for (size_t i = 0; i < numbers->n && numbers->item[i] <= versions->head; i++) {
-		if (version_load(versions, numbers->item[i], false, &row, NULL, &err) == 0)
+		if (version_load(versions, numbers->item[i], false, &row, NULL, &err) == 0) {
 			versions_add_row(versions, &row);
-		else
-			log_warn("%s: it is not in the history", err.text);
+			continue;
+		}
+		log_warn("%s: it is not in the history", err.text);
+		if (versions->n_rows)
+			is_whole = false;
 	}
+	return is_whole;
 }
 
 /* --- contents that nobody has */
@@ -265,19 +271,20 @@ int versions_load(struct versions *versions, struct object_set *ret_set, struct 
 	struct sweep sweep = {.versions = versions};
 	struct numbers numbers = {.versions = versions};
 	int r = list_numbers(versions, &numbers, err);
+	bool is_whole;
 
 	if (r == 0)
 		r = choose(versions, &numbers, ret_set, ret_warning, err);
 	if (r == 0) {
 		object_set_blobs(ret_set, &versions->in_force);
-		add_rows(versions, &numbers);
+		is_whole = add_rows(versions, &numbers);
 		/* A change that did not come to its end; or damaged ones, which are of no use. */
 		for (size_t i = 0; i < numbers.n; i++)
 			if (numbers.item[i] > versions->head && !ret_warning->text[0])
 				remove_version(versions, numbers.item[i]);
 		if (ret_warning->text[0] && numbers.n)
 			versions->number_max = numbers.item[numbers.n - 1];
-		if (!ret_warning->text[0] &&
+		if (is_whole && !ret_warning->text[0] &&
 			disk_list(&versions->blobs, look_at_blob, &sweep, err) == 0)
 			versions_remove_blobs(versions, &sweep.orphans);
 		blob_list_fini(&sweep.orphans);

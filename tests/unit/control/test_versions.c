@@ -421,6 +421,33 @@ static void a_damaged_version_gives_way_to_the_one_before(void **state)
 	free(path);
 }
 
+/* What only versions before it have is not taken for nobody's. */
+static void a_damaged_version_in_between_costs_no_contents(void **state)
+{
+	struct object_set old;
+	struct err err;
+
+	open_all();
+	must_change_to("one");
+	must_change_to("two");
+	must_change_to("three");
+	close_all();
+	overwrite("versions/0000000002", 0, "X");
+	open_all();
+	assert_string_equal(warning.text, "");
+	assert_int_equal(count_files("blobs"), 3);
+	if (versions_read(versions, 1, &old, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_content(&old, "one");
+	object_set_fini(&old);
+	versions_prune(versions, 1);
+	close_all();
+	open_all(); /* there is none before it any more */
+	assert_int_equal(count_files("blobs"), 1);
+	assert_content(&set, "three");
+	close_all();
+}
+
 static void a_damaged_content_too(void **state)
 {
 	char hex[DIGEST_HEX_BYTES], name[DIGEST_HEX_BYTES + 8];
@@ -604,6 +631,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_crash_leaves_a_whole_version, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_damaged_version_gives_way_to_the_one_before, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_damaged_version_in_between_costs_no_contents, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_damaged_content_too, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_lost_head_is_found_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_whole_version_is_an_error, setup, teardown),
