@@ -219,11 +219,13 @@ int versions_put_blob(struct versions *versions, const void *bytes, size_t len,
 	char ret_hex[static DIGEST_HEX_BYTES], struct err *err)
 {
 	int r = need_folders(versions, err);
+	struct err damage;
 
 	if (r < 0)
 		return r;
 	digest_hex(bytes, len, ret_hex);
-	if (disk_has(&versions->blobs, ret_hex))
+	if (disk_has(&versions->blobs, ret_hex) &&
+		versions_check_blob(versions, ret_hex, &damage) == 0)
 		return 0;
 	blob_list_add(&versions->fresh, ret_hex);
 	return disk_write(&versions->blobs, ret_hex, bytes, len, err);

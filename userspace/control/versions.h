@@ -42,8 +42,8 @@ uint64_t versions_head(const struct versions *versions);
 /* Where contents are: "STATE/objects/blobs". */
 const char *versions_blob_path(const struct versions *versions);
 
-/* Keeps a content, and says what it is called. What is not in the next version that is committed
- * goes again. */
+/* Keeps a content, and says what it is called; one that is damaged is written again. What is not in
+ * the next version that is committed goes again. */
 int versions_put_blob(struct versions *versions, const void *bytes, size_t len,
 	char ret_hex[static DIGEST_HEX_BYTES], struct err *err) must_check;
 bool versions_has_blob(const struct versions *versions, const char *hex);

@@ -14,7 +14,7 @@
 
 enum { BLOB_BYTES_MAX = 1 << 28, HEAD_BYTES_MAX = 32 };
 
-static int check_blob(struct versions *versions, const char *hex, struct err *err)
+int versions_check_blob(struct versions *versions, const char *hex, struct err *err)
 {
 	char *bytes, found[DIGEST_HEX_BYTES];
 	size_t len;
@@ -38,7 +38,7 @@ static int check_blobs(struct versions *versions, const struct object_set *set, 
 
 	object_set_blobs(set, &list);
 	for (size_t i = 0; i < list.n && r == 0; i++)
-		r = check_blob(versions, list.hex[i], err);
+		r = versions_check_blob(versions, list.hex[i], err);
 	blob_list_fini(&list);
 	return r < 0 ? -EBADMSG : 0;
 }

@@ -49,6 +49,8 @@ int versions_load(struct versions *versions, struct object_set *ret_set, struct 
 /* Reads a version's file; `is_whole` checks that all its contents are there and right, too. */
 int version_load(struct versions *versions, uint64_t number, bool is_whole,
 	struct version_row *ret_row, struct object_set *ret_set, struct err *err) must_check;
+/* 0: the content is there and what its name says. */
+int versions_check_blob(struct versions *versions, const char *hex, struct err *err) must_check;
 /* Removes those of `list` that no version has; empties it. */
 void versions_remove_blobs(struct versions *versions, struct blob_list *list);
 

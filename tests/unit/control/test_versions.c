@@ -465,6 +465,36 @@ static void a_damaged_content_too(void **state)
 	close_all();
 }
 
+/* By sending it again; and what sent it need not come to its end. */
+static void a_damaged_content_is_healed(void **state)
+{
+	char hex[DIGEST_HEX_BYTES], name[DIGEST_HEX_BYTES + 8];
+	struct err err;
+
+	open_all();
+	must_change_to("one");
+	must_change_to("two");
+	close_all();
+	digest_hex("two", 3, hex);
+	snprintf(name, sizeof(name), "blobs/%s", hex);
+	overwrite(name, 0, "T");
+	open_all();
+	assert_content(&set, "one");
+	must_change_to("two");
+	close_all();
+	open_all();
+	assert_string_equal(warning.text, "");
+	assert_content(&set, "two");
+	overwrite(name, 3, "and more");
+	assert_int_equal(versions_put_blob(versions, "two", 3, hex, &err), 0);
+	versions_abandon(versions);
+	close_all();
+	open_all();
+	assert_string_equal(warning.text, "");
+	assert_content(&set, "two");
+	close_all();
+}
+
 static void a_lost_head_is_found_again(void **state)
 {
 	char *path = mem_printf("%s/objects/HEAD", folder);
@@ -634,6 +664,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_damaged_version_in_between_costs_no_contents, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_damaged_content_too, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_damaged_content_is_healed, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_lost_head_is_found_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_whole_version_is_an_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_head_that_is_behind_catches_up, setup, teardown),
