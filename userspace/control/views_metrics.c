@@ -259,7 +259,7 @@ struct scrape {
 	struct metrics metrics;
 	struct certs_in_use *certs;
 	struct certs_cursor cursor;
-	bool is_over;
+	size_t sent; /* of the text */
 };
 
 static void scrape_free(void *arg)
@@ -285,27 +285,36 @@ static void put_end(struct scrape *scrape, const struct cert *cert)
 			cert_facts(cert)->not_after_unix_s);
 }
 
-/* What was put before has been taken. */
+/* More text; none: that was all. */
+static void collect(struct scrape *scrape)
+{
+	const struct cert *cert;
+
+	metrics_clear(&scrape->metrics);
+	scrape->sent = 0;
+	while (scrape->metrics.len < PIECE_BYTES &&
+		(cert = certs_in_use_next(scrape->certs, &scrape->cursor)))
+		put_end(scrape, cert);
+}
+
+/* What was put before has been taken. One certificate, and what comes before them all, may be more
+ * than a stream takes at once. */
 static void scrape_goes_on(void *arg)
 {
 	struct scrape *scrape = arg;
-	const struct cert *cert;
+	size_t piece;
 
-	while (!scrape->is_over && scrape->metrics.len < PIECE_BYTES) {
-		cert = certs_in_use_next(scrape->certs, &scrape->cursor);
-		if (cert)
-			put_end(scrape, cert);
-		else
-			scrape->is_over = true;
+	if (scrape->sent == scrape->metrics.len)
+		collect(scrape);
+	piece = scrape->metrics.len - scrape->sent;
+	if (piece > PIECE_BYTES)
+		piece = PIECE_BYTES;
+	if (piece == 0) {
+		admin_stream_end(scrape->stream);
+		scrape_free(scrape);
+	} else if (admin_stream_put(scrape->stream, scrape->metrics.text + scrape->sent, piece)) {
+		scrape->sent += piece;
 	}
-	if (scrape->metrics.len &&
-		!admin_stream_put(scrape->stream, scrape->metrics.text, scrape->metrics.len))
-		abort(); /* there is room for more than this when all was taken */
-	metrics_clear(&scrape->metrics);
-	if (!scrape->is_over)
-		return;
-	admin_stream_end(scrape->stream);
-	scrape_free(scrape);
 }
 
 void view_metrics(void *arg, const struct admin_call *call, struct admin_reply *reply)
