@@ -43,9 +43,9 @@ static void check(const uint8_t *der, size_t size)
 {
 	struct staple *staple = NULL;
 	struct err err = {""};
-	int64_t now_unix_s = time(NULL);
+	int64_t now_unix_s = time(NULL), said_unix_s;
 
-	if (ocsp_check(cert, der, size, now_unix_s, &staple, &err) < 0) {
+	if (ocsp_check(cert, der, size, now_unix_s, &staple, &said_unix_s, &err) < 0) {
 		must(*err.text && !staple);
 		return;
 	}

@@ -109,21 +109,29 @@ static int64_t next_try(const struct stapling_entry *entry, int64_t now_unix_s)
 	return at_unix_s < end_unix_s ? at_unix_s : end_unix_s;
 }
 
-/* Whether `der` is good: then it is stapled. Else what is there stays as long as it is good, unless
- * the certificate is revoked. */
-static bool take(struct stapling_entries *entries, struct stapling_entry *entry, const uint8_t *der,
+/* 0: `der` is good, and stapled. -EKEYREVOKED: it is good, and takes the staple off. Else what is
+ * there stays as long as it is good. */
+static int take(struct stapling_entries *entries, struct stapling_entry *entry, const uint8_t *der,
 	size_t len)
 {
 	bool had_staple = entry->staple;
 	struct staple *staple = NULL;
 	struct err err = {""};
-	int r = ocsp_check(entry->certs[0], der, len, clock_unix_s(), &staple, &err);
+	int64_t said_unix_s = 0;
+	int r = ocsp_check(entry->certs[0], der, len, clock_unix_s(), &staple, &said_unix_s, &err);
 
-	entry->is_revoked = r == -EKEYREVOKED;
-	if (r == 0 || r == -EKEYREVOKED)
+	if ((r == 0 || r == -EKEYREVOKED) && said_unix_s < entry->said_unix_s) {
+		staple_put(staple);
+		r = err_set(&err, -ESTALE, "the OCSP response is older than one before%s",
+			entry->is_revoked ? ", which says that its CA has revoked it" : "");
+	}
+	if (r == 0 || r == -EKEYREVOKED) {
+		entry->is_revoked = r < 0;
+		entry->said_unix_s = said_unix_s;
 		set_staple(entries, entry, staple);
+	}
 	set_error(entry, err.text, had_staple);
-	return r == 0;
+	return r;
 }
 
 /* --- kept on disk */
@@ -152,7 +160,9 @@ static int open_folder(
 	return r;
 }
 
-static void keep(struct stapling_entries *entries, const struct stapling_entry *entry)
+/* That it is revoked, too: what said that it is good may be in date for days. */
+static void keep(struct stapling_entries *entries, const struct stapling_entry *entry,
+	const uint8_t *der, size_t der_len)
 {
 	char hex[HEX_BYTES];
 	struct disk disk;
@@ -160,8 +170,11 @@ static void keep(struct stapling_entries *entries, const struct stapling_entry *
 	int r = open_folder(entries, true, &disk, &err);
 
 	hex_of(entry->fingerprint, hex);
-	if (r == 0)
-		r = disk_write(&disk, hex, entry->staple->der, entry->staple->len, &err);
+	if (r == 0) {
+		r = disk_write(&disk, hex, der, der_len, &err);
+		if (r < 0)
+			disk_remove(&disk, hex);
+	}
 	disk_close(&disk);
 	if (r < 0 && !entries->has_failed)
 		log_warn("OCSP responses are fetched anew after a restart: %s", err.text);
@@ -182,7 +195,8 @@ static void read_kept(struct stapling_entries *entries, struct stapling_entry *e
 	disk_close(&disk);
 	if (r < 0)
 		return;
-	if (!take(entries, entry, (const uint8_t *)bytes, len) && !entry->is_revoked)
+	r = take(entries, entry, (const uint8_t *)bytes, len);
+	if (r < 0 && r != -EKEYREVOKED)
 		entry->error[0] = '\0'; /* another one is fetched */
 	free(bytes);
 }
@@ -256,6 +270,7 @@ static void read_file(struct stapling_entries *entries, struct stapling_entry *e
 	uint8_t *bytes;
 	struct err err;
 	size_t len;
+	int r;
 
 	if (identity && identity == entry->file_identity)
 		return;
@@ -264,7 +279,10 @@ static void read_file(struct stapling_entries *entries, struct stapling_entry *e
 		set_error(entry, err.text, had_staple);
 		return;
 	}
-	if (!take(entries, entry, bytes, len)) {
+	r = take(entries, entry, bytes, len);
+	if (r == -EKEYREVOKED && entry->fetches)
+		keep(entries, entry, bytes, len); /* the file may go */
+	if (r < 0) {
 		err_set(&err, 0, "%s", entry->error);
 		err_context(&err, 0, "%s", entry->file);
 		set_error(entry, err.text, had_staple);
@@ -501,6 +519,7 @@ void stapling_entries_answer(struct stapling_entries *entries, const uint8_t *fi
 	const uint8_t *der, size_t len, const char *error)
 {
 	struct stapling_entry *entry = find(entries, fingerprint);
+	int r;
 
 	if (!entry || !entry->is_asked || entry->file)
 		return;
@@ -509,10 +528,12 @@ void stapling_entries_answer(struct stapling_entries *entries, const uint8_t *fi
 		return;
 	}
 	entry->is_asked = false;
-	if (take(entries, entry, der, len)) {
+	r = take(entries, entry, der, len);
+	if (r == 0 || r == -EKEYREVOKED)
+		keep(entries, entry, der, len);
+	if (r == 0) {
 		entries->fetched++;
 		entry->failures = 0;
-		keep(entries, entry);
 	} else {
 		note_failure(entries, entry, entry->staple != NULL);
 	}

@@ -23,9 +23,10 @@ struct stapling_entry {
 	uint64_t file_identity; /* as it was read */
 	bool fetches;
 	bool is_asked; /* a responder is being asked */
-	bool is_revoked;
+	bool is_revoked; /* as of said_unix_s */
 	bool is_told; /* `error` is in the log */
 	uint32_t failures; /* in a row */
+	int64_t said_unix_s; /* when its CA last said something of it; what is older is not believed */
 	int64_t due_unix_s; /* when something is to be done; INT64_MAX: never */
 	struct staple *staple; /* good when it was looked at; NULL: none */
 	char error[STAPLING_ERROR_BYTES]; /* of the last try; "": it was good */

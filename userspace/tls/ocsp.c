@@ -232,9 +232,13 @@ static int check_single(OCSP_SINGLERESP *single, int64_t now_unix_s, int64_t *re
 		return err_set(err, -EINVAL, "the OCSP response is about other certificates");
 	r = check_status(
 		OCSP_single_get0_status(single, &reason, NULL, &this_update, &next_update), err);
+	if (r == -EINVAL)
+		return r;
+	if (!unix_s(this_update, ret_this))
+		return err_set(err, -EINVAL, "the OCSP response does not say since when it holds");
 	if (r < 0)
 		return r;
-	if (!unix_s(this_update, ret_this) || !unix_s(next_update, ret_next))
+	if (!unix_s(next_update, ret_next))
 		return err_set(err, -EINVAL,
 			"the OCSP response does not say how long it is good: it cannot be stapled");
 	if (*ret_next <= now_unix_s)
@@ -246,7 +250,7 @@ static int check_single(OCSP_SINGLERESP *single, int64_t now_unix_s, int64_t *re
 }
 
 int ocsp_check(const struct cert *cert, const uint8_t *der, size_t len, int64_t now_unix_s,
-	struct staple **ret_staple, struct err *err)
+	struct staple **ret_staple, int64_t *ret_this_update_unix_s, struct err *err)
 {
 	OCSP_BASICRESP *basic = NULL;
 	int64_t this_update = 0, next_update = 0;
@@ -261,6 +265,8 @@ int ocsp_check(const struct cert *cert, const uint8_t *der, size_t len, int64_t 
 	if (r == 0)
 		r = check_single(
 			find_single(basic, &couple), now_unix_s, &this_update, &next_update, err);
+	if (r == 0 || r == -EKEYREVOKED)
+		*ret_this_update_unix_s = this_update;
 	if (r == 0)
 		*ret_staple = staple_new(der, len, this_update, next_update);
 	OCSP_BASICRESP_free(basic);

@@ -24,10 +24,10 @@ int ocsp_request(const struct cert *cert, uint8_t **ret_der, size_t *ret_len,
 /*
  * A response that says the certificate is good, signed by its issuer or by whom that one let sign,
  * and in force at `now_unix_s`. -EKEYREVOKED: it says that it is revoked. -ETIME: it was good once,
- * or will be. -EINVAL: it is of no use.
+ * or will be. -EINVAL: it is of no use. With 0 and -EKEYREVOKED it is known when that was said.
  */
 int ocsp_check(const struct cert *cert, const uint8_t *der, size_t len, int64_t now_unix_s,
-	struct staple **ret_staple, struct err *err) must_check;
+	struct staple **ret_staple, int64_t *ret_this_update_unix_s, struct err *err) must_check;
 
 /* When a response is to be renewed: in the middle of its time, by chance sooner or later by a tenth
  * of it; after failures sooner and sooner apart. `random` is any number. */

@@ -4,77 +4,23 @@
 #include "core/attr.h"
 #include "tls/ocsp.h"
 #include <errno.h>
-#include <openssl/ocsp.h>
 
 static struct pki pki;
 static struct cert *cert; /* of www.crt, with its CA behind it */
 
-enum { HOUR_S = 3600 };
-
-/* A response and what is wrong with it; zeroed: nothing. */
-struct answer {
-	EVP_PKEY *by_key; /* NULL: the CA */
-	X509 *by;
-	X509 *about; /* NULL: `cert` */
-	int status; /* V_OCSP_CERTSTATUS_ */
-	const EVP_MD *hash; /* of the names; NULL: SHA-1 */
-	long from_s, to_s; /* relative to now; 0, 0: an hour ago to in an hour */
-	bool is_endless;
-};
-
-static X509 *read_cert(const char *file)
-{
-	FILE *in = fopen(pki_path(&pki, file), "re");
-	X509 *x509;
-
-	assert_non_null(in);
-	x509 = PEM_read_X509(in, NULL, NULL, NULL);
-	assert_non_null(x509);
-	fclose(in);
-	return x509;
-}
-
-static size_t answer_der(const struct answer *answer, uint8_t **ret_der)
-{
-	X509 *own = answer->about ? NULL : read_cert("www.crt");
-	long from_s = answer->from_s || answer->to_s ? answer->from_s : -HOUR_S;
-	long to_s = answer->from_s || answer->to_s ? answer->to_s : HOUR_S;
-	ASN1_TIME *this = X509_gmtime_adj(NULL, from_s), *next = X509_gmtime_adj(NULL, to_s);
-	ASN1_TIME *at = X509_gmtime_adj(NULL, -HOUR_S);
-	OCSP_CERTID *id = OCSP_cert_to_id(answer->hash ?: EVP_sha1(), answer->about ?: own, pki.ca);
-	OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
-	OCSP_RESPONSE *response;
-	int len;
-
-	assert_non_null(
-		OCSP_basic_add1_status(basic, id, answer->status, OCSP_REVOKED_STATUS_NOSTATUS,
-			answer->status == V_OCSP_CERTSTATUS_REVOKED ? at : NULL, this,
-			answer->is_endless ? NULL : next));
-	assert_true(OCSP_basic_sign(
-		basic, answer->by ?: pki.ca, answer->by_key ?: pki.ca_key, EVP_sha256(), NULL, 0));
-	response = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
-	*ret_der = NULL;
-	len = i2d_OCSP_RESPONSE(response, ret_der);
-	assert_true(len > 0);
-	OCSP_RESPONSE_free(response);
-	OCSP_BASICRESP_free(basic);
-	OCSP_CERTID_free(id);
-	ASN1_TIME_free(this);
-	ASN1_TIME_free(next);
-	ASN1_TIME_free(at);
-	X509_free(own);
-	return (size_t)len;
-}
+#include "ocsp_answer.h"
 
 static void expect_bytes(const uint8_t *der, size_t len, int code, const char *text)
 {
 	struct staple *staple = NULL;
 	struct err err = {""};
-	int r = ocsp_check(cert, der, len, time(NULL), &staple, &err);
+	int64_t said_unix_s = 0;
+	int r = ocsp_check(cert, der, len, time(NULL), &staple, &said_unix_s, &err);
 
 	assert_string_equal(err.text, text);
 	assert_int_equal(r, code);
 	assert_int_equal(staple != NULL, code == 0);
+	assert_int_equal(said_unix_s != 0, code == 0 || code == -EKEYREVOKED);
 	if (staple) {
 		assert_int_equal(staple->len, len);
 		assert_memory_equal(staple->der, der, len);
@@ -174,6 +120,7 @@ static void bad_bytes(void **state)
 	uint8_t *der;
 	size_t i, len = answer_der(&(struct answer){0}, &der);
 	struct staple *staple;
+	int64_t said_unix_s;
 	struct err err;
 
 	expect_bytes(large, sizeof(large), -EINVAL, "the OCSP response has more than 16384 bytes");
@@ -183,9 +130,9 @@ static void bad_bytes(void **state)
 	expect_bytes(try_later, sizeof(try_later), -EINVAL,
 		"the OCSP responder has no answer: trylater");
 	for (i = 0; i < len; i++) /* cut off, or a byte of it changed */
-		assert_true(ocsp_check(cert, der, i, time(NULL), &staple, &err) < 0);
+		assert_true(ocsp_check(cert, der, i, time(NULL), &staple, &said_unix_s, &err) < 0);
 	der[len / 2] ^= 1;
-	assert_true(ocsp_check(cert, der, len, time(NULL), &staple, &err) < 0);
+	assert_true(ocsp_check(cert, der, len, time(NULL), &staple, &said_unix_s, &err) < 0);
 	OPENSSL_free(der);
 }
 
