@@ -521,13 +521,17 @@ void stapling_entries_answer(struct stapling_entries *entries, const uint8_t *fi
 	struct stapling_entry *entry = find(entries, fingerprint);
 	int r;
 
-	if (!entry || !entry->is_asked || entry->file)
+	if (!entry || !entry->is_asked)
 		return;
+	entry->is_asked = false;
+	if (entry->file) { /* came meanwhile, and counts */
+		entry->due_unix_s = next_try(entry, clock_unix_s());
+		return;
+	}
 	if (*error) {
 		stapling_entries_failed(entries, entry, error);
 		return;
 	}
-	entry->is_asked = false;
 	r = take(entries, entry, der, len);
 	if (r == 0 || r == -EKEYREVOKED)
 		keep(entries, entry, der, len);

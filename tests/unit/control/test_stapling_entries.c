@@ -156,6 +156,25 @@ static void garbage_does_not_unrevoke(void **state)
 	assert_int_equal(n_revoked(), 1);
 }
 
+/* What an operator does whose responder hangs, and undoes when it is back. */
+static void a_file_comes_and_goes(void **state)
+{
+	struct stapling_entry *entry = asked();
+	size_t cursor = 0;
+
+	setting.ocsp_path = (char *)pki_path(&pki, "www.ocsp");
+	pki_write(&pki, "www.ocsp", "");
+	look();
+	stapling_entries_answer(&entries, entry->fingerprint, NULL, 0, "timed out");
+	assert_null(stapling_entries_due(&entries, &cursor, time(NULL)));
+	setting.ocsp_path = NULL;
+	look();
+	cursor = 0;
+	assert_ptr_equal(stapling_entries_due(&entries, &cursor, time(NULL)), entry);
+	said(1, 0);
+	assert_true(is_stapled(1));
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -164,6 +183,7 @@ int main(void)
 		CASE(revoked_over_a_restart),
 		CASE(older_ones_are_refused),
 		CASE(garbage_does_not_unrevoke),
+		CASE(a_file_comes_and_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
