@@ -25,12 +25,14 @@ enum {
 struct ask {
 	struct stapling *stapling;
 	uint8_t fingerprint[CERT_FINGERPRINT_BYTES];
+	uint32_t responder; /* its number among the entries */
 	char url[STAPLE_URL_BYTES];
 	uint8_t *request;
 	size_t request_len;
 	struct http_client_call *call; /* NULL: not begun, or over */
 	bool is_used;
 	bool is_over; /* answered, or cannot be asked; then the next job is given it */
+	bool is_silent; /* it was asked, and has not answered */
 	bool is_answered; /* by the job that runs: it is the job's */
 	uint8_t *answer;
 	size_t answer_len;
@@ -71,6 +73,7 @@ static void take_answers(struct stapling *stapling)
 	for (ask = stapling->asks; ask < stapling->asks + CALLS_MAX; ask++) {
 		if (!ask->is_answered)
 			continue;
+		stapling_entries_told(&stapling->entries, ask->responder, ask->is_silent);
 		stapling_entries_answer(&stapling->entries, ask->fingerprint, ask->answer,
 			ask->answer_len, ask->error);
 		ask_fini(ask);
@@ -91,18 +94,19 @@ static void make_asks(struct stapling *stapling)
 {
 	struct stapling_entry *entry;
 	struct ask *ask;
-	size_t cursor = 0;
 	struct err err;
 
 	while ((ask = unused(stapling)) &&
-		(entry = stapling_entries_due(&stapling->entries, &cursor, clock_unix_s()))) {
+		(entry = stapling_entries_due(&stapling->entries, clock_unix_s()))) {
 		if (ocsp_request(entry->certs[0], &ask->request, &ask->request_len, ask->url,
 			    &err) < 0) {
 			stapling_entries_failed(&stapling->entries, entry, err.text);
 			continue;
 		}
 		memcpy(ask->fingerprint, entry->fingerprint, sizeof(ask->fingerprint));
-		ask->is_used = entry->is_asked = true;
+		ask->responder = entry->responder;
+		ask->is_used = true;
+		stapling_entries_ask(&stapling->entries, entry);
 	}
 }
 
@@ -132,6 +136,7 @@ static void answered(void *arg, const struct http_client_answer *answer)
 
 	ask->call = NULL;
 	ask->is_over = true;
+	ask->is_silent = !answer->status;
 	if (answer->status == 200) {
 		ask->answer = mem_alloc(answer->body_len + 1);
 		if (answer->body_len)

@@ -17,6 +17,9 @@
 
 enum {
 	CERTS_AT_ONCE = 2048, /* each a look for a file */
+	RESPONDERS_AT_ONCE = 2048, /* certificates whose responder is looked for */
+	ASKED_OF_ONE_MAX = 2, /* at a time: a slow responder leaves room for others */
+	REST_MAX_S = 300, /* of a silent responder */
 	HEX_BYTES = 2 * CERT_FINGERPRINT_BYTES + 1,
 };
 
@@ -554,22 +557,104 @@ static void end_staple(struct stapling_entries *entries, struct stapling_entry *
 	tell(entry);
 }
 
-struct stapling_entry *stapling_entries_due(
-	struct stapling_entries *entries, size_t *cursor, int64_t now_unix_s)
+/* --- responders: those who are slow or silent do not keep others from being asked */
+static uint32_t number_of(const char *url)
 {
-	struct stapling_entry *entry;
+	static const struct hash_key key = {0};
+	const char *end = strstr(url, "://");
 
-	while (*cursor < entries->n) {
-		entry = entries->list[(*cursor)++];
+	end = strchrnul(end ? end + 3 : url, '/');
+	return 1 + (uint32_t)(hash_bytes(&key, url, (size_t)(end - url)) % STAPLING_RESPONDERS);
+}
+
+static bool find_responder(struct stapling_entries *entries, struct stapling_entry *entry)
+{
+	char url[STAPLE_URL_BYTES];
+	struct err err;
+
+	if (ocsp_responder(entry->certs[0], url, &err) == 0)
+		entry->responder = number_of(url);
+	else
+		stapling_entries_failed(entries, entry, err.text);
+	return entry->responder;
+}
+
+static bool may_be_asked(const struct stapling_responder *responder, int64_t now_unix_s)
+{
+	return responder->n_asked < ASKED_OF_ONE_MAX && responder->rests_until_unix_s <= now_unix_s;
+}
+
+void stapling_entries_ask(struct stapling_entries *entries, struct stapling_entry *entry)
+{
+	entry->is_asked = true;
+	entries->responders[entry->responder].n_asked++;
+}
+
+void stapling_entries_told(struct stapling_entries *entries, uint32_t number, bool is_silent)
+{
+	struct stapling_responder *responder = &entries->responders[number];
+	int64_t now_unix_s = clock_unix_s(), until_unix_s;
+
+	responder->n_asked--;
+	if (!is_silent) {
+		responder->failures = 0;
+		responder->rests_until_unix_s = 0;
+	} else if (responder->rests_until_unix_s <= now_unix_s) { /* not one of several at once */
+		until_unix_s = ocsp_next_try_unix_s(NULL, now_unix_s, ++responder->failures, 0);
+		if (until_unix_s > now_unix_s + REST_MAX_S)
+			until_unix_s = now_unix_s + REST_MAX_S;
+		responder->rests_until_unix_s = until_unix_s;
+	}
+}
+
+static bool is_fetched(const struct stapling_entry *entry)
+{
+	return entry->fetches && !entry->file;
+}
+
+struct stapling_entry *stapling_entries_due(struct stapling_entries *entries, int64_t now_unix_s)
+{
+	struct stapling_entry *entry, *longest = NULL;
+	uint32_t n_looked_for = 0;
+	size_t i;
+
+	for (i = 0; i < entries->n; i++) {
+		entry = entries->list[i];
 		if (entry->due_unix_s > now_unix_s)
 			continue;
 		if (entry->staple && entry->staple->next_update_unix_s <= now_unix_s)
 			end_staple(entries, entry);
-		if (entry->fetches && !entry->file && !entry->is_asked)
-			return entry;
-		entry->due_unix_s = entry->staple ? entry->staple->next_update_unix_s : INT64_MAX;
+		if (!is_fetched(entry) || entry->is_asked) {
+			entry->due_unix_s =
+				entry->staple ? entry->staple->next_update_unix_s : INT64_MAX;
+			continue;
+		}
+		if (!entry->responder &&
+			(n_looked_for++ >= RESPONDERS_AT_ONCE || !find_responder(entries, entry)))
+			continue;
+		if (may_be_asked(&entries->responders[entry->responder], now_unix_s) &&
+			(!longest || entry->due_unix_s < longest->due_unix_s))
+			longest = entry;
 	}
-	return NULL;
+	return longest;
+}
+
+/* When something is to be done for it, as far as time alone decides. */
+static int64_t wake_unix_s(
+	const struct stapling_entries *entries, const struct stapling_entry *entry)
+{
+	const struct stapling_responder *responder = &entries->responders[entry->responder];
+	int64_t at_unix_s = entry->due_unix_s;
+
+	if (!is_fetched(entry))
+		return at_unix_s;
+	if (responder->n_asked >= ASKED_OF_ONE_MAX)
+		at_unix_s = INT64_MAX;
+	else if (responder->rests_until_unix_s > at_unix_s)
+		at_unix_s = responder->rests_until_unix_s;
+	if (entry->staple && entry->staple->next_update_unix_s < at_unix_s)
+		at_unix_s = entry->staple->next_update_unix_s;
+	return at_unix_s;
 }
 
 int64_t stapling_entries_count(const struct stapling_entries *entries, struct stapling_facts *facts)
@@ -585,8 +670,8 @@ int64_t stapling_entries_count(const struct stapling_entries *entries, struct st
 		facts->n_stapled += entry->staple != NULL;
 		facts->n_must_missing += !entry->staple && is_must(entry);
 		facts->n_revoked += entry->is_revoked;
-		if (!entry->is_asked && entry->due_unix_s < due_unix_s)
-			due_unix_s = entry->due_unix_s;
+		if (!entry->is_asked && wake_unix_s(entries, entry) < due_unix_s)
+			due_unix_s = wake_unix_s(entries, entry);
 	}
 	return due_unix_s;
 }

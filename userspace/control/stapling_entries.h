@@ -13,7 +13,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { STAPLING_ERROR_BYTES = 200 };
+enum {
+	STAPLING_ERROR_BYTES = 200,
+	STAPLING_RESPONDERS = 1024, /* some may share a number, and what holds for it */
+};
+
+/* Those of one scheme and host. */
+struct stapling_responder {
+	uint32_t n_asked; /* now */
+	uint32_t failures; /* in a row */
+	int64_t rests_until_unix_s; /* it was silent: none of its certificates is asked for */
+};
 
 struct stapling_entry {
 	uint8_t fingerprint[CERT_FINGERPRINT_BYTES];
@@ -22,7 +32,8 @@ struct stapling_entry {
 	char *file; /* NULL: none */
 	uint64_t file_identity; /* as it was read */
 	bool fetches;
-	bool is_asked; /* a responder is being asked */
+	uint32_t responder; /* its number; 0: not looked for yet, or there is none */
+	bool is_asked; /* the responder is being asked */
 	bool is_revoked; /* as of said_unix_s */
 	bool is_told; /* `error` is in the log */
 	uint32_t failures; /* in a row */
@@ -47,6 +58,7 @@ struct stapling_entries {
 	size_t n_seen, room_seen;
 	struct staple **old; /* replaced ones, to be given back when workers have passed a turn */
 	size_t n_old;
+	struct stapling_responder responders[STAPLING_RESPONDERS + 1];
 	char *state_dir; /* where fetched ones are kept */
 	bool is_cleaned; /* responses of certificates that are gone were removed */
 	bool has_failed; /* keeping them; and it was told */
@@ -57,13 +69,16 @@ void stapling_entries_fini(struct stapling_entries *entries);
 /* Goes on with a look; true: it is over, and the entries are those of `certs`. */
 bool stapling_entries_look(struct stapling_entries *entries, const struct certs_in_use *certs,
 	struct certs_cursor *cursor);
-/* What a responder said. `error`: why it did not; else "". */
+/* A responder is no longer being asked; is_silent: it could not be reached, or did not answer. */
+void stapling_entries_told(struct stapling_entries *entries, uint32_t responder, bool is_silent);
+/* What it said. `error`: why it did not; else "". */
 void stapling_entries_answer(struct stapling_entries *entries, const uint8_t *fingerprint,
 	const uint8_t *der, size_t len, const char *error);
-/* Does what is due without asking anybody: files, responses whose time is over. Returns the next
- * entry from *cursor on whose responder is to be asked now; NULL: no more. */
-struct stapling_entry *stapling_entries_due(
-	struct stapling_entries *entries, size_t *cursor, int64_t now_unix_s);
+/* Does what is due without asking anybody: files, responses whose time is over. Of the entries whose
+ * responders may be asked now returns the one that has been due longest; NULL: there is none. */
+struct stapling_entry *stapling_entries_due(struct stapling_entries *entries, int64_t now_unix_s);
+/* Its responder is being asked: stapling_entries_told() follows. */
+void stapling_entries_ask(struct stapling_entries *entries, struct stapling_entry *entry);
 /* It could not be asked. */
 void stapling_entries_failed(
 	struct stapling_entries *entries, struct stapling_entry *entry, const char *error);

@@ -115,6 +115,19 @@ static int make_request(const struct couple *couple, uint8_t **ret_der, size_t *
 	return *ret_der ? 0 : -ENOMEM;
 }
 
+int ocsp_responder(const struct cert *cert, char *ret_url, struct err *err)
+{
+	struct couple couple = {0};
+	int r = couple_init(&couple, cert, err);
+
+	if (r < 0)
+		return r;
+	r = find_responder(couple.leaf, ret_url, err);
+	couple_fini(&couple);
+	ERR_clear_error();
+	return r;
+}
+
 int ocsp_request(
 	const struct cert *cert, uint8_t **ret_der, size_t *ret_len, char *ret_url, struct err *err)
 {

@@ -17,6 +17,9 @@ enum {
 	STAPLE_BYTES_MAX = 16 * 1024, /* it goes into each handshake */
 };
 
+/* The responder that a request would be for: see the next one. */
+int ocsp_responder(
+	const struct cert *cert, char ret_url[static STAPLE_URL_BYTES], struct err *err) must_check;
 /* A request for the state of the certificate, DER, to be freed; and the responder it names (the first
  * one with http:// or https://). -EINVAL: it names none, or its issuer is not in its file. */
 int ocsp_request(const struct cert *cert, uint8_t **ret_der, size_t *ret_len,

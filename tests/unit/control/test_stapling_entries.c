@@ -8,7 +8,10 @@ static struct pki pki;
 
 #include "../tls/ocsp_answer.h"
 
-static struct cert *cert; /* www.crt */
+enum { CERTS_MAX = 5 };
+
+static struct cert *certs[CERTS_MAX]; /* the first one is www.crt */
+static uint32_t n_certs;
 static struct config config;
 static struct config_certificate setting;
 static struct stapling_entries entries;
@@ -17,44 +20,77 @@ enum { REVOKED = V_OCSP_CERTSTATUS_REVOKED };
 
 static void look(void)
 {
-	struct certs_entry row = {.cert = cert, .config = &setting};
-	struct certs_in_use in_use = {.config = &config, .entries = &row, .n = 1};
+	struct certs_entry rows[CERTS_MAX];
+	struct certs_in_use in_use = {.config = &config, .entries = rows, .n = n_certs};
 	struct certs_cursor cursor = {0};
+	uint32_t i;
 
+	for (i = 0; i < n_certs; i++)
+		rows[i] = (struct certs_entry){.cert = certs[i], .config = &setting};
 	assert_true(stapling_entries_look(&entries, &in_use, &cursor));
 }
 
-static void load(void)
+/* FILE.crt and FILE.key. */
+static void load(const char *file)
 {
-	struct cert_spec spec = {.name = "www",
-		.cert_path = pki_path(&pki, "www.crt"),
-		.key_path = pki_path(&pki, "www.key")};
+	char crt[64], key[64];
+	struct cert_spec spec = {.name = "www"};
 	struct err err;
 
-	assert_int_equal(cert_load(&spec, &cert, &err), 0);
+	snprintf(crt, sizeof(crt), "%s.crt", file);
+	snprintf(key, sizeof(key), "%s.key", file);
+	spec.cert_path = pki_path(&pki, crt);
+	spec.key_path = pki_path(&pki, key);
+	assert_int_equal(cert_load(&spec, &certs[n_certs++], &err), 0);
+}
+
+/* With its CA behind it, which lets ask `responder`. */
+static void issue(const char *file, const char *responder)
+{
+	struct pki_request request = {.file = file, .sans = "DNS:www.test", .append = "ca.crt"};
+	char crt[64], access[128];
+	X509 *x509;
+	EVP_PKEY *key;
+	FILE *out;
+
+	pki_issue(&pki, &request); /* for its key */
+	snprintf(crt, sizeof(crt), "%s.key", file);
+	out = fopen(pki_path(&pki, crt), "re");
+	key = PEM_read_PrivateKey(out, NULL, NULL, NULL);
+	fclose(out);
+	x509 = pki_cert(&pki, key, &request);
+	snprintf(access, sizeof(access), "OCSP;URI:%s", responder);
+	pki_extension(x509, pki.ca, NID_info_access, access);
+	assert_true(X509_sign(x509, pki.ca_key, EVP_sha256()) > 0);
+	snprintf(crt, sizeof(crt), "%s.crt", file);
+	out = fopen(pki_path(&pki, crt), "we");
+	assert_true(PEM_write_X509(out, x509) && PEM_write_X509(out, pki.ca));
+	fclose(out);
+	X509_free(x509);
+	EVP_PKEY_free(key);
 }
 
 static void end(void)
 {
 	stapling_entries_fini(&entries);
-	cert_put(cert);
+	while (n_certs)
+		cert_put(certs[--n_certs]);
 }
 
 static void restart(void)
 {
 	end();
-	load();
+	load("www");
 	look();
 }
 
 static int setup(void **state)
 {
 	pki_init(&pki);
-	pki_issue(&pki,
-		&(struct pki_request){.file = "www", .sans = "DNS:www.test", .append = "ca.crt"});
+	issue("www", "http://one.test/a");
 	config = (struct config){.state_dir_path = pki.dir};
 	setting = (struct config_certificate){.name = "www", .ocsp = CONFIG_OCSP_ON};
-	load();
+	load("www");
 	look();
 	return 0;
 }
@@ -69,12 +105,11 @@ static int teardown(void **state)
 /* Its responder is asked as soon as it is due. */
 static struct stapling_entry *asked(void)
 {
-	size_t cursor = 0;
 	struct stapling_entry *entry = entries.list[0];
 
 	entry->due_unix_s = 0;
-	assert_ptr_equal(stapling_entries_due(&entries, &cursor, time(NULL)), entry);
-	entry->is_asked = true;
+	assert_ptr_equal(stapling_entries_due(&entries, time(NULL)), entry);
+	stapling_entries_ask(&entries, entry);
 	return entry;
 }
 
@@ -84,6 +119,7 @@ static void answered(const struct answer *answer)
 	uint8_t *der;
 	size_t len = answer_der(answer, &der);
 
+	stapling_entries_told(&entries, entry->responder, false);
 	stapling_entries_answer(&entries, entry->fingerprint, der, len, "");
 	OPENSSL_free(der);
 }
@@ -96,7 +132,7 @@ static void said(long ago, int status)
 
 static bool is_stapled(long ago)
 {
-	const struct staple *staple = cert_staple(cert);
+	const struct staple *staple = cert_staple(certs[0]);
 	int64_t since_s = staple ? time(NULL) - staple->this_update_unix_s : 0;
 
 	return staple && since_s >= ago * HOUR_S && since_s < ago * HOUR_S + HOUR_S / 2;
@@ -118,12 +154,12 @@ static void revoked_over_a_restart(void **state)
 	restart();
 	assert_true(is_stapled(5));
 	said(4, REVOKED);
-	assert_null(cert_staple(cert));
+	assert_null(cert_staple(certs[0]));
 	restart();
-	assert_null(cert_staple(cert));
+	assert_null(cert_staple(certs[0]));
 	assert_int_equal(n_revoked(), 1);
 	said(5, 0);
-	assert_null(cert_staple(cert));
+	assert_null(cert_staple(certs[0]));
 	assert_int_equal(n_revoked(), 1);
 }
 
@@ -135,7 +171,7 @@ static void older_ones_are_refused(void **state)
 	assert_true(is_stapled(4));
 	said(3, REVOKED);
 	said(4, 0);
-	assert_null(cert_staple(cert));
+	assert_null(cert_staple(certs[0]));
 	assert_string_equal(entries.list[0]->error,
 		"the OCSP response is older than one before, which says that its CA has revoked it");
 	said(2, 0); /* it was on hold */
@@ -152,6 +188,7 @@ static void garbage_does_not_unrevoke(void **state)
 
 	said(3, REVOKED);
 	entry = asked();
+	stapling_entries_told(&entries, entry->responder, false);
 	stapling_entries_answer(&entries, entry->fingerprint, (const uint8_t *)"x", 1, "");
 	assert_int_equal(n_revoked(), 1);
 }
@@ -160,19 +197,137 @@ static void garbage_does_not_unrevoke(void **state)
 static void a_file_comes_and_goes(void **state)
 {
 	struct stapling_entry *entry = asked();
-	size_t cursor = 0;
 
 	setting.ocsp_path = (char *)pki_path(&pki, "www.ocsp");
 	pki_write(&pki, "www.ocsp", "");
 	look();
-	stapling_entries_answer(&entries, entry->fingerprint, NULL, 0, "timed out");
-	assert_null(stapling_entries_due(&entries, &cursor, time(NULL)));
+	stapling_entries_told(&entries, entry->responder, false);
+	stapling_entries_answer(&entries, entry->fingerprint, NULL, 0, "not now");
+	assert_null(stapling_entries_due(&entries, time(NULL)));
 	setting.ocsp_path = NULL;
 	look();
-	cursor = 0;
-	assert_ptr_equal(stapling_entries_due(&entries, &cursor, time(NULL)), entry);
+	assert_ptr_equal(stapling_entries_due(&entries, time(NULL)), entry);
 	said(1, 0);
 	assert_true(is_stapled(1));
+}
+
+/* --- several responders */
+static struct stapling_entry *entry_of(const struct cert *cert)
+{
+	size_t i;
+
+	for (i = 0; i < entries.n; i++)
+		if (entries.list[i]->certs[0] == cert)
+			return entries.list[i];
+	fail();
+	return NULL;
+}
+
+static struct cert *next_asked(int64_t now_unix_s)
+{
+	struct stapling_entry *entry = stapling_entries_due(&entries, now_unix_s);
+
+	if (!entry)
+		return NULL;
+	stapling_entries_ask(&entries, entry);
+	return entry->certs[0];
+}
+
+static void is_silent(const struct cert *cert)
+{
+	struct stapling_entry *entry = entry_of(cert);
+
+	stapling_entries_told(&entries, entry->responder, true);
+	stapling_entries_answer(&entries, entry->fingerprint, NULL, 0, "timed out");
+}
+
+static void add(const char *file, const char *responder)
+{
+	issue(file, responder);
+	load(file);
+}
+
+/* Each is due a second later than the one before. */
+static void are_due(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < n_certs; i++)
+		entry_of(certs[i])->due_unix_s = 1000 + i;
+}
+
+static void who_waits_longest_comes_first(void **state)
+{
+	int64_t now_unix_s = time(NULL);
+	uint32_t i;
+
+	add("b", "http://two.test/");
+	add("c", "http://three.test/");
+	add("d", "http://four.test/");
+	add("e", "http://five.test/");
+	look();
+	are_due();
+	for (i = 0; i < n_certs; i++)
+		assert_ptr_equal(next_asked(now_unix_s), certs[i]);
+	assert_null(next_asked(now_unix_s));
+}
+
+static void a_silent_responder_keeps_nobody_waiting(void **state)
+{
+	int64_t now_unix_s = time(NULL), wake_unix_s;
+	struct stapling_facts facts;
+
+	add("b", "http://one.test/b");
+	add("c", "http://one.test/c");
+	add("d", "http://one.test");
+	add("e", "http://two.test/");
+	look();
+	are_due();
+	assert_ptr_equal(next_asked(now_unix_s), certs[0]);
+	assert_ptr_equal(next_asked(now_unix_s), certs[1]);
+	assert_ptr_equal(next_asked(now_unix_s), certs[4]);
+	assert_null(next_asked(now_unix_s));
+	assert_true(stapling_entries_count(&entries, &facts) == INT64_MAX); /* answers come first */
+	is_silent(certs[0]);
+	is_silent(certs[1]);
+	assert_null(next_asked(now_unix_s)); /* it rests */
+	wake_unix_s = stapling_entries_count(&entries, &facts);
+	assert_in_range(wake_unix_s, now_unix_s + 1, now_unix_s + 60);
+	assert_ptr_equal(next_asked(wake_unix_s), certs[2]);
+	assert_ptr_equal(next_asked(wake_unix_s), certs[3]);
+}
+
+/* However long it is silent, it is asked again within minutes; and when it answers, at once. */
+static void a_rest_ends(void **state)
+{
+	struct stapling_entry *entry = asked();
+	struct stapling_responder *responder = &entries.responders[entry->responder];
+	uint32_t i;
+
+	for (i = 0; i < 50; i++) {
+		is_silent(certs[0]);
+		assert_in_range(responder->rests_until_unix_s, time(NULL) + 1, time(NULL) + 300);
+		responder->rests_until_unix_s = 0;
+		entry = asked();
+	}
+	is_silent(certs[0]);
+	responder->n_asked++; /* about another certificate */
+	stapling_entries_told(&entries, entry->responder, false);
+	said(1, 0);
+	assert_true(is_stapled(1));
+}
+
+static void one_without_a_responder(void **state)
+{
+	pki_issue(
+		&pki, &(struct pki_request){.file = "b", .sans = "DNS:b.test", .append = "ca.crt"});
+	load("b");
+	look();
+	assert_ptr_equal(next_asked(time(NULL)), certs[0]);
+	assert_null(next_asked(time(NULL)));
+	assert_string_equal(
+		entry_of(certs[1])->error, "it names no OCSP responder: its CA has none");
+	assert_true(entry_of(certs[1])->due_unix_s > time(NULL));
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -184,6 +339,10 @@ int main(void)
 		CASE(older_ones_are_refused),
 		CASE(garbage_does_not_unrevoke),
 		CASE(a_file_comes_and_goes),
+		CASE(who_waits_longest_comes_first),
+		CASE(a_silent_responder_keeps_nobody_waiting),
+		CASE(a_rest_ends),
+		CASE(one_without_a_responder),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
