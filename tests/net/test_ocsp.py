@@ -205,8 +205,32 @@ def test_fetched(net, launch, folder, ca):
     assert not row(one, "silent")["stapled"]
     one.stop()
     one.start()
-    until(lambda: stapled(net, "must") == "good", "nobody need be asked after a restart")
+    assert stapled(net, "must") == "good", "nobody need be asked after a restart"
     assert metrics(one)["sluice_ocsp_fetches_total"]['result="good"'] == 0
+
+
+def test_replaced(net, launch, folder, ca):
+    """A certificate that must be stapled is at no time served without its response: neither when its
+    file changes, nor when another one comes together with a response."""
+    must, cert = pair(ca, folder, "must", must_staple=True)
+    must["ocsp_file"] = str(folder / "must.der")
+    replace(folder / "must.der", response(ca, cert))
+    one = launch(config(net, must))
+    assert stapled(net, "must") == "good"
+    for _ in range(3):
+        before = one.log().count("files have changed: 1 certificates in")
+        replace(folder / "must.crt", (folder / "must.crt").read_bytes() + pem(ca.cert))
+        seen = []
+        until(lambda: seen.append(stapled(net, "must"))
+              or one.log().count("files have changed: 1 certificates in") > before, "it is in force")
+        seen += [stapled(net, "must") for _ in range(4)]
+        assert set(seen) == {"good"}
+    late, cert = pair(ca, folder, "late", must_staple=True)
+    late["ocsp_file"] = str(folder / "late.der")
+    replace(folder / "late.der", response(ca, cert))
+    one.write(config(net, must, late))
+    assert one.api("/v1/reload", "POST")
+    assert stapled(net, "late") == "good" and stapled(net, "must") == "good"
 
 
 def test_revoked(net, launch, folder, ca):

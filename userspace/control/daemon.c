@@ -295,6 +295,7 @@ static int build_first(struct daemon *daemon, struct config *config, struct err 
 		config_errors_print(&errors, stderr);
 		err_set(err, r, "the configuration cannot be put in force (see above)");
 	} else {
+		stapling_ready(daemon->stapling, build);
 		r = apply_build(daemon, build, NULL, err);
 		if (r < 0)
 			build_free(build);

@@ -7,6 +7,7 @@
 #include "control/cert_upkeep.h"
 #include "control/reload_parts.h"
 #include "control/renewal.h"
+#include "control/stapling.h"
 #include "core/log.h"
 #include "core/mem.h"
 
@@ -38,6 +39,8 @@ static void make_build(struct reload *reload)
 	if (build_new(&daemon->env, before, config, &reload->how.build, &reload->build,
 		    &reload->errors) < 0)
 		reload->build = NULL;
+	else if (!reload->how.dry_run)
+		stapling_ready(daemon->stapling, reload->build);
 }
 
 static void read_and_build(struct job *job)

@@ -54,6 +54,8 @@ static void make_build(struct job *job)
 	renewal->build = build_renew(&renewal->daemon->env, renewal->before, touched, n,
 		renewal->is_patient, &renewal->outcome);
 	free(touched);
+	if (renewal->build)
+		stapling_ready(renewal->daemon->stapling, renewal->build);
 	if (renewal->outcome.n_unsettled || renewal->outcome.n_later)
 		return;
 	certwatch_forget(renewal->watch);

@@ -10,6 +10,7 @@
 #include "core/mem.h"
 #include "core/snapshot.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,8 @@ struct stapling {
 	struct daemon *daemon;
 	struct job job;
 	bool is_working; /* the job has the entries, asks that are answered or not used, and `certs` */
+	atomic_bool has_missing; /* a certificate that must have a response came without one */
+	bool is_urgent; /* the next look comes without a rest */
 	bool is_stale; /* certificates or files are others than the last look saw */
 	bool has_work; /* something is due, or was answered */
 	struct timer timer; /* the next look, or when something is due */
@@ -226,6 +229,11 @@ static void work(struct stapling *stapling)
 	loader_submit(stapling->daemon->loader, &stapling->job);
 }
 
+static uint64_t look_after_ms(const struct stapling *stapling)
+{
+	return stapling->is_urgent ? 0 : stapling->looked_ms + stapling->rest_ms;
+}
+
 static void set_timer(struct stapling *stapling)
 {
 	struct loop *loop = stapling->daemon->io.loop;
@@ -236,7 +244,7 @@ static void set_timer(struct stapling *stapling)
 	if (left_s < TIMER_MS_MAX / 1000 && unused(stapling))
 		at_ms = now_ms + (left_s > 0 ? (uint64_t)left_s * 1000 : AFTER_CHANGE_MS);
 	if (stapling->is_stale) {
-		look_ms = stapling->looked_ms + stapling->rest_ms;
+		look_ms = look_after_ms(stapling);
 		if (look_ms < now_ms + AFTER_CHANGE_MS)
 			look_ms = now_ms + AFTER_CHANGE_MS;
 		at_ms = look_ms < at_ms ? look_ms : at_ms;
@@ -262,16 +270,26 @@ static void time_is_up(struct timer *timer)
 
 	if (stapling->is_working || stapling->daemon->stopping)
 		return;
-	if (stapling->is_stale && now_ms >= stapling->looked_ms + stapling->rest_ms) {
-		stapling->is_stale = false;
+	if (stapling->is_stale && now_ms >= look_after_ms(stapling)) {
+		stapling->is_stale = stapling->is_urgent = false;
 		stapling->certs = certs_in_use_new(stapling->daemon->build);
 		stapling->cursor = (struct certs_cursor){0};
 	}
 	work(stapling);
 }
 
+void stapling_ready(struct stapling *stapling, const struct build *build)
+{
+	struct certs_in_use *certs = certs_in_use_new(build);
+
+	if (stapling_entries_ready(&stapling->entries, certs))
+		atomic_store(&stapling->has_missing, true);
+	certs_in_use_free(certs);
+}
+
 void stapling_look(struct stapling *stapling)
 {
+	stapling->is_urgent |= atomic_exchange(&stapling->has_missing, false);
 	stapling->is_stale = true;
 	go_on(stapling);
 }

@@ -9,6 +9,7 @@
 #include "core/attr.h"
 #include <stdint.h>
 
+struct build;
 struct daemon;
 struct stapling;
 
@@ -23,6 +24,10 @@ struct stapling_facts {
 struct stapling *stapling_new(struct daemon *daemon);
 /* The loader thread has ended. NULL is ignored. */
 void stapling_free(struct stapling *stapling);
+/* `build` is about to be put in force: its certificates get the responses that lie there for them, so
+ * that none that must have one is served without it until the next look. On the loader thread; or on
+ * the control thread before that one has any work. */
+void stapling_ready(struct stapling *stapling, const struct build *build);
 /* Another generation is in force, or files were touched. */
 void stapling_look(struct stapling *stapling);
 void stapling_facts(const struct stapling *stapling, struct stapling_facts *ret_facts);

@@ -355,11 +355,16 @@ static char *file_of(const struct cert *cert, const struct config_certificate *c
 	return NULL;
 }
 
+static bool does_fetch(const struct cert *cert, const struct config_certificate *config)
+{
+	return config->ocsp == CONFIG_OCSP_ON ||
+	       (config->ocsp == CONFIG_OCSP_AUTO && cert_facts(cert)->must_staple);
+}
+
 static void see(struct stapling_entries *entries, struct cert *cert,
 	const struct config_certificate *config)
 {
-	bool fetches = config->ocsp == CONFIG_OCSP_ON ||
-		       (config->ocsp == CONFIG_OCSP_AUTO && cert_facts(cert)->must_staple);
+	bool fetches = does_fetch(cert, config);
 	char *file = file_of(cert, config);
 	struct stapling_seen *seen;
 
@@ -482,20 +487,82 @@ static void merge(struct stapling_entries *entries)
 		clean(entries);
 }
 
+static void set_state_dir(struct stapling_entries *entries, const struct certs_in_use *certs)
+{
+	if (!entries->state_dir)
+		entries->state_dir = mem_strdup(certs->config->state_dir_path);
+}
+
 bool stapling_entries_look(struct stapling_entries *entries, const struct certs_in_use *certs,
 	struct certs_cursor *cursor)
 {
 	struct cert *cert = NULL;
 	uint32_t n = 0;
 
-	if (!entries->state_dir)
-		entries->state_dir = mem_strdup(certs->config->state_dir_path);
+	set_state_dir(entries, certs);
 	while (n++ < CERTS_AT_ONCE && (cert = certs_in_use_next(certs, cursor)))
 		see(entries, cert, certs->entries[cursor->entry].config);
 	if (cert)
 		return false;
 	merge(entries);
 	return true;
+}
+
+/* --- before they serve */
+
+/* The certificate of no entry. */
+static bool find_staple(struct stapling_entries *entries, struct cert *cert,
+	const struct config_certificate *config)
+{
+	struct stapling_entry alone = {
+		.certs = &cert,
+		.n_certs = 1,
+		.file = file_of(cert, config),
+		.fetches = does_fetch(cert, config),
+	};
+	bool is_found;
+
+	cert_fingerprint(cert, alone.fingerprint);
+	if (alone.file)
+		read_file(entries, &alone);
+	else if (alone.fetches)
+		read_kept(entries, &alone);
+	is_found = alone.staple;
+	staple_put(alone.staple); /* the certificate has its own */
+	free(alone.file);
+	return is_found;
+}
+
+/* True: it must have one, nothing was known of it, and it has none. Of the others a directory may
+ * have a hundred thousand, which can do without one until the look. */
+static bool make_ready(struct stapling_entries *entries, struct cert *cert,
+	const struct config_certificate *config)
+{
+	bool is_must = cert_facts(cert)->must_staple;
+	uint8_t fingerprint[CERT_FINGERPRINT_BYTES];
+	struct stapling_entry *entry;
+
+	if (cert_staple(cert) || (!is_must && config->directory_path))
+		return false;
+	cert_fingerprint(cert, fingerprint);
+	entry = find(entries, fingerprint);
+	if (!entry)
+		return is_must && !find_staple(entries, cert, config);
+	if (entry->staple)
+		give_back(entries, cert_staple_exchange(cert, staple_get(entry->staple)));
+	return false;
+}
+
+bool stapling_entries_ready(struct stapling_entries *entries, const struct certs_in_use *certs)
+{
+	struct certs_cursor cursor = {0};
+	bool is_missing = false;
+	struct cert *cert;
+
+	set_state_dir(entries, certs);
+	while ((cert = certs_in_use_next(certs, &cursor)))
+		is_missing |= make_ready(entries, cert, certs->entries[cursor.entry].config);
+	return is_missing;
 }
 
 /* --- what is due */

@@ -69,6 +69,9 @@ void stapling_entries_fini(struct stapling_entries *entries);
 /* Goes on with a look; true: it is over, and the entries are those of `certs`. */
 bool stapling_entries_look(struct stapling_entries *entries, const struct certs_in_use *certs,
 	struct certs_cursor *cursor);
+/* Certificates that are about to be put in force get what is known of them, or lies there for them; a
+ * look comes only later. True: one that must have a response is new, and has none. No job needed. */
+bool stapling_entries_ready(struct stapling_entries *entries, const struct certs_in_use *certs);
 /* A responder is no longer being asked; is_silent: it could not be reached, or did not answer. */
 void stapling_entries_told(struct stapling_entries *entries, uint32_t responder, bool is_silent);
 /* What it said. `error`: why it did not; else "". */

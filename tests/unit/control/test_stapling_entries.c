@@ -18,16 +18,23 @@ static struct stapling_entries entries;
 
 enum { REVOKED = V_OCSP_CERTSTATUS_REVOKED };
 
-static void look(void)
+static const struct certs_in_use *in_use(void)
 {
-	struct certs_entry rows[CERTS_MAX];
-	struct certs_in_use in_use = {.config = &config, .entries = rows, .n = n_certs};
-	struct certs_cursor cursor = {0};
+	static struct certs_entry rows[CERTS_MAX];
+	static struct certs_in_use in_use;
 	uint32_t i;
 
 	for (i = 0; i < n_certs; i++)
 		rows[i] = (struct certs_entry){.cert = certs[i], .config = &setting};
-	assert_true(stapling_entries_look(&entries, &in_use, &cursor));
+	in_use = (struct certs_in_use){.config = &config, .entries = rows, .n = n_certs};
+	return &in_use;
+}
+
+static void look(void)
+{
+	struct certs_cursor cursor = {0};
+
+	assert_true(stapling_entries_look(&entries, in_use(), &cursor));
 }
 
 /* FILE.crt and FILE.key. */
@@ -44,7 +51,7 @@ static void load(const char *file)
 	assert_int_equal(cert_load(&spec, &certs[n_certs++], &err), 0);
 }
 
-/* With its CA behind it, which lets ask `responder`. */
+/* With its CA behind it, which lets ask `responder`; "must...": it must be stapled. */
 static void issue(const char *file, const char *responder)
 {
 	struct pki_request request = {.file = file, .sans = "DNS:www.test", .append = "ca.crt"};
@@ -61,6 +68,8 @@ static void issue(const char *file, const char *responder)
 	x509 = pki_cert(&pki, key, &request);
 	snprintf(access, sizeof(access), "OCSP;URI:%s", responder);
 	pki_extension(x509, pki.ca, NID_info_access, access);
+	if (!strncmp(file, "must", 4))
+		pki_extension(x509, pki.ca, NID_tlsfeature, "status_request");
 	assert_true(X509_sign(x509, pki.ca_key, EVP_sha256()) > 0);
 	snprintf(crt, sizeof(crt), "%s.crt", file);
 	out = fopen(pki_path(&pki, crt), "we");
@@ -330,6 +339,77 @@ static void one_without_a_responder(void **state)
 	assert_true(entry_of(certs[1])->due_unix_s > time(NULL));
 }
 
+/* --- replacements: nothing is looked for when they serve already */
+
+/* The same certificate anew, as after a change of its file. */
+static void replace(uint32_t at, const char *file)
+{
+	struct cert *replaced = certs[at];
+	uint32_t n = n_certs;
+
+	n_certs = at;
+	load(file);
+	n_certs = n;
+	cert_put(replaced);
+}
+
+static void the_same_anew(void **state)
+{
+	said(1, 0);
+	replace(0, "www");
+	assert_null(cert_staple(certs[0]));
+	assert_false(stapling_entries_ready(&entries, in_use()));
+	assert_true(is_stapled(1));
+	said(0, REVOKED);
+	replace(0, "www");
+	assert_false(stapling_entries_ready(&entries, in_use()));
+	assert_null(cert_staple(certs[0]));
+}
+
+/* Instead of www.crt, whose place in `pki` it takes: responses are about that. */
+static void must_be_stapled(void)
+{
+	end();
+	issue("must", "http://one.test/");
+	rename(pki_path(&pki, "must.crt"), pki_path(&pki, "www.crt"));
+	rename(pki_path(&pki, "must.key"), pki_path(&pki, "www.key"));
+	load("www");
+}
+
+static void one_that_must_be_from_its_file(void **state)
+{
+	struct answer good = {0};
+	uint8_t *der;
+	size_t len;
+	FILE *out;
+
+	must_be_stapled();
+	setting.ocsp = CONFIG_OCSP_OFF;
+	setting.ocsp_path = (char *)pki_path(&pki, "www.ocsp");
+	assert_true(stapling_entries_ready(&entries, in_use())); /* there is none */
+	len = answer_der(&good, &der);
+	out = fopen(setting.ocsp_path, "we");
+	assert_int_equal(fwrite(der, 1, len, out), len);
+	fclose(out);
+	OPENSSL_free(der);
+	assert_false(stapling_entries_ready(&entries, in_use()));
+	assert_true(is_stapled(1));
+}
+
+static void one_that_must_be_after_a_restart(void **state)
+{
+	must_be_stapled();
+	setting.ocsp = CONFIG_OCSP_AUTO;
+	assert_true(stapling_entries_ready(&entries, in_use()));
+	look();
+	assert_false(stapling_entries_ready(&entries, in_use())); /* it is known, and asked for */
+	said(1, 0);
+	end();
+	load("www");
+	assert_false(stapling_entries_ready(&entries, in_use()));
+	assert_true(is_stapled(1));
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -343,6 +423,9 @@ int main(void)
 		CASE(a_silent_responder_keeps_nobody_waiting),
 		CASE(a_rest_ends),
 		CASE(one_without_a_responder),
+		CASE(the_same_anew),
+		CASE(one_that_must_be_from_its_file),
+		CASE(one_that_must_be_after_a_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
