@@ -83,8 +83,7 @@ void build_terms(const struct building *building, const struct config_listener *
 /* build_trust.c */
 void build_trusts_free(struct build *build);
 /* Those of the generation before, where no file was touched; the configuration is the same. */
-void build_trusts_renew(struct building *building, const struct build_touched *touched, size_t n,
-	bool is_patient, struct build_renewal *renewal);
+void build_trusts_renew(struct building *building, const struct build_touched *touched, size_t n);
 bool build_trusts_have_changed(const struct building *building);
 /* build_renew.c: a name of its folder was touched; which one is not asked: through links ("..data") any
  * may lead to it, and a look costs two microseconds. */

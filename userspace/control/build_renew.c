@@ -299,7 +299,7 @@ struct build *build_renew(const struct build_env *env, const struct build *befor
 	build->generation = before->generation + 1;
 	build->loaded_unix_s = before->loaded_unix_s;
 	renew_certs(&renewing);
-	build_trusts_renew(&building, touched, n, is_patient, ret_renewal);
+	build_trusts_renew(&building, touched, n);
 	build_tickets_renew(&building, touched, n, is_patient, ret_renewal);
 	build_renew_groups(&building);
 	if (has_changed(&building) || have_groups_changed(&building))

@@ -70,14 +70,17 @@ static void warn(const struct config_trust_store *wanted, const struct tls_trust
 		log_warn("trust store %s: %s", wanted->name, text.text);
 }
 
-static int load(const struct config_trust_store *wanted, bool is_strict,
-	struct tls_trust **ret_trust, struct err *err)
+/* A CA out of its time is an error of whoever adds it to a bundle. One that expired while it stood
+ * there must not keep a new CRL out, nor everybody's listeners down after a restart. */
+static int load(const struct building *building, const struct config_trust_store *wanted,
+	const struct built_trust *old, struct tls_trust **ret_trust, struct err *err)
 {
 	struct tls_trust_spec spec = {
 		.ca_path = wanted->ca_path,
 		.crl_paths = (const char *const *)wanted->crl_paths,
 		.n_crls = wanted->crl_paths_count,
-		.is_strict = is_strict,
+		.is_strict = building->is_trial || building->before,
+		.known = old ? old->trust : NULL,
 	};
 	int r = tls_trust_load(&spec, ret_trust, err);
 
@@ -101,18 +104,6 @@ static void watch(const struct building *building, const struct config_trust_sto
 		certwatch_add_file(building->env->cert_watch, wanted->crl_paths[i]);
 }
 
-/* A CA out of its time is an error of whoever changes the bundle. One that expired while it stood
- * there must not keep a new CRL out, nor everybody's listeners down after a restart. */
-static bool is_new_bundle(const struct building *building, const struct config_trust_store *was,
-	const struct built_trust *old, const struct config_trust_store *wanted,
-	const struct built_trust *now)
-{
-	if (building->is_trial)
-		return true;
-	return building->before && (!was || strcmp(was->ca_path, wanted->ca_path) != 0 ||
-					   old->ca_identity != now->ca_identity);
-}
-
 static void build_trust(struct building *building, const struct config_trust_store *wanted,
 	struct built_trust *ret_trust)
 {
@@ -120,7 +111,6 @@ static void build_trust(struct building *building, const struct config_trust_sto
 	const struct config_trust_store *was = before_store(building, wanted->name, &old);
 	char path[PATH_BYTES];
 	struct err err;
-	bool is_strict;
 
 	watch(building, wanted);
 	note_files(wanted, ret_trust);
@@ -128,8 +118,7 @@ static void build_trust(struct building *building, const struct config_trust_sto
 		ret_trust->trust = tls_trust_get(old->trust);
 		return;
 	}
-	is_strict = is_new_bundle(building, was, old, wanted, ret_trust);
-	if (load(wanted, is_strict, &ret_trust->trust, &err) == 0)
+	if (load(building, wanted, old, &ret_trust->trust, &err) == 0)
 		return;
 	snprintf(path, sizeof(path), "trust_stores[%s]", wanted->name);
 	config_errors_add(building->errors,
@@ -171,47 +160,47 @@ static bool is_touched(
 	return is;
 }
 
-/* What was good stays. `is_patient`: bundle and lists are maybe still being written. */
-static void keep_good(const struct config_trust_store *wanted, const struct built_trust *old,
-	const struct err *err, bool is_patient, struct built_trust *ret_trust,
-	struct build_renewal *renewal)
+/* What was good stays. Patient: bundle and lists are maybe still being written. */
+static void keep_good(const struct building *building, const struct config_trust_store *wanted,
+	const struct built_trust *old, const struct err *err, struct built_trust *ret_trust)
 {
 	keep(wanted, old, ret_trust);
-	if (is_patient) {
-		renewal->n_unsettled++;
+	if (building->is_patient) {
+		building->renewal->n_unsettled++;
 		ret_trust->fault = build_text_copy(old->fault);
 		return;
 	}
 	ret_trust->fault = mem_strdup(err->text);
 	if (build_text_eq(old->fault, err->text))
 		return;
-	renewal->n_faults++;
+	building->renewal->n_faults++;
 	log_error("%s: the trust store %s stays as it was", err->text, wanted->name);
 }
 
-static void renew(const struct config_trust_store *wanted, const struct built_trust *old,
-	bool is_patient, struct built_trust *ret_trust, struct build_renewal *renewal)
+static void renew(const struct building *building, const struct config_trust_store *wanted,
+	const struct built_trust *old, struct built_trust *ret_trust)
 {
 	const struct tls_trust_facts *facts;
 	struct err err;
+	int r;
 
 	note_files(wanted, ret_trust);
 	if (!old->fault && is_unchanged(wanted, old, wanted, ret_trust)) {
 		keep(wanted, old, ret_trust);
 		return;
 	}
-	if (load(wanted, old->ca_identity != ret_trust->ca_identity, &ret_trust->trust, &err) < 0) {
-		keep_good(wanted, old, &err, is_patient, ret_trust, renewal);
+	r = load(building, wanted, old, &ret_trust->trust, &err);
+	if (r < 0) {
+		keep_good(building, wanted, old, &err, ret_trust);
 		return;
 	}
-	renewal->n_trusts++;
+	building->renewal->n_trusts++;
 	facts = tls_trust_facts(ret_trust->trust);
 	log_info("trust store %s: files have changed: %zu CAs, %zu CRLs with %llu certificates",
 		wanted->name, facts->n_cas, facts->n_crls, (unsigned long long)facts->n_revoked);
 }
 
-void build_trusts_renew(struct building *building, const struct build_touched *touched, size_t n,
-	bool is_patient, struct build_renewal *renewal)
+void build_trusts_renew(struct building *building, const struct build_touched *touched, size_t n)
 {
 	const struct config *config = building->build->config;
 	const struct built_trust *old;
@@ -224,7 +213,7 @@ void build_trusts_renew(struct building *building, const struct build_touched *t
 		old = &building->before->trusts[i];
 		now = &building->build->trusts[i];
 		if (is_touched(&config->trust_stores[i], touched, n)) {
-			renew(&config->trust_stores[i], old, is_patient, now, renewal);
+			renew(building, &config->trust_stores[i], old, now);
 			continue;
 		}
 		now->crl_identities = mem_zalloc((config->trust_stores[i].crl_paths_count + 1) *

@@ -156,7 +156,7 @@ uint32_t tls_trust_n_over(const struct tls_trust *trust, int64_t now_unix_s)
 	return n;
 }
 
-static bool has_ca(const struct tls_trust *trust, const X509 *ca)
+bool trust_has_ca(const struct tls_trust *trust, const X509 *ca)
 {
 	size_t i;
 
@@ -184,7 +184,7 @@ bool tls_trust_is_tighter(const struct tls_trust *before, const struct tls_trust
 	if (before == now)
 		return false;
 	for (i = 0; i < before->n_cas; i++)
-		if (!has_ca(now, before->cas[i]))
+		if (!trust_has_ca(now, before->cas[i]))
 			return true;
 	for (i = 0; i < now->n_crls; i++)
 		if (now->crls[i].table.n && !has_same_crl(before, &now->crls[i]))

@@ -23,6 +23,7 @@ struct tls_trust_spec {
 	const char *const *crl_paths; /* PEM (one or several) or DER */
 	size_t n_crls;
 	bool is_strict; /* a CA out of its time is refused; else it is a warning, and lets nobody in */
+	const struct tls_trust *known; /* strict: but not those that it has already; may be NULL */
 };
 
 struct tls_trust;

@@ -133,23 +133,16 @@ static int check_ca(X509 *ca, const char *subject, struct err *err)
 	return 0;
 }
 
-static int check_time(X509 *ca, const char *subject, struct err *err)
+static int check_time(X509 *ca, const struct tls_trust *known, const char *subject, struct err *err)
 {
-	if (X509_cmp_current_time(X509_get0_notAfter(ca)) < 0)
-		return err_set(err, -EINVAL, "%s is expired: take it out", subject);
-	if (X509_cmp_current_time(X509_get0_notBefore(ca)) > 0)
-		return err_set(err, -EINVAL, "%s is not valid yet", subject);
-	return 0;
-}
+	bool is_over = X509_cmp_current_time(X509_get0_notAfter(ca)) < 0;
 
-static bool is_there(const struct tls_trust *trust, const X509 *ca)
-{
-	size_t i;
-
-	for (i = 0; i < trust->n_cas; i++)
-		if (X509_cmp(trust->cas[i], ca) == 0)
-			return true;
-	return false;
+	if (!is_over && X509_cmp_current_time(X509_get0_notBefore(ca)) <= 0)
+		return 0;
+	if (known && trust_has_ca(known, ca))
+		return 0;
+	return is_over ? err_set(err, -EINVAL, "%s is expired: take it out", subject)
+		       : err_set(err, -EINVAL, "%s is not valid yet", subject);
 }
 
 static void note_repeat(struct tls_trust *trust, uint32_t line)
@@ -199,8 +192,8 @@ static bool is_certificate(struct slice label)
 	return slice_eq(label, SLICE("CERTIFICATE")) || slice_eq(label, SLICE("X509 CERTIFICATE"));
 }
 
-static int read_ca(
-	struct tls_trust *trust, const struct pem_block *block, bool is_strict, struct err *err)
+static int read_ca(struct tls_trust *trust, const struct pem_block *block,
+	const struct tls_trust_spec *spec, struct err *err)
 {
 	BIO *bio;
 	X509 *ca;
@@ -221,10 +214,10 @@ static int read_ca(
 	}
 	subject = name_text(X509_get_subject_name(ca));
 	r = check_ca(ca, subject, err);
-	if (r == 0 && is_strict)
-		r = check_time(ca, subject, err);
+	if (r == 0 && spec->is_strict)
+		r = check_time(ca, spec->known, subject, err);
 	free(subject);
-	if (r == 0 && !is_there(trust, ca)) {
+	if (r == 0 && !trust_has_ca(trust, ca)) {
 		add_ca(trust, ca, block->line);
 		return 0;
 	}
@@ -246,7 +239,7 @@ int trust_read_cas(struct tls_trust *trust, const struct tls_trust_spec *spec, s
 		return r;
 	text = (struct pem_text){file, 1};
 	while ((r = pem_block_next(&text, &block, err)) > 0) {
-		r = read_ca(trust, &block, spec->is_strict, err);
+		r = read_ca(trust, &block, spec, err);
 		if (r < 0) {
 			err_context(err, r, "line %u", block.line);
 			break;

@@ -30,6 +30,8 @@ struct tls_trust {
 	struct tls_trust_facts facts;
 };
 
+bool trust_has_ca(const struct tls_trust *trust, const X509 *ca);
+
 /* trust_files.c: each adds what a file has. 0, or -errno with a sentence. */
 int trust_read_cas(
 	struct tls_trust *trust, const struct tls_trust_spec *spec, struct err *err) must_check;

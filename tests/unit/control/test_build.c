@@ -240,13 +240,17 @@ static void test_renewal_of_a_trust_store(void **state)
 	over(new);
 }
 
-/* An expired CA keeps nobody from starting, and no CRL out; in a bundle that is changed it is an
- * error. */
+/* An expired CA keeps nobody from starting, and no CRL out, also where the bundle is written anew;
+ * to add one is an error. */
 static void test_expired_ca(void **state)
 {
-	struct identity expired = identity_new(&(struct identity_request){
-		.cn = "Old", .from_s = -2 * PKI_DAY_S, .to_s = -PKI_DAY_S});
+	static const long serials[] = {7, 0};
+	const struct identity_request past = {
+		.cn = "Old", .from_s = -2 * PKI_DAY_S, .to_s = -PKI_DAY_S};
+	struct identity expired = identity_new(&past), another = identity_new(&past);
 	X509 *const bundle[] = {expired.cert, pki.ca, NULL};
+	X509 *const longer[] = {expired.cert, pki.ca, another.cert, NULL};
+	const struct identity ca = {pki.ca, pki.ca_key};
 	struct build *old, *new;
 	struct build_renewal renewal;
 
@@ -254,16 +258,30 @@ static void test_expired_ca(void **state)
 	texts.clients = "clients.pem";
 	texts.web = "certificates: www, client_auth: {mode: verify, trust_store: clients}";
 	old = build(NULL);
-	texts.crls = write_crl(&pki, "new.crl",
-		crl_new(&(struct crl_request){.issuer = &(struct identity){pki.ca, pki.ca_key}}));
+	texts.crls = write_crl(&pki, "new.crl", crl_new(&(struct crl_request){.issuer = &ca}));
 	new = build(old);
 	assert_int_equal(tls_trust_facts(new->trusts[0].trust)->n_crls, 1);
 	replaced(old, new);
 	shell("touch clients.pem");
+	old = new;
+	new = build(old);
+	replaced(old, new);
+	write_crl(
+		&pki, "new.crl", crl_new(&(struct crl_request){.issuer = &ca, .serials = serials}));
+	shell("cp clients.pem clients.new && mv clients.new clients.pem");
+	old = new;
+	new = renew(old, "new.crl", false, &renewal);
+	assert_non_null(new);
+	assert_int_equal(renewal.n_trusts, 1);
+	assert_null(new->trusts[0].fault);
+	assert_int_equal(tls_trust_facts(new->trusts[0].trust)->n_revoked, 1);
+	build_free(old);
+	write_certs(&pki, "clients.pem", longer);
 	refused(new, "is expired: take it out");
 	assert_null(renew(new, "clients.pem", true, &renewal));
 	assert_int_equal(renewal.n_unsettled, 1);
 	identity_free(&expired);
+	identity_free(&another);
 	over(new);
 }
 
