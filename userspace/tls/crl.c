@@ -126,17 +126,14 @@ void crl_table_fini(struct crl_table *table)
 	*table = (struct crl_table){0};
 }
 
-bool crl_table_has(const struct crl_table *table, const ASN1_INTEGER *serial)
+bool crl_table_has_entry(const struct crl_table *table, const uint8_t *entry)
 {
-	uint8_t wanted[SERIAL_BYTES_MAX + 2];
 	uint32_t low = 0, high = table->n, middle;
 	int order;
 
-	if (!put_serial(serial, wanted))
-		return false;
 	while (low < high) {
 		middle = low + (high - low) / 2;
-		order = compare(wanted, table->bytes + table->at[middle]);
+		order = compare(entry, crl_table_entry(table, middle));
 		if (order == 0)
 			return true;
 		if (order < 0)
@@ -145,4 +142,11 @@ bool crl_table_has(const struct crl_table *table, const ASN1_INTEGER *serial)
 			low = middle + 1;
 	}
 	return false;
+}
+
+bool crl_table_has(const struct crl_table *table, const ASN1_INTEGER *serial)
+{
+	uint8_t wanted[SERIAL_BYTES_MAX + 2];
+
+	return put_serial(serial, wanted) && crl_table_has_entry(table, wanted);
 }

@@ -28,4 +28,18 @@ int crl_table_init(struct crl_table *table, struct X509_crl_st *crl, struct err 
 void crl_table_fini(struct crl_table *table);
 bool crl_table_has(const struct crl_table *table, const struct asn1_string_st *serial);
 
+/* Entries by number, in the order of the table; the same may be there more than once. */
+static inline const uint8_t *crl_table_entry(const struct crl_table *table, uint32_t number)
+{
+	return table->bytes + table->at[number];
+}
+
+/* Its length and its serial number. */
+static inline size_t crl_entry_bytes(const uint8_t *entry)
+{
+	return (size_t)entry[0] + 1;
+}
+
+bool crl_table_has_entry(const struct crl_table *table, const uint8_t *entry);
+
 #endif

@@ -176,7 +176,37 @@ static bool has_same_crl(const struct tls_trust *trust, const struct trust_crl *
 	return false;
 }
 
-/* A list that was exchanged for another is taken for one that revokes more. */
+/* The list of this issuer that has the entry; NULL: none. */
+static const struct trust_crl *find_revoking(
+	const struct tls_trust *trust, const X509_NAME *issuer, const uint8_t *entry)
+{
+	size_t i;
+
+	for (i = 0; i < trust->n_crls; i++)
+		if (X509_NAME_cmp(trust->crls[i].issuer, issuer) == 0 &&
+			crl_table_has_entry(&trust->crls[i].table, entry))
+			return &trust->crls[i];
+	return NULL;
+}
+
+/* The entries of a list were as a rule all in one list before. */
+static bool revokes_more(const struct tls_trust *before, const struct trust_crl *crl)
+{
+	const struct trust_crl *last = NULL;
+	const uint8_t *entry;
+	uint32_t i;
+
+	for (i = 0; i < crl->table.n; i++) {
+		entry = crl_table_entry(&crl->table, i);
+		if (last && crl_table_has_entry(&last->table, entry))
+			continue;
+		last = find_revoking(before, crl->issuer, entry);
+		if (!last)
+			return true;
+	}
+	return false;
+}
+
 bool tls_trust_is_tighter(const struct tls_trust *before, const struct tls_trust *now)
 {
 	size_t i;
@@ -187,7 +217,7 @@ bool tls_trust_is_tighter(const struct tls_trust *before, const struct tls_trust
 		if (!trust_has_ca(now, before->cas[i]))
 			return true;
 	for (i = 0; i < now->n_crls; i++)
-		if (now->crls[i].table.n && !has_same_crl(before, &now->crls[i]))
+		if (!has_same_crl(before, &now->crls[i]) && revokes_more(before, &now->crls[i]))
 			return true;
 	return false;
 }

@@ -74,7 +74,8 @@ static inline bool tls_trust_crl_is_stale(const struct tls_trust_crl *crl, int64
 /* CAs that are expired and CRLs that are out of date. */
 uint32_t tls_trust_n_over(const struct tls_trust *trust, int64_t now_unix_s);
 
-/* Does `now` believe less than `before` did: a CA is gone, or the CRLs are others? */
+/* Does `now` believe less than `before` did: a CA is gone, or a certificate is revoked that was not?
+ * CAs sign the same list anew every day: that alone is nothing. */
 bool tls_trust_is_tighter(const struct tls_trust *before, const struct tls_trust *now);
 
 /* --- for verification (client_auth.c); the store's own */

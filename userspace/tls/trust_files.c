@@ -305,20 +305,42 @@ static char *crl_number(X509_CRL *crl)
 	return text;
 }
 
+/* Issuer and serial numbers. Sessions outlive a list that is only signed again. */
+static void digest_crl(const struct tls_trust *trust, struct trust_crl *crl)
+{
+	EVP_MD_CTX *digest = EVP_MD_CTX_new();
+	const uint8_t *issuer, *entry;
+	size_t issuer_len;
+	uint32_t i;
+
+	if (!digest || !EVP_DigestInit_ex(digest, EVP_sha256(), NULL) ||
+		!X509_NAME_get0_der(crl->issuer, &issuer, &issuer_len) ||
+		!EVP_DigestUpdate(digest, issuer, issuer_len))
+		abort(); /* out of memory, at the control side */
+	for (i = 0; i < crl->table.n; i++) {
+		entry = crl_table_entry(&crl->table, i);
+		if (!EVP_DigestUpdate(digest, entry, crl_entry_bytes(entry)))
+			abort();
+	}
+	if (!EVP_DigestFinal_ex(digest, crl->digest, NULL) ||
+		!EVP_DigestUpdate(trust->digest, crl->digest, sizeof(crl->digest)))
+		abort();
+	EVP_MD_CTX_free(digest);
+}
+
 static void add_crl(
 	struct tls_trust *trust, X509_CRL *crl, const struct crl_table *table, const char *path)
 {
 	size_t n = trust->n_crls;
 	struct trust_crl *mine;
-	unsigned int len = 0;
 
 	trust->crls = mem_realloc(trust->crls, (n + 1) * sizeof(*trust->crls));
 	trust->crl_facts = mem_realloc(trust->crl_facts, (n + 1) * sizeof(*trust->crl_facts));
 	mine = &trust->crls[n];
 	*mine = (struct trust_crl){X509_NAME_dup(X509_CRL_get_issuer(crl)), *table, {0}};
-	if (!mine->issuer || !X509_CRL_digest(crl, EVP_sha256(), mine->digest, &len) ||
-		!EVP_DigestUpdate(trust->digest, mine->digest, sizeof(mine->digest)))
+	if (!mine->issuer)
 		abort();
+	digest_crl(trust, mine);
 	trust->crl_facts[n] = (struct tls_trust_crl){
 		.path = mem_strdup(path),
 		.issuer = name_text(X509_CRL_get_issuer(crl)),

@@ -11,7 +11,7 @@
 struct trust_crl {
 	X509_NAME *issuer;
 	struct crl_table table;
-	uint8_t digest[TLS_TRUST_DIGEST_BYTES];
+	uint8_t digest[TLS_TRUST_DIGEST_BYTES]; /* of what it says, not of when and how often */
 };
 
 /* The arrays of facts run beside those of what they are about. */

@@ -286,6 +286,66 @@ static void the_digest_is_of_the_contents(void **state)
 	tls_trust_put(revoking);
 }
 
+static X509_CRL *list_of(const struct identity *issuer, const long *serials, int64_t to_s)
+{
+	return crl_new(&(struct crl_request){
+		.issuer = issuer, .serials = serials, .from_s = -PKI_DAY_S, .to_s = to_s});
+}
+
+/* Of one list or, where there is another, of two in one file. */
+static struct tls_trust *load_lists(X509_CRL *list, X509_CRL *another)
+{
+	const char *path = write_crl(&pki, "lists.crl", list);
+	FILE *out = fopen(path, "ae");
+
+	assert_non_null(out);
+	assert_true(!another || PEM_write_X509_CRL(out, another));
+	assert_int_equal(fclose(out), 0);
+	X509_CRL_free(another);
+	return load(bundle(root.cert, other.cert, NULL), path);
+}
+
+/* `now` lets in whom `before` let in: connections and sessions live on. */
+static void is_no_change(const struct tls_trust *before, struct tls_trust *now)
+{
+	assert_false(tls_trust_is_tighter(before, now));
+	assert_memory_equal(tls_trust_facts(before)->digest, tls_trust_facts(now)->digest,
+		TLS_TRUST_DIGEST_BYTES);
+	tls_trust_put(now);
+}
+
+static void is_a_change(const struct tls_trust *before, struct tls_trust *now, bool is_tighter)
+{
+	assert_int_equal(tls_trust_is_tighter(before, now), is_tighter);
+	assert_memory_not_equal(tls_trust_facts(before)->digest, tls_trust_facts(now)->digest,
+		TLS_TRUST_DIGEST_BYTES);
+	tls_trust_put(now);
+}
+
+/* CAs sign their lists anew on schedule; only what is revoked in addition turns somebody away. */
+static void a_crl_signed_again_is_no_change(void **state)
+{
+	static const long serials[] = {7, 300, 70000, 0}, turned[] = {70000, 7, 300, 0};
+	static const long more[] = {7, 299, 300, 70000, 0}, less[] = {7, 70000, 0};
+	static const long another[] = {300, 0}, foreign[] = {7, 0};
+	struct tls_trust *trust = load_lists(list_of(&root, serials, PKI_DAY_S), NULL);
+	struct tls_trust *split =
+		load_lists(list_of(&root, less, PKI_DAY_S), list_of(&root, another, PKI_DAY_S));
+
+	is_no_change(trust, load_lists(list_of(&root, serials, 2 * PKI_DAY_S), NULL));
+	is_no_change(trust, load_lists(list_of(&root, turned, 2 * PKI_DAY_S), NULL));
+	is_a_change(trust, load_lists(list_of(&root, more, 2 * PKI_DAY_S), NULL), true);
+	is_a_change(trust, load_lists(list_of(&root, less, 2 * PKI_DAY_S), NULL), false);
+	is_a_change(split, load_lists(list_of(&root, serials, 2 * PKI_DAY_S), NULL), false);
+	is_a_change(split, load_lists(list_of(&root, more, 2 * PKI_DAY_S), NULL), true);
+	/* the serial number of somebody else's certificate */
+	is_a_change(trust,
+		load_lists(list_of(&root, serials, PKI_DAY_S), list_of(&other, foreign, PKI_DAY_S)),
+		true);
+	tls_trust_put(trust);
+	tls_trust_put(split);
+}
+
 static void warns(const struct tls_trust *trust, uint32_t *cursor, const char *what)
 {
 	assert_true(tls_trust_warning(trust, time(NULL), cursor, &err));
@@ -431,6 +491,7 @@ int main(void)
 		cmocka_unit_test(a_stale_crl_warns_and_still_revokes),
 		cmocka_unit_test(a_crl_without_end_is_never_stale),
 		cmocka_unit_test(the_digest_is_of_the_contents),
+		cmocka_unit_test(a_crl_signed_again_is_no_change),
 		cmocka_unit_test(a_ca_out_of_its_time_can_be_a_warning),
 		cmocka_unit_test(a_crl_of_the_next_minutes_is_taken),
 		cmocka_unit_test(a_revoked_ca_of_the_bundle_is_told),
