@@ -3,8 +3,8 @@ closed; over HTTP and through tunnels, by configuration and for one reload."""
 import pytest
 
 import standard
-from test_mtls import (NAME, OFF, TLS_VERIFY, VERIFY, config, mtls, people,  # noqa: F401 (fixtures)
-                       revoking_good)
+from test_mtls import (NAME, OFF, OPTIONAL, PREFIX, TLS_VERIFY, VERIFY, config, headers_of,
+                       mtls, people, revoking_good)  # noqa: F401 (fixtures)
 from wire import TlsConnection, until
 
 
@@ -70,6 +70,25 @@ def test_nobody_gets_to_another_group(mtls, net, people, how):
     until(lambda: mtls.states("private") == ["healthy"], "the target is there")
     with dial(net, people, OFF, people.good) as client:
         assert asked(client)[0] == "t2"
+
+
+def test_an_identity_is_not_told_by_another_trust_store(mtls, net, people):
+    """Switched off, then on again with other CAs: a client that those before had believed goes on,
+    as one that has shown nothing."""
+    def told(client):
+        return headers_of(client.request("/echo")).get(f"{PREFIX}-subject")
+    changed = config(net, people, trust_stores=[people.store(crls=())])
+    auth = changed["listeners"][1].pop("client_auth")
+    with dial(net, people, OPTIONAL, people.good) as client:
+        assert told(client) == "CN=good"
+        mtls.reload(changed)
+        assert told(client) is None
+        people.trust(people.other)
+        changed["listeners"][1]["client_auth"] = auth
+        mtls.reload(changed)
+        assert told(client) is None
+        with dial(net, people, OPTIONAL, people.stranger) as another:
+            assert told(another) == "CN=stranger"
 
 
 def test_a_word_that_is_none(mtls, net, people):

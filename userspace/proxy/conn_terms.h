@@ -16,6 +16,12 @@ enum conn_terms {
 
 /* An HTTP connection looks before each request, and before it waits for another. */
 enum conn_terms conn_terms(const struct conn *conn);
+/* Whether the listener it has vouches for the certificate its client has shown. */
+static inline bool conn_is_vouched_for(const struct conn *conn)
+{
+	return conn->epoch >= conn->listener->spec.terms.identity_below;
+}
+
 /* A listener's terms have changed: ends what must end, now and when its time is over. */
 void conn_terms_look(struct proxy_worker *worker);
 

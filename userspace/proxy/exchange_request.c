@@ -65,7 +65,8 @@ static int write_request(struct exchange *exchange)
 	how.n_extra = (uint32_t)n;
 	tls_headers_remove(tls_headers, &request->headers);
 	if (tls_headers->any && conn->is_tls)
-		how.n_extra += tls_headers_fill(tls_headers, conn->front, extra + n);
+		how.n_extra += tls_headers_fill(
+			tls_headers, conn->front, conn_is_vouched_for(conn), extra + n);
 	bound = h1_write_request_bytes(request, &how);
 	r = buf_hold(out, &conn->worker->io.bufs, bound > BUF_SMALL ? BUF_MEDIUM : BUF_SMALL);
 	if (r < 0)

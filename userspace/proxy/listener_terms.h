@@ -12,6 +12,7 @@ struct listener_terms {
 	uint64_t epoch;
 	uint64_t drain_below,
 		close_below; /* older connections are to drain, to close; others are kept */
+	uint64_t identity_below; /* what older ones have shown is not told any more */
 };
 
 #endif

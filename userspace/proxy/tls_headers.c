@@ -57,7 +57,7 @@ static bool is_fit(struct slice value)
 }
 
 uint32_t tls_headers_fill(const struct tls_headers *how, const struct stream *front,
-	struct http_header ret_extra[TLS_HEADERS])
+	bool is_vouched_for, struct http_header ret_extra[TLS_HEADERS])
 {
 	struct slice values[TLS_HEADERS] = {0};
 	struct tls_stream_facts facts;
@@ -65,6 +65,8 @@ uint32_t tls_headers_fill(const struct tls_headers *how, const struct stream *fr
 	int i;
 
 	tls_stream_facts(front, &facts);
+	if (!is_vouched_for)
+		facts.peer = NULL;
 	/* A certificate that nobody judged has a chain only: it never looks like a good one. */
 	if (facts.peer && facts.peer->chain.len) {
 		values[TLS_HEADER_CHAIN] = facts.peer->chain;

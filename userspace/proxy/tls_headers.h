@@ -36,9 +36,10 @@ bool tls_headers_is_same_name(struct slice a, struct slice b);
 /* Must clients not send a header or trailer of this name? */
 bool tls_headers_is_removed(const struct tls_headers *how, struct slice name);
 void tls_headers_remove(const struct tls_headers *how, struct http_headers *headers);
-/* `front` is a TLS stream. Returns how many headers were filled in. */
+/* `front` is a TLS stream; not `is_vouched_for`: of its client's certificate nothing is told. Returns
+ * how many headers were filled in. */
 uint32_t tls_headers_fill(const struct tls_headers *how, const struct stream *front,
-	struct http_header ret_extra[TLS_HEADERS]);
+	bool is_vouched_for, struct http_header ret_extra[TLS_HEADERS]);
 /* Own copies of the names. */
 void tls_headers_copy(const struct tls_headers *from, struct tls_headers *ret_to);
 void tls_headers_fini(struct tls_headers *how);

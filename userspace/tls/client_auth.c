@@ -264,3 +264,12 @@ bool client_auth_is_tighter(const struct client_auth *before, const struct clien
 	return new->max_depth < old->max_depth || (old->ignore_expiry && !new->ignore_expiry) ||
 	       tls_trust_is_tighter(old->trust, new->trust);
 }
+
+/* While none was asked for, any number of trust stores may have come and gone. */
+bool client_auth_is_another(const struct client_auth *before, const struct client_auth *now)
+{
+	const struct tls_client_auth_spec *old = &before->spec, *new = &now->spec;
+
+	return client_auth_is_on(now) && old->mode != new->mode &&
+	       !(verifies(old) && verifies(new));
+}

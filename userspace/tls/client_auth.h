@@ -63,6 +63,8 @@ bool client_auth_may_resume(const struct client_auth *auth, const struct ssl_ses
 void client_auth_note_resumed(struct tls_stream *ts);
 /* Does `now` turn away clients that `before` let in? */
 bool client_auth_is_tighter(const struct client_auth *before, const struct client_auth *now);
+/* Does `now` not vouch for what clients have shown until `before`? They may go on without. */
+bool client_auth_is_another(const struct client_auth *before, const struct client_auth *now);
 
 static inline bool client_auth_is_on(const struct client_auth *auth)
 {

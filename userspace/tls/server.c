@@ -303,6 +303,11 @@ bool tls_server_is_tighter(const struct tls_server *before, const struct tls_ser
 	       client_auth_is_tighter(&before->auth, &now->auth);
 }
 
+bool tls_server_is_another_auth(const struct tls_server *before, const struct tls_server *now)
+{
+	return client_auth_is_another(&before->auth, &now->auth);
+}
+
 const struct tls_policy *tls_server_policy(const struct tls_server *server)
 {
 	return &server->offered;

@@ -49,6 +49,8 @@ void tls_server_put(struct tls_server *server);
 
 /* Does `now` turn away clients that `before` let in (for existing connections: keep, drain, close)? */
 bool tls_server_is_tighter(const struct tls_server *before, const struct tls_server *now);
+/* Is a certificate that a client has shown until `before` nothing to `now`? */
+bool tls_server_is_another_auth(const struct tls_server *before, const struct tls_server *now);
 
 /* The policy in force: narrowed, and without what this OpenSSL cannot. Lives as long as the server. */
 const struct tls_policy *tls_server_policy(const struct tls_server *server);

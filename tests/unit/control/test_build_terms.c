@@ -62,10 +62,46 @@ static void test_terms(void **state)
 	over(old);
 }
 
+/* A certificate that was shown before is told no more as soon as another setting lies in between,
+ * also where nobody is turned away. */
+static void test_identities(void **state)
+{
+#define AUTH(rest) "certificates: www, client_auth: {" rest "}"
+	static const struct {
+		const char *web;
+		uint64_t epoch, drain_below, identity_below;
+	} steps[] = {
+		{AUTH("mode: optional, trust_store: clients"), 1, 0, 1},
+		{AUTH("mode: optional, trust_store: clients, max_depth: 3"), 2, 2, 1},
+		{AUTH("mode: verify, trust_store: clients, max_depth: 3"), 3, 3, 1},
+		{AUTH("mode: optional, trust_store: clients"), 3, 3, 1},
+		{AUTH("mode: off"), 3, 3, 1},
+		{AUTH("mode: optional, trust_store: clients"), 4, 3, 4},
+		{AUTH("mode: passthrough"), 5, 3, 5},
+		{AUTH("mode: optional, trust_store: clients"), 6, 6, 6},
+		{AUTH("mode: off"), 6, 6, 6},
+		{AUTH("mode: passthrough"), 7, 6, 7},
+	};
+	struct build *old = build(NULL), *new;
+	size_t i;
+
+	for (i = 0; i < array_len(steps); i++) {
+		texts.web = steps[i].web;
+		new = build(old);
+		assert_terms(new, WEB, steps[i].epoch, steps[i].drain_below, 0);
+		assert_int_equal(
+			new->listeners[WEB]->spec.terms.identity_below, steps[i].identity_below);
+		replaced(old, new);
+		old = new;
+	}
+	over(old);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BUILD_CASE(test_terms),
+		BUILD_CASE(test_identities),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
