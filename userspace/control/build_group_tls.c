@@ -195,6 +195,8 @@ static void keep_terms(struct building *building, const struct config_target_gro
 		return;
 	}
 	group->ca_fault = mem_strdup(err->text);
+	if (build_text_eq(old->ca_fault, err->text))
+		return;
 	building->renewal->n_faults++;
 	log_error("%s: what was good stays (target_groups[%s])", err->text, wanted->name);
 }
@@ -203,6 +205,7 @@ bool build_group_tls_renewed(struct building *building, const struct config_targ
 	const struct built_group *old, struct built_group *group)
 {
 	struct err err;
+	int r;
 
 	file_identity_read(wanted->tls.ca_path, &group->ca_file);
 	if (file_identity_eq(&old->ca_file, &group->ca_file) &&
@@ -213,8 +216,13 @@ bool build_group_tls_renewed(struct building *building, const struct config_targ
 	watch_ca(building, wanted);
 	if (!is_tls(wanted))
 		return false;
-	if (group_client_new(building, wanted, &group->tls, &err) == 0)
+	r = group_client_new(building, wanted, &group->tls, &err);
+	if (r == 0)
 		return true;
 	keep_terms(building, wanted, old, group, &err);
+	if (build_is_passing(r)) {
+		group->ca_file = old->ca_file;
+		building->renewal->n_later++;
+	}
 	return false;
 }

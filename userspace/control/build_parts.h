@@ -88,6 +88,9 @@ bool build_trusts_have_changed(const struct building *building);
 /* build_renew.c: a name of its folder was touched; which one is not asked: through links ("..data") any
  * may lead to it, and a look costs two microseconds. */
 bool build_is_file_touched(const struct build_touched *touched, size_t n, const char *file);
+/* An error after which a file becomes good without anybody touching it: descriptors or memory are
+ * used up, a disk or a server is away, its time has not come. */
+bool build_is_passing(int error);
 void build_client_auth(const struct build *build, const struct config_listener *wanted,
 	struct tls_client_auth_spec *ret_spec);
 bool build_is_same_client_auth(const struct build *before, const struct config_listener *was,
@@ -95,8 +98,7 @@ bool build_is_same_client_auth(const struct build *before, const struct config_l
 /* build_tickets.c */
 void build_tickets(struct building *building);
 /* Where the file was touched; else those of the generation before. */
-void build_tickets_renew(struct building *building, const struct build_touched *touched, size_t n,
-	bool is_patient, struct build_renewal *renewal);
+void build_tickets_renew(struct building *building, const struct build_touched *touched, size_t n);
 bool build_tickets_have_changed(const struct building *building);
 void build_tickets_free(struct build *build);
 /* Whether what listeners tell their clients about tickets is the same. */

@@ -96,11 +96,10 @@ static size_t list_touched(
 
 /* --- entries */
 
-/* What nobody has to touch the files for. */
-static bool is_passing(int error)
+bool build_is_passing(int error)
 {
-	return error == -ETIME || error == -EMFILE || error == -ENFILE || error == -ENOMEM ||
-	       error == -EIO || error == -ESTALE;
+	return error == -ETIME || error == -ETIMEDOUT || error == -EMFILE || error == -ENFILE ||
+	       error == -ENOMEM || error == -EIO || error == -ESTALE;
 }
 
 static void keep_pair(struct renewing *renewing, const struct config_certificate *wanted,
@@ -158,7 +157,7 @@ static void renew_pair(struct renewing *renewing, uint32_t index,
 	r = load_another(renewing, index, wanted, old->cert, &ret_cert->cert, &err);
 	if (r < 0) {
 		keep_pair(renewing, wanted, old, ret_cert, &err);
-		renewing->renewal->n_later += is_passing(r);
+		renewing->renewal->n_later += build_is_passing(r);
 		return;
 	}
 	renewing->renewal->n_removed++;
@@ -300,7 +299,7 @@ struct build *build_renew(const struct build_env *env, const struct build *befor
 	build->loaded_unix_s = before->loaded_unix_s;
 	renew_certs(&renewing);
 	build_trusts_renew(&building, touched, n);
-	build_tickets_renew(&building, touched, n, is_patient, ret_renewal);
+	build_tickets_renew(&building, touched, n);
 	build_renew_groups(&building);
 	if (has_changed(&building) || have_groups_changed(&building))
 		share(&building);

@@ -49,42 +49,47 @@ static void keep(const struct built_tickets *old, struct built_tickets *ret_tick
 	ret_tickets->fault = build_text_copy(old->fault);
 }
 
-static void keep_good(const struct built_tickets *old, const struct err *err, bool is_patient,
-	struct built_tickets *ret_tickets, struct build_renewal *renewal)
+static void keep_good(const struct building *building, const struct built_tickets *old,
+	const struct err *err, struct built_tickets *ret_tickets)
 {
 	keep(old, ret_tickets);
-	if (is_patient) {
-		renewal->n_unsettled++;
+	if (building->is_patient) {
+		building->renewal->n_unsettled++;
 		return;
 	}
 	free(ret_tickets->fault);
 	ret_tickets->fault = mem_strdup(err->text);
 	if (build_text_eq(old->fault, err->text))
 		return;
-	renewal->n_faults++;
+	building->renewal->n_faults++;
 	log_error("%s: the keys of session tickets stay as they were", err->text);
 }
 
-void build_tickets_renew(struct building *building, const struct build_touched *touched, size_t n,
-	bool is_patient, struct build_renewal *renewal)
+void build_tickets_renew(struct building *building, const struct build_touched *touched, size_t n)
 {
 	const struct built_tickets *old = &building->before->tickets;
 	struct build *build = building->build;
 	struct built_tickets *now = &build->tickets;
 	struct err err;
+	int r;
 
 	if (!path_of(build) || !build_is_file_touched(touched, n, path_of(build))) {
 		keep(old, now);
 		return;
 	}
 	now->identity = tls_file_identity_at(path_of(build));
-	if (!old->fault && is_unchanged(building->before, build))
+	if (!old->fault && is_unchanged(building->before, build)) {
 		keep(old, now);
-	else if (tls_ticket_keys_read(path_of(build), &now->keys, &err) < 0)
-		keep_good(old, &err, is_patient, now, renewal);
-	else
-		log_info("the file with the keys of session tickets has changed: it has %u",
-			tls_ticket_keys_len(now->keys));
+		return;
+	}
+	r = tls_ticket_keys_read(path_of(build), &now->keys, &err);
+	if (r < 0) {
+		keep_good(building, old, &err, now);
+		building->renewal->n_later += build_is_passing(r);
+		return;
+	}
+	log_info("the file with the keys of session tickets has changed: it has %u",
+		tls_ticket_keys_len(now->keys));
 }
 
 bool build_tickets_have_changed(const struct building *building)

@@ -192,6 +192,7 @@ static void renew(const struct building *building, const struct config_trust_sto
 	r = load(building, wanted, old, &ret_trust->trust, &err);
 	if (r < 0) {
 		keep_good(building, wanted, old, &err, ret_trust);
+		building->renewal->n_later += build_is_passing(r);
 		return;
 	}
 	building->renewal->n_trusts++;

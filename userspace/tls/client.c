@@ -133,8 +133,8 @@ static int load_trust(SSL_CTX *ctx, const struct tls_client_spec *spec, struct e
 					 err, "cannot load the system's CA certificates");
 	if (SSL_CTX_load_verify_file(ctx, spec->ca_path))
 		return 0;
-	err_context(err, tls_context_failed(err, spec->ca_path), "cannot load CA certificates");
-	return -EINVAL;
+	return err_context(
+		err, tls_context_failed(err, spec->ca_path), "cannot load CA certificates");
 }
 
 /* Asked for a certificate; which one is shown is no question. */

@@ -17,12 +17,13 @@ enum { SECURITY_LEVEL = 2 };
 int tls_context_failed(struct err *err, const char *what)
 {
 	unsigned long error = ERR_peek_error();
-	const char *reason = ERR_SYSTEM_ERROR(error) ? strerror(ERR_GET_REASON(error))
-						     : ERR_reason_error_string(error);
+	int number = ERR_SYSTEM_ERROR(error) ? ERR_GET_REASON(error) : 0;
+	const char *reason = number ? strerror(number) : ERR_reason_error_string(error);
+	int r = number ? -number : -EINVAL;
 
-	err_set(err, -EINVAL, "%s: %s", what, reason ? reason : "refused by OpenSSL");
+	err_set(err, r, "%s: %s", what, reason ? reason : "refused by OpenSSL");
 	ERR_clear_error();
-	return -EINVAL;
+	return r;
 }
 
 static int hex_digit(char c)

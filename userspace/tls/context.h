@@ -13,7 +13,8 @@ int tls_context_new(const SSL_METHOD *method, const struct tls_policy *offered, 
 /* X509_verify_cert(), as strict about the peer's chain as ever, whatever the policy allows in
  * handshakes: what a context has for a callback, and what any other callback has to call. */
 int tls_context_verify(X509_STORE_CTX *store, void *arg);
-/* Sets `err` from OpenSSL's error queue: "what: reason". Returns -EINVAL. */
+/* Sets `err` from OpenSSL's error queue: "what: reason". Returns -EINVAL, or the
+ * system's error. */
 int tls_context_failed(struct err *err, const char *what);
 
 #endif

@@ -28,7 +28,7 @@ struct tls_trust_spec {
 
 struct tls_trust;
 
-/* Fails with a sentence that names file, line and what to do. */
+/* Fails with a sentence that names file, line and what to do. -ETIME: something is not valid yet. */
 int tls_trust_load(const struct tls_trust_spec *spec, struct tls_trust **ret_trust,
 	struct err *err) must_check;
 struct tls_trust *tls_trust_get(struct tls_trust *trust);

@@ -142,7 +142,7 @@ static int check_time(X509 *ca, const struct tls_trust *known, const char *subje
 	if (known && trust_has_ca(known, ca))
 		return 0;
 	return is_over ? err_set(err, -EINVAL, "%s is expired: take it out", subject)
-		       : err_set(err, -EINVAL, "%s is not valid yet", subject);
+		       : err_set(err, -ETIME, "%s is not valid yet", subject);
 }
 
 static void note_repeat(struct tls_trust *trust, uint32_t line)
@@ -291,7 +291,7 @@ static int check_crl(struct tls_trust *trust, X509_CRL *crl, const char *issuer,
 	if (!unix_s(X509_CRL_get0_lastUpdate(crl)) || (next && !unix_s(next)))
 		return err_set(err, -EINVAL, "the CRL of %s has a malformed time", issuer);
 	if (X509_cmp_time(X509_CRL_get0_lastUpdate(crl), &latest) > 0)
-		return err_set(err, -EINVAL,
+		return err_set(err, -ETIME,
 			"the CRL of %s is not valid yet (is this host's clock right?)", issuer);
 	return check_issuer(trust, crl, issuer, ca_path, err);
 }

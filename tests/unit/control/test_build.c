@@ -2,6 +2,9 @@
  * build that fails leaves nothing behind. */
 #include "build_rig.h"
 
+#include <fcntl.h>
+#include <sys/resource.h>
+
 static void test_first(void **state)
 {
 	struct build *first = build(NULL);
@@ -282,6 +285,83 @@ static void test_expired_ca(void **state)
 	assert_int_equal(renewal.n_unsettled, 1);
 	identity_free(&expired);
 	identity_free(&another);
+	over(new);
+}
+
+/* As when a flood has them all. Returns the limit that was. */
+static struct rlimit use_up_descriptors(void)
+{
+	struct rlimit was, none;
+	int lowest = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	assert_true(lowest >= 0);
+	close(lowest);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = (struct rlimit){(rlim_t)lowest, was.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	return was;
+}
+
+/* Files that changed at a moment when none could be opened are looked at again. */
+static void test_descriptors_used_up(void **state)
+{
+	static const long serials[] = {7, 0};
+	const struct identity ca = {pki.ca, pki.ca_key};
+	char tickets[512];
+	struct build *old, *new;
+	struct build_renewal renewal;
+	struct rlimit was;
+
+	snprintf(tickets, sizeof(tickets), "session_tickets: {keys_file: %s/t.keys}\n", pki.dir);
+	shell("head -c 80 /dev/urandom > t.keys && chmod 600 t.keys && cp ca.crt own.crt");
+	texts.more = tickets;
+	texts.ca = "own.crt";
+	texts.crls = write_crl(&pki, "new.crl", crl_new(&(struct crl_request){.issuer = &ca}));
+	old = build(NULL);
+	shell("head -c 80 /dev/urandom > t.keys && cat ca.crt ca.crt > own.crt");
+	write_crl(
+		&pki, "new.crl", crl_new(&(struct crl_request){.issuer = &ca, .serials = serials}));
+	was = use_up_descriptors();
+	new = renew(old, "new.crl", false, &renewal);
+	assert_non_null(new);
+	assert_int_equal(renewal.n_faults, 3);
+	assert_int_equal(renewal.n_later, 3);
+	assert_null(renew(new, "new.crl", false, &renewal));
+	assert_int_equal(renewal.n_faults, 0); /* they were told */
+	assert_int_equal(renewal.n_later, 3);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_non_null(strstr(new->trusts[0].fault, "Too many open files"));
+	build_free(old);
+	old = new;
+	new = renew(old, "new.crl", false, &renewal);
+	assert_non_null(new);
+	assert_int_equal(renewal.n_later, 0);
+	assert_null(new->trusts[0].fault);
+	assert_null(new->tickets.fault);
+	assert_null(new->groups[2].ca_fault);
+	assert_int_equal(tls_trust_facts(new->trusts[0].trust)->n_revoked, 1);
+	assert_ptr_not_equal(new->tickets.keys, old->tickets.keys);
+	assert_ptr_not_equal(new->groups[2].tls, old->groups[2].tls);
+	build_free(old);
+	over(new);
+}
+
+/* The clock of the CA is ahead of ours. */
+static void test_crl_of_the_future(void **state)
+{
+	const struct identity ca = {pki.ca, pki.ca_key};
+	struct build *old, *new;
+	struct build_renewal renewal;
+
+	texts.crls = write_crl(&pki, "new.crl", crl_new(&(struct crl_request){.issuer = &ca}));
+	old = build(NULL);
+	write_crl(&pki, "new.crl",
+		crl_new(&(struct crl_request){.issuer = &ca, .from_s = 3600, .to_s = PKI_DAY_S}));
+	new = renew(old, "new.crl", false, &renewal);
+	assert_non_null(new);
+	assert_non_null(strstr(new->trusts[0].fault, "is not valid yet"));
+	assert_int_equal(renewal.n_later, 1);
+	build_free(old);
 	over(new);
 }
 
@@ -649,6 +729,8 @@ int main(void)
 		CASE(test_renewal_of_half_a_pair),
 		CASE(test_renewal_of_a_trust_store),
 		CASE(test_expired_ca),
+		CASE(test_descriptors_used_up),
+		CASE(test_crl_of_the_future),
 		CASE(test_no_worse_replacement),
 		CASE(test_gates),
 		CASE(test_gates_refused),

@@ -433,7 +433,7 @@ static void test_client_errors(void **state)
 		"target group api: cannot load CA certificates: %s/no-such.crt: No such file or "
 		"directory",
 		pki.dir);
-	assert_int_equal(tls_client_new(&spec, &client, &err), -EINVAL);
+	assert_int_equal(tls_client_new(&spec, &client, &err), -ENOENT);
 	assert_string_equal(err.text, expected);
 }
 
