@@ -2,6 +2,7 @@
 #include "tls/trust_parts.h"
 
 #include "core/mem.h"
+#include "tls/files.h"
 #include "tls/peer.h"
 #include "tls/pem_blocks.h"
 #include <errno.h>
@@ -21,12 +22,39 @@ enum {
 };
 
 /* --- files */
+static int read_all(int fd, char *bytes, size_t size)
+{
+	size_t len = 0;
+	ssize_t got;
+
+	while (len < size) {
+		got = read(fd, bytes + len, size - len);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			return -EAGAIN;
+		len += (size_t)got;
+	}
+	return 0;
+}
+
+/* A bundle that is cut between two certificates looks like a whole one. */
+static int check_unchanged(int fd, const struct stat *about)
+{
+	struct stat after;
+
+	if (fstat(fd, &after) < 0)
+		return -errno;
+	return tls_file_identity(&after) == tls_file_identity(about) ? 0 : -EAGAIN;
+}
+
 static int read_fd(int fd, size_t max, struct slice *ret_text)
 {
 	struct stat about;
-	size_t len = 0;
 	char *bytes;
-	ssize_t got;
+	int r;
 
 	if (fd < 0 || fstat(fd, &about) < 0)
 		return -errno;
@@ -35,20 +63,14 @@ static int read_fd(int fd, size_t max, struct slice *ret_text)
 	if ((size_t)about.st_size > max)
 		return -EFBIG;
 	bytes = mem_alloc((size_t)about.st_size + 1);
-	while (len < (size_t)about.st_size) {
-		got = read(fd, bytes + len, (size_t)about.st_size - len);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			break;
-		len += (size_t)got;
-	}
-	if (len != (size_t)about.st_size) {
+	r = read_all(fd, bytes, (size_t)about.st_size);
+	if (r == 0)
+		r = check_unchanged(fd, &about);
+	if (r == 0)
+		*ret_text = (struct slice){bytes, (size_t)about.st_size};
+	else
 		free(bytes);
-		return -EAGAIN;
-	}
-	*ret_text = (struct slice){bytes, len};
-	return 0;
+	return r;
 }
 
 static int read_file(const char *path, size_t max, struct slice *ret_text, struct err *err)

@@ -4,6 +4,8 @@
 #include "core/attr.h"
 #include "tls/trust.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 
 static struct pki pki;
 static struct identity root, other;
@@ -50,6 +52,26 @@ static struct tls_trust *load(const char *ca_path, const char *crl_path)
 
 	assert_int_equal(load_with(ca_path, crl_path, &trust), 0);
 	return trust;
+}
+
+/* Instead of the C library's: somebody goes on writing a file as soon as it was looked at. */
+static const char *written_path;
+static X509 *written;
+
+int fstat(int fd, struct stat *ret_about)
+{
+	int r = fstatat(fd, "", ret_about, AT_EMPTY_PATH);
+	const char *path = written_path;
+	FILE *out;
+
+	if (!path)
+		return r;
+	written_path = NULL;
+	out = fopen(path, "ae");
+	assert_non_null(out);
+	assert_true(PEM_write_X509(out, written));
+	assert_int_equal(fclose(out), 0);
+	return r;
 }
 
 /* The text says file and line, and has `what` in it. */
@@ -131,6 +153,20 @@ static void broken_files_are_refused(void **state)
 		"-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n");
 	is_refused(
 		path, NULL, "line 1: a bundle of CAs holds certificates only, not a PRIVATE KEY");
+}
+
+/* What is there of a bundle, well-formed as it is, is not taken for the whole. */
+static void a_file_that_is_being_written_is_refused(void **state)
+{
+	const char *path = bundle(root.cert, NULL, NULL);
+	struct tls_trust *trust;
+
+	written = other.cert;
+	written_path = path;
+	is_refused(path, NULL, "it is being written");
+	trust = load(path, NULL);
+	assert_int_equal(tls_trust_facts(trust)->n_cas, 2);
+	tls_trust_put(trust);
 }
 
 static void a_ca_given_twice_is_a_warning(void **state)
@@ -484,6 +520,7 @@ int main(void)
 		cmocka_unit_test(facts_are_told),
 		cmocka_unit_test(a_bundle_is_checked),
 		cmocka_unit_test(broken_files_are_refused),
+		cmocka_unit_test(a_file_that_is_being_written_is_refused),
 		cmocka_unit_test(a_ca_given_twice_is_a_warning),
 		cmocka_unit_test(a_crl_revokes),
 		cmocka_unit_test(a_der_crl_is_read),
