@@ -5,7 +5,7 @@ import pytest
 import standard
 from test_mtls import (NAME, OFF, OPTIONAL, PASSTHROUGH, PREFIX, VERIFY, config, headers_of,
                        mtls, mtls_headers, people)  # noqa: F401 (fixtures)
-from wire import Connection, TlsConnection
+from wire import Connection, TlsConnection, until
 
 PLAIN, NEAR, ALONE = 9480, 9481, 9482
 NAMES = ["X-Amzn-Mtls-Clientcert-Subject", "x_amzn_mtls_clientcert_subject",
@@ -80,3 +80,18 @@ def test_no_tunnel_to_another_http(doors, net, upgrade):
             ("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", upgrade), ("HTTP2-Settings", "AAMAAABk")]))
         assert not {"upgrade", "http2-settings"} & set(seen)
         assert client.request("/echo").status == 200
+
+
+def test_a_way_around_is_told(mtls, net, people):
+    """A listener that does not read HTTP hands forged headers on: whoever configures it is told."""
+    changed = config(net, people)
+    changed["target_groups"] += [standard.group("around", "tcp", net.target_list(8080, 1))]
+    changed["listeners"] += [standard.listener("around", "tcp", PLAIN, "around")]
+    mtls.reload(changed)
+    with Connection((net.v4, PLAIN)) as client:
+        assert "CN=admin" in headers_of(client.request("/echo", headers=[(NAMES[0], "CN=admin")])).values()
+    until(lambda: "listener around: what clients send goes to targets of group around untouched"
+          in mtls.log()[mtls.log_mark:], "the warning is in the log")
+    said = mtls.log()[mtls.log_mark:]
+    assert "believe headers of listener verify (X-Amzn-Mtls-Clientcert-Serial-Number)" in said
+    assert "listener tls-verify: what clients send" not in said

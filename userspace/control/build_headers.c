@@ -10,6 +10,7 @@
 struct told_name {
 	uint32_t door;
 	struct slice name;
+	const struct config_listener *by; /* one of those that tell it */
 };
 
 struct build_doors {
@@ -134,7 +135,9 @@ static void add_names(struct build_doors *doors, const struct config *config,
 	bool has_auth = has_client_auth(config, wanted);
 	struct slice names[TLS_HEADERS];
 	struct told_name told = {
-		.door = doors->of_group[wanted->target_group - config->target_groups]};
+		.door = doors->of_group[wanted->target_group - config->target_groups],
+		.by = wanted,
+	};
 	int i;
 
 	list_names(wanted, names);
@@ -167,6 +170,42 @@ void build_doors_free(struct build_doors *doors)
 	free(doors->of_group);
 	free(doors->names);
 	free(doors);
+}
+
+/* --- who cannot keep them out */
+static const struct told_name *first_told(const struct build_doors *doors,
+	const struct config *config, const struct config_target_group *group)
+{
+	uint32_t door = doors->of_group[group - config->target_groups];
+	size_t i;
+
+	for (i = 0; i < doors->n_names; i++)
+		if (doors->names[i].door == door)
+			return &doors->names[i];
+	return NULL;
+}
+
+bool build_doors_warning(const struct build_doors *doors, const struct config *config,
+	const struct config_listener *wanted, struct err *ret_text)
+{
+	const struct config_target_group *group = wanted->target_group;
+	const struct told_name *told;
+	uint32_t i;
+
+	if (wanted->protocol == CONFIG_HTTP || wanted->protocol == CONFIG_HTTPS)
+		return false;
+	told = first_told(doors, config, group);
+	for (i = 0; i < wanted->routes_count && !told; i++) {
+		group = wanted->routes[i].target_group;
+		told = first_told(doors, config, group);
+	}
+	if (!told)
+		return false;
+	err_set(ret_text, 0,
+		"listener %s: what clients send goes to targets of group %s untouched, and these "
+		"believe headers of listener %s (%.*s): clients can write them here",
+		wanted->name, group->name, told->by->name, (int)told->name.len, told->name.ptr);
+	return true;
 }
 
 static void fill_names(const struct config_listener *wanted, struct tls_headers *ret_headers)

@@ -279,11 +279,15 @@ void build_listeners_tls(struct building *building)
 void build_listeners(struct building *building)
 {
 	const struct config *config = building->build->config;
+	struct err text;
 	uint32_t i;
 
 	building->doors = build_doors_new(config);
-	for (i = 0; i < config->listeners_count; i++)
+	for (i = 0; i < config->listeners_count; i++) {
 		build_listener(building, &config->listeners[i], &building->build->built[i]);
+		if (build_doors_warning(building->doors, config, &config->listeners[i], &text))
+			log_warn("%s", text.text);
+	}
 	build_doors_free(building->doors);
 	building->doors = NULL;
 }

@@ -106,6 +106,10 @@ bool build_is_same_tickets(const struct build *before, const struct build *build
 /* build_headers.c: which listeners lead to the same targets, and what they tell them. */
 struct build_doors *build_doors_new(const struct config *config);
 void build_doors_free(struct build_doors *doors);
+/* A listener of protocol tcp or tls that leads to targets which are told something: it cannot remove
+ * what clients send under these names. False: there is nothing to say. */
+bool build_doors_warning(const struct build_doors *doors, const struct config *config,
+	const struct config_listener *wanted, struct err *ret_text);
 /* The names are the configuration's; `removed` is the caller's to free. */
 void build_tls_headers(const struct config *config, const struct build_doors *doors,
 	const struct config_listener *wanted, struct tls_headers *ret_headers);

@@ -13,13 +13,17 @@
 	"- {name: b, protocol: http, targets: [{address: 10.0.0.3:80}, {address: 10.0.0.2:80}]}\n" \
 	"- {name: c, protocol: http, targets: [{address: 10.0.0.3:80}]}\n"                         \
 	"- {name: alone, protocol: http, targets: [{address: 10.0.0.1:81}]}\n"                     \
-	"- {name: raw, protocol: tcp, targets: [{address: 10.0.0.1:80}]}\n"
+	"- {name: raw, protocol: tcp, targets: [{address: 10.0.0.1:80}]}\n"                        \
+	"- {name: rest, protocol: tcp, targets: [{address: 10.0.0.9:80}]}\n"
 #define STORES "trust_stores: [{name: people, ca: /ca.pem}]\n"
 #define SECURE(name, port, group, rest)                                                            \
 	"- {name: " name ", protocol: https, address: 0.0.0.0:" port                               \
 	", certificates: www, target_group: " group rest "}\n"
 #define PLAIN(name, port, group)                                                                   \
 	"- {name: " name ", protocol: http, address: 0.0.0.0:" port ", target_group: " group "}\n"
+#define RAW(name, protocol, port, group)                                                           \
+	"- {name: " name ", protocol: " protocol ", address: 0.0.0.0:" port                        \
+	", target_group: " group "}\n"
 #define VERIFY ", client_auth: {mode: verify, trust_store: people}"
 
 static struct config *config;
@@ -110,6 +114,32 @@ static void nobody_asks_for_certificates(void **state)
 	assert_false(is_removed(0, SUBJECT) || is_removed(1, SUBJECT));
 }
 
+static bool is_warned(int listener, struct err *ret_text)
+{
+	return build_doors_warning(doors, config, &config->listeners[listener], ret_text);
+}
+
+/* What is not HTTP to us can hold any header. */
+static void untouched_ways_are_told(void **state)
+{
+	struct err text;
+
+	read_listeners(SECURE("verify", "443", "a", VERIFY) PLAIN("same", "80", "a") RAW(
+		"raw", "tcp", "81", "raw") RAW("routed", "tcp", "82",
+		"rest, routes: "
+		"[{server_names: [x.test], target_group: raw}]") RAW("rest", "tcp", "83", "rest")
+			RAW("secure", "tls", "84", "raw, certificates: www"));
+	assert_false(is_warned(0, &text) || is_warned(1, &text));
+	assert_true(is_warned(2, &text));
+	assert_non_null(strstr(text.text, "listener raw: "));
+	assert_non_null(strstr(text.text, "targets of group raw "));
+	assert_non_null(strstr(text.text, "headers of listener verify ("));
+	assert_true(is_warned(3, &text));
+	assert_non_null(strstr(text.text, "targets of group raw "));
+	assert_false(is_warned(4, &text));
+	assert_true(is_warned(5, &text));
+}
+
 #define CASE(test) cmocka_unit_test_teardown(test, teardown)
 
 int main(void)
@@ -119,6 +149,7 @@ int main(void)
 		CASE(names_of_each),
 		CASE(switched_off),
 		CASE(nobody_asks_for_certificates),
+		CASE(untouched_ways_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
