@@ -83,11 +83,11 @@ def test_passwords(net, launch, aside, monkeypatch):
 class Token:
     """A SoftHSM token in a folder of its own."""
 
-    def __init__(self, folder, monkeypatch):
+    def __init__(self, folder, monkeypatch, more=""):
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "tokens").mkdir(parents=True)
         (folder / "softhsm2.conf").write_text(
-            f"directories.tokendir = {folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
+            f"directories.tokendir = {folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n{more}\n")
         monkeypatch.setenv("SOFTHSM2_CONF", str(folder / "softhsm2.conf"))
         self.folder = folder
         (folder / "pin").write_text(PIN + "\n")
@@ -112,7 +112,29 @@ def state(one, name):
     return next(row for row in one.api("/v1/certificates")["certificates"] if row["name"] == name)["state"]
 
 
-@pytest.mark.skipif(IS_SANITIZED, reason="the sanitizers' runtime takes no library as the provider loads it (RTLD_DEEPBIND)")
+needs_token = pytest.mark.skipif(
+    IS_SANITIZED, reason="the sanitizers' runtime takes no library as the provider loads it (RTLD_DEEPBIND)")
+
+
+def failures(one):
+    return sum(n for reason, n in one.drops().items() if reason.endswith("token_failed"))
+
+
+def fail_until_bad(net, one, name, server_name, **options):
+    """Handshakes with a key that is gone: how many failed until the certificate was passed over."""
+    failed = 0
+    for _ in range(50):
+        if state(one, name) == "bad":
+            return failed
+        try:
+            served(net, server_name, **options)
+        except (OSError, ssl.SSLError):
+            failed += 1
+        assert failed < 3
+    raise AssertionError(f"{name} is served on and on")
+
+
+@needs_token
 def test_token(net, launch, aside, monkeypatch):
     """Keys in a token serve in TLS 1.2 and 1.3. One that is gone: the next certificate of the name serves,
     the log says why, and it is back when the token has it again."""
@@ -133,17 +155,11 @@ def test_token(net, launch, aside, monkeypatch):
     assert state(one, "ec") == "good" and PIN + "\n" not in one.log()
 
     token.drop("ec")
-    failed = 0
-    while state(one, "ec") != "bad":
-        try:
-            assert served(net, "token.test")[1] == serials["ec"]
-        except (OSError, ssl.SSLError):
-            failed += 1
-        assert failed < 3
+    failed = fail_until_bad(net, one, "ec", "token.test")
     assert failed and served(net, "token.test")[1] != serials["ec"]
     assert "certificate ec is served to nobody until its token signs again" in one.log()
     assert served(net, "rsa.test")[0] == ["rsa.test"]
-    assert sum(n for reason, n in one.drops().items() if reason.endswith("token_failed")) == failed
+    until(lambda: failures(one) == failed, "they are counted")
 
     token.put(ecdsa[1], "ec")
     until(lambda: state(one, "ec") == "good", "the token is asked again")
@@ -159,3 +175,45 @@ def test_token(net, launch, aside, monkeypatch):
     one.write(config(net, *rows, pkcs11_module=SOFTHSM))
     status, _, errors = one.ctl("reload", check=False)
     assert status != 0 and "names a PIN" in errors
+
+
+@needs_token
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_token_rsa(net, launch, aside, monkeypatch, version):
+    """An RSA key, for which the token makes the hash as well: one that is gone is noticed, and its return."""
+    token = Token(net.folder / "token", monkeypatch)
+    spare = net.ca.issue("aside/rsa-spare", "rsa.test", key="rsa")  # ends before the other one
+    rsa = net.ca.issue("aside/token-rsa", "rsa.test", key="rsa")
+    token.put(rsa[1], "rsa")
+    rows = [token.row("rsa", rsa), {"name": "spare", "cert": str(spare[0]), "key": str(spare[1])}]
+    one = launch(config(net, *rows, pkcs11_module=SOFTHSM))
+    for _ in range(16):  # each worker opens the key
+        serial = served(net, "rsa.test", version=version)[1]
+    token.drop("rsa")
+    failed = fail_until_bad(net, one, "rsa", "rsa.test", version=version)
+    assert failed and served(net, "rsa.test", version=version)[1] != serial
+    until(lambda: failures(one) == failed, "they are counted")
+    assert "certificate rsa is served to nobody until its token signs again" in one.log()
+    token.put(rsa[1], "rsa")
+    until(lambda: state(one, "rsa") == "good", "the token is asked again")
+    for _ in range(8):  # each worker opens the key anew
+        assert served(net, "rsa.test", version=version)[1] == serial
+
+
+@needs_token
+def test_token_lacks_mechanism(net, launch, aside, monkeypatch):
+    """A token without PSS, which TLS 1.3 signs with: those who ask for it fail, nobody else."""
+    token = Token(net.folder / "token", monkeypatch, "slots.mechanisms = -CKM_RSA_PKCS_PSS,"
+                  "CKM_SHA256_RSA_PKCS_PSS,CKM_SHA384_RSA_PKCS_PSS,CKM_SHA512_RSA_PKCS_PSS")
+    rsa = net.ca.issue("aside/token-rsa", "rsa.test", key="rsa")
+    token.put(rsa[1], "rsa")
+    one = launch(config(net, token.row("rsa", rsa), pkcs11_module=SOFTHSM))
+    for _ in range(2):
+        with pytest.raises((OSError, ssl.SSLError)):
+            served(net, "rsa.test", version=ssl.TLSVersion.TLSv1_3)
+        assert state(one, "rsa") == "good"
+        out = run("openssl", "s_client", "-connect", f"{net.v4}:443", "-servername", "rsa.test", "-tls1_2",
+                  "-CAfile", net.ca.pem, "-sigalgs", "RSA+SHA256", stdin=subprocess.DEVNULL)
+        assert "CN = rsa.test" in out or "CN=rsa.test" in out
+    until(lambda: failures(one) == 2, "they are counted")
+    assert "certificate rsa: its token lacks a mechanism that a client needs" in one.log()

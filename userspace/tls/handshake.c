@@ -156,26 +156,68 @@ enum tls_failure tls_alert_failure(const struct tls_stream *ts, uint8_t alert)
 	}
 }
 
-/* Nobody but the provider of tokens has errors of a library that OpenSSL does not know, and what a
- * stranger sends leads to none of them. */
+/* A stranger may be able to bring it about (a key share of zeros): one line a second. */
+static bool may_log(void)
+{
+	static _Thread_local uint64_t next_us;
+	uint64_t now_us = clock_mono_us();
+
+	if (now_us < next_us)
+		return false;
+	next_us = now_us + LOG_PAUSE_US;
+	return true;
+}
+
+enum { CKR_MECHANISM_INVALID = 0x70, CKR_MECHANISM_PARAM_INVALID = 0x71 }; /* of PKCS#11 */
+
+/* Nobody but the provider of tokens has errors of a library that OpenSSL does not know; but where the
+ * token itself makes the hash, the provider raises none. What a stranger sends is not read while we
+ * sign, and in a token nothing else can fail then. */
 static bool is_of_token(const struct tls_stream *ts, unsigned long error)
 {
-	return ts->server && ts->cert && ERR_GET_LIB(error) >= ERR_LIB_USER &&
-	       cert_is_in_token(ts->cert);
+	OSSL_HANDSHAKE_STATE state = SSL_get_state(ts->ssl);
+	bool signs = state == TLS_ST_SW_CERT_VRFY || state == TLS_ST_SW_KEY_EXCH;
+
+	return ts->server && ts->cert && cert_is_in_token(ts->cert) &&
+	       (ERR_GET_LIB(error) >= ERR_LIB_USER ||
+		       (signs && ERR_GET_REASON(error) != ERR_R_MALLOC_FAILURE));
+}
+
+/* The client wants a signature of a kind that the token does not make: others get theirs. */
+static bool is_mechanism_missing(unsigned long error)
+{
+	int reason = ERR_GET_REASON(error);
+
+	return ERR_GET_LIB(error) >= ERR_LIB_USER &&
+	       (reason == CKR_MECHANISM_INVALID || reason == CKR_MECHANISM_PARAM_INVALID);
+}
+
+/* The provider has texts of its own, in the place of the reason's. */
+static const char *token_text(unsigned long error)
+{
+	const char *text = NULL;
+
+	if (ERR_peek_error_data(&text, NULL) != error || !text || !*text)
+		text = ERR_reason_error_string(error);
+	return text ? text : "no reason given";
 }
 
 static void note_token(struct tls_stream *ts, unsigned long error)
 {
-	const char *text =
-		NULL; /* the provider has texts of its own, in the place of the reason's */
 	char name[CERT_NAME_BYTES];
 
-	if (ERR_peek_error_data(&text, NULL) != error || !text || !*text)
-		text = ERR_reason_error_string(error);
+	if (is_mechanism_missing(error)) {
+		ts->detail = "it lacks the mechanism for the signature that the client wants";
+		if (may_log())
+			log_warn(
+				"certificate %s: its token lacks a mechanism that a client needs: %s",
+				cert_name(ts->cert, name), token_text(error));
+		return;
+	}
 	cert_token_failed(ts->cert);
 	if (cert_is_news(ts->cert))
 		log_error("certificate %s is served to nobody until its token signs again: %s",
-			cert_name(ts->cert, name), text ? text : "no reason given");
+			cert_name(ts->cert, name), token_text(error));
 }
 
 static enum tls_failure failure_of(struct tls_stream *ts, unsigned long error)
@@ -211,18 +253,6 @@ static enum tls_failure failure_of(struct tls_stream *ts, unsigned long error)
 		if (reasons[i].reason == reason)
 			return reasons[i].failure;
 	return TLS_FAILURE_bad_message;
-}
-
-/* A stranger may be able to bring it about (a key share of zeros): one line a second. */
-static bool may_log(void)
-{
-	static _Thread_local uint64_t next_us;
-	uint64_t now_us = clock_mono_us();
-
-	if (now_us < next_us)
-		return false;
-	next_us = now_us + LOG_PAUSE_US;
-	return true;
 }
 
 /* What the table cannot say in full is kept for the log. */
