@@ -217,3 +217,32 @@ def test_token_lacks_mechanism(net, launch, aside, monkeypatch):
         assert "CN = rsa.test" in out or "CN=rsa.test" in out
     until(lambda: failures(one) == 2, "they are counted")
     assert "certificate rsa: its token lacks a mechanism that a client needs" in one.log()
+
+
+@needs_token
+def test_token_never_decrypts(net, launch, aside, monkeypatch):
+    """RSA key transport is for keys in files alone: a token's answers would tell about the padding."""
+    token = Token(net.folder / "token", monkeypatch)
+    rsa = net.ca.issue("aside/token-rsa", "rsa.test", key="rsa")
+    plain = net.ca.issue("aside/plain-rsa", "plain.test", key="rsa")
+    token.put(rsa[1], "rsa")
+    wanted = config(net, token.row("rsa", rsa), {"name": "plain", "cert": str(plain[0]), "key": str(plain[1])},
+                    pkcs11_module=SOFTHSM)
+    wanted["listeners"][0]["certificates"].remove("default")
+    wanted["listeners"][0]["tls"] = {"policy": "ELBSecurityPolicy-2016-08"}
+    one = launch(wanted)
+
+    def agreed(name, ciphers):
+        context = client_context(version=ssl.TLSVersion.TLSv1_2, ciphers=ciphers)
+        with TlsConnection((net.v4, 443), name, context) as client:
+            return client.names()[0], client.tls.cipher()[0]
+
+    transport = "AES128-GCM-SHA256"
+    for _ in range(2):
+        assert agreed("plain.test", transport) == (["plain.test"], transport)
+        assert agreed("rsa.test", "ECDHE-RSA-AES128-GCM-SHA256:" + transport)[0] == ["rsa.test"]
+        try:  # whatever else there is serves, but not this one
+            assert agreed("rsa.test", transport)[0] != ["rsa.test"]
+        except (OSError, ssl.SSLError):
+            pass
+        assert state(one, "rsa") == "good"

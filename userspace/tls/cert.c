@@ -89,8 +89,9 @@ bool cert_record_is_sound(const struct cert_record *record, size_t len)
 	       record->key_file_len && record->cert_file_len <= CERT_FILE_BYTES_MAX &&
 	       record->key_file_len <= CERT_FILE_BYTES_MAX && cert_record_bytes(record) == len &&
 	       record->facts.key_kind < KEY_KINDS && is_bool(&record->facts.is_self_signed) &&
-	       is_bool(&record->facts.must_staple) && is_bool(&record->is_key_plain) &&
-	       is_bool(&record->is_key_volatile) && are_names_sound(record);
+	       is_bool(&record->facts.must_staple) && is_bool(&record->facts.is_in_token) &&
+	       is_bool(&record->is_key_plain) && is_bool(&record->is_key_volatile) &&
+	       are_names_sound(record);
 }
 
 static size_t bytes_with(size_t payload)
@@ -140,6 +141,7 @@ struct cert *cert_new(struct cert_source *source, const struct cert_content *con
 	uint8_t *at = cert->record.bytes;
 
 	cert->chain = content->chain;
+	record.facts.is_in_token = key_der_is_token(content->key, content->key_len);
 	memcpy(&cert->record, &record, sizeof(record));
 	at = put(at, content->names, content->names_len);
 	at = put(at, content->cert_file, record.cert_file_len);
@@ -194,7 +196,7 @@ bool cert_is_news(struct cert *cert)
 
 bool cert_is_in_token(const struct cert *cert)
 {
-	return key_der_is_token(cert_record_key(&cert->record), cert->record.key_len);
+	return cert->record.facts.is_in_token;
 }
 
 void cert_token_failed(struct cert *cert)

@@ -47,6 +47,7 @@ struct cert_facts {
 	uint8_t key_kind; /* enum key_kind */
 	bool is_self_signed;
 	bool must_staple; /* clients refuse it without an OCSP response (RFC 7633) */
+	bool is_in_token; /* the key signs there, and never decrypts; see certoffer.c */
 };
 
 /* An unchecked one has not been looked at with its key yet. A bad one is served to nobody. */

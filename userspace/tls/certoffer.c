@@ -61,19 +61,27 @@ static bool can_use_scheme(const struct cert_facts *facts, const struct cert_off
 	return false;
 }
 
+/* A token's answer to RSA key transport tells a stranger whether the padding was right: he could have
+ * anything decrypted and signed by asking often enough (Bleichenbacher). It is never used with one. */
+static bool is_for_key(const struct cert_facts *facts, const struct tls_policy_algorithm *cipher)
+{
+	if (cipher->signer == TLS_SIGNER_TRANSPORT && facts->is_in_token)
+		return false;
+	return (cipher->signer != TLS_SIGNER_ECDSA) == (facts->key_kind == KEY_RSA);
+}
+
 /* Whether there is a cipher, known here and there, for this kind of key and this version. */
 static bool has_cipher(const struct cert_facts *facts, const struct cert_offer *offer)
 {
 	const struct tls_policy *policy = policy_of(offer);
 	uint16_t version = offer->version ? offer->version : TLS_VERSION_1_2;
-	bool is_rsa = facts->key_kind == KEY_RSA;
 	size_t i;
 
 	for (i = 0; i < policy->count[TLS_POLICY_CIPHERS]; i++) {
 		const struct tls_policy_algorithm *cipher =
 			tls_policy_at(policy, TLS_POLICY_CIPHERS, i);
 
-		if (cipher->since <= version && (cipher->signer != TLS_SIGNER_ECDSA) == is_rsa &&
+		if (cipher->since <= version && is_for_key(facts, cipher) &&
 			list_has(offer->ciphers, offer->n_ciphers, cipher->code))
 			return true;
 	}

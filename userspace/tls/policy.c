@@ -219,6 +219,18 @@ bool tls_policy_narrow(struct tls_policy *policy, uint16_t version_min, uint16_t
 	return policy->version_min <= policy->version_max;
 }
 
+bool tls_policy_drop_transport(struct tls_policy *policy)
+{
+	uint8_t *items = policy->item[TLS_POLICY_CIPHERS];
+	uint8_t n = policy->count[TLS_POLICY_CIPHERS], kept = 0, i;
+
+	for (i = 0; i < n; i++)
+		if (tls_policy_at(policy, TLS_POLICY_CIPHERS, i)->signer != TLS_SIGNER_TRANSPORT)
+			items[kept++] = items[i];
+	policy->count[TLS_POLICY_CIPHERS] = kept;
+	return kept < n;
+}
+
 void tls_policy_list_text(
 	const struct tls_policy *policy, enum tls_policy_list list, char *ret_text)
 {

@@ -105,6 +105,8 @@ void tls_policy_offered(const struct tls_policy *policy, struct tls_policy *ret_
 /* So many bits of security certificates must have, and all else that is agreed on: 0 where the policy
  * itself has something that every level of OpenSSL but the lowest refuses. */
 uint16_t tls_policy_security_bits(const struct tls_policy *offered);
+/* Takes the ciphers with RSA key transport out. Whether there were any. */
+bool tls_policy_drop_transport(struct tls_policy *policy);
 /* The policy wants a validated module, and there is none. */
 bool tls_policy_lacks_fips(const struct tls_policy *policy);
 /* Names of what it cannot, separated by ", ", cut when long; their number. */

@@ -28,6 +28,7 @@ struct tls_server {
 	struct tls_tickets *tickets; /* NULL: no resumption */
 	struct alpn alpn;
 	struct tls_policy offered;
+	char *token_ciphers; /* what is left of them with a key in a token; NULL: all */
 	uint16_t security_bits;
 	enum tls_ktls ktls;
 	struct client_auth auth;
@@ -44,6 +45,7 @@ static void server_free(struct shared *shared)
 	if (server->tickets)
 		tls_tickets_put(server->tickets);
 	alpn_fini(&server->alpn);
+	free(server->token_ciphers);
 	shared_fini(shared);
 	free(server);
 }
@@ -128,12 +130,20 @@ static void tell_refused(const struct cert *cert)
 		reason ? reason : "refused by OpenSSL");
 }
 
+/* The list of TLS 1.3 is another one, and stays. */
+static bool leave_out_transport(const struct tls_server *server, const struct cert *cert, SSL *ssl)
+{
+	return !server->token_ciphers || !cert_is_in_token(cert) ||
+	       SSL_set_cipher_list(ssl, server->token_ciphers) == 1;
+}
+
 static int install_cert(SSL *ssl, void *arg)
 {
 	struct tls_stream *ts = tls_bio_stream(ssl);
 	const struct cert_parsed *parsed = certcache_find(ts->tls->certs, ts->cert);
 
-	if (parsed && cert_install(parsed, ssl) == 0)
+	if (parsed && leave_out_transport(ts->server, ts->cert, ssl) &&
+		cert_install(parsed, ssl) == 0)
 		return 1;
 	if (parsed && cert_is_news(ts->cert))
 		tell_refused(ts->cert);
@@ -214,6 +224,18 @@ static int set_tickets(
 	return resumption_init(&server->resumption, server->ctx, err);
 }
 
+/* An empty list is none to OpenSSL: a cipher that no certificate is for stands in. */
+static void note_token_ciphers(struct tls_server *server)
+{
+	char text[TLS_POLICY_TEXT_BYTES];
+	struct tls_policy left = server->offered;
+
+	if (!tls_policy_drop_transport(&left))
+		return;
+	tls_policy_list_text(&left, TLS_POLICY_CIPHERS, text);
+	server->token_ciphers = mem_strdup(text[0] ? text : "PSK-AES128-GCM-SHA256");
+}
+
 static int take_policy(
 	struct tls_server *server, const struct tls_server_spec *spec, struct err *err)
 {
@@ -228,6 +250,7 @@ static int take_policy(
 		return err_context(err, r, "security policy %s", policy.name);
 	tls_policy_offered(&policy, &server->offered);
 	server->security_bits = tls_policy_security_bits(&server->offered);
+	note_token_ciphers(server);
 	return 0;
 }
 
