@@ -246,3 +246,22 @@ def test_token_never_decrypts(net, launch, aside, monkeypatch):
         except (OSError, ssl.SSLError):
             pass
         assert state(one, "rsa") == "good"
+
+
+@needs_token
+def test_token_without_pin(net, launch, aside, monkeypatch):
+    """Nobody is asked for a PIN on the terminal or standard input, and waited for."""
+    token = Token(net.folder / "token", monkeypatch)
+    ecdsa = net.ca.issue("aside/token-ec", "token.test")
+    token.put(ecdsa[1], "ec")
+    row = token.row("ec", ecdsa)
+    del row["key_password_file"]
+    one = launch(config(net))
+    one.write(config(net, row, pkcs11_module=SOFTHSM))
+    with subprocess.Popen([BUILD / "sluiced", "--check", one.file], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, start_new_session=True) as check:
+        try:
+            assert check.wait(30) != 0
+        finally:
+            check.kill()
+        assert "certificates[ec]" in check.stderr.read()

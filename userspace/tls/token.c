@@ -64,13 +64,32 @@ static bool load_providers(OSSL_LIB_CTX *context)
 	       EVP_set_default_properties(context, "?provider!=pkcs11");
 }
 
+static int refuse_to_ask(UI *ui)
+{
+	return 0;
+}
+
+/* Where it has no PIN (a session that was lost, a key that wants one for each signature) the provider
+ * falls back to OpenSSL's default, which would ask on the terminal, and wait. */
+static bool locked_silence(void)
+{
+	static UI_METHOD *nobody;
+
+	if (!nobody)
+		nobody = UI_create_method("sluice: nobody to ask");
+	if (!nobody || UI_method_set_opener(nobody, refuse_to_ask) < 0)
+		return false;
+	UI_set_default_method(nobody);
+	return true;
+}
+
 static int locked_library(struct err *err)
 {
 	OSSL_LIB_CTX *made;
 
 	if (library)
 		return 0;
-	made = OSSL_LIB_CTX_new();
+	made = locked_silence() ? OSSL_LIB_CTX_new() : NULL;
 	if (made && load_providers(made)) {
 		library = made;
 		return 0;
