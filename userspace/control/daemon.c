@@ -199,6 +199,8 @@ static int watch_signals(struct daemon *daemon)
 	sigaddset(&set, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD,
+		SIG_DFL); /* ignored by whoever started us, the ends of commands would be lost */
 	daemon->signals.ready = signalled;
 	daemon->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (daemon->signals.fd < 0)

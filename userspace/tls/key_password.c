@@ -126,7 +126,8 @@ static int read_output(int fd, uint64_t until_us, char *text, size_t size, size_
 	return 0;
 }
 
-/* Its status; -ETIMEDOUT: it does not end. Whatever it has left behind ends with it. */
+/* Its status; -ETIMEDOUT: it does not end; or why it is not known. Whatever it has left behind ends
+ * with it. */
 static int wait_for_end(pid_t pid, uint64_t until_us, bool is_late)
 {
 	int status = 0;
@@ -136,6 +137,8 @@ static int wait_for_end(pid_t pid, uint64_t until_us, bool is_late)
 		poll(NULL, 0, POLL_MS / 4);
 		is_late = clock_mono_us() >= until_us;
 	}
+	if (ended < 0)
+		status = -errno;
 	kill(-pid, SIGKILL);
 	if (ended == 0)
 		waitpid(pid, &status, 0);
@@ -149,6 +152,9 @@ static int judge_end(const char *program, int r, int status, uint32_t limit_ms, 
 			program, limit_ms);
 	if (r < 0)
 		return err_set(err, r, "cannot read what %s prints: %s", program, strerror(-r));
+	if (status < 0)
+		return err_set(
+			err, status, "cannot tell how %s ended: %s", program, strerror(-status));
 	if (WIFSIGNALED(status))
 		return err_set(err, -EIO, "%s was ended by signal %d", program, WTERMSIG(status));
 	if (WEXITSTATUS(status))

@@ -6,6 +6,7 @@
 #include "tls/key_password.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 static struct pki pki;
@@ -114,6 +115,17 @@ static void test_command_is_alone(void **state)
 	assert_true(has_ended(atoi(password.text)));
 }
 
+/* Where ends of children are not told, nobody knows that it did not fail. */
+static void test_unknown_end(void **state)
+{
+	char *const sad[] = {"/bin/sh", "-c", "echo secret; exit 3", NULL};
+
+	signal(SIGCHLD, SIG_IGN);
+	expect_failure(&(struct key_password_source){.command = sad}, -ECHILD,
+		"cannot tell how /bin/sh ended");
+	signal(SIGCHLD, SIG_DFL);
+}
+
 static void test_late_command(void **state)
 {
 	char *const slow[] = {"/bin/sh", "-c", "sleep 600", NULL};
@@ -153,6 +165,7 @@ int main(void)
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_command_is_alone),
+		cmocka_unit_test(test_unknown_end),
 		cmocka_unit_test(test_late_command),
 		cmocka_unit_test(test_locked_key),
 	};
