@@ -143,21 +143,22 @@ bool client_auth_may_resume(const struct client_auth *auth, const SSL_SESSION *s
 	return !verifies || auth->spec.ignore_expiry || !is_over(cert);
 }
 
-void client_auth_note_resumed(struct tls_stream *ts)
+bool client_auth_note_resumed(struct tls_stream *ts)
 {
 	X509 *cert = SSL_get0_peer_certificate(ts->ssl);
 	STACK_OF(X509) * alone;
 
 	if (ts->peer || !cert)
-		return;
+		return true;
 	if (tls_server_auth(ts->server)->spec.mode != TLS_CLIENT_AUTH_PASSTHROUGH) {
 		ts->peer = tls_peer_new(cert, NULL);
-		return;
+		return ts->peer;
 	}
 	alone = sk_X509_new_null();
 	if (alone && sk_X509_push(alone, cert))
 		ts->peer = tls_peer_new(cert, alone);
 	sk_X509_free(alone);
+	return ts->peer;
 }
 
 /* --- setting up */

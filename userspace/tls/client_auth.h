@@ -59,8 +59,8 @@ void client_auth_fini(struct client_auth *auth);
 void client_auth_text(const struct client_auth *auth, char ret_text[static CLIENT_AUTH_TEXT_BYTES]);
 /* Whether a session that was made under the same text may go on now. */
 bool client_auth_may_resume(const struct client_auth *auth, const struct ssl_session_st *session);
-/* At the end of a handshake: the certificate of a resumed session. */
-void client_auth_note_resumed(struct tls_stream *ts);
+/* At the end of a handshake: the certificate of a resumed session. False: no memory for it. */
+bool client_auth_note_resumed(struct tls_stream *ts) must_check;
 /* Does `now` turn away clients that `before` let in? */
 bool client_auth_is_tighter(const struct client_auth *before, const struct client_auth *now);
 /* Does `now` not vouch for what clients have shown until `before`? They may go on without. */

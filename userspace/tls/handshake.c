@@ -327,8 +327,10 @@ int tls_fail_ssl(struct tls_stream *ts, int ssl_result)
 	return -EPROTO;
 }
 
-static void note_facts(struct tls_stream *ts)
+/* False: there is no memory for the client's identity. */
+static bool note_facts(struct tls_stream *ts)
 {
+	bool is_known = true;
 	SSL *ssl = ts->ssl;
 	const char *group = SSL_get0_group_name(ssl);
 
@@ -338,8 +340,9 @@ static void note_facts(struct tls_stream *ts)
 	ts->alpn = ts->server ? tls_server_alpn(ts->server, ssl) : tls_client_alpn(ts->client, ssl);
 	ts->resumed = SSL_session_reused(ssl);
 	if (ts->server && ts->resumed && client_auth_is_on(tls_server_auth(ts->server)))
-		client_auth_note_resumed(ts);
+		is_known = client_auth_note_resumed(ts);
 	ts->handshake_us = (uint32_t)(clock_mono_us() - ts->started_us);
+	return is_known;
 }
 
 static int detach(struct tls_stream *ts)
@@ -398,8 +401,7 @@ static int step(struct tls_stream *ts)
 	}
 	if (sent < 0)
 		return sent;
-	note_facts(ts);
-	return detach(ts);
+	return note_facts(ts) ? detach(ts) : tls_fail(ts, TLS_FAILURE_out_of_memory, -ENOMEM);
 }
 
 int tls_handshake(struct stream *stream)
