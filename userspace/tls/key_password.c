@@ -1,7 +1,7 @@
 /*
  * Passwords of keys: see key_password.h. A command runs without a shell, with empty standard input,
- * our environment and standard error, no other descriptor, in a process group that is killed when its
- * time is up.
+ * our standard error, PATH, HOME and LANG of our environment, no other descriptor, in a process group
+ * that is killed when its time is up.
  */
 #include "tls/key_password.h"
 
@@ -76,10 +76,27 @@ static int ask_env(const char *name, struct key_password *password, struct err *
 }
 
 /* --- commands */
+/* Ours may hold passwords of other keys. */
+enum { ENVIRONMENT_MAX = 3 };
+
+static void choose_environment(char *ret_environment[ENVIRONMENT_MAX + 1])
+{
+	static const char *const names[ENVIRONMENT_MAX] = {"PATH=", "HOME=", "LANG="};
+	size_t n = 0, i;
+	char **at;
+
+	for (at = environ; at && *at; at++)
+		for (i = 0; i < ENVIRONMENT_MAX && n < ENVIRONMENT_MAX; i++)
+			if (!strncmp(*at, names[i], strlen(names[i])))
+				ret_environment[n++] = *at;
+	ret_environment[n] = NULL;
+}
+
 static int spawn(char *const *command, int out_fd, pid_t *ret_pid)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
+	char *environment[ENVIRONMENT_MAX + 1];
 	sigset_t none, all;
 	int r;
 
@@ -95,7 +112,8 @@ static int spawn(char *const *command, int out_fd, pid_t *ret_pid)
 	posix_spawnattr_setpgroup(&attr, 0);
 	posix_spawnattr_setflags(
 		&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-	r = posix_spawn(ret_pid, command[0], &actions, &attr, command, environ);
+	choose_environment(environment);
+	r = posix_spawn(ret_pid, command[0], &actions, &attr, command, environment);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);
 	return -r;

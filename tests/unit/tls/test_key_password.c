@@ -115,6 +115,17 @@ static void test_command_is_alone(void **state)
 	assert_true(has_ended(atoi(password.text)));
 }
 
+/* It sees no password of another key. */
+static void test_command_environment(void **state)
+{
+	char *const nosy[] = {"/bin/sh", "-c", "echo \"${SLUICE_TEST_PASSWORD-none} $HOME\"", NULL};
+
+	setenv("SLUICE_TEST_PASSWORD", "secret", 1);
+	setenv("HOME", "/nowhere", 1);
+	expect(&(struct key_password_source){.command = nosy}, "none /nowhere");
+	unsetenv("SLUICE_TEST_PASSWORD");
+}
+
 /* Where ends of children are not told, nobody knows that it did not fail. */
 static void test_unknown_end(void **state)
 {
@@ -165,6 +176,7 @@ int main(void)
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_command_is_alone),
+		cmocka_unit_test(test_command_environment),
 		cmocka_unit_test(test_unknown_end),
 		cmocka_unit_test(test_late_command),
 		cmocka_unit_test(test_locked_key),
