@@ -15,7 +15,7 @@ import netns
 from counts import count
 from sluiced import BUILD, Sluiced, stopwatch
 from standard import NO_CHECK, group, listener
-from wire import Connection, TlsConnection, patience, until
+from wire import SLOW, Connection, TlsConnection, patience, until
 
 
 def config(net):
@@ -119,7 +119,8 @@ def test_killed_and_restarted(net, launch):
             until(lambda: serves(net), "TLS is served again", 10)
             seconds = watch()
             print(f"served {seconds:.2f} s after the restart")
-            assert seconds <= patience(1)
+            # Where the processor is translated nothing is promised but that it comes back.
+            assert seconds <= (1 if SLOW == 1 else patience(3))
             until(one.is_ready, "ready")
             assert (map_ids(one), link_ids(one)) == (maps, links), "pins are adopted"
     assert other.errors == []
