@@ -51,34 +51,6 @@ static void load(const char *file)
 	assert_int_equal(cert_load(&spec, &certs[n_certs++], &err), 0);
 }
 
-/* With its CA behind it, which lets ask `responder`; "must...": it must be stapled. */
-static void issue(const char *file, const char *responder)
-{
-	struct pki_request request = {.file = file, .sans = "DNS:www.test", .append = "ca.crt"};
-	char crt[64], access[128];
-	X509 *x509;
-	EVP_PKEY *key;
-	FILE *out;
-
-	pki_issue(&pki, &request); /* for its key */
-	snprintf(crt, sizeof(crt), "%s.key", file);
-	out = fopen(pki_path(&pki, crt), "re");
-	key = PEM_read_PrivateKey(out, NULL, NULL, NULL);
-	fclose(out);
-	x509 = pki_cert(&pki, key, &request);
-	snprintf(access, sizeof(access), "OCSP;URI:%s", responder);
-	pki_extension(x509, pki.ca, NID_info_access, access);
-	if (!strncmp(file, "must", 4))
-		pki_extension(x509, pki.ca, NID_tlsfeature, "status_request");
-	assert_true(X509_sign(x509, pki.ca_key, EVP_sha256()) > 0);
-	snprintf(crt, sizeof(crt), "%s.crt", file);
-	out = fopen(pki_path(&pki, crt), "we");
-	assert_true(PEM_write_X509(out, x509) && PEM_write_X509(out, pki.ca));
-	fclose(out);
-	X509_free(x509);
-	EVP_PKEY_free(key);
-}
-
 static void end(void)
 {
 	stapling_entries_fini(&entries);
@@ -96,7 +68,7 @@ static void restart(void)
 static int setup(void **state)
 {
 	pki_init(&pki);
-	issue("www", "http://one.test/a");
+	issue_asking("www", "http://one.test/a");
 	config = (struct config){.state_dir_path = pki.dir};
 	setting = (struct config_certificate){.name = "www", .ocsp = CONFIG_OCSP_ON};
 	load("www");
@@ -252,7 +224,7 @@ static void is_silent(const struct cert *cert)
 
 static void add(const char *file, const char *responder)
 {
-	issue(file, responder);
+	issue_asking(file, responder);
 	load(file);
 }
 
@@ -370,7 +342,7 @@ static void the_same_anew(void **state)
 static void must_be_stapled(void)
 {
 	end();
-	issue("must", "http://one.test/");
+	issue_asking("must", "http://one.test/");
 	rename(pki_path(&pki, "must.crt"), pki_path(&pki, "www.crt"));
 	rename(pki_path(&pki, "must.key"), pki_path(&pki, "www.key"));
 	load("www");

@@ -64,4 +64,32 @@ static inline size_t answer_der(const struct answer *answer, uint8_t **ret_der)
 	return (size_t)len;
 }
 
+/* With its CA behind it, which lets ask `responder`; "must...": it must be stapled. */
+static inline void issue_asking(const char *file, const char *responder)
+{
+	struct pki_request request = {.file = file, .sans = "DNS:www.test", .append = "ca.crt"};
+	char crt[64], access[128];
+	X509 *x509;
+	EVP_PKEY *key;
+	FILE *out;
+
+	pki_issue(&pki, &request); /* for its key */
+	snprintf(crt, sizeof(crt), "%s.key", file);
+	out = fopen(pki_path(&pki, crt), "re");
+	key = PEM_read_PrivateKey(out, NULL, NULL, NULL);
+	fclose(out);
+	x509 = pki_cert(&pki, key, &request);
+	snprintf(access, sizeof(access), "OCSP;URI:%s", responder);
+	pki_extension(x509, pki.ca, NID_info_access, access);
+	if (!strncmp(file, "must", 4))
+		pki_extension(x509, pki.ca, NID_tlsfeature, "status_request");
+	assert_true(X509_sign(x509, pki.ca_key, EVP_sha256()) > 0);
+	snprintf(crt, sizeof(crt), "%s.crt", file);
+	out = fopen(pki_path(&pki, crt), "we");
+	assert_true(PEM_write_X509(out, x509) && PEM_write_X509(out, pki.ca));
+	fclose(out);
+	X509_free(x509);
+	EVP_PKEY_free(key);
+}
+
 #endif
