@@ -201,8 +201,8 @@ bool cert_is_in_token(const struct cert *cert)
 
 void cert_token_failed(struct cert *cert)
 {
-	atomic_fetch_add_explicit(&cert->key_epoch, 1, memory_order_relaxed);
-	atomic_store_explicit(&cert->state, CERT_BAD, memory_order_relaxed);
+	if (atomic_exchange_explicit(&cert->state, CERT_BAD, memory_order_relaxed) != CERT_BAD)
+		atomic_fetch_add_explicit(&cert->key_epoch, 1, memory_order_relaxed);
 }
 
 const struct cert_source *cert_source(const struct cert *cert)

@@ -115,7 +115,7 @@ void cert_parsed_fini(struct cert_parsed *parsed);
 bool cert_is_news(struct cert *cert);
 /* The key is in a token (PKCS#11): what makes the certificate bad may pass, and cert_check() tells. */
 bool cert_is_in_token(const struct cert *cert);
-/* Its token did not sign: bad, and every cache opens the key anew when it is good again. */
+/* Its token did not sign, or the key could not be opened: bad, and every cache opens the key anew when it is good again. */
 void cert_token_failed(struct cert *cert);
 /* Only checks. */
 int cert_check(struct cert *cert, struct err *err) must_check;

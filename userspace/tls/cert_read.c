@@ -354,16 +354,18 @@ int cert_parse(struct cert *cert, struct cert_parsed *ret_parsed, struct err *er
 	struct cert_parsed parsed = {0};
 	int r = parse(cert, &parsed, err);
 
-	if (r != -ENOMEM)
-		atomic_store_explicit(
-			&cert->state, r == 0 ? CERT_GOOD : CERT_BAD, memory_order_relaxed);
-	if (r == 0)
-		atomic_store_explicit(&cert->was_told, false, memory_order_relaxed);
-	if (r == 0)
-		*ret_parsed = parsed;
-	else
+	if (r < 0) {
+		if (r != -ENOMEM && cert_is_in_token(cert))
+			cert_token_failed(cert);
+		else if (r != -ENOMEM)
+			atomic_store_explicit(&cert->state, CERT_BAD, memory_order_relaxed);
 		cert_parsed_fini(&parsed);
-	return r;
+		return r;
+	}
+	atomic_store_explicit(&cert->state, CERT_GOOD, memory_order_relaxed);
+	atomic_store_explicit(&cert->was_told, false, memory_order_relaxed);
+	*ret_parsed = parsed;
+	return 0;
 }
 
 void cert_parsed_fini(struct cert_parsed *parsed)

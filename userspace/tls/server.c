@@ -64,6 +64,13 @@ static void keep_name(struct tls_stream *ts, struct slice name)
 			ts->sni[i] = (char)(ts->sni[i] + ('a' - 'A'));
 }
 
+/* What is good is parsed where it is installed. A key in a token may be gone since another worker
+ * opened it: this one's is opened before the certificate is promised. */
+static bool is_sure(const struct cert *cert)
+{
+	return cert_state(cert) == CERT_GOOD && !cert_is_in_token(cert);
+}
+
 /* One that nobody has looked at yet is checked before it is promised to anybody; a bad one marks
  * itself (or was marked by another thread just now), and the next look-up passes it over. NULL: there
  * is no other, no memory for it, or all of `max` were bad. */
@@ -74,7 +81,7 @@ static struct cert *choose_of(const struct tls_server *server, struct tls_stream
 
 	for (; max; max--) {
 		cert = certstore_lookup(server->certs, name, offer);
-		if (!cert || cert_state(cert) == CERT_GOOD || certcache_find(ts->tls->certs, cert))
+		if (!cert || is_sure(cert) || certcache_find(ts->tls->certs, cert))
 			return cert;
 		if (cert_state(cert) != CERT_BAD)
 			break;
