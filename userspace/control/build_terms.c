@@ -2,28 +2,22 @@
 #include "control/build_parts.h"
 #include "tls/server.h"
 
-static bool is_tighter(const struct building *building, const struct built_listener *old,
+/* What it asks of its clients, before and now: NULL where that is the same. */
+struct asked {
+	bool is_another_protocol;
+	const struct tls_server *before, *now;
+};
+
+static struct asked asked_of(const struct building *building, const struct built_listener *old,
 	const struct config_listener *wanted, const struct built_listener *listener)
 {
 	const struct config_listener *was =
 		&building->before->config->listeners[old - building->before->built];
+	bool is_other = old->tls && old->tls != listener->tls;
 
-	if (was->protocol != wanted->protocol)
-		return true;
-	return old->tls && old->tls != listener->tls &&
-	       tls_server_is_tighter(old->tls, listener->tls);
-}
-
-static bool is_another_auth(const struct building *building, const struct built_listener *old,
-	const struct config_listener *wanted, const struct built_listener *listener)
-{
-	const struct config_listener *was =
-		&building->before->config->listeners[old - building->before->built];
-
-	if (was->protocol != wanted->protocol)
-		return true;
-	return old->tls && old->tls != listener->tls &&
-	       tls_server_is_another_auth(old->tls, listener->tls);
+	return (struct asked){.is_another_protocol = was->protocol != wanted->protocol,
+		.before = is_other ? old->tls : NULL,
+		.now = is_other ? listener->tls : NULL};
 }
 
 void build_terms(const struct building *building, const struct config_listener *wanted,
@@ -31,13 +25,17 @@ void build_terms(const struct building *building, const struct config_listener *
 {
 	const struct built_listener *old = build_before_listener(building, wanted->name);
 	enum config_existing existing = wanted->tls.existing;
+	struct asked asked;
 	bool is_tight, is_another;
 
 	*ret_terms = old ? old->listener->spec.terms : (struct listener_terms){0};
 	if (!old)
 		return;
-	is_tight = is_tighter(building, old, wanted, listener);
-	is_another = is_another_auth(building, old, wanted, listener);
+	asked = asked_of(building, old, wanted, listener);
+	is_tight = asked.is_another_protocol ||
+		   (asked.before && tls_server_is_tighter(asked.before, asked.now));
+	is_another = asked.is_another_protocol ||
+		     (asked.before && tls_server_is_another_auth(asked.before, asked.now));
 	if (is_tight || is_another)
 		ret_terms->epoch++;
 	if (is_another)

@@ -10,20 +10,10 @@
 
 #include <stdlib.h>
 
-struct checker {
-	const struct config *config;
-	struct config_errors *errors;
-	struct config_path path;
-};
+static void check_section(struct config_checker *checker, enum setting_section section,
+	const void *base, uint32_t protocol);
 
-static void check_section(
-	struct checker *checker, enum setting_section section, const void *base, uint32_t protocol);
-
-/* An error at the place of `field`, or of the object if the field has its default. */
-static void refuse(struct checker *checker, const void *field, struct config_mark object,
-	const char *name, const char *format, ...) printf_like(5, 6);
-
-static void refuse(struct checker *checker, const void *field, struct config_mark object,
+void config_refuse(struct config_checker *checker, const void *field, struct config_mark object,
 	const char *name, const char *format, ...)
 {
 	size_t before = config_path_enter(&checker->path, name);
@@ -39,7 +29,7 @@ static void refuse(struct checker *checker, const void *field, struct config_mar
 }
 
 /* The value has an error of its own already. */
-static bool is_unread(const struct checker *checker, const void *field)
+static bool is_unread(const struct config_checker *checker, const void *field)
 {
 	const struct config_mark *mark = config_store_find(checker->config->store, field);
 
@@ -58,30 +48,30 @@ static const char *protocol_word(enum config_protocol protocol)
 	return words[protocol];
 }
 
-static void check_password(struct checker *checker, const struct config_certificate *c)
+static void check_password(struct config_checker *checker, const struct config_certificate *c)
 {
 	int n = (c->key_password_path != NULL) + (c->key_password_env != NULL) +
 		(c->key_password_command_count != 0);
 
 	if (n > 1)
-		refuse(checker, &c->name, c->mark, "key_password_file",
+		config_refuse(checker, &c->name, c->mark, "key_password_file",
 			"and key_password_env and key_password_command: only one of them can be given");
 	else if (c->directory_path && c->key_password_command_count)
-		refuse(checker, &c->key_password_command, c->mark, "key_password_command",
+		config_refuse(checker, &c->key_password_command, c->mark, "key_password_command",
 			"has no effect beside directory: it would run once for each key");
 	else if (c->key_password_command_count && c->key_password_command[0] &&
 		 c->key_password_command[0][0] != '/')
-		refuse(checker, &c->key_password_command, c->mark, "key_password_command",
+		config_refuse(checker, &c->key_password_command, c->mark, "key_password_command",
 			"must begin with the whole path of a program (it is run without a shell)");
 }
 
-static void check_certificate(struct checker *checker, const void *base)
+static void check_certificate(struct config_checker *checker, const void *base)
 {
 	const struct config_certificate *c = base;
 
 	check_password(checker, c);
 	if (c->key_path && !strncmp(c->key_path, "pkcs11:", 7) && strstr(c->key_path, "pin-"))
-		refuse(checker, &c->key_path, c->mark, "key",
+		config_refuse(checker, &c->key_path, c->mark, "key",
 			"names a PIN: say where that is with key_password_file, key_password_env or "
 			"key_password_command");
 	if (!c->name || is_unread(checker, &c->directory_path) ||
@@ -89,40 +79,43 @@ static void check_certificate(struct checker *checker, const void *base)
 		is_unread(checker, &c->pkcs12_path))
 		return;
 	if (c->directory_path && c->cert_path)
-		refuse(checker, &c->cert_path, c->mark, "cert", "has no effect beside directory");
+		config_refuse(
+			checker, &c->cert_path, c->mark, "cert", "has no effect beside directory");
 	else if (c->directory_path && c->key_path)
-		refuse(checker, &c->key_path, c->mark, "key", "has no effect beside directory");
+		config_refuse(
+			checker, &c->key_path, c->mark, "key", "has no effect beside directory");
 	else if (c->directory_path && c->pkcs12_path)
-		refuse(checker, &c->pkcs12_path, c->mark, "pkcs12",
+		config_refuse(checker, &c->pkcs12_path, c->mark, "pkcs12",
 			"has no effect beside directory");
 	else if (c->pkcs12_path && c->cert_path)
-		refuse(checker, &c->cert_path, c->mark, "cert", "has no effect beside pkcs12");
+		config_refuse(
+			checker, &c->cert_path, c->mark, "cert", "has no effect beside pkcs12");
 	else if (c->pkcs12_path && c->key_path)
-		refuse(checker, &c->key_path, c->mark, "key", "has no effect beside pkcs12");
+		config_refuse(checker, &c->key_path, c->mark, "key", "has no effect beside pkcs12");
 	else if (c->directory_path && c->ocsp_path)
-		refuse(checker, &c->ocsp_path, c->mark, "ocsp_file",
+		config_refuse(checker, &c->ocsp_path, c->mark, "ocsp_file",
 			"has no effect beside directory (put NAME.ocsp beside NAME.crt)");
 	else if (!c->directory_path && !c->pkcs12_path && !c->cert_path)
-		refuse(checker, &c->cert_path, c->mark, "cert",
+		config_refuse(checker, &c->cert_path, c->mark, "cert",
 			"is required (or pkcs12, or directory, for many pairs)");
 	else if (!c->directory_path && !c->pkcs12_path && !c->key_path)
-		refuse(checker, &c->key_path, c->mark, "key", "is required");
+		config_refuse(checker, &c->key_path, c->mark, "key", "is required");
 }
 
-static void check_alerts(struct checker *checker, const void *base)
+static void check_alerts(struct config_checker *checker, const void *base)
 {
 	const struct config_alerts *a = base;
 
 	if (a->webhook && strncmp(a->webhook, "https://", 8) != 0 &&
 		strncmp(a->webhook, "http://", 7) != 0)
-		refuse(checker, &a->webhook, a->mark, "webhook",
+		config_refuse(checker, &a->webhook, a->mark, "webhook",
 			"is no URL that begins with https:// or http://");
 	if (a->ca_path && !a->webhook && !is_unread(checker, &a->webhook))
-		refuse(checker, &a->ca_path, a->mark, "ca", "has no effect without webhook");
+		config_refuse(checker, &a->ca_path, a->mark, "ca", "has no effect without webhook");
 }
 
 /* A group that a listener or a route of it names. */
-static void check_group_fits(struct checker *checker, const struct config_listener *l,
+static void check_group_fits(struct config_checker *checker, const struct config_listener *l,
 	const struct config_target_group *const *field, struct config_mark mark)
 {
 	const struct config_target_group *group = *field;
@@ -130,13 +123,13 @@ static void check_group_fits(struct checker *checker, const struct config_listen
 	if (!group || group->protocol > CONFIG_TCP ||
 		is_web(group->protocol) == is_web(l->protocol))
 		return;
-	refuse(checker, field, mark, "target_group",
+	config_refuse(checker, field, mark, "target_group",
 		"a listener of protocol %s cannot use \"%s\", whose protocol is %s (it needs %s)",
 		protocol_word(l->protocol), group->name ?: "", protocol_word(group->protocol),
 		is_web(l->protocol) ? "http or https" : "tls or tcp");
 }
 
-static void check_routes(struct checker *checker, const struct config_listener *l)
+static void check_routes(struct config_checker *checker, const struct config_listener *l)
 {
 	size_t before = config_path_enter(&checker->path, "routes");
 
@@ -149,18 +142,18 @@ static void check_routes(struct checker *checker, const struct config_listener *
 	config_path_cut(&checker->path, before);
 }
 
-static void check_listener(struct checker *checker, const void *base)
+static void check_listener(struct config_checker *checker, const void *base)
 {
 	const struct config_listener *l = base;
 
 	if (l->protocol > CONFIG_TCP)
 		return;
 	if ((l->protocol == CONFIG_HTTPS || l->protocol == CONFIG_TLS) && !l->certificates_count)
-		refuse(checker, &l->certificates, l->mark, "certificates",
+		config_refuse(checker, &l->certificates, l->mark, "certificates",
 			"a listener of protocol %s needs at least one certificate",
 			protocol_word(l->protocol));
 	if (l->certificates_count && l->certificates[0] && l->certificates[0]->directory_path)
-		refuse(checker, &l->certificates[0], l->mark, "certificates",
+		config_refuse(checker, &l->certificates[0], l->mark, "certificates",
 			"begins with the directory \"%s\": the first one is the default and must be "
 			"one pair (cert and key)",
 			l->certificates[0]->name ?: "");
@@ -168,14 +161,15 @@ static void check_listener(struct checker *checker, const void *base)
 	check_routes(checker, l);
 	if (l->tls.max_version && l->tls.min_version <= CONFIG_TLS_1_3 &&
 		l->tls.min_version > l->tls.max_version)
-		refuse(checker, &l->tls.min_version, l->mark, "tls.min_version",
+		config_refuse(checker, &l->tls.min_version, l->mark, "tls.min_version",
 			"is newer than max_version");
 	if (l->protocol == CONFIG_HTTPS && config_is_given(checker->config, &l->tls.alpn))
-		refuse(checker, &l->tls.alpn, l->mark, "tls.alpn",
+		config_refuse(checker, &l->tls.alpn, l->mark, "tls.alpn",
 			"has no effect with protocol https, which offers http/1.1 (only tls uses it)");
 }
 
-static void check_health_protocol(struct checker *checker, const struct config_target_group *g)
+static void check_health_protocol(
+	struct config_checker *checker, const struct config_target_group *g)
 {
 	const struct config_health_check *check = &g->health_check;
 	bool secure_group = g->protocol == CONFIG_HTTPS || g->protocol == CONFIG_TLS;
@@ -184,13 +178,13 @@ static void check_health_protocol(struct checker *checker, const struct config_t
 	if (check->port != 0 || g->protocol == CONFIG_TCP)
 		return;
 	if (check->protocol == CONFIG_CHECK_HTTP && secure_group)
-		refuse(checker, &check->protocol, check->mark, "health_check.protocol",
+		config_refuse(checker, &check->protocol, check->mark, "health_check.protocol",
 			"targets of a group of protocol %s do not speak plain http: use https, tls or "
 			"tcp, or give the port of the check",
 			protocol_word(g->protocol));
 	if ((check->protocol == CONFIG_CHECK_HTTPS || check->protocol == CONFIG_CHECK_TLS) &&
 		!secure_group)
-		refuse(checker, &check->protocol, check->mark, "health_check.protocol",
+		config_refuse(checker, &check->protocol, check->mark, "health_check.protocol",
 			"targets of a group of protocol %s do not speak TLS: use http or tcp, or give "
 			"the port of the check",
 			protocol_word(g->protocol));
@@ -205,21 +199,21 @@ static int compare_targets(const void *a, const void *b)
 	return order ? order : x < y ? -1 : x > y;
 }
 
-static void refuse_same_target(struct checker *checker, const struct config_target_group *g,
+static void refuse_same_target(struct config_checker *checker, const struct config_target_group *g,
 	const struct config_target *first, const struct config_target *again)
 {
 	char text[ADDRESS_TEXT_BYTES];
 	size_t before = config_path_enter(&checker->path, "targets");
 
 	config_path_item(&checker->path, again->name, (uint32_t)(again - g->targets));
-	refuse(checker, &again->address, again->mark, "address",
+	config_refuse(checker, &again->address, again->mark, "address",
 		"%s is already a target of this group (line %u)",
 		address_text(&again->address, text, sizeof(text)),
 		config_mark(checker->config, &first->address, first->mark).line);
 	config_path_cut(&checker->path, before);
 }
 
-static void check_same_targets(struct checker *checker, const struct config_target_group *g)
+static void check_same_targets(struct config_checker *checker, const struct config_target_group *g)
 {
 	const struct config_target **sorted = mem_alloc(g->targets_count * sizeof(sorted[0]));
 
@@ -236,48 +230,48 @@ static void check_same_targets(struct checker *checker, const struct config_targ
 	free(sorted);
 }
 
-static void check_target_group(struct checker *checker, const void *base)
+static void check_target_group(struct config_checker *checker, const void *base)
 {
 	const struct config_target_group *g = base;
 
 	if (g->targets_count)
 		check_same_targets(checker, g);
 	if (!g->tls.verify && g->tls.ca_path)
-		refuse(checker, &g->tls.ca_path, g->mark, "tls.ca",
+		config_refuse(checker, &g->tls.ca_path, g->mark, "tls.ca",
 			"has no effect with verify: false");
 	if (g->tls.certificate && g->tls.certificate->directory_path)
-		refuse(checker, &g->tls.certificate, g->mark, "tls.certificate",
+		config_refuse(checker, &g->tls.certificate, g->mark, "tls.certificate",
 			"is the directory \"%s\": targets are shown one pair",
 			g->tls.certificate->name ?: "");
 	if (g->protocol <= CONFIG_TCP)
 		check_health_protocol(checker, g);
 }
 
-static void check_health_check(struct checker *checker, const void *base)
+static void check_health_check(struct config_checker *checker, const void *base)
 {
 	const struct config_health_check *check = base;
 
 	if (check->protocol == CONFIG_CHECK_OFF || check->timeout_ms <= check->interval_ms ||
 		is_unread(checker, &check->timeout_ms) || is_unread(checker, &check->interval_ms))
 		return;
-	refuse(checker, &check->timeout_ms,
+	config_refuse(checker, &check->timeout_ms,
 		config_mark(checker->config, &check->interval_ms, check->mark), "timeout",
 		"is longer than interval (%u ms, interval %u ms)", check->timeout_ms,
 		check->interval_ms);
 }
 
-static void check_xdp(struct checker *checker, const void *base)
+static void check_xdp(struct config_checker *checker, const void *base)
 {
 	const struct config_xdp *xdp = base;
 
 	if ((xdp->mode == CONFIG_XDP_NATIVE || xdp->mode == CONFIG_XDP_GENERIC) &&
 		!xdp->interfaces_count)
-		refuse(checker, &xdp->mode, xdp->mark, "mode",
+		config_refuse(checker, &xdp->mode, xdp->mark, "mode",
 			"needs at least one of xdp.interfaces to attach to");
 }
 
 /* What has a row of its own in the maps of the packet plane. */
-static void check_totals(struct checker *checker, const void *base)
+static void check_totals(struct config_checker *checker, const void *base)
 {
 	const struct config *config = base;
 	uint32_t addresses = 0, targets = 0;
@@ -287,16 +281,17 @@ static void check_totals(struct checker *checker, const void *base)
 	for (uint32_t i = 0; i < config->target_groups_count; i++)
 		targets += config->target_groups[i].targets_count;
 	if (addresses > SLUICE_MAX_LISTENERS)
-		refuse(checker, &config->listeners, config->mark, "listeners",
+		config_refuse(checker, &config->listeners, config->mark, "listeners",
 			"have %u addresses in all: at most %d are allowed", addresses,
 			SLUICE_MAX_LISTENERS);
 	if (targets > SLUICE_MAX_BACKENDS)
-		refuse(checker, &config->target_groups, config->mark, "target_groups",
+		config_refuse(checker, &config->target_groups, config->mark, "target_groups",
 			"have %u targets in all: at most %d are allowed", targets,
 			SLUICE_MAX_BACKENDS);
 }
 
-static void (*const section_checks[SECTION_COUNT])(struct checker *checker, const void *base) = {
+static void (*const section_checks[SECTION_COUNT])(
+	struct config_checker *checker, const void *base) = {
 	[SECTION_config] = check_totals,
 	[SECTION_config_certificate] = check_certificate,
 	[SECTION_config_alerts] = check_alerts,
@@ -344,7 +339,8 @@ static bool is_blank(const struct list_item *item)
 	return true;
 }
 
-static void check_repeats(struct checker *checker, const struct setting *row, const void *base)
+static void check_repeats(
+	struct config_checker *checker, const struct setting *row, const void *base)
 {
 	uint32_t count = *config_field_count(row, base);
 	const char *values = *(char **)config_field(row, base);
@@ -387,7 +383,8 @@ static void only_text(
 	}
 }
 
-static bool is_written(const struct checker *checker, const struct setting *row, const void *base)
+static bool is_written(
+	const struct config_checker *checker, const struct setting *row, const void *base)
 {
 	const void *field = config_field(row, base);
 
@@ -396,7 +393,7 @@ static bool is_written(const struct checker *checker, const struct setting *row,
 	return config_is_given(checker->config, field);
 }
 
-static void refuse_useless(struct checker *checker, enum setting_section section,
+static void refuse_useless(struct config_checker *checker, enum setting_section section,
 	const struct setting *row, const void *base, uint32_t protocol)
 {
 	/* A section without a protocol of its own belongs to a listener or a target group. */
@@ -415,12 +412,12 @@ static void refuse_useless(struct checker *checker, enum setting_section section
 			break;
 	}
 	only_text(row, protocol_row, only, sizeof(only));
-	refuse(checker, field, mark, row->name, "has no effect with protocol %.*s (only with %s)",
-		(int)word.len, word.ptr, only);
+	config_refuse(checker, field, mark, row->name,
+		"has no effect with protocol %.*s (only with %s)", (int)word.len, word.ptr, only);
 }
 
-static void check_list(
-	struct checker *checker, const struct setting *row, const void *base, uint32_t protocol)
+static void check_list(struct config_checker *checker, const struct setting *row, const void *base,
+	uint32_t protocol)
 {
 	const struct setting *name_row;
 	uint32_t count = *config_field_count(row, base);
@@ -439,8 +436,8 @@ static void check_list(
 	config_path_cut(&checker->path, before);
 }
 
-static void check_setting(
-	struct checker *checker, const struct setting *row, const void *base, uint32_t protocol)
+static void check_setting(struct config_checker *checker, const struct setting *row,
+	const void *base, uint32_t protocol)
 {
 	size_t before;
 
@@ -455,8 +452,8 @@ static void check_setting(
 	}
 }
 
-static void check_section(
-	struct checker *checker, enum setting_section section, const void *base, uint32_t around)
+static void check_section(struct config_checker *checker, enum setting_section section,
+	const void *base, uint32_t around)
 {
 	uint32_t protocol = config_protocol_in(section, base, around);
 	const struct setting *row;
@@ -474,7 +471,7 @@ static void check_section(
 
 void config_check(struct config *config, struct config_errors *errors)
 {
-	struct checker checker = {.config = config, .errors = errors};
+	struct config_checker checker = {.config = config, .errors = errors};
 
 	check_section(&checker, SECTION_config, config, PROTOCOL_UNKNOWN);
 	config_check_policies(config, errors);

@@ -13,38 +13,21 @@ struct header_name {
 	struct config_mark object;
 };
 
-struct auth_checker {
-	const struct config *config;
-	const struct config_listener *listener;
-	struct config_errors *errors;
-	struct config_path path;
-};
-
-static void refuse(struct auth_checker *checker, const void *field, struct config_mark object,
-	const char *name, const char *text)
-{
-	size_t before = config_path_enter(&checker->path, name);
-
-	config_errors_add(checker->errors, config_mark(checker->config, field, object),
-		checker->path.text, "%s", text);
-	config_path_cut(&checker->path, before);
-}
-
 static bool is_off(const char *name)
 {
 	return !name || strcmp(name, "off") == 0;
 }
 
 static void refuse_name(
-	struct auth_checker *checker, const struct header_name *name, const char *text)
+	struct config_checker *checker, const struct header_name *name, const char *text)
 {
 	size_t before = config_path_enter(&checker->path, name->section);
 
-	refuse(checker, name->field, name->object, name->setting, text);
+	config_refuse(checker, name->field, name->object, name->setting, "%s", text);
 	config_path_cut(&checker->path, before);
 }
 
-static void check_names(struct auth_checker *checker, const struct header_name *names)
+static void check_names(struct config_checker *checker, const struct header_name *names)
 {
 	uint32_t i, j;
 
@@ -66,26 +49,26 @@ static void check_names(struct auth_checker *checker, const struct header_name *
 	}
 }
 
-static void check_mode(struct auth_checker *checker)
+static void check_mode(struct config_checker *checker, const struct config_listener *listener)
 {
-	const struct config_client_auth *auth = &checker->listener->client_auth;
+	const struct config_client_auth *auth = &listener->client_auth;
 	bool verifies = auth->mode == CONFIG_CLIENT_AUTH_VERIFY ||
 			auth->mode == CONFIG_CLIENT_AUTH_OPTIONAL;
 
 	if (auth->mode > CONFIG_CLIENT_AUTH_PASSTHROUGH)
 		return; /* has its error */
 	if (verifies && !config_is_given(checker->config, &auth->trust_store))
-		refuse(checker, &auth->mode, auth->mark, "client_auth.trust_store",
+		config_refuse(checker, &auth->mode, auth->mark, "client_auth.trust_store",
 			"is required with mode verify and optional");
 	if (!verifies && auth->trust_store)
-		refuse(checker, &auth->trust_store, auth->mark, "client_auth.trust_store",
+		config_refuse(checker, &auth->trust_store, auth->mark, "client_auth.trust_store",
 			"has no effect with mode off and passthrough");
 }
 
-static void check_listener(struct auth_checker *checker)
+static void check_listener(struct config_checker *checker, const struct config_listener *listener)
 {
-	const struct config_auth_headers *auth = &checker->listener->client_auth.headers;
-	const struct config_tls_headers *tls = &checker->listener->tls_headers;
+	const struct config_auth_headers *auth = &listener->client_auth.headers;
+	const struct config_tls_headers *tls = &listener->tls_headers;
 	const struct header_name names[NAMES_MAX] = {
 		{"client_auth.headers", "serial_number", &auth->serial_number, auth->mark},
 		{"client_auth.headers", "issuer", &auth->issuer, auth->mark},
@@ -97,23 +80,23 @@ static void check_listener(struct auth_checker *checker)
 		{"tls_headers", "cipher_suite", &tls->cipher_suite, tls->mark},
 	};
 
-	check_mode(checker);
+	check_mode(checker, listener);
 	check_names(checker, names);
 }
 
 void config_check_client_auth(const struct config *config, struct config_errors *errors)
 {
-	struct auth_checker checker = {.config = config, .errors = errors};
+	struct config_checker checker = {.config = config, .errors = errors};
 	uint32_t i;
 
 	for (i = 0; i < config->listeners_count; i++) {
-		checker.listener = &config->listeners[i];
-		if (checker.listener->protocol != CONFIG_HTTPS &&
-			checker.listener->protocol != CONFIG_TLS)
+		const struct config_listener *listener = &config->listeners[i];
+
+		if (listener->protocol != CONFIG_HTTPS && listener->protocol != CONFIG_TLS)
 			continue;
 		config_path_enter(&checker.path, "listeners");
-		config_path_item(&checker.path, checker.listener->name, i);
-		check_listener(&checker);
+		config_path_item(&checker.path, listener->name, i);
+		check_listener(&checker, listener);
 		config_path_cut(&checker.path, 0);
 	}
 }

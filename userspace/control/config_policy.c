@@ -106,22 +106,6 @@ bool config_policy_of_listener(const struct config *config, const struct config_
 }
 
 /* --- checks */
-struct policy_checker {
-	const struct config *config;
-	struct config_errors *errors;
-	struct config_path path;
-};
-
-static void refuse(struct policy_checker *checker, const void *field, struct config_mark object,
-	const char *name, const char *text)
-{
-	size_t before = config_path_enter(&checker->path, name);
-
-	config_errors_add(checker->errors, config_mark(checker->config, field, object),
-		checker->path.text, "%s", text);
-	config_path_cut(&checker->path, before);
-}
-
 static void offer_row(struct nearest *nearest, const struct tls_policy_row *row)
 {
 	static const struct slice prefix = SLICE("ELBSecurityPolicy-");
@@ -133,7 +117,7 @@ static void offer_row(struct nearest *nearest, const struct tls_policy_row *row)
 			nearest, (struct slice){name.ptr + prefix.len, name.len - prefix.len});
 }
 
-static void refuse_name(struct policy_checker *checker, char *const *field,
+static void refuse_name(struct config_checker *checker, char *const *field,
 	struct config_mark object, const char *setting)
 {
 	char quoted[QUOTED_BYTES], maybe[NEAREST_TEXT_BYTES];
@@ -151,11 +135,11 @@ static void refuse_name(struct policy_checker *checker, char *const *field,
 		offer_row(&nearest, &tls_policy_rows[i]);
 	err_set(&err, 0, "there is no security policy %s%s", scalar_quote(slice_of(*field), quoted),
 		nearest_text(&nearest, maybe, sizeof(maybe)));
-	refuse(checker, field, object, setting, err.text);
+	config_refuse(checker, field, object, setting, "%s", err.text);
 }
 
 /* True: the policy that `field` names is there. */
-static bool check_name(struct policy_checker *checker, char *const *field,
+static bool check_name(struct config_checker *checker, char *const *field,
 	struct config_mark object, const char *setting, struct tls_policy *ret_policy)
 {
 	if (!*field) /* has its error */
@@ -164,7 +148,7 @@ static bool check_name(struct policy_checker *checker, char *const *field,
 		return true;
 	if (find_own(checker->config, *field)) {
 		if (strcmp(setting, "based_on") == 0)
-			refuse(checker, field, object, setting,
+			config_refuse(checker, field, object, setting,
 				"leads back to this policy: one of them must be based on another one");
 		return false;
 	}
@@ -172,7 +156,7 @@ static bool check_name(struct policy_checker *checker, char *const *field,
 	return false;
 }
 
-static void refuse_algorithm(struct policy_checker *checker, enum tls_policy_list list,
+static void refuse_algorithm(struct config_checker *checker, enum tls_policy_list list,
 	char *const *item, const char *setting, uint32_t number)
 {
 	const struct tls_policy_algorithm *rows;
@@ -193,7 +177,7 @@ static void refuse_algorithm(struct policy_checker *checker, enum tls_policy_lis
 	config_path_cut(&checker->path, before);
 }
 
-static bool check_lists(struct policy_checker *checker, const struct config_security_policy *own)
+static bool check_lists(struct config_checker *checker, const struct config_security_policy *own)
 {
 	struct own_list lists[TLS_POLICY_LISTS];
 	struct tls_policy scratch = {.name = ""};
@@ -204,7 +188,7 @@ static bool check_lists(struct policy_checker *checker, const struct config_secu
 	own_lists(own, lists);
 	for (list = 0; list < TLS_POLICY_LISTS; list++) {
 		if (!lists[list].count && config_is_given(checker->config, lists[list].items)) {
-			refuse(checker, lists[list].items, own->mark, lists[list].name,
+			config_refuse(checker, lists[list].items, own->mark, lists[list].name,
 				"must not be empty (versions without a cipher: see min_version and "
 				"max_version)");
 			good = false;
@@ -224,48 +208,48 @@ static bool check_lists(struct policy_checker *checker, const struct config_secu
 }
 
 /* Versions that were asked for, but have no cipher. */
-static void check_versions(struct policy_checker *checker, const struct config_security_policy *own,
+static void check_versions(struct config_checker *checker, const struct config_security_policy *own,
 	const struct tls_policy *policy)
 {
 	struct tls_policy offered;
 	struct err err;
 
 	if (policy->version_min > policy->version_max) {
-		refuse(checker, &own->min_version, own->mark, "min_version",
+		config_refuse(checker, &own->min_version, own->mark, "min_version",
 			"is newer than max_version");
 		return;
 	}
 	if (tls_policy_check(policy, &err) < 0) {
-		refuse(checker, &own->name, own->mark, "name", err.text);
+		config_refuse(checker, &own->name, own->mark, "name", "%s", err.text);
 		return;
 	}
 	tls_policy_offered(policy, &offered);
 	if (version_of(own->min_version) && offered.version_min > policy->version_min) {
 		err_set(&err, 0, "no cipher of this policy is for TLS %s",
 			tls_policy_version_text(policy->version_min));
-		refuse(checker, &own->min_version, own->mark, "min_version", err.text);
+		config_refuse(checker, &own->min_version, own->mark, "min_version", "%s", err.text);
 	}
 	if (version_of(own->max_version) && offered.version_max < policy->version_max) {
 		err_set(&err, 0, "no cipher or suite of this policy is for TLS %s",
 			tls_policy_version_text(policy->version_max));
-		refuse(checker, &own->max_version, own->mark, "max_version", err.text);
+		config_refuse(checker, &own->max_version, own->mark, "max_version", "%s", err.text);
 	}
 }
 
-static void check_own(struct policy_checker *checker, const struct config_security_policy *own)
+static void check_own(struct config_checker *checker, const struct config_security_policy *own)
 {
 	struct tls_policy policy;
 	bool good = check_lists(checker, own);
 
 	if (own->name && tls_policy_find(slice_of(own->name), &policy))
-		refuse(checker, &own->name, own->mark, "name",
+		config_refuse(checker, &own->name, own->mark, "name",
 			"is the name of a built-in policy: choose another one");
 	else if (check_name(checker, &own->based_on, own->mark, "based_on", &policy) && good &&
 		 own->name && config_policy_find(checker->config, own->name, &policy))
 		check_versions(checker, own, &policy);
 }
 
-static void check_listener(struct policy_checker *checker, const struct config_listener *listener)
+static void check_listener(struct config_checker *checker, const struct config_listener *listener)
 {
 	struct tls_policy policy;
 	struct err err;
@@ -278,17 +262,18 @@ static void check_listener(struct policy_checker *checker, const struct config_l
 		err_set(&err, 0, "allows no version of TLS between min_version and max_version");
 	else if (tls_policy_check(&policy, &err) == 0)
 		return;
-	refuse(checker, &listener->tls.policy, listener->mark, "tls.policy", err.text);
+	config_refuse(checker, &listener->tls.policy, listener->mark, "tls.policy", "%s", err.text);
 }
 
-static void check_group(struct policy_checker *checker, const struct config_target_group *group)
+static void check_group(struct config_checker *checker, const struct config_target_group *group)
 {
 	struct tls_policy policy;
 	struct err err;
 
 	if (check_name(checker, &group->tls.policy, group->mark, "tls.policy", &policy) &&
 		tls_policy_check(&policy, &err) < 0)
-		refuse(checker, &group->tls.policy, group->mark, "tls.policy", err.text);
+		config_refuse(
+			checker, &group->tls.policy, group->mark, "tls.policy", "%s", err.text);
 }
 
 static bool has_tls(enum config_protocol protocol)
@@ -297,7 +282,7 @@ static bool has_tls(enum config_protocol protocol)
 }
 
 static size_t enter_item(
-	struct policy_checker *checker, const char *list, const char *name, uint32_t number)
+	struct config_checker *checker, const char *list, const char *name, uint32_t number)
 {
 	size_t before = config_path_enter(&checker->path, list);
 
@@ -307,7 +292,7 @@ static size_t enter_item(
 
 void config_check_policies(const struct config *config, struct config_errors *errors)
 {
-	struct policy_checker checker = {.config = config, .errors = errors};
+	struct config_checker checker = {.config = config, .errors = errors};
 	uint32_t i;
 
 	for (i = 0; i < config->security_policies_count; i++) {

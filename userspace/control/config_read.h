@@ -32,6 +32,17 @@ struct config_reader {
 void config_read_tree(struct config_reader *reader, const struct tree_node *root);
 /* config_refs.c */
 void config_resolve_refs(struct config_reader *reader);
+/* A walk over a configuration that was read, to see whether its settings go together. */
+struct config_checker {
+	const struct config *config;
+	struct config_errors *errors;
+	struct config_path path;
+};
+
+/* config_check.c: an error at the place of `field`, or of the object if the field has its default. */
+void config_refuse(struct config_checker *checker, const void *field, struct config_mark object,
+	const char *name, const char *format, ...) printf_like(5, 6);
+
 /* config_check.c: after the store is sealed. */
 void config_check(struct config *config, struct config_errors *errors);
 /* config_client_auth.c: client certificates of listeners, and headers about them. */

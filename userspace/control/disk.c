@@ -1,6 +1,7 @@
 /* Files that are whole after any crash: see disk.h. */
 #include "control/disk.h"
 
+#include "core/file.h"
 #include "core/mem.h"
 
 #include <dirent.h>
@@ -125,19 +126,14 @@ int disk_write(struct disk *disk, const char *name, const void *bytes, size_t le
 static int read_whole(
 	const struct disk *disk, int fd, const char *name, size_t len, char *bytes, struct err *err)
 {
-	size_t used = 0;
-	ssize_t n;
+	int r = file_read_exactly(fd, bytes, len);
 
-	while (used < len) {
-		n = read(fd, bytes + used, len - used);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return fail(disk, name, "read", err);
-		if (n == 0)
-			return err_set(err, -EIO, "%s/%s became shorter while it was read",
-				disk->path, name);
-		used += (size_t)n;
+	if (r == -EBADMSG)
+		return err_set(
+			err, -EIO, "%s/%s became shorter while it was read", disk->path, name);
+	if (r < 0) {
+		errno = -r;
+		return fail(disk, name, "read", err);
 	}
 	bytes[len] = '\0';
 	return 0;

@@ -3,6 +3,7 @@
  * list sorted. Numbers are the host's: the file does not leave it.
  */
 #include "control/lists_state.h"
+#include "core/file.h"
 #include "core/hash.h"
 #include "core/mem.h"
 
@@ -65,23 +66,6 @@ static struct lists_entry entry_of(const struct state_record *record, enum list_
 	return entry;
 }
 
-static int write_all(int fd, const void *data, size_t len)
-{
-	const char *pos = data;
-
-	while (len) {
-		ssize_t put = write(fd, pos, len);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put <= 0)
-			return put < 0 ? -errno : -EIO;
-		pos += put;
-		len -= (size_t)put;
-	}
-	return 0;
-}
-
 /* The name is only as lasting as its folder. */
 static int sync_folder(const char *path)
 {
@@ -112,9 +96,9 @@ static int write_file(const char *path, const struct state_header *header,
 	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	code = write_all(fd, header, sizeof(*header));
+	code = file_write(fd, header, sizeof(*header));
 	if (!code)
-		code = write_all(fd, records, count * sizeof(*records));
+		code = file_write(fd, records, count * sizeof(*records));
 	if (!code && fsync(fd))
 		code = -errno;
 	close(fd);
@@ -143,23 +127,6 @@ int lists_state_save(
 	code = write_file(path, &header, records, count);
 	free(records);
 	return code ? err_set(err, code, "%s: %s", path, strerror(-code)) : 0;
-}
-
-static int read_all(int fd, void *to, size_t len)
-{
-	char *pos = to;
-
-	while (len) {
-		ssize_t got = read(fd, pos, len);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got < 0 ? -errno : -EBADMSG;
-		pos += got;
-		len -= (size_t)got;
-	}
-	return 0;
 }
 
 static bool record_is_sound(const struct state_record *record)
@@ -199,7 +166,7 @@ static int read_file(int fd, struct lists_entries ret_entries[LIST_KINDS])
 
 	if (fstat(fd, &file))
 		return -errno;
-	code = read_all(fd, &header, sizeof(header));
+	code = file_read_exactly(fd, &header, sizeof(header));
 	if (code)
 		return code;
 	count = ((size_t)file.st_size - sizeof(header)) / sizeof(*records);
@@ -209,7 +176,7 @@ static int read_file(int fd, struct lists_entries ret_entries[LIST_KINDS])
 		header.counts[LIST_ALLOW] != count - header.counts[LIST_DENY])
 		return -EBADMSG;
 	records = mem_alloc((count + 1) * sizeof(*records));
-	code = read_all(fd, records, count * sizeof(*records));
+	code = file_read_exactly(fd, records, count * sizeof(*records));
 	if (!code)
 		code = take_records(records, &header, ret_entries);
 	free(records);

@@ -1,6 +1,7 @@
 /* Reading the index: see certindex.h, and certindex_file.h for how it is laid out. */
 #include "tls/certindex.h"
 
+#include "core/file.h"
 #include "core/mem.h"
 #include "tls/cert_parts.h"
 #include "tls/certindex_file.h"
@@ -248,22 +249,6 @@ static int check_file(const struct stat *about, struct err *err)
 	return 0;
 }
 
-static int read_whole(int fd, uint8_t *bytes, size_t len)
-{
-	size_t have = 0;
-	ssize_t got;
-
-	while (have < len) {
-		got = read(fd, bytes + have, len - have);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got < 0 ? -errno : -EIO;
-		have += (size_t)got;
-	}
-	return 0;
-}
-
 static int read_file(int fd, struct certindex **ret_index, struct err *err)
 {
 	struct stat about;
@@ -280,10 +265,11 @@ static int read_file(int fd, struct certindex **ret_index, struct err *err)
 	bytes = map_bytes(len + 1);
 	if (!bytes)
 		return err_set(err, -ENOMEM, "out of memory");
-	r = read_whole(fd, bytes, len);
+	r = file_read_exactly(fd, bytes, len);
 	if (r < 0) {
 		munmap(bytes, len + 1);
-		return err_set(err, r, "%s", strerror(-r));
+		return err_set(err, r, "%s",
+			r == -EBADMSG ? "it became shorter while it was read" : strerror(-r));
 	}
 	return take_bytes(bytes, len, true, ret_index, err);
 }

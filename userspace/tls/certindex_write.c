@@ -1,6 +1,7 @@
 /* Writing the index: see certindex.h. Blocks go through a buffer into a file of another name. */
 #include "tls/certindex.h"
 
+#include "core/file.h"
 #include "core/mem.h"
 #include "tls/cert_parts.h"
 #include "tls/certindex_file.h"
@@ -33,21 +34,6 @@ struct certindex_writer {
 	struct certindex_header header;
 };
 
-static int write_all(int fd, const uint8_t *bytes, size_t len)
-{
-	size_t done = 0;
-	ssize_t n;
-
-	while (done < len) {
-		n = write(fd, bytes + done, len - done);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0)
-			done += (size_t)n;
-	}
-	return 0;
-}
-
 static void flush(struct certindex_writer *writer)
 {
 	if (!writer->used)
@@ -56,7 +42,7 @@ static void flush(struct certindex_writer *writer)
 		&writer->header.key, writer->checksum, writer->buffer, writer->used);
 	writer->header.len += writer->used;
 	if (!writer->error)
-		writer->error = write_all(writer->fd, writer->buffer, writer->used);
+		writer->error = file_write(writer->fd, writer->buffer, writer->used);
 	writer->used = 0;
 }
 
@@ -146,8 +132,7 @@ int certindex_writer_new(const char *path, struct certindex_writer **ret_writer,
 	}
 	writer->is_volatile = tls_file_is_volatile(writer->new_path);
 	/* Its place; written in the end. */
-	writer->error =
-		write_all(writer->fd, (const uint8_t *)&writer->header, sizeof(writer->header));
+	writer->error = file_write(writer->fd, &writer->header, sizeof(writer->header));
 	*ret_writer = writer;
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* PEM files: see files.h. */
 #include "tls/files.h"
 
+#include "core/file.h"
 #include "core/hash.h"
 #include "core/mem.h"
 #include <errno.h>
@@ -12,25 +13,6 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
-
-static int read_all(int fd, uint8_t *bytes, size_t size, size_t *ret_len)
-{
-	size_t len = 0;
-	ssize_t got;
-
-	while (len < size) {
-		got = read(fd, bytes + len, size - len);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			break;
-		len += (size_t)got;
-		*ret_len = len; /* on failure, too: so much is wiped */
-	}
-	return 0;
-}
 
 uint64_t tls_file_identity(const struct stat *about)
 {
@@ -59,27 +41,28 @@ bool tls_file_is_volatile(const char *path)
 	       (about.f_type == TMPFS_MAGIC || about.f_type == RAMFS_MAGIC);
 }
 
-static int check_kind(const struct stat *about)
+static int check_kind(const struct stat *about, size_t max)
 {
 	if (!S_ISREG(about->st_mode))
 		return S_ISDIR(about->st_mode) ? -EISDIR : -EINVAL;
-	return about->st_size > TLS_FILE_BYTES_MAX ? -EFBIG : 0;
+	return (size_t)about->st_size > max ? -EFBIG : 0;
 }
 
 /* -EAGAIN: it was changed while it was read. */
-static int read_file(int fd, uint8_t **ret_bytes, size_t *ret_len, uint64_t *ret_identity)
+static int read_file(
+	int fd, size_t max, uint8_t **ret_bytes, size_t *ret_len, uint64_t *ret_identity)
 {
 	struct stat about, after;
 	int r;
 
 	if (fstat(fd, &about) < 0)
 		return -errno;
-	r = check_kind(&about);
+	r = check_kind(&about, max);
 	if (r < 0)
 		return r;
 	*ret_identity = tls_file_identity(&about);
 	*ret_bytes = mem_alloc((size_t)about.st_size + 1);
-	r = read_all(fd, *ret_bytes, (size_t)about.st_size, ret_len);
+	r = file_read(fd, *ret_bytes, (size_t)about.st_size, ret_len);
 	if (r < 0)
 		return r;
 	if (fstat(fd, &after) < 0)
@@ -94,7 +77,7 @@ static const char *reason(int error)
 				  : strerror(-error);
 }
 
-int tls_file_read_identity(const char *path, uint8_t **ret_bytes, size_t *ret_len,
+static int read_path(const char *path, size_t max, uint8_t **ret_bytes, size_t *ret_len,
 	uint64_t *ret_identity, struct err *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), r;
@@ -104,7 +87,7 @@ int tls_file_read_identity(const char *path, uint8_t **ret_bytes, size_t *ret_le
 
 	if (fd < 0)
 		return err_set(err, -errno, "cannot read %s: %s", path, strerror(errno));
-	r = read_file(fd, &bytes, &len, &identity);
+	r = read_file(fd, max, &bytes, &len, &identity);
 	close(fd);
 	if (r < 0) {
 		tls_file_free(bytes, len);
@@ -116,11 +99,23 @@ int tls_file_read_identity(const char *path, uint8_t **ret_bytes, size_t *ret_le
 	return 0;
 }
 
-int tls_file_read(const char *path, uint8_t **ret_bytes, size_t *ret_len, struct err *err)
+int tls_file_read_identity(const char *path, uint8_t **ret_bytes, size_t *ret_len,
+	uint64_t *ret_identity, struct err *err)
+{
+	return read_path(path, TLS_FILE_BYTES_MAX, ret_bytes, ret_len, ret_identity, err);
+}
+
+int tls_file_read_max(
+	const char *path, size_t max, uint8_t **ret_bytes, size_t *ret_len, struct err *err)
 {
 	uint64_t identity;
 
-	return tls_file_read_identity(path, ret_bytes, ret_len, &identity, err);
+	return read_path(path, max, ret_bytes, ret_len, &identity, err);
+}
+
+int tls_file_read(const char *path, uint8_t **ret_bytes, size_t *ret_len, struct err *err)
+{
+	return tls_file_read_max(path, TLS_FILE_BYTES_MAX, ret_bytes, ret_len, err);
 }
 
 void tls_file_free(uint8_t *bytes, size_t len)

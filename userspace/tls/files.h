@@ -1,4 +1,4 @@
-/* Reading small PEM files whole, with reasons. Contents may be secret: they are wiped when freed. */
+/* Reading files whole, with reasons. Contents may be secret: they are wiped when freed. */
 #ifndef SLUICE_TLS_FILES_H
 #define SLUICE_TLS_FILES_H
 
@@ -15,7 +15,10 @@ enum { TLS_FILE_BYTES_MAX = 1 << 20 };
 /* 0 or -errno with "cannot read PATH: reason". */
 int tls_file_read(
 	const char *path, uint8_t **ret_bytes, size_t *ret_len, struct err *err) must_check;
-/* The same, with the identity of what was read. -EAGAIN: the file was changed meanwhile. */
+/* The same for files of up to `max` bytes; larger: -EFBIG. */
+int tls_file_read_max(const char *path, size_t max, uint8_t **ret_bytes, size_t *ret_len,
+	struct err *err) must_check;
+/* The same as tls_file_read(), with the identity of what was read. -EAGAIN: the file was changed meanwhile. */
 int tls_file_read_identity(const char *path, uint8_t **ret_bytes, size_t *ret_len,
 	uint64_t *ret_identity, struct err *err) must_check;
 void tls_file_free(uint8_t *bytes, size_t len);

@@ -6,13 +6,11 @@
 #include "tls/peer.h"
 #include "tls/pem_blocks.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum {
 	CA_FILE_BYTES_MAX = 16 * 1024 * 1024,
@@ -22,69 +20,18 @@ enum {
 };
 
 /* --- files */
-static int read_all(int fd, char *bytes, size_t size)
-{
-	size_t len = 0;
-	ssize_t got;
-
-	while (len < size) {
-		got = read(fd, bytes + len, size - len);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			return -EAGAIN;
-		len += (size_t)got;
-	}
-	return 0;
-}
-
-/* A bundle that is cut between two certificates looks like a whole one. */
-static int check_unchanged(int fd, const struct stat *about)
-{
-	struct stat after;
-
-	if (fstat(fd, &after) < 0)
-		return -errno;
-	return tls_file_identity(&after) == tls_file_identity(about) ? 0 : -EAGAIN;
-}
-
-static int read_fd(int fd, size_t max, struct slice *ret_text)
-{
-	struct stat about;
-	char *bytes;
-	int r;
-
-	if (fd < 0 || fstat(fd, &about) < 0)
-		return -errno;
-	if (!S_ISREG(about.st_mode))
-		return S_ISDIR(about.st_mode) ? -EISDIR : -EINVAL;
-	if ((size_t)about.st_size > max)
-		return -EFBIG;
-	bytes = mem_alloc((size_t)about.st_size + 1);
-	r = read_all(fd, bytes, (size_t)about.st_size);
-	if (r == 0)
-		r = check_unchanged(fd, &about);
-	if (r == 0)
-		*ret_text = (struct slice){bytes, (size_t)about.st_size};
-	else
-		free(bytes);
-	return r;
-}
-
 static int read_file(const char *path, size_t max, struct slice *ret_text, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	int r = read_fd(fd, max, ret_text);
+	uint8_t *bytes;
+	size_t len;
+	int r = tls_file_read_max(path, max, &bytes, &len, err);
 
-	if (fd >= 0)
-		close(fd);
 	if (r == -EFBIG)
 		return err_set(err, r, "cannot read %s: larger than %zu MiB", path, max >> 20);
-	if (r == -EAGAIN)
-		return err_set(err, r, "cannot read %s: it is being written", path);
-	return r < 0 ? err_set(err, r, "cannot read %s: %s", path, strerror(-r)) : 0;
+	if (r < 0)
+		return r;
+	*ret_text = (struct slice){(char *)bytes, len};
+	return 0;
 }
 
 /* --- texts */
