@@ -6,6 +6,7 @@
 #include "control/expiry.h"
 #include "control/logs.h"
 #include "control/stapling.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "dataplane/dp_backends.h"
@@ -218,12 +219,17 @@ static void show_group(struct daemon *daemon, uint32_t index)
 		[CONFIG_TLS] = GROUP_TLS,
 		[CONFIG_TCP] = GROUP_TCP,
 	};
+	static const enum group_algorithm algorithms[] = {
+		[CONFIG_ROUND_ROBIN] = GROUP_ROUND_ROBIN,
+		[CONFIG_LEAST_OUTSTANDING] = GROUP_LEAST_OUTSTANDING,
+		[CONFIG_WEIGHTED_RANDOM] = GROUP_WEIGHTED_RANDOM,
+		[CONFIG_CONSISTENT_HASH] = GROUP_MAGLEV,
+	};
 	struct dp_group row = {
 		.id = index,
 		.name = config->name,
 		.protocol = protocols[config->protocol],
-		.algorithm = config->algorithm == CONFIG_ROUND_ROBIN ? GROUP_ROUND_ROBIN
-								     : GROUP_LEAST_OUTSTANDING,
+		.algorithm = algorithms[config->algorithm],
 	};
 	struct err err;
 
@@ -280,6 +286,17 @@ void apply_show_target(
 			err.text);
 }
 
+static void note_health(
+	struct target_group *group, const struct target *target, const struct health_state *state)
+{
+	uint32_t i;
+
+	target_group_recount(group);
+	for (i = 0; state->state == BACKEND_HEALTHY && i < group->spec.n_members; i++)
+		if (group->spec.members[i].target == target)
+			target_group_ramp(group, group->spec.members[i].target, clock_mono_ms());
+}
+
 void apply_health(
 	void *arg, const struct target *target, const struct health_state *state, bool changed)
 {
@@ -291,8 +308,10 @@ void apply_health(
 	if (!changed)
 		return;
 	group = group_index(daemon, target);
-	if (group != UINT32_MAX)
+	if (group != UINT32_MAX) {
+		note_health(daemon->build->groups[group].group, target, state);
 		show_group(daemon, group);
+	}
 	log_info("target %s/%s is %s%s%s%s%s", target->group_name, target->name,
 		dp_backend_state_name(state->state), *state->detail || *reason ? ": " : "", reason,
 		*state->detail && *reason ? ": " : "", state->detail);
@@ -326,6 +345,8 @@ static void show_all(struct daemon *daemon)
 		for (i = 0; i < build->groups[group].n_targets; i++)
 			apply_show_target(daemon, build->groups[group].targets[i],
 				health_get(build->groups[group].targets[i]));
+		/* Checks went on while it was built. */
+		target_group_recount(build->groups[group].group);
 		show_group(daemon, group);
 	}
 }

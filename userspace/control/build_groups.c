@@ -42,7 +42,9 @@ static struct target *build_target(struct building *building,
 			building->errors, wanted->mark, path, "too many targets on this node");
 		return NULL;
 	}
-	return target_new(group->name, name, &addr, id, building->env->n_workers);
+	target = target_new(group->name, name, &addr, id, building->env->n_workers);
+	target->is_founder = !old;
+	return target;
 }
 
 static bool is_same_check(const struct config_target_group *a, const struct config_target_group *b)
@@ -112,10 +114,18 @@ static void build_group(struct building *building, const struct config_target_gr
 	struct built_group *group)
 {
 	struct target_member *members = mem_zalloc((wanted->targets_count + 1) * sizeof(*members));
+	const struct built_group *old = build_before_group(building, wanted->name);
 	struct group_spec spec = {
 		.name = wanted->name,
+		.state = old ? old->group->spec.state : NULL,
 		.algorithm = (enum balance_algorithm)wanted->algorithm,
+		.key = {(enum balance_key_part)wanted->hash.key, wanted->hash.name},
 		.fail_open = wanted->fail_open,
+		.fail_open_below = wanted->fail_open_below,
+		.fail_open_below_percent = wanted->fail_open_below_percent,
+		.slow_start_ms = wanted->slow_start_ms,
+		.limits = {wanted->limits.connections, wanted->limits.requests,
+			wanted->limits.pending},
 		.proxy_out = (enum proxy_out)wanted->proxy_protocol,
 		.tls_name = wanted->tls.server_name,
 		.connect_ms = wanted->timeouts.connect_ms,

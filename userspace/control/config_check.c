@@ -476,5 +476,6 @@ void config_check(struct config *config, struct config_errors *errors)
 	check_section(&checker, SECTION_config, config, PROTOCOL_UNKNOWN);
 	config_check_policies(config, errors);
 	config_check_client_auth(config, errors);
+	config_check_targets(config, errors);
 	config_check_overlaps(config, errors);
 }

@@ -7,6 +7,7 @@
 #include "control/config_errors.h"
 #include "control/config_listener.h"
 #include "control/config_security.h"
+#include "control/config_targets.h"
 #include "control/config_values.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -73,7 +74,11 @@ struct config_target_group {
 	char *name;
 	enum config_protocol protocol;
 	enum config_algorithm algorithm;
+	struct config_hash hash;
 	bool fail_open;
+	uint32_t fail_open_below, fail_open_below_percent;
+	uint32_t slow_start_ms; /* 0: off */
+	struct config_group_limits limits;
 	uint32_t deregistration_delay_ms;
 	enum config_proxy_out proxy_protocol;
 	struct config_group_tls tls;

@@ -47,6 +47,8 @@ void config_refuse(struct config_checker *checker, const void *field, struct con
 void config_check(struct config *config, struct config_errors *errors);
 /* config_client_auth.c: client certificates of listeners, and headers about them. */
 void config_check_client_auth(const struct config *config, struct config_errors *errors);
+/* config_targets.c: how target groups choose. */
+void config_check_targets(const struct config *config, struct config_errors *errors);
 /* config_policy.c: security policies, and who names them. */
 void config_check_policies(const struct config *config, struct config_errors *errors);
 /* config_overlap.c: no two listeners on one address. */

@@ -1,7 +1,9 @@
 /* The views of targets and target groups, those that are leaving too. See views.h. */
 #include "control/views_parts.h"
 
+#include "core/clock.h"
 #include "dataplane/dp_backends.h"
+#include "proxy/group_state.h"
 #include "proxy/tls_refusal.h"
 
 #include <string.h>
@@ -99,10 +101,10 @@ static void put_places(const struct target *target, uint32_t n_workers, const st
 	view_places(&ktls, sum.count);
 }
 
-/* `check` is NULL for a target that is not checked (any more). */
-static void put_target(const struct daemon *daemon, const struct target *target, uint32_t weight,
-	const struct health_state *state, const struct health_state *check,
-	const struct view_list *list)
+/* `check` is NULL for a target that is not checked (any more); `group` for one that is leaving. */
+static void put_target(const struct daemon *daemon, const struct target_group *group,
+	const struct target *target, uint32_t weight, const struct health_state *state,
+	const struct health_state *check, const struct view_list *list)
 {
 	struct view row = view_list_object(list);
 
@@ -110,6 +112,8 @@ static void put_target(const struct daemon *daemon, const struct target *target,
 	view_text(&row, "name", target->name);
 	view_text(&row, "address", target->text);
 	view_number(&row, "weight", weight);
+	view_bool(&row, "slow_start",
+		group && target_group_is_ramping(group, target, clock_mono_ms()));
 	view_text(&row, "state", dp_backend_state_name(state->state));
 	view_text(&row, "reason",
 		state->reason == WHY_NONE ? NULL : dp_backend_reason_name(state->reason));
@@ -131,8 +135,8 @@ static void put_members(
 	for (i = 0; i < group->group->spec.n_members; i++) {
 		member = &group->group->spec.members[i];
 		state = health_get(member->target);
-		put_target(daemon, member->target, member->weight, state ? state : &unchecked,
-			state, list);
+		put_target(daemon, group->group, member->target, member->weight,
+			state ? state : &unchecked, state, list);
 	}
 }
 
@@ -148,7 +152,7 @@ static void put_departing(const struct daemon *daemon, const struct view_list *l
 	list_for_each(link, &daemon->departing) {
 		departing = container_of(link, struct departing, link);
 		state.changed_unix_s = departing->since_unix_s;
-		put_target(daemon, departing->target, 0, &state, NULL, list);
+		put_target(daemon, NULL, departing->target, 0, &state, NULL, list);
 	}
 }
 
@@ -166,25 +170,6 @@ int view_targets(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 }
 
 /* --- target groups */
-
-/* The same question that balance_pick() asks: no target is healthy or still to be checked. */
-static bool is_failing_open(const struct group_spec *spec)
-{
-	const struct target_member *member;
-	bool has_any = false;
-	uint32_t i;
-
-	for (i = 0; i < spec->n_members; i++) {
-		member = &spec->members[i];
-		if (!member->weight)
-			continue;
-		has_any = true;
-		if (atomic_load_explicit(&member->target->health, memory_order_relaxed) !=
-			TARGET_UNHEALTHY)
-			return false;
-	}
-	return has_any && spec->fail_open;
-}
 
 static void put_states(
 	const struct daemon *daemon, const struct group_spec *spec, const struct view *row)
@@ -239,6 +224,17 @@ static void put_group_places(const struct daemon *daemon, const struct config_ta
 	view_places(&ktls, sum.count);
 }
 
+static void put_limited(
+	const struct daemon *daemon, const struct group_spec *spec, const struct view *row)
+{
+	uint64_t limited = 0;
+	uint32_t i;
+
+	for (i = 0; i < daemon->env.n_workers; i++)
+		limited += __atomic_load_n(&spec->state->workers[i].limited, __ATOMIC_RELAXED);
+	view_number(row, "limited", limited);
+}
+
 static void put_group(const struct daemon *daemon, uint32_t index, const struct view_list *list)
 {
 	const struct config *all = daemon->build->config;
@@ -254,7 +250,9 @@ static void put_group(const struct daemon *daemon, uint32_t index, const struct 
 	view_slice(&row, "algorithm",
 		view_word(SECTION_config_target_group, "algorithm", config->algorithm));
 	view_bool(&row, "fail_open", config->fail_open);
-	view_bool(&row, "failing_open", is_failing_open(spec));
+	put_limited(daemon, spec, &row);
+	view_bool(&row, "failing_open",
+		target_group_is_failing_open(daemon->build->groups[index].group));
 	put_states(daemon, spec, &row);
 	listeners = view_list(&row, "listeners");
 	for (i = 0; i < all->listeners_count; i++)

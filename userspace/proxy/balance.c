@@ -1,122 +1,268 @@
 /*
- * Choosing a target: see group.h. Tiers: healthy, not yet checked, anything if the group fails
+ * Choosing a target: see balance.h. Tiers: healthy, not yet checked, anything if the group fails
  * open, and for connections of a listener that is gone the targets that are going; within a tier
  * by the group's algorithm. A worker's own thread only.
  */
-#include "proxy/group.h"
+#include "proxy/balance.h"
+#include "proxy/maglev.h"
 
 enum tier { TIER_HEALTHY, TIER_INITIAL, TIER_ANY, TIER_REMOVED };
 
-static bool is_in_tier(
-	const struct target_member *member, enum tier tier, const struct target *avoid)
+enum {
+	HASH_TRIES = 16,
+	RAMP_FULL = 256, /* a share in slow start, in parts of this */
+	RAMP_LEAST = 26,
+};
+
+/* One choice: among whom, and for whom. */
+struct choice {
+	struct target_group *group;
+	struct group_worker *row;
+	struct balance_ask *ask;
+	uint32_t worker;
+	enum tier tier;
+	const struct target *avoid;
+	uint64_t key;
+};
+
+/* A connection that this worker has already is no new one. */
+static bool is_full(const struct choice *choice, const struct target *target)
 {
+	const struct group_limits *limits = &choice->group->spec.limits;
+
+	if (limits->requests && atomic_load_explicit(&target->outstanding, memory_order_relaxed) >=
+					limits->requests)
+		return true;
+	return limits->connections &&
+	       atomic_load_explicit(&target->open, memory_order_relaxed) >= limits->connections &&
+	       !target->workers[choice->worker].n_idle;
+}
+
+static bool is_of_tier(const struct choice *choice, const struct target *target)
+{
+	enum tier tier = choice->tier;
 	enum target_health health;
 
-	if (!member->weight || member->target == avoid)
-		return false;
-	if (atomic_load_explicit(&member->target->removed, memory_order_relaxed))
+	if (atomic_load_explicit(&target->removed, memory_order_relaxed))
 		return tier == TIER_REMOVED &&
-		       !atomic_load_explicit(&member->target->expired, memory_order_relaxed);
+		       !atomic_load_explicit(&target->expired, memory_order_relaxed);
 	if (tier >= TIER_ANY)
 		return tier == TIER_ANY;
-	health = atomic_load_explicit(&member->target->health, memory_order_relaxed);
+	health = atomic_load_explicit(&target->health, memory_order_relaxed);
 	return health == (tier == TIER_HEALTHY ? TARGET_HEALTHY : TARGET_INITIAL);
 }
 
-static struct target *next_equal(struct target_group *group, struct group_worker *worker,
-	enum tier tier, const struct target *avoid)
+static bool is_in_tier(const struct choice *choice, const struct target_member *member)
 {
-	uint32_t n = group->spec.n_members, tried, at;
+	if (!member->weight || member->target == choice->avoid ||
+		!is_of_tier(choice, member->target))
+		return false;
+	if (!is_full(choice, member->target))
+		return true;
+	choice->ask->is_limited = true;
+	return false;
+}
 
-	for (tried = 0; tried < n; tried++) {
-		at = worker->next++;
-		if (worker->next >= n)
-			worker->next = 0;
-		if (is_in_tier(&group->spec.members[at], tier, avoid))
-			return group->spec.members[at].target;
+static uint32_t ramp(const struct choice *choice, const struct target *target)
+{
+	uint32_t ramp_ms = choice->group->spec.slow_start_ms;
+	uint64_t since = atomic_load_explicit(&target->ramp_since_ms, memory_order_relaxed);
+	uint64_t passed = choice->ask->now_ms - since, share;
+
+	if (!since || choice->ask->now_ms < since || passed >= ramp_ms)
+		return choice->ask->now_ms < since ? RAMP_LEAST : RAMP_FULL;
+	share = passed * RAMP_FULL / ramp_ms;
+	return share < RAMP_LEAST ? RAMP_LEAST : (uint32_t)share;
+}
+
+/* Its share of this choice; 0: none. */
+static uint32_t weight_in(const struct choice *choice, const struct target_member *member)
+{
+	if (!is_in_tier(choice, member))
+		return 0;
+	if (!choice->group->spec.slow_start_ms)
+		return member->weight;
+	return member->weight * ramp(choice, member->target);
+}
+
+static struct target *next_equal(const struct choice *choice)
+{
+	const struct group_spec *spec = &choice->group->spec;
+	struct group_worker *row = choice->row;
+	uint32_t tried, at;
+
+	for (tried = 0; tried < spec->n_members; tried++) {
+		at = row->next++;
+		if (row->next >= spec->n_members)
+			row->next = 0;
+		if (is_in_tier(choice, &spec->members[at]))
+			return spec->members[at].target;
 	}
 	return NULL;
 }
 
 /* Smooth weighted round robin: each gains its weight, the richest is taken and pays the sum. */
-static struct target *next_weighted(struct target_group *group, struct group_worker *worker,
-	enum tier tier, const struct target *avoid)
+static struct target *next_weighted(const struct choice *choice)
 {
-	const struct target_member *members = group->spec.members;
-	int32_t total = 0;
-	int64_t best = -1;
-	uint32_t i;
+	const struct group_spec *spec = &choice->group->spec;
+	int64_t *current = choice->row->current, total = 0, best = -1;
+	uint32_t i, weight;
 
-	for (i = 0; i < group->spec.n_members; i++) {
-		if (!is_in_tier(&members[i], tier, avoid))
+	for (i = 0; i < spec->n_members; i++) {
+		weight = weight_in(choice, &spec->members[i]);
+		if (!weight)
 			continue;
-		worker->current[i] += (int32_t)members[i].weight;
-		total += (int32_t)members[i].weight;
-		if (best < 0 || worker->current[i] > worker->current[best])
+		current[i] += weight;
+		total += weight;
+		if (best < 0 || current[i] > current[best])
 			best = i;
 	}
 	if (best < 0)
 		return NULL;
-	worker->current[best] -= total;
-	return members[best].target;
+	current[best] -= total;
+	return spec->members[best].target;
 }
 
-/* Fewest outstanding per weight; the rotation decides between equals. */
-static struct target *least_outstanding(struct target_group *group, struct group_worker *worker,
-	enum tier tier, const struct target *avoid)
+/* Fewest outstanding per weight; the rotation decides between equals. With slow start the request
+ * at hand counts, too: one that has nothing to do yet is not the better for it. */
+static struct target *least_outstanding(const struct choice *choice)
 {
-	const struct target_member *members = group->spec.members;
-	uint32_t n = group->spec.n_members, i, at, first = worker->next;
-	uint64_t load, best_load = 0, best_weight = 0;
+	const struct group_spec *spec = &choice->group->spec;
+	uint32_t n = spec->n_members, i, at, first = choice->row->next;
+	uint64_t load, weight, best_load = 0, best_weight = 0;
 	struct target *best = NULL;
 
 	for (i = 0; i < n; i++) {
 		at = first + i < n ? first + i : first + i - n;
-		if (!is_in_tier(&members[at], tier, avoid))
+		weight = weight_in(choice, &spec->members[at]);
+		if (!weight)
 			continue;
-		load = atomic_load_explicit(&members[at].target->outstanding, memory_order_relaxed);
-		if (best && load * best_weight >= best_load * members[at].weight)
+		load = atomic_load_explicit(
+			       &spec->members[at].target->outstanding, memory_order_relaxed) +
+		       (spec->slow_start_ms != 0);
+		if (best && load * best_weight >= best_load * weight)
 			continue;
-		best = members[at].target;
+		best = spec->members[at].target;
 		best_load = load;
-		best_weight = members[at].weight;
-		worker->next = at + 1 < n ? at + 1 : 0;
+		best_weight = weight;
+		choice->row->next = at + 1 < n ? at + 1 : 0;
 	}
 	return best;
 }
 
-static struct target *pick_in_tier(
-	struct target_group *group, uint32_t worker, enum tier tier, const struct target *avoid)
+/* splitmix64: a step and its value. */
+static uint64_t next_random(uint64_t *state)
 {
-	struct group_worker *row = &group->workers[worker];
+	uint64_t value = *state += 0x9e3779b97f4a7c15;
 
-	if (group->spec.algorithm == BALANCE_LEAST_OUTSTANDING)
-		return least_outstanding(group, row, tier, avoid);
-	if (group->weights_equal)
-		return next_equal(group, row, tier, avoid);
-	return next_weighted(group, row, tier, avoid);
+	value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
+	value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
+	return value ^ (value >> 31);
 }
 
-static struct target *pick(struct target_group *group, uint32_t worker, const struct target *avoid)
+static struct target *by_chance(const struct choice *choice, uint64_t random)
 {
-	struct target *target = pick_in_tier(group, worker, TIER_HEALTHY, avoid);
+	const struct group_spec *spec = &choice->group->spec;
+	uint64_t total = 0, point;
+	uint32_t i, weight;
 
-	if (!target)
-		target = pick_in_tier(group, worker, TIER_INITIAL, avoid);
+	for (i = 0; i < spec->n_members; i++)
+		total += weight_in(choice, &spec->members[i]);
+	if (!total)
+		return NULL;
+	point = (uint64_t)(((unsigned __int128)random * total) >> 64);
+	for (i = 0; i < spec->n_members; i++) {
+		weight = weight_in(choice, &spec->members[i]);
+		if (point < weight)
+			return spec->members[i].target;
+		point -= weight;
+	}
+	return NULL; /* the control thread took one away in between */
+}
+
+/* The table has all members: while one is away its keys go to others, each to one of its own, and
+ * no other key moves. */
+static struct target *by_key(const struct choice *choice)
+{
+	const struct target_group *group = choice->group;
+	uint64_t key = choice->key, state = choice->key;
+	const struct target_member *member;
+	int tries;
+
+	if (!group->maglev)
+		return NULL;
+	for (tries = 0; tries < HASH_TRIES; tries++) {
+		member = &group->spec.members[maglev_at(group->maglev, key)];
+		if (is_in_tier(choice, member))
+			return member->target;
+		key = next_random(&state);
+	}
+	return by_chance(choice, key);
+}
+
+static struct target *pick_in_tier(struct choice *choice, enum tier tier)
+{
+	const struct target_group *group = choice->group;
+
+	choice->tier = tier;
+	switch (group->spec.algorithm) {
+	case BALANCE_LEAST_OUTSTANDING:
+		return least_outstanding(choice);
+	case BALANCE_WEIGHTED_RANDOM:
+		return by_chance(choice, next_random(&choice->row->random));
+	case BALANCE_CONSISTENT_HASH:
+		return by_key(choice);
+	case BALANCE_ROUND_ROBIN:
+		break;
+	}
+	return group->weights_equal ? next_equal(choice) : next_weighted(choice);
+}
+
+static struct target *pick_usable(struct choice *choice)
+{
+	struct target *target = pick_in_tier(choice, TIER_HEALTHY);
+
+	return target || choice->ask->is_limited ? target : pick_in_tier(choice, TIER_INITIAL);
+}
+
+static struct target *pick_any(struct choice *choice)
+{
+	return pick_in_tier(choice, TIER_ANY);
+}
+
+static struct target *rather_another(
+	struct choice *choice, struct target *(*pick)(struct choice *choice))
+{
+	const struct target *avoid = choice->avoid;
+	struct target *target = pick(choice);
+
+	if (target || !avoid)
+		return target;
+	choice->avoid = NULL;
+	target = pick(choice);
+	choice->avoid = avoid;
 	return target;
 }
 
-struct target *balance_pick(struct target_group *group, uint32_t worker, const struct target *avoid)
+struct target *balance_pick(struct target_group *group, uint32_t worker, struct balance_ask *ask)
 {
-	struct target *target = pick(group, worker, avoid);
+	struct choice choice = {
+		.group = group,
+		.row = &group->workers[worker],
+		.ask = ask,
+		.worker = worker,
+		.avoid = ask->avoid,
+		.key = ask->key,
+	};
+	struct target *target = NULL;
 
-	if (!target && avoid)
-		target = pick(group, worker, NULL);
-	if (!target && group->spec.fail_open)
-		target = pick_in_tier(group, worker, TIER_ANY, avoid);
-	if (!target && group->spec.fail_open && avoid)
-		target = pick_in_tier(group, worker, TIER_ANY, NULL);
-	if (!target)
-		target = pick_in_tier(group, worker, TIER_REMOVED, avoid);
-	return target;
+	ask->is_limited = false;
+	if (group->spec.algorithm == BALANCE_CONSISTENT_HASH && choice.key == BALANCE_NO_KEY)
+		choice.key = next_random(&choice.row->random);
+	if (!target_group_is_failing_open(group))
+		target = rather_another(&choice, pick_usable);
+	/* Those that are not healthy are no help to those that have enough to do. */
+	if (!target && group->spec.fail_open && !ask->is_limited)
+		target = rather_another(&choice, pick_any);
+	return target ? target : pick_in_tier(&choice, TIER_REMOVED);
 }

@@ -30,6 +30,7 @@ struct exchange {
 	struct upstream *upstream; /* NULL: none now */
 	struct task resume_task;
 	uint8_t tries;
+	uint64_t balance_key; /* of the group; while `tries` > 0 */
 	bool parsed;         /* `request` is set */
 	bool up_done;        /* the request is sent whole */
 	bool up_waits_client;

@@ -258,23 +258,30 @@ void exchange_find_target(struct exchange *exchange, const struct target *avoid,
 {
 	struct conn *conn = exchange->conn;
 	struct upstream_client client = conn_as_client(conn);
+	struct target_group *group = conn->listener->spec.group;
+	struct balance_ask ask = {.avoid = avoid};
 	int r;
 
 	exchange->state = EXCHANGE_TARGET;
+	/* The head may be gone when it is tried again. */
+	if (!exchange->tries && group->spec.algorithm == BALANCE_CONSISTENT_HASH)
+		exchange->balance_key =
+			balance_key(&group->spec.key, &exchange->request, &conn->client);
+	ask.key = exchange->balance_key;
 	do {
 		exchange->tries++;
-		r = upstream_get(conn->worker, conn->listener->spec.group, avoid, &client,
-			&upstream_ops, exchange, fresh, &exchange->upstream);
-	} while (r < 0 && r != -ENOENT && exchange->tries < EXCHANGE_TRIES_MAX);
-	if (r == -ENOENT) {
-		exchange_answer(exchange, 503, CLOSE_no_target);
+		r = upstream_get(conn->worker, group, &ask, &client, &upstream_ops, exchange, fresh,
+			&exchange->upstream);
+	} while (r < 0 && r != -ENOENT && r != -EBUSY && exchange->tries < EXCHANGE_TRIES_MAX);
+	if (r == -ENOENT || r == -EBUSY) {
+		exchange_answer(exchange, 503, r == -EBUSY ? CLOSE_target_limit : CLOSE_no_target);
 		return;
 	}
 	if (r < 0) {
 		exchange_answer(exchange, 502, CLOSE_target_refused);
 		return;
 	}
-	conn_set_timeout(conn, conn->listener->spec.group->spec.response_ms);
+	conn_set_timeout(conn, group->spec.response_ms);
 	if (exchange->upstream->state == UPSTREAM_LENT)
 		send_request(exchange);
 }

@@ -10,15 +10,24 @@
 #include "core/list.h"
 #include "core/shared.h"
 #include "net/addr.h"
+#include "proxy/balance_key.h"
 #include "tls/ktls.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct checker;
+struct group_state;
+struct maglev;
 struct tls_client;
 
-enum balance_algorithm { BALANCE_ROUND_ROBIN, BALANCE_LEAST_OUTSTANDING };
+/* The order of the words in settings.def. */
+enum balance_algorithm {
+	BALANCE_ROUND_ROBIN,
+	BALANCE_LEAST_OUTSTANDING,
+	BALANCE_WEIGHTED_RANDOM,
+	BALANCE_CONSISTENT_HASH,
+};
 enum proxy_out { PROXY_OUT_OFF, PROXY_OUT_V1, PROXY_OUT_V2 };
 
 /* Health as workers see it; the map's states are the same words (include/sluice/backend.def). */
@@ -53,9 +62,12 @@ struct target {
 	_Atomic enum target_health health;
 	atomic_bool removed;        /* in no snapshot any more: nothing new, idle ones closed */
 	atomic_bool expired; /* removed, and deregistration_delay is over: close everything */
+	_Atomic uint64_t ramp_since_ms; /* monotonic: its slow start began; 0: none */
 	atomic_uint outstanding cache_aligned; /* requests or tunnels under way, all workers */
+	atomic_uint open; /* connections, idle ones too, all workers */
 	struct target_worker *workers;
 	struct checker *checker; /* control thread: its health checks, NULL if it has none */
+	bool is_founder; /* control thread: came with its group, and was never healthy yet */
 };
 
 struct target_member {
@@ -66,13 +78,27 @@ struct target_member {
 /* One worker's position in the rotation. */
 struct group_worker {
 	uint32_t next;
-	int32_t *current; /* smooth weighted round robin, one per member; NULL: weights are equal */
+	uint64_t random; /* state of its generator */
+	int64_t *current; /* smooth weighted round robin, one per member; NULL: weights are equal */
 } cache_aligned;
+
+/* 0: no limit. */
+struct group_limits {
+	uint32_t connections; /* to one target */
+	uint32_t requests; /* under way at one target; tunnels, too */
+	uint32_t pending; /* in the group: wait for a new connection to a target */
+};
 
 struct group_spec {
 	const char *name;
+	struct group_state *state; /* the group takes its own count; NULL: it makes one */
 	enum balance_algorithm algorithm;
+	struct balance_key_spec key; /* CONSISTENT_HASH */
 	bool fail_open;
+	/* Fewer usable targets than either: the group fails open. */
+	uint32_t fail_open_below, fail_open_below_percent;
+	uint32_t slow_start_ms; /* 0: none */
+	struct group_limits limits;
 	enum proxy_out proxy_out;
 	struct tls_client *tls; /* NULL: plain; the group takes its own count */
 	const char *tls_name; /* SNI and name to verify; NULL: the target's address */
@@ -87,7 +113,9 @@ struct group_spec {
 struct target_group {
 	struct shared shared;
 	struct group_spec spec; /* own copies */
-	bool weights_equal;
+	bool weights_equal; /* for good: there is no slow start */
+	atomic_bool failing_open; /* target_group_recount() */
+	struct maglev *maglev; /* CONSISTENT_HASH; NULL: every weight is 0 */
 	struct group_worker *workers;
 };
 
@@ -95,6 +123,15 @@ struct target_group {
 struct target *target_new(const char *group_name, const char *name, const union addr *addr,
 	uint32_t id, uint32_t n_workers);
 struct target_group *target_group_new(const struct group_spec *spec);
+
+/* After the health of a member has changed: does the group fail open now? Control thread, workers. */
+void target_group_recount(struct target_group *group);
+bool target_group_is_failing_open(const struct target_group *group);
+/* A member is healthy again, or new: it gets its full share little by little, unless there is nobody
+ * to take the rest. Control thread. */
+void target_group_ramp(struct target_group *group, struct target *target, uint64_t now_ms);
+bool target_group_is_ramping(
+	const struct target_group *group, const struct target *target, uint64_t now_ms);
 
 static inline void target_put(struct target *target)
 {
@@ -105,13 +142,5 @@ static inline void target_group_put(struct target_group *group)
 {
 	shared_put(&group->shared);
 }
-
-/*
- * Chooses a target for one request or connection: healthy ones; else those not yet checked; else,
- * if the group fails open, any. `avoid` (may be NULL) was tried already and is taken only if there
- * is nothing else. NULL: none. The caller holds it (shared_hold) and counts it as outstanding.
- */
-struct target *balance_pick(
-	struct target_group *group, uint32_t worker, const struct target *avoid) must_check;
 
 #endif

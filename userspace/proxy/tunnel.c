@@ -237,16 +237,21 @@ static void find_target(struct tunnel *tunnel, const struct target *avoid)
 {
 	struct conn *conn = tunnel->conn;
 	struct upstream_client client = conn_as_client(conn);
+	struct target_group *group = conn_group(conn);
+	struct balance_ask ask = {.avoid = avoid};
 	int r;
 
+	if (group->spec.algorithm == BALANCE_CONSISTENT_HASH)
+		ask.key = balance_key(&group->spec.key, NULL, &conn->client);
 	do {
 		tunnel->tries++;
-		r = upstream_get(conn->worker, conn_group(conn), avoid, &client, &upstream_ops,
-			tunnel, true, &tunnel->upstream);
-	} while (r < 0 && r != -ENOENT && tunnel->tries < TRIES_MAX);
-	if (r == 0)
-		return;
-	conn_close(conn, r == -ENOENT ? CLOSE_no_target : CLOSE_target_refused);
+		r = upstream_get(conn->worker, group, &ask, &client, &upstream_ops, tunnel, true,
+			&tunnel->upstream);
+	} while (r < 0 && r != -ENOENT && r != -EBUSY && tunnel->tries < TRIES_MAX);
+	if (r == -EBUSY)
+		conn_close(conn, CLOSE_target_limit);
+	else if (r < 0)
+		conn_close(conn, r == -ENOENT ? CLOSE_no_target : CLOSE_target_refused);
 }
 
 static struct tunnel *tunnel_new(struct conn *conn)

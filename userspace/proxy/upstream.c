@@ -3,6 +3,7 @@
 #include "core/counter.h"
 #include "net/proxyproto.h"
 #include "net/socket.h"
+#include "proxy/group_state.h"
 #include "proxy/proxy_out.h"
 #include "proxy/tls_refusal.h"
 #include "tls/stream.h"
@@ -10,6 +11,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+/* Others may take what balance_pick() found free. */
+enum { LIMIT_TRIES = 4 };
 
 static struct target_worker *row_of(const struct upstream *upstream)
 {
@@ -36,6 +40,28 @@ static void count_places(struct upstream *upstream)
 	counter_inc(&row->places[TLS_TX][facts.places[TLS_TX]]);
 }
 
+/* Counts one more, if it is still within the limit (0: none). */
+static bool reserve(atomic_uint *count, uint32_t limit)
+{
+	if (atomic_fetch_add_explicit(count, 1, memory_order_relaxed) < limit || !limit)
+		return true;
+	atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+	return false;
+}
+
+static void release(atomic_uint *count)
+{
+	atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+}
+
+/* It waits no longer. */
+static void end_pending(struct upstream *upstream)
+{
+	if (upstream->is_pending)
+		release(&upstream->group->spec.state->pending);
+	upstream->is_pending = false;
+}
+
 static void upstream_close(struct upstream *upstream, bool abort)
 {
 	uint32_t index = upstream->worker->io.worker;
@@ -50,8 +76,10 @@ static void upstream_close(struct upstream *upstream, bool abort)
 		list_del(&upstream->link);
 		counter_dec(&row_of(upstream)->n_idle);
 	} else {
-		atomic_fetch_sub_explicit(&upstream->target->outstanding, 1, memory_order_relaxed);
+		release(&upstream->target->outstanding);
 	}
+	end_pending(upstream);
+	release(&upstream->target->open);
 	upstream->state = UPSTREAM_CLOSED;
 	counter_dec(&row_of(upstream)->n_open);
 	list_del(&upstream->all);
@@ -81,6 +109,7 @@ static void fail(struct upstream *upstream, enum close_reason reason)
 static void lend(struct upstream *upstream)
 {
 	upstream->state = UPSTREAM_LENT;
+	end_pending(upstream);
 	timer_clear(&upstream->timer);
 	upstream->ops->ready(upstream);
 }
@@ -217,7 +246,6 @@ static struct upstream *upstream_new(struct proxy_worker *worker, struct target_
 	};
 	shared_hold(&target->shared, worker->io.worker);
 	shared_hold(&group->shared, worker->io.worker);
-	atomic_fetch_add_explicit(&target->outstanding, 1, memory_order_relaxed);
 	list_add_tail(&worker->upstreams_open, &upstream->all);
 	counter_inc(&row_of(upstream)->n_open);
 	counter_inc(&row_of(upstream)->connections);
@@ -275,32 +303,58 @@ static void relend(struct upstream *upstream, struct target_group *group,
 		shared_drop(&upstream->group->shared, index);
 		upstream->group = group;
 	}
-	atomic_fetch_add_explicit(&upstream->target->outstanding, 1, memory_order_relaxed);
 	upstream->ops = ops;
 	upstream->owner = owner;
 	upstream->state = UPSTREAM_LENT;
 	upstream->reused = true;
 }
 
-int upstream_get(struct proxy_worker *worker, struct target_group *group,
-	const struct target *avoid, const struct upstream_client *client,
-	const struct upstream_ops *ops, void *owner, bool fresh, struct upstream **ret_upstream)
+/* What upstream_close() gives back. */
+static int reserve_new(struct proxy_worker *worker, struct target_group *group,
+	struct target *target, const struct upstream_ops *ops, void *owner,
+	struct upstream **ret_upstream)
 {
-	struct target *target = balance_pick(group, worker->io.worker, avoid);
+	const struct group_limits *limits = &group->spec.limits;
+	struct group_state *state = group->spec.state;
+	int r = -EBUSY;
+
+	if (!reserve(&target->open, limits->connections))
+		return r;
+	if (limits->pending && !reserve(&state->pending, limits->pending))
+		goto fail_pending;
+	*ret_upstream = upstream_new(worker, group, target, ops, owner);
+	if (*ret_upstream) {
+		(*ret_upstream)->is_pending = limits->pending != 0;
+		return 0;
+	}
+	r = -ENOMEM;
+	if (limits->pending)
+		release(&state->pending);
+fail_pending:
+	release(&target->open);
+	return r;
+}
+
+static int get_from(struct proxy_worker *worker, struct target_group *group, struct target *target,
+	const struct upstream_client *client, const struct upstream_ops *ops, void *owner,
+	bool fresh, struct upstream **ret_upstream)
+{
 	struct upstream *upstream;
 	int r;
 
-	if (!target)
-		return -ENOENT;
+	if (!reserve(&target->outstanding, group->spec.limits.requests))
+		return -EBUSY;
 	upstream = fresh ? NULL : take_idle(worker, group, target);
 	if (upstream) {
 		relend(upstream, group, ops, owner);
 		*ret_upstream = upstream;
 		return 0;
 	}
-	upstream = upstream_new(worker, group, target, ops, owner);
-	if (!upstream)
-		return -ENOMEM;
+	r = reserve_new(worker, group, target, ops, owner, &upstream);
+	if (r < 0) {
+		release(&target->outstanding);
+		return r;
+	}
 	r = dial(upstream, client);
 	if (r < 0) {
 		counter_inc(&row_of(upstream)->failures);
@@ -309,6 +363,28 @@ int upstream_get(struct proxy_worker *worker, struct target_group *group,
 	}
 	*ret_upstream = upstream;
 	return 0;
+}
+
+int upstream_get(struct proxy_worker *worker, struct target_group *group, struct balance_ask *ask,
+	const struct upstream_client *client, const struct upstream_ops *ops, void *owner,
+	bool fresh, struct upstream **ret_upstream)
+{
+	uint32_t index = worker->io.worker;
+	struct target *target;
+	int r, tries = 0;
+
+	ask->now_ms = loop_now_ms(worker->io.loop);
+	do {
+		target = balance_pick(group, index, ask);
+		if (!target) {
+			r = ask->is_limited ? -EBUSY : -ENOENT;
+			break;
+		}
+		r = get_from(worker, group, target, client, ops, owner, fresh, ret_upstream);
+	} while (r == -EBUSY && ++tries < LIMIT_TRIES);
+	if (r == -EBUSY)
+		counter_inc(&group->spec.state->workers[index].limited);
+	return r;
 }
 
 void upstream_put(struct upstream *upstream, enum upstream_end end)
@@ -326,7 +402,7 @@ void upstream_put(struct upstream *upstream, enum upstream_end end)
 		upstream_close(upstream, end == UPSTREAM_END_ABORT);
 		return;
 	}
-	atomic_fetch_sub_explicit(&upstream->target->outstanding, 1, memory_order_relaxed);
+	release(&upstream->target->outstanding);
 	upstream->state = UPSTREAM_IDLE;
 	upstream->owner = NULL;
 	list_add_head(&row->idle, &upstream->link);

@@ -6,7 +6,7 @@
 #define SLUICE_PROXY_UPSTREAM_H
 
 #include "net/stream.h"
-#include "proxy/group.h"
+#include "proxy/balance.h"
 #include "proxy/listener.h"
 #include "proxy/worker.h"
 
@@ -47,6 +47,7 @@ struct upstream {
 	void *owner;
 	enum upstream_state state;
 	bool reused; /* carried a request before the present one */
+	bool is_pending; /* counted in group_state.pending */
 	uint16_t proxy_header_len;
 	uint8_t *proxy_header; /* to be sent before anything else; NULL: none */
 };
@@ -60,13 +61,12 @@ struct upstream_client {
 
 /*
  * Lends a connection to a target of the group: a pooled one (state LENT, use it at once) or a new
- * one (wait for ops->ready). `avoid`: a target that has just failed. Counts as outstanding.
- * 0, -ENOENT: no target, -ENOMEM, or another -errno if the socket could not be made.
+ * one (wait for ops->ready). Counts as outstanding.
+ * 0, -ENOENT: no target, -EBUSY: limits are reached, -ENOMEM, or another -errno if the socket could not be made.
  */
-int upstream_get(struct proxy_worker *worker, struct target_group *group,
-	const struct target *avoid, const struct upstream_client *client,
-	const struct upstream_ops *ops, void *owner, bool fresh,
-	struct upstream **ret_upstream) must_check;
+int upstream_get(struct proxy_worker *worker, struct target_group *group, struct balance_ask *ask,
+	const struct upstream_client *client, const struct upstream_ops *ops, void *owner,
+	bool fresh, struct upstream **ret_upstream) must_check;
 /* Gives it back. KEEP: the last answer was read to its end and the target keeps alive; CLOSE: in
  * order, what was sent still arrives; ABORT: the target learns that we gave up (RST). */
 enum upstream_end { UPSTREAM_END_KEEP, UPSTREAM_END_CLOSE, UPSTREAM_END_ABORT };

@@ -540,8 +540,11 @@ static void test_group_settings_change(void **state)
 
 	texts.check = "{protocol: http, path: /other, matcher: 200-299}";
 	texts.secure = "verify: true, server_name: other.test";
-	texts.group = ", algorithm: least_outstanding";
+	texts.group = ", algorithm: least_outstanding, slow_start: 45s, limits: {requests: 6}";
 	new = build(old);
+	assert_ptr_equal(new->groups[0].group->spec.state, old->groups[0].group->spec.state);
+	assert_int_equal(new->groups[0].group->spec.slow_start_ms, 45000);
+	assert_int_equal(new->groups[0].group->spec.limits.requests, 6);
 	assert_ptr_not_equal(new->groups[0].check, old->groups[0].check);
 	assert_string_equal(new->groups[0].check->path, "/other");
 	assert_ptr_equal(new->groups[1].check, old->groups[1].check);

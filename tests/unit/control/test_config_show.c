@@ -74,7 +74,16 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "  - name: web\n"
 				    "    protocol: https\n"
 				    "    algorithm: round_robin\n"
+				    "    hash:\n"
+				    "      key: source_ip\n"
 				    "    fail_open: true\n"
+				    "    fail_open_below: 1\n"
+				    "    fail_open_below_percent: 0%\n"
+				    "    slow_start: off\n"
+				    "    limits:\n"
+				    "      connections: 0\n"
+				    "      requests: 0\n"
+				    "      pending: 0\n"
 				    "    deregistration_delay: 5m\n"
 				    "    proxy_protocol: off\n"
 				    "    tls:\n"
@@ -209,11 +218,12 @@ static void shown_again(const struct config *config)
 static const char *const kept[] = {"workers: 7",
 	"socket: \"/run/my \\\"admin\\\" \xc3\xa4\\U00000085\"", "level: debug", "mode: off",
 	"- \"wlan0@x\"", "pin_dir: /p", "- 10.0.0.0/8", "\"2001:db8::/32\"",
-	"packets_per_second: 9", "key_password_file: /pw", "algorithm: least_outstanding",
-	"fail_open: false", "deregistration_delay: 0ms", "proxy_protocol: v1", "ca: /ca.pem",
-	"server_name: srv", "connect: 10ms", "idle_per_worker: 0", "name: t1", "weight: 0",
-	"port: 8080", "path: \"/x?a=b\"", "host: h", "matcher: 200,204-206", "jitter: 0%",
-	"server_name: chk", "proxy_protocol: require", "x_forwarded_for: remove",
+	"packets_per_second: 9", "key_password_file: /pw", "algorithm: consistent_hash",
+	"key: cookie", "name: sid", "fail_open_below: 2", "fail_open_below_percent: 10%",
+	"requests: 3", "pending: 2", "deregistration_delay: 0ms", "proxy_protocol: v1",
+	"ca: /ca.pem", "server_name: srv", "connect: 10ms", "idle_per_worker: 0", "name: t1",
+	"weight: 0", "port: 8080", "path: \"/x?a=b\"", "host: h", "matcher: 200,204-206",
+	"jitter: 0%", "server_name: chk", "proxy_protocol: require", "x_forwarded_for: remove",
 	"min_version: 1.3", "session_tickets: false", "header_bytes: 1025", "body_bytes: 5g",
 	"pkcs11_module: /lib/token.so", "- imap", "name: \"null\"", "handover: kernel_cookies",
 	"dispatcher: never", "cookie_secret_file: /s", "deny_file: /d", "- 10.1.0.0/16",
@@ -258,7 +268,9 @@ static void everything_survives_the_round_trip(void **state)
 		"   max_version: 1.1, groups: [x25519], server_preference: no}]\n"
 		"trust_stores: [{name: people, ca: /people.pem, crls: /people.crl}]\n"
 		"target_groups:\n"
-		"- {name: web, protocol: https, algorithm: least_outstanding, fail_open: no,\n"
+		"- {name: web, protocol: https, algorithm: consistent_hash,\n"
+		"   hash: {key: cookie, name: sid}, fail_open: yes, fail_open_below: 2,\n"
+		"   fail_open_below_percent: 10%, limits: {connections: 4, requests: 3, pending: 2},\n"
 		"   deregistration_delay: 0s, proxy_protocol: v1, tls: {ca: /ca.pem, server_name: srv,\n"
 		"   policy: mine, ktls: tx},\n"
 		"   timeouts: {connect: 10ms}, pool: {idle_per_worker: 0},\n"

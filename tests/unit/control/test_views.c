@@ -456,6 +456,8 @@ static void tells_when_a_group_fails_open(void **state)
 	/* The one with weight 0 stays healthy and is of no use. */
 	atomic_store(&build->groups[0].targets[0]->health, TARGET_UNHEALTHY);
 	atomic_store(&build->groups[1].targets[0]->health, TARGET_UNHEALTHY);
+	target_group_recount(build->groups[0].group);
+	target_group_recount(build->groups[1].group);
 	answer = ask(fixture, views_source.target_groups);
 	assert_true(yyjson_get_bool(at(answer, "/target_groups/0/failing_open")));
 	assert_false(

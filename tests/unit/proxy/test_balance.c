@@ -1,6 +1,6 @@
 /* Which target a request gets: algorithms, weights, tiers, a target to avoid, several workers. */
 #include "core/mem.h"
-#include "proxy/group.h"
+#include "proxy/balance.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -58,11 +58,13 @@ static void health(uint32_t target, enum target_health now)
 static const char *picks(uint32_t worker, uint32_t n, const struct target *avoid)
 {
 	static char text[64];
+	struct balance_ask ask = {.key = 0};
 	const struct target *target;
 	uint32_t i;
 
 	for (i = 0; i < n; i++) {
-		target = balance_pick(group, worker, avoid);
+		ask.avoid = avoid;
+		target = balance_pick(group, worker, &ask);
 		text[i] = target ? (char)('a' + target->id) : '-';
 	}
 	text[n] = '\0';
@@ -205,6 +207,149 @@ static void test_removed(void **state)
 	assert_string_equal(picks(0, 3, NULL), "aca");
 }
 
+static void test_fail_open_below(void **state)
+{
+	members[3] = (struct target_member){targets[3], 0}; /* does not count */
+	spec.n_members = 4;
+	spec.fail_open = true;
+	spec.fail_open_below = 2;
+	group = target_group_new(&spec);
+	health(0, TARGET_UNHEALTHY);
+	target_group_recount(group);
+	assert_string_equal(picks(0, 4, NULL), "bcbc");
+	health(1, TARGET_UNHEALTHY);
+	target_group_recount(group);
+	assert_true(target_group_is_failing_open(group));
+	assert_string_equal(picks(0, 3, NULL), "abc");
+	target_group_put(group);
+	spec.fail_open_below = 1;
+	spec.fail_open_below_percent = 34; /* one of three is 33 % */
+	group = target_group_new(&spec);
+	assert_string_equal(picks(0, 3, NULL), "abc");
+	health(1, TARGET_INITIAL);
+	target_group_recount(group);
+	assert_string_equal(picks(0, 2, NULL), "cc");
+}
+
+static void test_requests_at_their_limit(void **state)
+{
+	struct balance_ask ask = {.avoid = NULL};
+
+	spec.limits.requests = 2;
+	spec.fail_open = true;
+	group = target_group_new(&spec);
+	health(2, TARGET_UNHEALTHY);
+	atomic_store(&targets[0]->outstanding, 2);
+	atomic_store(&targets[1]->outstanding, 1);
+	assert_string_equal(picks(0, 2, NULL), "bb");
+	atomic_store(&targets[1]->outstanding, 2);
+	/* not the unhealthy one, although the group fails open */
+	assert_null(balance_pick(group, 0, &ask));
+	assert_true(ask.is_limited);
+	atomic_store(&targets[1]->outstanding, 0);
+	assert_non_null(balance_pick(group, 0, &ask));
+}
+
+static void test_connections_at_their_limit(void **state)
+{
+	spec.limits.connections = 2;
+	group = target_group_new(&spec);
+	atomic_store(&targets[0]->open, 2);
+	assert_string_equal(picks(0, 2, NULL), "bc");
+	targets[0]->workers[0].n_idle = 1; /* this worker has one of them to lend */
+	assert_string_equal(picks(0, 3, NULL), "abc");
+	targets[0]->workers[0].n_idle = 0;
+}
+
+/* Choices per target of `n` asks at that time. */
+static void spread(uint32_t n, uint64_t now_ms, uint32_t ret_counts[MAX])
+{
+	struct balance_ask ask = {.now_ms = now_ms};
+	uint32_t i;
+
+	memset(ret_counts, 0, MAX * sizeof(*ret_counts));
+	for (i = 0; i < n; i++)
+		ret_counts[balance_pick(group, 0, &ask)->id]++;
+}
+
+static void test_slow_start(void **state)
+{
+	uint32_t count[MAX];
+
+	spec.slow_start_ms = 30000;
+	group = target_group_new(&spec);
+	target_group_ramp(group, targets[1], 100000);
+	assert_true(target_group_is_ramping(group, targets[1], 100000));
+	spread(2100, 100000, count);
+	assert_in_range(count[1], 90, 110); /* a tenth of the others' share */
+	assert_in_range(count[0], 990, 1010);
+	spread(2500, 115000, count);
+	assert_in_range(count[1], 490, 510); /* half of it */
+	spread(3000, 130000, count);
+	assert_in_range(count[1], 990, 1010);
+	assert_false(target_group_is_ramping(group, targets[1], 130000));
+}
+
+static void test_slow_start_of_the_least_busy(void **state)
+{
+	uint32_t count[MAX];
+
+	spec.algorithm = BALANCE_LEAST_OUTSTANDING;
+	spec.slow_start_ms = 30000;
+	group = target_group_new(&spec);
+	target_group_ramp(group, targets[1], 100000);
+	spread(60, 103000, count);
+	assert_int_equal(count[1], 0); /* having nothing to do makes it no better */
+	atomic_store(&targets[0]->outstanding, 20);
+	atomic_store(&targets[2]->outstanding, 20);
+	spread(60, 103000, count);
+	assert_int_equal(count[1], 60);
+	spread(60, 131000, count);
+	assert_int_equal(count[1], 60);
+	atomic_store(&targets[0]->outstanding, 0);
+	atomic_store(&targets[2]->outstanding, 0);
+	spread(60, 131000, count);
+	assert_int_equal(count[1], 20);
+}
+
+/* Somebody must take the rest: else all is as it was. */
+static void test_no_slow_start_alone(void **state)
+{
+	spec.slow_start_ms = 30000;
+	group = target_group_new(&spec);
+	health(0, TARGET_UNHEALTHY);
+	health(2, TARGET_INITIAL);
+	target_group_ramp(group, targets[1], 1000);
+	assert_false(target_group_is_ramping(group, targets[1], 1000));
+	health(2, TARGET_HEALTHY);
+	targets[2]->is_founder = true; /* came with the group, as the others did */
+	target_group_ramp(group, targets[2], 1000);
+	assert_false(target_group_is_ramping(group, targets[2], 1000));
+	target_group_ramp(group, targets[2], 2000);
+	assert_true(target_group_is_ramping(group, targets[2], 2000));
+	health(0, TARGET_HEALTHY);
+	target_group_ramp(group, targets[0], 2500); /* the second has its whole share */
+	assert_true(target_group_is_ramping(group, targets[0], 2500));
+}
+
+static void test_by_chance(void **state)
+{
+	uint32_t count[MAX];
+
+	members[0].weight = 6;
+	members[1].weight = 3;
+	spec.algorithm = BALANCE_WEIGHTED_RANDOM;
+	group = target_group_new(&spec);
+	spread(10000, 0, count); /* standard deviations: 49, 46, 30 */
+	assert_in_range(count[0], 5700, 6300);
+	assert_in_range(count[1], 2700, 3300);
+	assert_in_range(count[2], 820, 1180);
+	health(0, TARGET_UNHEALTHY);
+	spread(10000, 0, count);
+	assert_int_equal(count[0], 0);
+	assert_in_range(count[1], 7200, 7800);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -221,6 +366,13 @@ int main(void)
 		CASE(test_fail_open),
 		CASE(test_avoid),
 		CASE(test_removed),
+		CASE(test_fail_open_below),
+		CASE(test_requests_at_their_limit),
+		CASE(test_connections_at_their_limit),
+		CASE(test_slow_start),
+		CASE(test_slow_start_of_the_least_busy),
+		CASE(test_no_slow_start_alone),
+		CASE(test_by_chance),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -557,6 +557,58 @@ static void test_no_target(void **state)
 	peer_fini(&client);
 }
 
+static void test_target_at_its_limit(void **state)
+{
+	struct peer clients[2], target;
+
+	rig.group_spec.limits.requests = 1;
+	rig_serve(&rig);
+	clients[0] = rig_client(&rig);
+	peer_send(&clients[0], "GET / HTTP/1.1\r\n" HOST "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	clients[1] = rig_client(&rig);
+	peer_send(&clients[1], "GET / HTTP/1.1\r\n" HOST "\r\n");
+	WAIT(&rig, peer_has(&clients[1], "503 Service Unavailable\n"));
+	assert_int_equal(rig_reason(&rig, CLOSE_target_limit), 1);
+	peer_send(&target, "HTTP/1.1 204 No Content\r\n\r\n");
+	WAIT(&rig, peer_has(&clients[0], "204 No Content"));
+	peer_fini(&clients[0]);
+	peer_fini(&clients[1]);
+	peer_fini(&target);
+}
+
+/* The same user, the same target, on any connection. */
+static void test_consistent_hash(void **state)
+{
+	struct peer client, target;
+	const char *request = "GET / HTTP/1.1\r\n" HOST "X-User: tom\r\nConnection: close\r\n\r\n";
+	int i, at, first = -1, fd;
+
+	rig.group_spec.n_members = 2;
+	rig.group_spec.algorithm = BALANCE_CONSISTENT_HASH;
+	rig.group_spec.key = (struct balance_key_spec){BALANCE_KEY_HEADER, "x-user"};
+	rig_serve(&rig);
+	for (i = 0; i < 5; i++) {
+		client = rig_client(&rig);
+		peer_send(&client, request);
+		fd = -1;
+		WAIT(&rig,
+			(fd = rig_try_accept(&rig, 0)) >= 0 || (fd = rig_try_accept(&rig, 1)) >= 0);
+		target = peer_of(fd);
+		at = rig.targets[0]->workers[0].n_open ? 0 : 1;
+		assert_true(first < 0 || at == first);
+		first = at;
+		WAIT(&rig, peer_has(&target, "X-User: tom"));
+		peer_send(&target, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+		WAIT(&rig, peer_over(&client));
+		assert_true(peer_has(&client, "204 No Content"));
+		peer_fini(&client);
+		peer_fini(&target);
+		WAIT(&rig, !rig.targets[at]->workers[0].n_open);
+	}
+}
+
 /* What a target says: what the client sees of it. */
 static void test_bad_answers(void **state)
 {
@@ -722,6 +774,8 @@ int main(void)
 		CASE(test_refused_goes_to_the_next),
 		CASE(test_all_refuse),
 		CASE(test_no_target),
+		CASE(test_target_at_its_limit),
+		CASE(test_consistent_hash),
 		CASE(test_bad_answers),
 		CASE(test_rest_of_the_request_is_flushed),
 		CASE(test_rest_of_the_answer_is_flushed),

@@ -1,6 +1,8 @@
 /* Connections to targets: the pool, dialling, time-outs, PROXY headers, targets that go. */
 #include "rig.h"
 
+#include "proxy/group_state.h"
+
 static struct rig rig;
 static struct upstream *mine; /* as upstream_get() gave it */
 static int n_ready, n_failed, n_events;
@@ -48,10 +50,11 @@ static int get(bool fresh)
 {
 	union addr client, local;
 	struct upstream_client who = {.client = &client, .local = &local};
+	struct balance_ask ask = {.avoid = NULL};
 
 	assert_int_equal(addr_parse("192.0.2.9:4000", &client), 0);
 	assert_int_equal(addr_parse("192.0.2.1:443", &local), 0);
-	return upstream_get(&rig.worker, rig.group, NULL, &who, &ops, &rig, fresh, &mine);
+	return upstream_get(&rig.worker, rig.group, &ask, &who, &ops, &rig, fresh, &mine);
 }
 
 static struct target_worker *row(void)
@@ -260,6 +263,60 @@ static void test_no_target(void **state)
 	assert_int_equal(get(false), -ENOENT);
 }
 
+static void test_limit_of_requests(void **state)
+{
+	struct upstream *first;
+
+	rig.group_spec.limits.requests = 1;
+	rig_serve(&rig);
+	assert_int_equal(get(true), 0);
+	first = mine;
+	assert_int_equal(get(true), -EBUSY);
+	assert_int_equal(rig.group->spec.state->workers[0].limited, 1);
+	upstream_put(first, UPSTREAM_END_ABORT);
+	assert_int_equal(get(true), 0);
+	upstream_put(mine, UPSTREAM_END_ABORT);
+	assert_int_equal(outstanding(), 0);
+}
+
+/* What waits in the pool counts, too, and can be had. */
+static void test_limit_of_connections(void **state)
+{
+	struct upstream *first;
+
+	rig.group_spec.limits.connections = 1;
+	rig_serve(&rig);
+	assert_int_equal(get(false), 0);
+	first = mine;
+	WAIT(&rig, n_ready == 1);
+	assert_int_equal(get(false), -EBUSY);
+	upstream_put(first, UPSTREAM_END_KEEP);
+	assert_int_equal(get(true), -EBUSY); /* a new one would be the second */
+	assert_int_equal(get(false), 0);
+	assert_ptr_equal(mine, first);
+	upstream_put(mine, UPSTREAM_END_CLOSE);
+	assert_int_equal(atomic_load(&rig.targets[0]->open), 0);
+	assert_int_equal(get(false), 0);
+	upstream_put(mine, UPSTREAM_END_ABORT);
+}
+
+static void test_limit_of_pending(void **state)
+{
+	struct upstream *first;
+
+	rig.group_spec.limits.pending = 1;
+	rig_serve(&rig);
+	assert_int_equal(get(true), 0);
+	first = mine;
+	assert_int_equal(get(true), -EBUSY);
+	WAIT(&rig, n_ready == 1);
+	assert_int_equal(get(true), 0); /* the first waits no longer */
+	upstream_put(mine, UPSTREAM_END_ABORT);
+	upstream_put(first, UPSTREAM_END_ABORT);
+	assert_int_equal(atomic_load(&rig.group->spec.state->pending), 0);
+	assert_int_equal(outstanding(), 0);
+}
+
 /* A listening socket whose queue is full answers no SYN. */
 static void test_connect_timeout(void **state)
 {
@@ -362,6 +419,9 @@ int main(void)
 		CASE(test_draining_keeps_nothing),
 		CASE(test_refused),
 		CASE(test_no_target),
+		CASE(test_limit_of_requests),
+		CASE(test_limit_of_connections),
+		CASE(test_limit_of_pending),
 		CASE(test_connect_timeout),
 		CASE(test_given_up_while_dialling),
 		CASE(test_proxy_header_comes_first),

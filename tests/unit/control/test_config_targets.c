@@ -1,0 +1,78 @@
+/* How target groups choose their targets: what is read, what is refused and how it is said. */
+#include "config_case.h"
+
+#define AT(place, text) "/etc/sluice/t.yaml:" place ": " text "\n"
+#define GROUP(settings) "target_groups:\n- {name: g, protocol: http, " settings "}\n"
+#define BYTES(settings) "target_groups:\n- {name: g, protocol: tcp, " settings "}\n"
+
+static void settings_are_read(void **state)
+{
+	struct config *config =
+		case_accepted(GROUP("algorithm: consistent_hash, hash: {key: cookie, name: sid}, "
+				    "fail_open_below: 3, fail_open_below_percent: 40%, "
+				    "limits: {connections: 7, requests: 8, pending: 9}"));
+	const struct config_target_group *group = &config->target_groups[0];
+
+	assert_int_equal(group->algorithm, CONFIG_CONSISTENT_HASH);
+	assert_int_equal(group->hash.key, CONFIG_HASH_COOKIE);
+	assert_string_equal(group->hash.name, "sid");
+	assert_int_equal(group->fail_open_below, 3);
+	assert_int_equal(group->fail_open_below_percent, 40);
+	assert_int_equal(group->limits.connections, 7);
+	assert_int_equal(group->limits.requests, 8);
+	assert_int_equal(group->limits.pending, 9);
+	assert_int_equal(group->slow_start_ms, 0);
+	config_free(config);
+	config = case_accepted(GROUP("algorithm: weighted_random, slow_start: 30s"));
+	assert_int_equal(config->target_groups[0].slow_start_ms, 30000);
+	assert_int_equal(config->target_groups[0].fail_open_below, 1);
+	config_free(config);
+}
+
+static void what_has_no_effect_is_refused(void **state)
+{
+	case_refused(GROUP("hash: {key: cookie, name: sid}"),
+		AT("2:41", "target_groups[g].hash: has no effect with algorithm round_robin (only "
+			   "with consistent_hash)"));
+	case_refused(GROUP("algorithm: consistent_hash, slow_start: 30s"),
+		AT("2:69", "target_groups[g].slow_start: has no effect with algorithm "
+			   "consistent_hash"));
+	case_refused(GROUP("fail_open: no, fail_open_below: 2, fail_open_below_percent: 10%"),
+		AT("2:61", "target_groups[g].fail_open_below: has no effect with fail_open: false")
+			AT("2:89", "target_groups[g].fail_open_below_percent: has no effect with "
+				   "fail_open: false"));
+}
+
+static void hashes_need_what_they_go_by(void **state)
+{
+	case_refused(GROUP("algorithm: consistent_hash, hash: {key: header}"),
+		AT("2:69", "target_groups[g].hash.name: is required with key header, cookie and "
+			   "query"));
+	case_refused(GROUP("algorithm: consistent_hash, hash: {name: x}"),
+		AT("2:70", "target_groups[g].hash.name: has no effect with key source_ip"));
+	case_refused(GROUP("algorithm: consistent_hash, hash: {key: header, name: a b}"),
+		AT("2:83", "target_groups[g].hash.name: is not the name of a header or cookie"));
+	case_refused(BYTES("algorithm: consistent_hash, hash: {key: query, name: q}"),
+		AT("2:68",
+			"target_groups[g].hash.key: must be source_ip in a group of protocol tcp, "
+			"which sees no requests"));
+}
+
+static void numbers_are_in_range(void **state)
+{
+	case_refused(GROUP("slow_start: 16m"),
+		AT("2:41", "target_groups[g].slow_start: must be off or between 1s and 15m, not "
+			   "\"16m\""));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(settings_are_read),
+		cmocka_unit_test(what_has_no_effect_is_refused),
+		cmocka_unit_test(hashes_need_what_they_go_by),
+		cmocka_unit_test(numbers_are_in_range),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,29 @@
+/* Settings of target groups: how a target is chosen, and when it is not. Plain data. */
+#ifndef SLUICE_CONTROL_CONFIG_TARGETS_H
+#define SLUICE_CONTROL_CONFIG_TARGETS_H
+
+#include "control/config_errors.h"
+#include "control/config_values.h"
+#include <stdint.h>
+
+/* The order of the words in settings.def. */
+enum config_hash_key {
+	CONFIG_HASH_SOURCE_IP,
+	CONFIG_HASH_HEADER,
+	CONFIG_HASH_COOKIE,
+	CONFIG_HASH_QUERY
+};
+
+struct config_hash {
+	struct config_mark mark;
+	enum config_hash_key key;
+	char *name; /* NULL: source_ip */
+};
+
+/* 0: no limit. */
+struct config_group_limits {
+	struct config_mark mark;
+	uint32_t connections, requests, pending;
+};
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * What of a target group outlives reloads: counters, and what is limited over all its targets. The
+ * control thread finds it again by the group's name; workers write their own rows and the atomics.
+ */
+#ifndef SLUICE_PROXY_GROUP_STATE_H
+#define SLUICE_PROXY_GROUP_STATE_H
+
+#include "core/shared.h"
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* One worker's; read by any (relaxed). */
+struct group_counts {
+	uint64_t limited; /* nothing was found since targets, or the group, were at their limits */
+} cache_aligned;
+
+struct group_state {
+	struct shared shared;
+	struct group_counts *workers;
+	atomic_uint pending cache_aligned; /* wait for a new connection; where that is limited */
+};
+
+/* One count, the caller's. */
+struct group_state *group_state_new(uint32_t n_workers);
+
+static inline void group_state_put(struct group_state *state)
+{
+	shared_put(&state->shared);
+}
+
+#endif
