@@ -60,6 +60,12 @@ build/vm/init: tools/vm/init.c tools/build.mk
 	@echo "  CC      $@"
 	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 -O2 $(WARNINGS) -static $< -o $@
 
+# --- a PKCS#11 module for tests/net; another library loads it: never with sanitizers
+$(BUILD)/tests/%.so: tests/net/%.c tools/build.mk
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 -O1 $(WARNINGS) -shared -fPIC $< -o $@
+
 # --- fuzzers: the rooms' sources with coverage, built once more
 build/fuzz/obj/%.o: %.c Makefile tools/build.mk | $(SKELS) build/gen/core/version.h
 	@mkdir -p $(@D)

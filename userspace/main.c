@@ -154,19 +154,25 @@ static int parse(int argc, char **argv, struct options *ret_options)
 	return -1;
 }
 
+static int run(const struct options *options)
+{
+	struct config *config;
+
+	if (options->check_host)
+		return check_host(options);
+	if (options->check)
+		return check(options);
+	config = load(options->config_path);
+	return config ? daemon_run(options->config_path, config) : EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = {0};
-	struct config *config;
 	int status = parse(argc, argv, &options);
 
 	if (status >= 0)
 		return status;
 	hide_memory();
-	if (options.check_host)
-		return check_host(&options);
-	if (options.check)
-		return check(&options);
-	config = load(options.config_path);
-	return config ? daemon_run(options.config_path, config) : EXIT_FAILURE;
+	return daemon_end(run(&options));
 }

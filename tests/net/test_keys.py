@@ -1,23 +1,16 @@
 """Where keys come from: encrypted PEM and PKCS#12 with passwords of every kind, and a PKCS#11 token
 (SoftHSM) that loses a key and gets it back."""
-import shutil
 import ssl
 import subprocess
 
 import pytest
 
-from sluiced import BUILD, IS_SANITIZED
+from sluiced import BUILD
 from standard import group, listener
+from tokens import PIN, SOFTHSM, Token, needs_token, run, state
 from wire import TlsConnection, client_context, until
 
-SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
-PIN, WORDS = "1234", "open sesame"
-
-
-def run(*words, **options):
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=60, **options)
-    assert done.returncode == 0, f"{words}: {done.stdout} {done.stderr}"
-    return done.stdout
+WORDS = "open sesame"
 
 
 @pytest.fixture
@@ -46,11 +39,11 @@ def encrypt(pair, to):
     return {"cert": str(pair[0]), "key": str(to)}
 
 
-def pack(pair, net, to):
+def pack(pair, net, to, words=WORDS):
     """A .p12 with the CA in it, by rename."""
     new = to.with_suffix(".new")
     run("openssl", "pkcs12", "-export", "-in", pair[0], "-inkey", pair[1], "-certfile", net.ca.pem,
-        "-passout", f"pass:{WORDS}", "-out", new)
+        "-passout", f"pass:{words}", "-out", new)
     new.rename(to)
     return {"pkcs12": str(to)}
 
@@ -72,48 +65,19 @@ def test_passwords(net, launch, aside, monkeypatch):
     before = served(net, "p12.test")
     pack(net.ca.issue("aside/second", "p12.test"), net, aside / "one.p12")
     until(lambda: served(net, "p12.test")[1] != before[1], "the new one is served")
+    before = served(net, "p12.test")
+    pack(net.ca.issue("aside/third", "p12.test"), net, aside / "one.p12", "another")
+    until(lambda: "the one that was good stays (certificates[p12])" in one.log(), "the password is the old one")
+    assert served(net, "p12.test") == before
+    (aside / "words").write_text("another\n")
+    until(lambda: served(net, "p12.test")[1] != before[1], "the new password is seen")
+    (aside / "words").write_text(WORDS + "\n")
     rows[0]["key_password_command"] = ["/bin/false"]
     one.write(config(net, *rows))
     status, _, errors = one.ctl("reload", check=False)
     assert status != 0 and "/bin/false ended with status 1" in errors
     assert served(net, "pem.test")[0] == ["pem.test"]
     assert WORDS not in one.log() + errors + one.ctl("config")[1]
-
-
-class Token:
-    """A SoftHSM token in a folder of its own."""
-
-    def __init__(self, folder, monkeypatch, more=""):
-        shutil.rmtree(folder, ignore_errors=True)
-        (folder / "tokens").mkdir(parents=True)
-        (folder / "softhsm2.conf").write_text(
-            f"directories.tokendir = {folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n{more}\n")
-        monkeypatch.setenv("SOFTHSM2_CONF", str(folder / "softhsm2.conf"))
-        self.folder = folder
-        (folder / "pin").write_text(PIN + "\n")
-        (folder / "wrong").write_text("9999\n")
-        run("softhsm2-util", "--init-token", "--free", "--label", "sluice", "--so-pin", "5678", "--pin", PIN)
-
-    def put(self, key, label):
-        run("openssl", "pkcs8", "-topk8", "-nocrypt", "-in", key, "-out", self.folder / "k8.pem")
-        run("softhsm2-util", "--import", self.folder / "k8.pem", "--token", "sluice", "--label", label,
-            "--id", label.encode().hex(), "--pin", PIN)
-
-    def drop(self, label):
-        run("p11tool", "--provider", SOFTHSM, "--login", "--set-pin", PIN, "--batch", "--delete",
-            f"pkcs11:token=sluice;object={label}")
-
-    def row(self, name, pair, pin="pin"):
-        return {"name": name, "cert": str(pair[0]), "key": f"pkcs11:token=sluice;object={name};type=private",
-                "key_password_file": str(self.folder / pin)}
-
-
-def state(one, name):
-    return next(row for row in one.api("/v1/certificates")["certificates"] if row["name"] == name)["state"]
-
-
-needs_token = pytest.mark.skipif(
-    IS_SANITIZED, reason="the sanitizers' runtime takes no library as the provider loads it (RTLD_DEEPBIND)")
 
 
 def failures(one):

@@ -11,6 +11,7 @@ import pytest
 
 from client_pki import Identity
 from standard import CHECK, group, listener
+from tokens import SOFTHSM, Token, needs_token, state
 from wire import Connection, until
 
 HERE = Path(__file__).resolve().parent
@@ -102,6 +103,29 @@ def test_client_certificate(net, launch, strict, shown):
     for port in (7001, 7002):
         until(lambda: ask(net, port).json()["client"] == "second", "the new one is shown")
     assert one.generation() > 1 and one.targets("new13")["t"]["tls_failures"] == 0
+
+
+@needs_token
+def test_client_key_in_token(net, launch, strict, shown, monkeypatch):
+    """A key in a token that is shown to targets: without it they refuse us, the log says why; when the token
+    has it again it is shown again, in requests and health checks, without a reload."""
+    token = Token(net.folder / "token", monkeypatch)
+    files = ROOT.client("first").write(net.folder / "tls/aside")
+    token.put(files[1], "shown")
+    wanted = config(net, strict, new13=(CLIENTS_13, {"certificate": "shown", "server_name": NAME}))
+    wanted |= {"pkcs11_module": SOFTHSM, "certificates": [token.row("shown", files)]}
+    wanted["target_groups"][0]["pool"] = {"idle_per_worker": 0}
+    one = launch(wanted)
+    assert ask(net, 7001).json()["client"] == "first"
+    one.wait_states("new13", ["healthy"])
+    token.drop("shown")
+    one.wait_states("new13", ["unhealthy"])
+    assert state(one, "shown") == "bad"  # a session that was agreed before may still be resumed
+    assert "certificate shown is not shown to targets until its token signs again" in one.log()
+    token.put(files[1], "shown")
+    one.wait_states("new13", ["healthy"])
+    answer = ask(net, 7001).json()
+    assert (answer["client"], answer["resumed"], state(one, "shown")) == ("first", False, "good")
 
 
 def test_wrong_client_certificate(net, launch, strict, shown):

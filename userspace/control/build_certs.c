@@ -81,14 +81,21 @@ static bool is_same_pair(
 	       has_same_password(old, wanted);
 }
 
-static bool is_unchanged(const struct cert *cert, const struct config_certificate *wanted)
+static uint64_t key_identity(const struct config_certificate *wanted)
 {
-	return cert_identity(cert) == tls_file_identity_at(build_cert_path(wanted)) &&
-	       cert_key_identity(cert) == tls_file_identity_at(build_key_path(wanted));
+	if (!token_is_uri(build_key_path(wanted)))
+		return tls_file_identity_at(build_key_path(wanted));
+	return wanted->key_password_path ? tls_file_identity_at(wanted->key_password_path) : 0;
 }
 
-int build_load_cert(
-	const struct config_certificate *wanted, struct cert **ret_cert, struct err *err)
+bool build_is_same_cert(const struct cert *cert, const struct config_certificate *wanted)
+{
+	return cert_identity(cert) == tls_file_identity_at(build_cert_path(wanted)) &&
+	       cert_key_identity(cert) == key_identity(wanted);
+}
+
+int build_load_cert(const struct config_certificate *wanted, bool may_be_away,
+	struct cert **ret_cert, struct err *err)
 {
 	uint32_t n = wanted->key_password_command_count;
 	char **command = mem_zalloc((n + 1) * sizeof(*command));
@@ -98,6 +105,7 @@ int build_load_cert(
 		.key_path = build_key_path(wanted),
 		.password = {wanted->key_password_path, wanted->key_password_env,
 			n ? command : NULL},
+		.may_be_away = may_be_away,
 	};
 	int r;
 
@@ -133,6 +141,8 @@ static void watch_pair(const struct building *building, const struct config_cert
 	certwatch_add_file(building->env->cert_watch, build_cert_path(wanted));
 	if (!token_is_uri(build_key_path(wanted)))
 		certwatch_add_file(building->env->cert_watch, build_key_path(wanted));
+	if (wanted->key_password_path)
+		certwatch_add_file(building->env->cert_watch, wanted->key_password_path);
 	if (wanted->ocsp_path)
 		certwatch_add_file(building->env->cert_watch, wanted->ocsp_path);
 }
@@ -150,12 +160,14 @@ int build_check_pair(const struct building *building, uint32_t index, const stru
 	return cert_check_dates(cert, old, clock_unix_s(), err);
 }
 
+/* After a power cut host and token start together: what needs no token is served. */
 static int load_another(struct building *building, uint32_t index,
 	const struct config_certificate *wanted, struct cert **ret_cert, struct err *err)
 {
 	const struct built_cert *old = before_named(building, wanted->name);
 	struct cert *cert;
-	int r = build_load_cert(wanted, &cert, err);
+	bool is_start = !building->before && !building->is_trial;
+	int r = build_load_cert(wanted, is_start, &cert, err);
 
 	if (r < 0)
 		return r;
@@ -177,7 +189,7 @@ static void build_pair(struct building *building, uint32_t index,
 	int r;
 
 	watch_pair(building, wanted);
-	if (old && is_unchanged(old->cert, wanted)) {
+	if (old && build_is_same_cert(old->cert, wanted)) {
 		ret_cert->cert = cert_get(old->cert);
 		r = build_check_pair(building, index, old->cert, NULL, &err);
 	} else {

@@ -83,6 +83,15 @@ static const struct config_target_group *before_config(
 	return &building->before->config->target_groups[old - building->before->groups];
 }
 
+/* A key in a token may have been opened anew. */
+static bool has_current_key(const struct built_group *old)
+{
+	const struct tls_client *check = old->check ? old->check->tls : NULL;
+
+	return (!old->tls || tls_client_is_current(old->tls)) &&
+	       (!check || tls_client_is_current(check));
+}
+
 /* All but who makes the records. */
 static bool has_same_terms(const struct building *building, const struct built_group *old,
 	const struct config_target_group *wanted, const struct built_group *group)
@@ -94,7 +103,8 @@ static bool has_same_terms(const struct building *building, const struct built_g
 	       build_text_eq(was->tls.ca_path, wanted->tls.ca_path) &&
 	       build_text_eq(was->tls.server_name, wanted->tls.server_name) &&
 	       client_cert(building->before, was) == client_cert(building->build, wanted) &&
-	       file_identity_eq(&old->ca_file, &group->ca_file) && !old->ca_fault;
+	       has_current_key(old) && file_identity_eq(&old->ca_file, &group->ca_file) &&
+	       !old->ca_fault;
 }
 
 /* A check sends a few bytes, for which the kernel is not worth asking; but a target with which every
@@ -209,13 +219,14 @@ bool build_group_tls_renewed(struct building *building, const struct config_targ
 
 	file_identity_read(wanted->tls.ca_path, &group->ca_file);
 	if (file_identity_eq(&old->ca_file, &group->ca_file) &&
-		client_cert(building->before, wanted) == client_cert(building->build, wanted)) {
+		client_cert(building->before, wanted) == client_cert(building->build, wanted) &&
+		has_current_key(old)) {
 		group->ca_fault = build_text_copy(old->ca_fault);
 		return false;
 	}
 	watch_ca(building, wanted);
 	if (!is_tls(wanted))
-		return false;
+		return !has_current_key(old); /* of its checks */
 	r = group_client_new(building, wanted, &group->tls, &err);
 	if (r == 0)
 		return true;

@@ -50,9 +50,11 @@ static inline const char *build_key_path(const struct config_certificate *wanted
 	return wanted->pkcs12_path ? wanted->pkcs12_path : wanted->key_path;
 }
 
-/* One pair of files. */
-int build_load_cert(const struct config_certificate *wanted, struct cert **ret_cert,
-	struct err *err) must_check;
+/* One pair of files. `may_be_away`: as in struct cert_spec. */
+int build_load_cert(const struct config_certificate *wanted, bool may_be_away,
+	struct cert **ret_cert, struct err *err) must_check;
+/* Its files are those that it was made of; of a key in a token: the file with the PIN. */
+bool build_is_same_cert(const struct cert *cert, const struct config_certificate *wanted);
 void build_certs_free(struct build *build);
 /* The store of a listener: that of the generation before, a changed one, or another. */
 int build_store(struct building *building, const struct config_listener *wanted,

@@ -99,7 +99,7 @@ static size_t list_touched(
 bool build_is_passing(int error)
 {
 	return error == -ETIME || error == -ETIMEDOUT || error == -EMFILE || error == -ENFILE ||
-	       error == -ENOMEM || error == -EIO || error == -ESTALE;
+	       error == -ENOMEM || error == -EIO || error == -ESTALE || error == -ENOKEY;
 }
 
 static void keep_pair(struct renewing *renewing, const struct config_certificate *wanted,
@@ -125,7 +125,7 @@ static int load_another(struct renewing *renewing, uint32_t index,
 	struct err *err)
 {
 	struct cert *cert;
-	int r = build_load_cert(wanted, &cert, err);
+	int r = build_load_cert(wanted, false, &cert, err);
 
 	if (r < 0)
 		return r;
@@ -137,6 +137,14 @@ static int load_another(struct renewing *renewing, uint32_t index,
 	return r;
 }
 
+static bool is_pair_touched(
+	const struct renewing *renewing, const struct config_certificate *wanted)
+{
+	return is_file_touched(renewing, build_cert_path(wanted)) ||
+	       is_file_touched(renewing, build_key_path(wanted)) ||
+	       (wanted->key_password_path && is_file_touched(renewing, wanted->key_password_path));
+}
+
 static void renew_pair(struct renewing *renewing, uint32_t index,
 	const struct config_certificate *wanted, const struct built_cert *old,
 	struct built_cert *ret_cert)
@@ -144,12 +152,8 @@ static void renew_pair(struct renewing *renewing, uint32_t index,
 	struct err err;
 	int r;
 
-	if ((!is_file_touched(renewing, build_cert_path(wanted)) &&
-		    !is_file_touched(renewing, build_key_path(wanted))) ||
-		(cert_identity(old->cert) == tls_file_identity_at(build_cert_path(wanted)) &&
-			cert_key_identity(old->cert) ==
-				tls_file_identity_at(build_key_path(wanted)) &&
-			!old->fault)) {
+	if (!is_pair_touched(renewing, wanted) ||
+		(build_is_same_cert(old->cert, wanted) && !old->fault)) {
 		ret_cert->cert = cert_get(old->cert);
 		ret_cert->fault = build_text_copy(old->fault);
 		return;

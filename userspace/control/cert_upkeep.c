@@ -313,12 +313,15 @@ static void tidy_done(struct job *job)
 	container_of(job, struct cert_upkeep, tidy)->is_tidying = false;
 }
 
-void cert_upkeep_tick(struct cert_upkeep *upkeep)
+bool cert_upkeep_tick(struct cert_upkeep *upkeep)
 {
-	if (upkeep->is_stopped || upkeep->is_tidying || !certstore_has_aside())
-		return;
-	upkeep->is_tidying = true;
-	loader_submit(upkeep->loader, &upkeep->tidy);
+	if (upkeep->is_stopped)
+		return false;
+	if (!upkeep->is_tidying && certstore_has_aside()) {
+		upkeep->is_tidying = true;
+		loader_submit(upkeep->loader, &upkeep->tidy);
+	}
+	return token_upkeep_tick(upkeep->tokens, loop_now_ms(upkeep->loop));
 }
 
 struct cert_upkeep *cert_upkeep_new(
@@ -330,7 +333,7 @@ struct cert_upkeep *cert_upkeep_new(
 
 	upkeep->loop = loop;
 	upkeep->loader = loader;
-	upkeep->tokens = token_upkeep_new(loop, loader);
+	upkeep->tokens = token_upkeep_new();
 	upkeep->is_check_over = true;
 	upkeep->tidy = (struct job){.run = run_tidy, .done = tidy_done};
 	certstore_lay_aside(true);
@@ -350,7 +353,6 @@ void cert_upkeep_stop(struct cert_upkeep *upkeep)
 {
 	if (!upkeep)
 		return;
-	token_upkeep_stop(upkeep->tokens);
 	upkeep->is_stopped = true;
 	timer_clear(&upkeep->write_timer);
 }

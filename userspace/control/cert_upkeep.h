@@ -28,8 +28,9 @@ const struct certindex *cert_upkeep_index(const struct cert_upkeep *upkeep);
 /* `build` is in force now; with `is_changed`, its directories are others than those of the index or
  * of the generation before. The first call also lets go of the index that was read. */
 void cert_upkeep_look(struct cert_upkeep *upkeep, const struct build *build, bool is_changed);
-/* Once a second: what workers let go of is freed. */
-void cert_upkeep_tick(struct cert_upkeep *upkeep);
+/* Once a second: what workers let go of is freed, tokens that did not sign are asked again. True: a key
+ * was opened anew. */
+bool cert_upkeep_tick(struct cert_upkeep *upkeep);
 /* No more work is begun. NULL is ignored. */
 void cert_upkeep_stop(struct cert_upkeep *upkeep);
 

@@ -20,6 +20,7 @@
 #include "tls/certcache.h"
 #include "tls/stream.h"
 #include "tls/tickets.h"
+#include "tls/token_thread.h"
 #include "core/version.h"
 
 #include <errno.h>
@@ -42,6 +43,7 @@ enum {
 	CERT_SWEEP_MS = 60 * 1000,
 	STOP_DRAIN_MS =
 		5000, /* SIGTERM: what is under way may take this long; a second one ends it */
+	STOP_HELD_MS = 3000, /* for workers to end then, which is a matter of milliseconds */
 };
 
 static uint32_t cpus(cpu_set_t *ret_set)
@@ -127,7 +129,8 @@ static void tick(struct timer *timer)
 	trust_upkeep_tick(&daemon->trust_upkeep, daemon->build, clock_unix_s());
 	views_tick(daemon);
 	keep_tickets(daemon, now_ms);
-	cert_upkeep_tick(daemon->cert_upkeep);
+	if (cert_upkeep_tick(daemon->cert_upkeep))
+		renewal_look(daemon);
 	if (now_ms - daemon->certs_swept_ms >= CERT_SWEEP_MS) {
 		apply_sweep(daemon);
 		daemon->certs_swept_ms = now_ms;
@@ -393,15 +396,29 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 	return r;
 }
 
-static void stop_workers(struct daemon *daemon)
+/* False: one of them does not come back, and whatever it may use must stay. */
+static bool stop_workers(struct daemon *daemon)
 {
+	uint64_t until_ms = clock_mono_ms() + STOP_HELD_MS;
+	bool have_ended = true;
 	uint32_t i;
 
 	for (i = 0; daemon->workers && i < daemon->env.n_workers; i++)
 		if (daemon->workers[i].started)
 			worker_tell_stop(&daemon->workers[i]);
 	for (i = 0; daemon->workers && i < daemon->env.n_workers; i++)
-		worker_join(&daemon->workers[i]);
+		have_ended &= worker_join(&daemon->workers[i], until_ms);
+	return have_ended;
+}
+
+/* As the kernel sees it we have stopped; the rest goes with the process. */
+static _Noreturn void stop_hard(struct daemon *daemon)
+{
+	log_error("a worker is held up, in a token's library maybe: ending without it");
+	if (daemon->dataplane)
+		dataplane_close(daemon->dataplane, DATAPLANE_DETACH);
+	log_stop();
+	_exit(EXIT_FAILURE);
 }
 
 static void stop(struct daemon *daemon)
@@ -409,10 +426,12 @@ static void stop(struct daemon *daemon)
 	uint32_t i;
 
 	daemon->stopping = true; /* a reload that comes back from now on is thrown away */
+	token_thread_stop();
 	cert_upkeep_stop(daemon->cert_upkeep);
 	admin_free(daemon->admin);
 	watch_hub_free(daemon->watch);
-	stop_workers(daemon);
+	if (!stop_workers(daemon))
+		stop_hard(daemon);
 	connections_hub_free(daemon->connections);
 	loader_free(daemon->loader);
 	logs_free(daemon->logs);
@@ -492,4 +511,13 @@ int daemon_run(const char *config_path, struct config *config)
 	if (r < 0)
 		fprintf(stderr, "sluiced: %s\n", err.text);
 	return r < 0 ? 1 : 0;
+}
+
+int daemon_end(int status)
+{
+	token_thread_stop();
+	if (!token_thread_is_inside())
+		return status;
+	fflush(NULL);
+	_exit(status); /* exit() would take the library from under its feet */
 }

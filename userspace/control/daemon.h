@@ -90,5 +90,7 @@ struct daemon {
 void daemon_rotate_cookies(struct daemon *daemon);
 
 int daemon_run(const char *config_path, struct config *config);
+/* The last of the process: returns `status`, unless a thread is in a token's library. */
+int daemon_end(int status);
 
 #endif

@@ -205,6 +205,14 @@ void renewal_retry(struct daemon *daemon)
 	timer_set(daemon->io.loop, &renewal->quiet, RETRY_MS);
 }
 
+void renewal_look(struct daemon *daemon)
+{
+	struct renewal *renewal = daemon->renewal;
+
+	if (renewal->watch)
+		something_happened(&renewal->events, 0);
+}
+
 void renewal_free(struct daemon *daemon)
 {
 	struct renewal *renewal = daemon->renewal;

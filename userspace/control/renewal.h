@@ -27,6 +27,8 @@ void renewal_new(struct daemon *daemon);
 void renewal_begin(struct daemon *daemon);
 /* Another generation is in force: what it could not look at is looked at again after a while. */
 void renewal_retry(struct daemon *daemon);
+/* Something that no file tells of has changed: a key in a token was opened anew. */
+void renewal_look(struct daemon *daemon);
 /* The loader thread has ended. */
 void renewal_free(struct daemon *daemon);
 

@@ -1,122 +1,105 @@
 /* Tokens that are asked again: see token_upkeep.h. */
-#define LOG_MODULE "certificates"
 #include "control/token_upkeep.h"
 
 #include "control/build.h"
-#include "control/loader.h"
-#include "core/log.h"
-#include "core/loop.h"
 #include "core/mem.h"
 #include "tls/cert.h"
+#include "tls/cert_token.h"
 #include <stdlib.h>
-#include <string.h>
 
-enum { PAUSE_MS = 2000 };
+enum { PAUSE_MS = 2000, PAUSE_MAX_MS = 60 * 1000 };
 
-struct certs {
-	struct cert **list; /* counted */
-	uint32_t n;
+struct asked {
+	struct cert *cert; /* counted */
+	uint64_t next_ms;
+	uint32_t pause_ms; /* before the one after the next; 0: it is good */
 };
 
 struct token_upkeep {
-	struct loop *loop;
-	struct loader *loader;
-	struct timer timer;
-	struct job job;
-	bool is_asking, is_stopped;
-	struct certs certs; /* of the generation in force, with keys in tokens */
-	struct certs asked; /* the loader's while is_asking */
+	struct asked *list; /* certificates of the generation in force with keys in tokens */
+	uint32_t n;
 };
 
-static void certs_fini(struct certs *certs)
+static void list_free(struct asked *list, uint32_t n)
 {
 	uint32_t i;
 
-	for (i = 0; i < certs->n; i++)
-		cert_put(certs->list[i]);
-	free(certs->list);
-	*certs = (struct certs){0};
+	for (i = 0; i < n; i++)
+		cert_put(list[i].cert);
+	free(list);
 }
 
-static void certs_add(struct certs *certs, struct cert *cert)
+struct token_upkeep *token_upkeep_new(void)
 {
-	certs->list = mem_realloc(certs->list, (certs->n + 1) * sizeof(*certs->list));
-	certs->list[certs->n++] = cert_get(cert);
+	return mem_zalloc(sizeof(struct token_upkeep));
 }
 
-/* Loader thread. */
-static void ask(struct job *job)
+/* What was known of it; entries mostly keep their order. */
+static struct asked find(
+	const struct token_upkeep *upkeep, const struct cert *cert, uint32_t *cursor)
 {
-	struct token_upkeep *upkeep = container_of(job, struct token_upkeep, job);
-	char name[CERT_NAME_BYTES];
-	struct err err;
-	uint32_t i;
+	uint32_t i, at;
 
-	for (i = 0; i < upkeep->asked.n; i++)
-		if (cert_check(upkeep->asked.list[i], &err) == 0)
-			log_info("certificate %s is served again: its token signs",
-				cert_name(upkeep->asked.list[i], name));
-}
-
-static void asked(struct job *job)
-{
-	struct token_upkeep *upkeep = container_of(job, struct token_upkeep, job);
-
-	upkeep->is_asking = false;
-	certs_fini(&upkeep->asked);
-}
-
-static void time_is_up(struct timer *timer)
-{
-	struct token_upkeep *upkeep = container_of(timer, struct token_upkeep, timer);
-	uint32_t i;
-
-	timer_set(upkeep->loop, &upkeep->timer, PAUSE_MS);
-	if (upkeep->is_asking)
-		return;
-	for (i = 0; i < upkeep->certs.n; i++)
-		if (cert_state(upkeep->certs.list[i]) == CERT_BAD)
-			certs_add(&upkeep->asked, upkeep->certs.list[i]);
-	if (!upkeep->asked.n)
-		return;
-	upkeep->is_asking = true;
-	loader_submit(upkeep->loader, &upkeep->job);
-}
-
-struct token_upkeep *token_upkeep_new(struct loop *loop, struct loader *loader)
-{
-	struct token_upkeep *upkeep = mem_zalloc(sizeof(*upkeep));
-
-	upkeep->loop = loop;
-	upkeep->loader = loader;
-	upkeep->timer.fire = time_is_up;
-	upkeep->job = (struct job){.run = ask, .done = asked};
-	return upkeep;
+	for (i = 0; i < upkeep->n; i++) {
+		at = (*cursor + i) % upkeep->n;
+		if (upkeep->list[at].cert != cert)
+			continue;
+		*cursor = at + 1;
+		return upkeep->list[at];
+	}
+	return (struct asked){0};
 }
 
 void token_upkeep_look(struct token_upkeep *upkeep, const struct build *build)
 {
-	uint32_t i;
+	uint32_t i, n = 0, cursor = 0;
+	struct asked *list = NULL;
+	struct cert *cert;
 
-	certs_fini(&upkeep->certs);
-	for (i = 0; i < build->config->certificates_count; i++)
-		if (build->certs[i].cert && cert_is_in_token(build->certs[i].cert))
-			certs_add(&upkeep->certs, build->certs[i].cert);
-	if (upkeep->certs.n && !upkeep->is_stopped)
-		timer_set(upkeep->loop, &upkeep->timer, PAUSE_MS);
-	else
-		timer_clear(&upkeep->timer);
+	for (i = 0; i < build->config->certificates_count; i++) {
+		cert = build->certs[i].cert;
+		if (!cert || !cert_is_in_token(cert))
+			continue;
+		list = mem_realloc(list, (n + 1) * sizeof(*list));
+		list[n] = find(upkeep, cert, &cursor);
+		list[n++].cert = cert_get(cert);
+	}
+	list_free(upkeep->list, upkeep->n);
+	upkeep->list = list;
+	upkeep->n = n;
 }
 
-void token_upkeep_stop(struct token_upkeep *upkeep)
+static void ask(struct asked *asked, uint64_t now_ms)
 {
-	upkeep->is_stopped = true;
-	timer_clear(&upkeep->timer);
+	if (asked->pause_ms && now_ms < asked->next_ms)
+		return;
+	asked->pause_ms = asked->pause_ms ? 2 * asked->pause_ms : PAUSE_MS;
+	if (asked->pause_ms > PAUSE_MAX_MS)
+		asked->pause_ms = PAUSE_MAX_MS;
+	asked->next_ms = now_ms + asked->pause_ms;
+	cert_token_ask(asked->cert);
+}
+
+bool token_upkeep_tick(struct token_upkeep *upkeep, uint64_t now_ms)
+{
+	bool has_opened = false;
+	struct asked *asked;
+	uint32_t i;
+
+	for (i = 0; i < upkeep->n; i++) {
+		asked = &upkeep->list[i];
+		if (cert_state(asked->cert) == CERT_BAD) {
+			ask(asked, now_ms);
+		} else if (asked->pause_ms) {
+			asked->pause_ms = 0;
+			has_opened = true;
+		}
+	}
+	return has_opened;
 }
 
 void token_upkeep_free(struct token_upkeep *upkeep)
 {
-	certs_fini(&upkeep->certs);
-	certs_fini(&upkeep->asked);
+	list_free(upkeep->list, upkeep->n);
 	free(upkeep);
 }

@@ -304,11 +304,15 @@ void worker_tell_sweep(struct worker *worker)
 	worker_wake(worker);
 }
 
-void worker_join(struct worker *worker)
+bool worker_join(struct worker *worker, uint64_t until_ms)
 {
+	struct timespec at = {
+		.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000};
+
 	if (worker->started)
-		pthread_join(worker->thread, NULL);
-	worker->started = false;
+		worker->started =
+			pthread_clockjoin_np(worker->thread, NULL, CLOCK_MONOTONIC, &at) != 0;
+	return !worker->started;
 }
 
 void worker_fini(struct worker *worker)

@@ -56,7 +56,8 @@ void worker_tell_drain(struct worker *worker);
 void worker_tell_stop(struct worker *worker);
 void worker_tell_sweep(struct worker *worker);
 void worker_wake(struct worker *worker);
-void worker_join(struct worker *worker);
+/* False: it has not ended by then (clock_mono_ms()). */
+bool worker_join(struct worker *worker, uint64_t until_ms) must_check;
 void worker_fini(struct worker *worker);
 
 #endif

@@ -172,6 +172,7 @@ void cert_put(struct cert *cert)
 {
 	if (atomic_fetch_sub_explicit(&cert->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	cert_token_fini(cert);
 	staple_put(atomic_load(&cert->staple));
 	certchain_put(cert->chain);
 	cert_source_put(cert->source);
@@ -197,12 +198,6 @@ bool cert_is_news(struct cert *cert)
 bool cert_is_in_token(const struct cert *cert)
 {
 	return cert->record.facts.is_in_token;
-}
-
-void cert_token_failed(struct cert *cert)
-{
-	if (atomic_exchange_explicit(&cert->state, CERT_BAD, memory_order_relaxed) != CERT_BAD)
-		atomic_fetch_add_explicit(&cert->key_epoch, 1, memory_order_relaxed);
 }
 
 const struct cert_source *cert_source(const struct cert *cert)

@@ -34,6 +34,7 @@ struct cert_spec {
 	const char *cert_path; /* PEM: leaf first, then intermediates; or PKCS#12, with the key */
 	const char *key_path;  /* PEM; NULL: the key is in cert_path */
 	struct key_password_source password; /* nothing: the key is not encrypted */
+	bool may_be_away; /* a token: then the certificate is bad, and the log says why */
 };
 
 /* What a choice among certificates needs. */
@@ -82,7 +83,8 @@ bool cert_next_name(const struct cert *cert, uint32_t *cursor, struct slice *ret
 uint64_t cert_names_id(struct cert *cert);
 /* Best first among certificates that a client can use alike; see certstore_lookup(). */
 bool cert_is_better(const struct cert *a, const struct cert *b);
-/* Which files it was made of, as they were (file_identity of tls/files.h). */
+/* Which files it was made of, as they were (file_identity of tls/files.h). For a key in a token: the
+ * file with its PIN, 0 if it is from elsewhere. */
 uint64_t cert_identity(const struct cert *cert);
 uint64_t cert_key_identity(const struct cert *cert);
 /* SHA-256 of the leaf's DER: tells a renewed certificate from the one before. */
@@ -113,11 +115,7 @@ int cert_parse(struct cert *cert, struct cert_parsed *ret_parsed, struct err *er
 void cert_parsed_fini(struct cert_parsed *parsed);
 /* That it is bad is for the log once: true for the first who asks. */
 bool cert_is_news(struct cert *cert);
-/* The key is in a token (PKCS#11): what makes the certificate bad may pass, and cert_check() tells. */
-bool cert_is_in_token(const struct cert *cert);
-/* Its token did not sign, or the key could not be opened: bad, and every cache opens the key anew when it is good again. */
-void cert_token_failed(struct cert *cert);
-/* Only checks. */
+/* Only checks; has a token asked, and waits for it a while. */
 int cert_check(struct cert *cert, struct err *err) must_check;
 /* Does it have so many bits (tls_policy_security_bits())? 0, or -EKEYREJECTED and what has not. */
 int cert_check_strength(const struct cert *cert, uint16_t bits, struct err *err) must_check;
@@ -126,8 +124,10 @@ int cert_check_dates(const struct cert *cert, const struct cert *old, int64_t no
 	struct err *err) must_check;
 /* Puts the certificate into a handshake. */
 int cert_install(const struct cert_parsed *parsed, struct ssl_st *ssl) must_check;
-/* Into all handshakes of a context; they keep what they need. */
-int cert_install_all(struct cert *cert, struct ssl_ctx_st *ctx, struct err *err) must_check;
+/* Into all handshakes of a context; they keep what they need. The key is counted, NULL where none is
+ * open in its token: then nothing was done. */
+int cert_install_all(struct cert *cert, struct ssl_ctx_st *ctx, struct key **ret_key,
+	struct err *err) must_check;
 /* Its extensions do not say that it is for something else. */
 bool cert_is_for_clients(const struct cert *cert);
 

@@ -6,6 +6,7 @@
 #define SLUICE_TLS_CERT_PARTS_H
 
 #include "tls/cert.h"
+#include "tls/cert_token.h"
 #include "tls/certchain.h"
 #include <openssl/x509.h>
 #include <stdatomic.h>
@@ -40,10 +41,13 @@ struct cert {
 	atomic_uint cached; /* how many of them are caches' */
 	_Atomic(uint8_t) state;
 	atomic_bool was_told; /* in the log, that it is bad */
-	_Atomic(uint8_t) key_epoch; /* caches have the key of this one, or must open it anew */
+	atomic_bool is_asking; /* the thread for tokens is to open its key ... */
+	int16_t token_result; /* ... and this came of it last time: that thread's */
 	_Atomic(uint64_t) names_id; /* 0: nobody has asked yet */
 	uint32_t number; /* in the order in which they were made */
 	_Atomic(struct staple *) staple;
+	_Atomic(struct key *)
+		open_key; /* in a token: counted; cert_token.c. NULL: it is not open */
 	struct cert_source *source;
 	struct certchain *chain; /* NULL: the leaf stands alone */
 	struct cert_record record; /* the last */
@@ -86,6 +90,20 @@ char *cert_source_path(const struct cert_source *source, struct slice file);
 const char *cert_date_text(int64_t at_unix_s, char ret_text[CERT_DATE_BYTES]);
 /* Bits of the weaker of its key and the signature on it. */
 uint16_t cert_strength(X509 *x509);
+
+/* --- cert_read.c */
+/* The key is that of the leaf: 0 or -EINVAL. */
+int cert_check_key(
+	const struct cert *cert, const struct key *key, X509 *leaf, struct err *err) must_check;
+/* --- cert_token.c */
+/* Counted. NULL: it is not open, and the certificate is bad. */
+struct key *cert_token_key(struct cert *cert);
+/* Has the key opened and waits a while for it: 0, what token_open_key() says, -EINVAL: it is not the
+ * certificate's, -ETIMEDOUT or -ECANCELED. */
+int cert_token_open(struct cert *cert, struct err *err) must_check;
+void cert_token_fini(struct cert *cert);
+/* An error of it that says nothing about the certificate: it may be another one soon. */
+bool cert_is_token_away(int error);
 
 /* --- cert_facts.c */
 /* Names as in a record: allocated, on failure, too. */

@@ -1,6 +1,8 @@
 /* Certificates out of files, and into OpenSSL's objects: see cert.h. */
+#define LOG_MODULE "certificates"
 #include "tls/cert_parts.h"
 
+#include "core/log.h"
 #include "core/mem.h"
 #include "tls/files.h"
 #include "tls/pkcs12.h"
@@ -167,6 +169,8 @@ static int read_key(
 	int r = 0;
 
 	if (token_is_uri(reading->key_path)) {
+		if (password->path)
+			reading->content.key_identity = tls_file_identity_at(password->path);
 		r = key_der_of_token(reading->key_path, password, &reading->key, err);
 	} else if (is_one_file(reading)) {
 		reading->key_pem = reading->pem;
@@ -243,6 +247,17 @@ int cert_read(struct cert_source *source, const char *cert_file, const char *key
 	return r;
 }
 
+static int tell_away(struct cert *cert, const struct err *err)
+{
+	char name[CERT_NAME_BYTES];
+
+	key_put(cert_token_key(cert)); /* bad, unless it has just been opened after all */
+	if (cert_state(cert) == CERT_BAD && cert_is_news(cert))
+		log_error("certificate %s is served to nobody until its token signs: %s",
+			cert_name(cert, name), err->text);
+	return 0;
+}
+
 int cert_load(const struct cert_spec *spec, struct cert **ret_cert, struct err *err)
 {
 	struct cert_source *source = cert_source_new_of(spec->name, NULL, &spec->password);
@@ -253,6 +268,8 @@ int cert_load(const struct cert_spec *spec, struct cert **ret_cert, struct err *
 		&cert, err);
 	if (r == 0)
 		r = cert_check(cert, err);
+	if (cert && spec->may_be_away && cert_is_token_away(r))
+		r = tell_away(cert, err);
 	cert_source_put(source);
 	if (r == 0)
 		*ret_cert = cert;
@@ -287,7 +304,7 @@ static int check_chain(const struct cert *cert, X509 *leaf, struct err *err)
 	return at < 0 ? 0 : chain_broken(cert, leaf, at, err);
 }
 
-static int check_key(const struct cert *cert, const struct key *key, X509 *leaf, struct err *err)
+int cert_check_key(const struct cert *cert, const struct key *key, X509 *leaf, struct err *err)
 {
 	const STACK_OF(X509) *chain = cert->chain ? certchain_all(cert->chain) : NULL;
 	char *cert_path, *key_path;
@@ -323,30 +340,52 @@ static bool is_out_of_memory(void)
 	return is_so;
 }
 
-static int parse(const struct cert *cert, struct cert_parsed *parsed, struct err *err)
+static int parse_key(struct cert *cert, struct key **ret_key, struct err *err)
 {
 	const struct cert_record *record = &cert->record;
-	const uint8_t *der = cert_record_leaf(record);
 	char *path;
 	int r;
 
-	ERR_clear_error();
-	parsed->leaf = d2i_X509(NULL, &der, record->leaf_len);
+	if (cert_is_in_token(cert)) {
+		*ret_key = cert_token_key(cert);
+		return *ret_key ? 0 : err_set(err, -ENOKEY, "its key is not open in its token");
+	}
 	path = cert_source_path(cert->source, cert_key_file(cert));
+	r = key_parse(cert_record_key(record), record->key_len, path, ret_key, err);
+	free(path);
+	return r;
+}
+
+static int parse(struct cert *cert, struct cert_parsed *parsed, struct err *err)
+{
+	const uint8_t *der = cert_record_leaf(&cert->record);
+	int r;
+
+	ERR_clear_error();
+	parsed->leaf = d2i_X509(NULL, &der, cert->record.leaf_len);
 	if (parsed->leaf)
-		r = key_parse(cert_record_key(record), record->key_len, path, &parsed->key, err);
+		r = parse_key(cert, &parsed->key, err);
 	else
 		r = err_set(err, -EINVAL, "the certificate is damaged");
 	if (r < 0 && is_out_of_memory())
 		r = err_set(err, -ENOMEM, "out of memory");
-	free(path);
 	ERR_clear_error();
 	if (r == 0)
-		r = check_key(cert, parsed->key, parsed->leaf, err);
+		r = cert_check_key(cert, parsed->key, parsed->leaf, err);
 	if (r == 0)
 		r = check_chain(cert, parsed->leaf, err);
 	parsed->chain = cert->chain ? certchain_sent(cert->chain) : NULL;
 	return r;
+}
+
+/* Where the key is in a token, its state is what the token last said: cert_token.c. */
+static void note_state(struct cert *cert, int r)
+{
+	if (r == -ENOMEM || r == -ENOKEY || (r == 0 && cert_is_in_token(cert)))
+		return;
+	atomic_store_explicit(&cert->state, r == 0 ? CERT_GOOD : CERT_BAD, memory_order_relaxed);
+	if (r == 0)
+		atomic_store_explicit(&cert->was_told, false, memory_order_relaxed);
 }
 
 int cert_parse(struct cert *cert, struct cert_parsed *ret_parsed, struct err *err)
@@ -354,32 +393,28 @@ int cert_parse(struct cert *cert, struct cert_parsed *ret_parsed, struct err *er
 	struct cert_parsed parsed = {0};
 	int r = parse(cert, &parsed, err);
 
-	if (r < 0) {
-		if (r != -ENOMEM && cert_is_in_token(cert))
-			cert_token_failed(cert);
-		else if (r != -ENOMEM)
-			atomic_store_explicit(&cert->state, CERT_BAD, memory_order_relaxed);
+	note_state(cert, r);
+	if (r == 0)
+		*ret_parsed = parsed;
+	else
 		cert_parsed_fini(&parsed);
-		return r;
-	}
-	atomic_store_explicit(&cert->state, CERT_GOOD, memory_order_relaxed);
-	atomic_store_explicit(&cert->was_told, false, memory_order_relaxed);
-	*ret_parsed = parsed;
-	return 0;
+	return r;
 }
 
 void cert_parsed_fini(struct cert_parsed *parsed)
 {
 	X509_free(parsed->leaf);
-	key_free(parsed->key);
+	key_put(parsed->key);
 }
 
 int cert_check(struct cert *cert, struct err *err)
 {
 	struct cert_parsed parsed = {0};
-	int r = cert_parse(cert, &parsed, err);
+	int r = cert_is_in_token(cert) ? cert_token_open(cert, err) : 0;
 	char *path;
 
+	if (r == 0)
+		r = cert_parse(cert, &parsed, err);
 	if (r < 0)
 		return r;
 	if (!key_is_whole(parsed.key)) {
@@ -398,16 +433,20 @@ int cert_install(const struct cert_parsed *parsed, struct ssl_st *ssl)
 	return key_install(parsed->key, ssl, parsed->leaf, parsed->chain);
 }
 
-int cert_install_all(struct cert *cert, struct ssl_ctx_st *ctx, struct err *err)
+int cert_install_all(
+	struct cert *cert, struct ssl_ctx_st *ctx, struct key **ret_key, struct err *err)
 {
 	struct cert_parsed parsed = {0};
 	unsigned long error;
 	int r = cert_parse(cert, &parsed, err);
 
+	*ret_key = NULL;
 	if (r < 0)
-		return r;
+		return r == -ENOKEY ? 0 : r;
 	ERR_clear_error();
 	r = key_install_all(parsed.key, ctx, parsed.leaf, parsed.chain);
+	if (r == 0)
+		*ret_key = key_get(parsed.key);
 	cert_parsed_fini(&parsed);
 	error = ERR_peek_error();
 	if (r < 0)

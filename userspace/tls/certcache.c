@@ -18,7 +18,6 @@ enum { FIRST_ENTRIES = 64, NO_ENTRY = 0 };
 struct entry {
 	struct cert *cert; /* counted; NULL: free, linked by `next_free` */
 	struct cert_parsed parsed;
-	uint8_t key_epoch; /* of the certificate when it was parsed */
 	union {
 		bool was_used; /* since the hand came by */
 		uint32_t next_free; /* as in the table */
@@ -167,16 +166,13 @@ static struct entry *take_free(struct certcache *cache, uint32_t *ret_number)
 	return entry;
 }
 
-static const struct cert_parsed *add(struct certcache *cache, struct cert *cert,
-	const struct cert_parsed *parsed, uint8_t key_epoch)
+static const struct cert_parsed *add(
+	struct certcache *cache, struct cert *cert, const struct cert_parsed *parsed)
 {
 	uint32_t number;
 	struct entry *entry = take_free(cache, &number);
 
-	*entry = (struct entry){.cert = cert_get(cert),
-		.parsed = *parsed,
-		.key_epoch = key_epoch,
-		.was_used = true};
+	*entry = (struct entry){.cert = cert_get(cert), .parsed = *parsed, .was_used = true};
 	atomic_fetch_add_explicit(&cert->cached, 1, memory_order_relaxed);
 	*find(cache, cert) = number;
 	counter_inc(&cache->counts.held);
@@ -192,13 +188,12 @@ static void tell(struct cert *cert, const struct err *err)
 
 const struct cert_parsed *certcache_find(struct certcache *cache, struct cert *cert)
 {
-	uint8_t key_epoch = atomic_load_explicit(&cert->key_epoch, memory_order_relaxed);
 	struct entry *entry = NULL;
 	uint32_t *slot = find(cache, cert);
 	struct cert_parsed parsed;
 	struct err err;
 
-	if (*slot != NO_ENTRY && cache->entries[*slot - 1].key_epoch != key_epoch) {
+	if (*slot != NO_ENTRY && !cert_token_has(cert, cache->entries[*slot - 1].parsed.key)) {
 		drop(cache, *slot - 1);
 		slot = find(cache, cert);
 	}
@@ -210,7 +205,7 @@ const struct cert_parsed *certcache_find(struct certcache *cache, struct cert *c
 	}
 	counter_inc(&cache->counts.misses);
 	if (cert_parse(cert, &parsed, &err) == 0)
-		return add(cache, cert, &parsed, key_epoch);
+		return add(cache, cert, &parsed);
 	if (cert_is_news(cert)) {
 		counter_inc(&cache->counts.bad);
 		tell(cert, &err);

@@ -10,6 +10,7 @@
 #include "core/shared.h"
 #include "tls/alpn.h"
 #include "tls/cert.h"
+#include "tls/cert_token.h"
 #include "tls/context.h"
 #include "tls/stream_state.h"
 #include <arpa/inet.h>
@@ -45,7 +46,8 @@ struct tls_client {
 	enum tls_ktls ktls;
 	char *server_name;
 	struct hash_key hash_key;
-	bool shows_cert;
+	struct cert *cert; /* counted; NULL: none is shown */
+	struct key *key; /* counted; NULL: its token has not opened it */
 	uint32_t n_workers;
 	struct session_cache *caches; /* one per worker, used by it alone */
 };
@@ -60,6 +62,9 @@ static void client_free(struct shared *shared)
 			SSL_SESSION_free(client->caches[worker].slots[i].session);
 	free(client->caches);
 	SSL_CTX_free(client->ctx);
+	key_put(client->key);
+	if (client->cert)
+		cert_put(client->cert);
 	alpn_fini(&client->alpn);
 	free(client->server_name);
 	shared_fini(shared);
@@ -144,10 +149,13 @@ static int note_asked(SSL *ssl, void *arg)
 	return 1;
 }
 
-static int load_cert(SSL_CTX *ctx, struct cert *cert, struct err *err)
+/* A key in a token that is away is shown when it is back: tls_client_is_current(). */
+static int load_cert(struct tls_client *client, struct cert *cert, struct err *err)
 {
 	char name[CERT_NAME_BYTES];
-	int r = cert_install_all(cert, ctx, err);
+	int r = cert_install_all(cert, client->ctx, &client->key, err);
+
+	client->cert = cert_get(cert);
 
 	return r < 0 ? err_context(err, r, "certificate %s cannot be shown to targets",
 			       cert_name(cert, name))
@@ -172,7 +180,6 @@ static int set_up(struct tls_client *client, const struct tls_client_spec *spec,
 	int r;
 
 	client->verify = spec->verify;
-	client->shows_cert = spec->cert;
 	client->ktls = spec->ktls;
 	client->server_name = spec->server_name ? mem_strdup(spec->server_name) : NULL;
 	r = alpn_init(&client->alpn, spec->alpn, spec->n_alpn, err);
@@ -181,7 +188,7 @@ static int set_up(struct tls_client *client, const struct tls_client_spec *spec,
 	if (r == 0)
 		r = load_trust(client->ctx, spec, err);
 	if (r == 0 && spec->cert)
-		r = load_cert(client->ctx, spec->cert, err);
+		r = load_cert(client, spec->cert, err);
 	if (r < 0)
 		return r;
 	if (client->alpn.n &&
@@ -250,7 +257,17 @@ enum tls_ktls tls_client_ktls(const struct tls_client *client)
 
 bool tls_client_shows_cert(const struct tls_client *client)
 {
-	return client->shows_cert;
+	return client->key;
+}
+
+struct cert *tls_client_cert(const struct tls_client *client)
+{
+	return client->cert;
+}
+
+bool tls_client_is_current(const struct tls_client *client)
+{
+	return !client->cert || cert_token_has(client->cert, client->key);
 }
 
 const char *tls_client_alpn(const struct tls_client *client, const SSL *ssl)

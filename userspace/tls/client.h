@@ -34,5 +34,7 @@ int tls_client_new(const struct tls_client_spec *spec, struct tls_client **ret_c
 	struct err *err) must_check;
 struct tls_client *tls_client_get(struct tls_client *client);
 void tls_client_put(struct tls_client *client);
+/* False: the certificate's token has its key open anew, or no more; a client made now would have that. */
+bool tls_client_is_current(const struct tls_client *client);
 
 #endif

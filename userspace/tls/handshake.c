@@ -9,6 +9,7 @@
 
 #include "core/clock.h"
 #include "tls/cert.h"
+#include "tls/cert_token.h"
 #define LOG_MODULE "tls"
 #include "core/log.h"
 #include <errno.h>
@@ -170,20 +171,28 @@ static bool may_log(void)
 
 enum { CKR_MECHANISM_INVALID = 0x70, CKR_MECHANISM_PARAM_INVALID = 0x71 }; /* of PKCS#11 */
 
+/* What we may sign with in this handshake; NULL: nothing. */
+static struct cert *own_cert(const struct tls_stream *ts)
+{
+	return ts->server ? ts->cert : ts->client ? tls_client_cert(ts->client) : NULL;
+}
+
 /* Nobody but the provider of tokens has errors of a library that OpenSSL does not know; but where the
  * token itself makes the hash, the provider raises none. What a stranger sends is not read while we
  * sign, and in a token nothing else can fail then. */
 static bool is_of_token(const struct tls_stream *ts, unsigned long error)
 {
 	OSSL_HANDSHAKE_STATE state = SSL_get_state(ts->ssl);
-	bool signs = state == TLS_ST_SW_CERT_VRFY || state == TLS_ST_SW_KEY_EXCH;
+	bool signs = state == TLS_ST_SW_CERT_VRFY || state == TLS_ST_SW_KEY_EXCH ||
+		     state == TLS_ST_CW_CERT_VRFY;
+	const struct cert *cert = own_cert(ts);
 
-	return ts->server && ts->cert && cert_is_in_token(ts->cert) &&
+	return cert && cert_is_in_token(cert) &&
 	       (ERR_GET_LIB(error) >= ERR_LIB_USER ||
 		       (signs && ERR_GET_REASON(error) != ERR_R_MALLOC_FAILURE));
 }
 
-/* The client wants a signature of a kind that the token does not make: others get theirs. */
+/* The peer wants a signature of a kind that the token does not make: others get theirs. */
 static bool is_mechanism_missing(unsigned long error)
 {
 	int reason = ERR_GET_REASON(error);
@@ -204,20 +213,22 @@ static const char *token_text(unsigned long error)
 
 static void note_token(struct tls_stream *ts, unsigned long error)
 {
+	struct cert *cert = own_cert(ts);
 	char name[CERT_NAME_BYTES];
 
 	if (is_mechanism_missing(error)) {
-		ts->detail = "it lacks the mechanism for the signature that the client wants";
+		ts->detail = "it lacks the mechanism for the signature that the peer wants";
 		if (may_log())
-			log_warn(
-				"certificate %s: its token lacks a mechanism that a client needs: %s",
-				cert_name(ts->cert, name), token_text(error));
+			log_warn("certificate %s: its token lacks a mechanism that a %s needs: %s",
+				cert_name(cert, name), ts->server ? "client" : "target",
+				token_text(error));
 		return;
 	}
-	cert_token_failed(ts->cert);
-	if (cert_is_news(ts->cert))
-		log_error("certificate %s is served to nobody until its token signs again: %s",
-			cert_name(ts->cert, name), token_text(error));
+	if (cert_token_failed(cert, SSL_get_privatekey(ts->ssl)) && cert_is_news(cert))
+		log_error("certificate %s is %s until its token signs again: %s",
+			cert_name(cert, name),
+			ts->server ? "served to nobody" : "not shown to targets",
+			token_text(error));
 }
 
 static enum tls_failure failure_of(struct tls_stream *ts, unsigned long error)

@@ -12,11 +12,13 @@
 #include <openssl/pem.h>
 #include <openssl/provider.h>
 #include <openssl/ssl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct key {
+	atomic_uint refs;
 	EVP_PKEY *pkey;
 	enum key_kind kind;
 	uint32_t bits;
@@ -161,19 +163,6 @@ bool key_der_is_token(const uint8_t *der, size_t len)
 	return len && *der == 'p' && !der[len - 1] && token_is_uri((const char *)der);
 }
 
-static int parse_der(
-	const uint8_t *der, size_t len, const char *path, EVP_PKEY **ret_pkey, struct err *err)
-{
-	const char *uri = (const char *)der;
-
-	if (key_der_is_token(der, len))
-		return token_open_key(uri, uri + strlen(uri) + 1, ret_pkey, err);
-	*ret_pkey = keys_ec_parse(der, len);
-	if (!*ret_pkey)
-		*ret_pkey = d2i_AutoPrivateKey(NULL, &der, (long)len);
-	return *ret_pkey ? 0 : err_set(err, -EINVAL, "the private key in %s is damaged", path);
-}
-
 static bool is_key_block(const char *name)
 {
 	static const char end[] = "PRIVATE KEY";
@@ -226,26 +215,54 @@ int key_der_read(const uint8_t *pem, size_t len, const char *path,
 	return r < 0 ? r : 0;
 }
 
-int key_parse(
-	const uint8_t *der, size_t len, const char *path, struct key **ret_key, struct err *err)
+static int take_pkey(EVP_PKEY *pkey, const char *path, struct key **ret_key, struct err *err)
 {
 	struct key *key = mem_zalloc(sizeof(*key));
 	int r;
 
-	ERR_clear_error();
-	r = parse_der(der, len, path, &key->pkey, err);
-	if (r == 0)
-		r = classify(key, path, err);
+	atomic_init(&key->refs, 1);
+	key->pkey = pkey;
+	r = classify(key, path, err);
 	if (r < 0)
-		key_free(key);
+		key_put(key);
 	else
 		*ret_key = key;
 	return r;
 }
 
-void key_free(struct key *key)
+int key_parse(
+	const uint8_t *der, size_t len, const char *path, struct key **ret_key, struct err *err)
 {
-	if (!key)
+	EVP_PKEY *pkey;
+
+	ERR_clear_error();
+	pkey = keys_ec_parse(der, len);
+	if (!pkey)
+		pkey = d2i_AutoPrivateKey(NULL, &der, (long)len);
+	return pkey ? take_pkey(pkey, path, ret_key, err)
+		    : err_set(err, -EINVAL, "the private key in %s is damaged", path);
+}
+
+int key_open(const uint8_t *der, uint64_t pin_identity, const char *path, struct key **ret_key,
+	struct err *err)
+{
+	const char *uri = (const char *)der;
+	struct token_pin pin = {uri + strlen(uri) + 1, pin_identity};
+	EVP_PKEY *pkey;
+	int r = token_open_key(uri, &pin, &pkey, err);
+
+	return r < 0 ? r : take_pkey(pkey, path, ret_key, err);
+}
+
+struct key *key_get(struct key *key)
+{
+	atomic_fetch_add_explicit(&key->refs, 1, memory_order_relaxed);
+	return key;
+}
+
+void key_put(struct key *key)
+{
+	if (!key || atomic_fetch_sub_explicit(&key->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	EVP_PKEY_free(key->pkey);
 	free(key);
@@ -292,6 +309,11 @@ bool key_matches(const struct key *key, struct x509_st *cert)
 
 	ERR_clear_error();
 	return matches;
+}
+
+bool key_is(const struct key *key, const struct evp_pkey_st *used)
+{
+	return key->pkey == used;
 }
 
 bool key_is_whole(const struct key *key)

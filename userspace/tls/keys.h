@@ -1,7 +1,7 @@
 /*
  * Private keys: the only module that touches an EVP_PKEY. A key is loaded, compared with a
  * certificate and installed into a handshake; its bytes never leave, not into logs either.
- * Immutable after loading, counted by its owner (one certificate); any thread.
+ * Immutable after loading, counted; any thread.
  */
 #ifndef SLUICE_TLS_KEYS_H
 #define SLUICE_TLS_KEYS_H
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct evp_pkey_st;
 struct ssl_st;
 struct ssl_ctx_st;
 struct x509_st;
@@ -41,10 +42,15 @@ int key_der_of_token(const char *uri, const struct key_password_source *pin,
 	struct key_der *ret_der, struct err *err) must_check;
 bool key_der_is_token(const uint8_t *der, size_t len);
 void key_der_fini(struct key_der *der);
-/* `path` is for the error. What OpenSSL says to it stays in its queue. */
+/* `path` is for the error. What OpenSSL says to it stays in its queue. Not of a token's. */
 int key_parse(const uint8_t *der, size_t len, const char *path, struct key **ret_key,
 	struct err *err) must_check;
-void key_free(struct key *key);
+/* The same for a key in a token, as token_open_key(). Thread for tokens. */
+int key_open(const uint8_t *der, uint64_t pin_identity, const char *path, struct key **ret_key,
+	struct err *err) must_check;
+struct key *key_get(struct key *key);
+/* NULL is ignored. */
+void key_put(struct key *key);
 
 enum key_kind key_kind(const struct key *key);
 uint32_t key_bits(const struct key *key);
@@ -55,6 +61,8 @@ const char *key_type_text(const struct key *key);
 int key_of_cert(struct x509_st *cert, const char *path, enum key_kind *ret_kind, uint32_t *ret_bits,
 	char ret_text[KEY_TYPE_TEXT_BYTES], struct err *err) must_check;
 bool key_matches(const struct key *key, struct x509_st *cert);
+/* Whether a handshake that says so signs with this one. */
+bool key_is(const struct key *key, const struct evp_pkey_st *used);
 /* Whether private and public half belong together: a file has both, and the public one alone is
  * compared with certificates. 20 us; RSA keys, and keys in tokens, are believed. */
 bool key_is_whole(const struct key *key);

@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "tls/alpn.h"
+#include "tls/cert_token.h"
 #include "tls/certcache.h"
 #include "tls/context.h"
 #include "tls/hello.h"

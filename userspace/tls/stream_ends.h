@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct client_auth;
+struct cert;
 struct tls_client;
 struct tls_server;
 struct tls_stream;
@@ -24,6 +25,8 @@ const char *tls_server_alpn(const struct tls_server *server, const SSL *ssl);
 struct ssl_ctx_st *tls_client_ctx(const struct tls_client *client);
 void tls_client_hold(struct tls_client *client, uint32_t worker);
 void tls_client_drop(struct tls_client *client, uint32_t worker);
+/* NULL: it never shows one. */
+struct cert *tls_client_cert(const struct tls_client *client);
 bool tls_client_shows_cert(const struct tls_client *client);
 const char *tls_client_alpn(const struct tls_client *client, const SSL *ssl);
 /* Name and verification, before the handshake. 0 or -ENOMEM/-EINVAL. */

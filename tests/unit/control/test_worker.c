@@ -182,7 +182,7 @@ static void end(void)
 	for (i = 0; i < env.n_workers; i++)
 		worker_tell_stop(&workers[i]);
 	for (i = 0; i < env.n_workers; i++)
-		worker_join(&workers[i]);
+		assert_true(worker_join(&workers[i], clock_mono_ms() + 60000));
 	assert_int_equal(atomic_load(&node.open), 0);
 	for (i = 0; i < env.n_workers; i++)
 		worker_fini(&workers[i]);
