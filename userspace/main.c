@@ -3,6 +3,7 @@
 #include "control/config.h"
 #include "control/daemon.h"
 #include "control/hostcheck.h"
+#include "control/object_store.h"
 #include "core/version.h"
 
 #include <errno.h>
@@ -43,6 +44,49 @@ static struct config *load(const char *path)
 	return config;
 }
 
+enum { OBJECTS_NAMED_MAX = 20 };
+
+/* Which objects of the API are part of what is checked; each line begins with `mark`. */
+static void print_objects(const struct object_store *store, const char *mark)
+{
+	const struct object_row *row;
+	size_t n = 0;
+
+	if (!store->head)
+		return;
+	printf("%swith version %llu of the objects made through the admin API: %zu\n", mark,
+		(unsigned long long)store->head, store->set.n);
+	for (size_t i = 0; i < store->rows.n; i++) {
+		row = &store->rows.items[i];
+		if (row->origin != OBJECT_FROM_FILE && n++ < OBJECTS_NAMED_MAX)
+			printf("%s  %s/%s%s\n", mark, row->kind, row->name,
+				row->origin == OBJECT_FROM_BOTH ? " (over the file's)" : "");
+	}
+	if (n > OBJECTS_NAMED_MAX)
+		printf("%s  and %zu more\n", mark, n - OBJECTS_NAMED_MAX);
+}
+
+/* What a start would make of the file: with what was made through the API. NULL: errors were
+ * printed. */
+static struct config *load_both(const char *path, struct object_store *store)
+{
+	struct config *config = load(path);
+	struct err warning = {""}, err = {""};
+
+	*store = (struct object_store){0};
+	if (!config)
+		return NULL;
+	if (object_store_peek(store, path, &config, &warning, &err) < 0) {
+		fprintf(stderr, "sluiced: %s\n", err.text);
+		config_free(config);
+		return NULL;
+	}
+	if (warning.text[0])
+		fprintf(stderr, "sluiced: objects made through the admin API: %s%s\n", warning.text,
+			store->versions ? "" : ": the file is looked at without them");
+	return config;
+}
+
 /* False: errors were printed. */
 static bool check_files(const struct config *config)
 {
@@ -59,36 +103,42 @@ static bool check_files(const struct config *config)
 
 static int check(const struct options *options)
 {
-	struct config *config = load(options->config_path);
+	struct object_store store;
+	struct config *config = load_both(options->config_path, &store);
+	int status = EXIT_FAILURE;
 
 	if (!config)
 		return EXIT_FAILURE;
-	if (!check_files(config)) {
-		config_free(config);
-		return EXIT_FAILURE;
+	if (check_files(config)) {
+		status = EXIT_SUCCESS;
+		if (!options->print)
+			printf("%s: valid, %u listeners, %u target groups, %u certificates\n",
+				options->config_path, config->listeners_count,
+				config->target_groups_count, config->certificates_count);
+		print_objects(&store, options->print ? "# " : "");
+		if (options->print)
+			config_show(config, stdout);
 	}
-	if (options->print)
-		config_show(config, stdout);
-	else
-		printf("%s: valid, %u listeners, %u target groups, %u certificates\n",
-			options->config_path, config->listeners_count, config->target_groups_count,
-			config->certificates_count);
 	config_free(config);
-	return EXIT_SUCCESS;
+	object_store_fini(&store);
+	return status;
 }
 
 static int check_host(const struct options *options)
 {
+	struct object_store store = {0};
 	struct config *config = NULL;
 	int status;
 
 	if (options->config_path) {
-		config = load(options->config_path);
+		config = load_both(options->config_path, &store);
 		if (!config)
 			return EXIT_FAILURE;
+		print_objects(&store, "");
 	}
 	status = hostcheck_print(stdout, config) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	config_free(config);
+	object_store_fini(&store);
 	return status;
 }
 

@@ -64,12 +64,12 @@ class Sluiced:
         aside.write_text(yaml.safe_dump(self.base | config, sort_keys=False))
         aside.rename(self.file)
 
-    def spawn(self):
-        """Starts the process without waiting for it to be ready."""
+    def spawn(self, output=None):
+        """Starts the process without waiting for it to be ready; what it says goes to the log, or `output`."""
         command = netns.inside(self.net.lb, str(BUILD / "sluiced"), "--config", str(self.file))
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            preexec_fn=netns.die_with_parent)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output or log,
+                                            stderr=output or log, preexec_fn=netns.die_with_parent)
         return self
 
     def start(self):

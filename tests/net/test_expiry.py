@@ -23,7 +23,7 @@ class Receiver:
     """Takes alerts; answers with `status`."""
 
     def __init__(self):
-        self.bodies, self.refused, self.status = [], [], 204
+        self.bodies, self.refused, self.status, self.answer = [], [], 204, b""
         receiver = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -32,10 +32,12 @@ class Receiver:
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 assert self.headers["Content-Type"] == "application/json"
-                (receiver.bodies if receiver.status == 204 else receiver.refused).append(body)
+                (receiver.bodies if receiver.status < 300 else receiver.refused).append(body)
                 self.send_response(receiver.status)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(receiver.answer)))
                 self.end_headers()
+                with contextlib.suppress(ConnectionError):  # it need not be taken whole
+                    self.wfile.write(receiver.answer)
 
             def log_message(self, *_):
                 pass
@@ -184,14 +186,30 @@ def test_webhook_that_is_not_there(net, launch, folder, ca):
     """It was down, and so was sluiced meanwhile: the alert comes nevertheless."""
     put(ca, folder, "long", 90 * DAY)
     put(ca, folder, "week", 6 * DAY - DAY / 2)
-    one = launch(config(net, folder))
+    secret = f"http://user:hidden@{RECEIVER[0]}:{RECEIVER[1]}/hook/token?key=x"
+    one = launch(config(net, folder, webhook=secret))
     until(lambda: metrics(one)["sluice_alerts_failed_total"][None] >= 2, "nobody answers")
+    until(lambda: f"webhook http://{RECEIVER[0]}:{RECEIVER[1]} does not take alerts" in one.log(), "it is told")
+    assert not any(word in one.log() for word in ("hidden", "token", "key=x"))
+    until(lambda: lines(one, "many/week"), "it is in the log")
     assert len(lines(one, "many/week")) == 1
     one.stop()
     with receiving() as receiver:
         one.start()
         until(lambda: receiver.names() == ["many/week"], "it is told after the restart", 20)
         assert len(lines(one, "many/week")) == 1  # in the log it was already
+
+
+def test_webhook_with_a_long_answer(net, launch, folder, ca):
+    """That it took the alert is all that counts: once is enough."""
+    put(ca, folder, "long", 90 * DAY)
+    put(ca, folder, "week", 6 * DAY - DAY / 2)
+    with receiving() as receiver:
+        receiver.status, receiver.answer = 200, b"x" * 1_000_000
+        one = launch(config(net, folder))
+        until(lambda: alerts(one, "delivered") == 1, "it has been taken")
+        assert receiver.names() == ["many/week"]
+        assert metrics(one)["sluice_alerts_failed_total"][None] == 0
 
 
 def test_no_webhook_and_not_in_use(net, launch, folder, ca):
@@ -206,6 +224,6 @@ def test_no_webhook_and_not_in_use(net, launch, folder, ca):
                                   "key": str(folder / "sub/unused.key")}]
     settings["certificates"][0]["directory"] = str(folder)
     one = launch(settings)
-    until(lambda: lines(one, "many/week"), "it is in the log")
-    assert not lines(one, "spare") and lines(one, "many/sub/unused")
-    assert alerts(one, "told") == 2 and metrics(one)["sluice_alerts_waiting"][None] == 0
+    until(lambda: alerts(one, "told") == 2, "they are counted")
+    until(lambda: lines(one, "many/week") and lines(one, "many/sub/unused"), "they are in the log")
+    assert not lines(one, "spare") and metrics(one)["sluice_alerts_waiting"][None] == 0

@@ -1,5 +1,6 @@
 """Objects made through the admin API while clients are served: certificates put, listeners changed,
 versions kept over restarts and crashes, rolled back."""
+import concurrent.futures
 import os
 import shutil
 import ssl
@@ -7,10 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from client_pki import Identity, pem
 from counts import count
 from load import Load
+from sluiced import BUILD
 from standard import CHECK, group, listener
 from wire import TlsConnection, client_context, until
 
@@ -312,6 +315,44 @@ def test_switches_under_load(net, one, tmp_path):
     if last_is_verify:
         with pytest.raises((ssl.SSLError, OSError, EOFError)):
             served(net, "x.test", plain)
+
+
+def test_reloads_wait_in_line(net, one):
+    """As changes do: nobody is sent away because somebody else is being served."""
+    def ask(number):
+        if number % 2:
+            return one.ask("POST", "/v1/reload")[0]
+        return one.ask("PUT", f"/v1/objects/target_groups/g{number}", dict(group("x", "http", [], CHECK), name=f"g{number}"))[0]
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(ask, range(12))) == [200] * 12
+    assert one.generation() == 13 and one.api("/v1/history")["version"] == 6
+
+
+def check(one, *options):
+    done = subprocess.run([BUILD / "sluiced", "--check", *options, one.file], capture_output=True, text=True,
+                          timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_check_looks_at_objects_too(net, one):
+    """What a start would make of a file: with what was made through the API, beside a running daemon."""
+    assert "admin API" not in check(one)[1]
+    one.change("PUT", "/v1/certificates/shop", pair(net, "shop.test"))
+    one.change("POST", "/v1/listeners/web/certificates", {"add": ["shop"]})
+    status, out, err = check(one)
+    assert status == 0, err
+    assert out.splitlines()[1:] == ["with version 2 of the objects made through the admin API: 2",
+                                    "  certificates/shop", "  listeners/web (over the file's)"]
+    status, out, err = check(one, "--print")
+    assert "#   certificates/shop" in out and yaml.safe_load(out)["listeners"][0]["certificates"] == ["default", "shop"]
+    other = config(net)
+    other["listeners"][0]["certificates"] = ["www"]
+    del other["certificates"][0]  # the API's patch of the listener still names it
+    one.write(other)
+    status, out, err = check(one)
+    assert status == 1 and "default" in err and "admin API" in err, (out, err)
+    one.write(config(net))
+    assert one.change("DELETE", "/v1/objects/listeners/web")["version"] == 3  # nothing was locked or removed
 
 
 def test_other_daemon_keeps_off(net, one, launch):

@@ -187,6 +187,34 @@ def test_orderly_stop(net, launch, number):
     assert "xdp" not in link, link
 
 
+def fill(pipe):
+    """Until nothing more can be written to it without waiting."""
+    again = os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY | os.O_NONBLOCK)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(again, b"x" * 4096)
+    os.close(again)
+
+
+def test_log_that_nobody_takes(net, targets):
+    """Standard error is a pipe whose reader has stopped: lines are lost, and nothing else."""
+    net.halt()
+    reader, writer = os.pipe()
+    one = net.current = Sluiced(net, config(net))
+    one.spawn(writer)
+    until(one.is_ready, "it is ready")
+    fill(writer)
+    for _ in range(4):  # each with a line in the log
+        one.ctl("reload")
+    assert one.generation() == 5
+    assert serves(net)
+    watch = stopwatch()
+    net.halt()  # asserts that it ended as it should
+    assert watch() < patience(8)
+    os.close(reader)
+    os.close(writer)
+
+
 def test_orderly_stop_finishes_requests(net, launch):
     """A request that is being answered when SIGTERM comes is not cut without need."""
     one = launch(config(net))

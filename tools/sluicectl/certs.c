@@ -22,7 +22,7 @@ static int ask_page(const struct invocation *invocation, uint64_t after, struct 
 	struct client_request request = {.socket_path = invocation->socket_path,
 		.method = "GET",
 		.timeout_s = PAGE_TIMEOUT_S};
-	char *target = target_add(target_new(path), "limit", "1000"), number[24];
+	char *target = target_add(target_new(path), "limit", "256"), number[24];
 	struct err err;
 	int rc;
 

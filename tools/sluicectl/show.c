@@ -196,7 +196,7 @@ int run_view(const struct invocation *invocation)
 
 int run_certs_view(const struct invocation *invocation)
 {
-	struct shown shown = {invocation, "/v1/certificates?limit=1000", render_certs};
+	struct shown shown = {invocation, "/v1/certificates?limit=256", render_certs};
 
 	return show(&shown);
 }

@@ -91,8 +91,9 @@ void admin_reply_set_etag(struct admin_reply *reply, const char *etag);
 /* Who waits for the answer; uid UINT32_MAX: nobody any more. */
 struct admin_peer admin_reply_peer(const struct admin_reply *reply);
 /* Takes the memory that holds the request (NULL: the client is gone), so that a body need not be
- * copied to be used later: the slices of the call stay valid until the caller frees it. */
-char *admin_reply_take_request(struct admin_reply *reply);
+ * copied to be used later: the slices of the call stay valid until the caller frees it. `ret_len`: how
+ * much of it has been received, and is to be wiped where it is secret. */
+char *admin_reply_take_request(struct admin_reply *reply, size_t *ret_len);
 /* The end of a reload that was done (or, dry, would be): 200. */
 void admin_reply_reloaded(struct admin_reply *reply, bool dry_run, uint64_t generation);
 /* The end of a reload that was refused: 422, code "config_invalid", and `lines`, the text of

@@ -50,11 +50,19 @@ static void set_big(struct admin_conn *conn, bool is_big)
 	conn->is_big = is_big;
 }
 
+/* There may be keys in what was received. */
+static void wipe_and_free(char *bytes, size_t len)
+{
+	if (bytes)
+		explicit_bzero(bytes, len);
+	free(bytes);
+}
+
 static void free_conn(struct task *task)
 {
 	struct admin_conn *conn = container_of(task, struct admin_conn, free_task);
 
-	free(conn->in);
+	wipe_and_free(conn->in, conn->in_len);
 	free(conn->out);
 	free(conn);
 }
@@ -161,6 +169,17 @@ static ssize_t receive(struct admin_conn *conn, char *bytes, size_t len)
 	return -errno;
 }
 
+static void resize(struct admin_conn *conn, size_t size)
+{
+	char *old = conn->in;
+
+	conn->in = mem_alloc(size);
+	if (old)
+		memcpy(conn->in, old, conn->in_len);
+	wipe_and_free(old, conn->in_len);
+	conn->in_size = size;
+}
+
 /* A big request gets just the room it needs, once its head has said how much. */
 static void make_room(struct admin_conn *conn)
 {
@@ -174,8 +193,7 @@ static void make_room(struct admin_conn *conn)
 		size = ADMIN_REQUEST_BYTES_MAX;
 	if (size <= conn->in_size)
 		return;
-	conn->in_size = size;
-	conn->in = mem_realloc(conn->in, size);
+	resize(conn, size);
 }
 
 /* True if bytes came and this turn may take more. Closes at the end and on errors. */
@@ -255,12 +273,12 @@ static void forget_request(struct admin_conn *conn)
 {
 	conn->in_len -= conn->request_bytes;
 	memmove(conn->in, conn->in + conn->request_bytes, conn->in_len);
+	explicit_bzero(conn->in + conn->in_len, conn->request_bytes);
 	conn->request_bytes = 0;
 	if (!conn->is_big)
 		return;
 	set_big(conn, false);
-	conn->in_size = conn->in_len > IN_BYTES_FIRST ? conn->in_len : IN_BYTES_FIRST;
-	conn->in = mem_realloc(conn->in, conn->in_size);
+	resize(conn, conn->in_len > IN_BYTES_FIRST ? conn->in_len : IN_BYTES_FIRST);
 }
 
 struct admin_peer admin_reply_peer(const struct admin_reply *reply)
@@ -274,7 +292,7 @@ struct admin_peer admin_reply_peer(const struct admin_reply *reply)
 	return (struct admin_peer){peer.uid, peer.pid};
 }
 
-char *admin_reply_take_request(struct admin_reply *reply)
+char *admin_reply_take_request(struct admin_reply *reply, size_t *ret_len)
 {
 	struct admin_conn *conn = reply->conn;
 	size_t rest;
@@ -283,6 +301,7 @@ char *admin_reply_take_request(struct admin_reply *reply)
 	if (!conn)
 		return NULL;
 	taken = conn->in;
+	*ret_len = conn->in_len;
 	rest = conn->in_len - conn->request_bytes;
 	conn->in_size = rest > IN_BYTES_FIRST ? rest : IN_BYTES_FIRST;
 	conn->in = mem_alloc(conn->in_size);

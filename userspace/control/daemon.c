@@ -41,6 +41,7 @@ enum {
 	/* Certificates that were replaced are held by the last connections of their generation, and by
 	 * others' work on them. */
 	CERT_SWEEP_MS = 60 * 1000,
+	STOP_LOGS_MS = 2000, /* what is logged has to be taken within */
 	STOP_DRAIN_MS =
 		5000, /* SIGTERM: what is under way may take this long; a second one ends it */
 	STOP_HELD_MS = 3000, /* for workers to end then, which is a matter of milliseconds */
@@ -344,7 +345,9 @@ static int start_io(struct daemon *daemon, struct err *err)
 	if (r == 0)
 		r = log_start();
 	if (r == 0)
-		r = loader_new(daemon->io.loop, &daemon->loader);
+		r = loader_new(daemon->io.loop, "sluice-log", true, &daemon->log_writer);
+	if (r == 0)
+		r = loader_new(daemon->io.loop, "sluice-loader", false, &daemon->loader);
 	if (r < 0)
 		return err_set(err, r, "cannot start: %s", strerror(-r));
 	return http_client_new(daemon->io.loop, &daemon->http, err);
@@ -423,6 +426,7 @@ static _Noreturn void stop_hard(struct daemon *daemon)
 
 static void stop(struct daemon *daemon)
 {
+	bool has_written;
 	uint32_t i;
 
 	daemon->stopping = true; /* a reload that comes back from now on is thrown away */
@@ -434,7 +438,11 @@ static void stop(struct daemon *daemon)
 		stop_hard(daemon);
 	connections_hub_free(daemon->connections);
 	loader_free(daemon->loader);
-	logs_free(daemon->logs);
+	has_written = loader_free_within(daemon->log_writer, STOP_LOGS_MS);
+	if (has_written)
+		logs_free(daemon->logs);
+	else
+		logs_stop(daemon->logs);
 	renewal_free(daemon);
 	expiry_free(daemon->expiry);
 	stapling_free(daemon->stapling);
@@ -453,7 +461,8 @@ static void stop(struct daemon *daemon)
 	counts_fini(&daemon->counts);
 	if (daemon->dataplane)
 		dataplane_close(daemon->dataplane, DATAPLANE_DETACH);
-	log_stop();
+	if (has_written)
+		log_stop();
 	if (daemon->signals.fd > 0)
 		close(daemon->signals.fd);
 	/* The loop first: it frees the streams that were closed last into the pools of the other. */

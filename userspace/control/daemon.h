@@ -46,7 +46,7 @@ struct daemon {
 	const char *config_path;
 	struct iothread io; /* the control thread's: health checks run here */
 	struct tls_thread *tls;
-	struct loader *loader;
+	struct loader *loader, *log_writer;
 	struct dataplane *dataplane;
 	struct admin *admin;
 	struct health *health;
@@ -61,8 +61,9 @@ struct daemon {
 	struct list departing;  /* struct departing */
 	struct object_store objects; /* made through the admin API */
 	struct reload *reload;  /* under way, NULL: none */
-	struct list waiting_reloads; /* struct reload: transactions */
+	struct list waiting_reloads; /* struct reload, that the API asked for */
 	uint32_t n_waiting_reloads;
+	size_t waiting_bytes; /* of the requests of all of them, and of the one under way */
 	struct renewal *renewal;
 	struct cert_upkeep *cert_upkeep;
 	struct trust_upkeep trust_upkeep;

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const struct disk_calls disk_kernel_calls = {write, fsync, renameat};
+const struct disk_calls disk_kernel_calls = {write, fsync, renameat, syncfs};
 
 static int fail(const struct disk *disk, const char *name, const char *what, struct err *err)
 {
@@ -73,7 +73,8 @@ static int write_all(const struct disk *disk, int fd, const char *bytes, size_t 
 	return 0;
 }
 
-int disk_stage(struct disk *disk, const char *name, const void *bytes, size_t len, struct err *err)
+static int write_aside(struct disk *disk, const char *name, const void *bytes, size_t len,
+	bool is_synced, struct err *err)
 {
 	char aside[NAME_MAX + 1];
 	int fd, r = 0;
@@ -82,12 +83,17 @@ int disk_stage(struct disk *disk, const char *name, const void *bytes, size_t le
 	fd = openat(disk->fd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fail(disk, aside, "make", err);
-	if (write_all(disk, fd, bytes, len) < 0 || disk->calls->fsync(fd) < 0)
+	if (write_all(disk, fd, bytes, len) < 0 || (is_synced && disk->calls->fsync(fd) < 0))
 		r = fail(disk, aside, "write", err);
 	close(fd);
 	if (r < 0)
 		unlinkat(disk->fd, aside, 0);
 	return r;
+}
+
+int disk_stage(struct disk *disk, const char *name, const void *bytes, size_t len, struct err *err)
+{
+	return write_aside(disk, name, bytes, len, true, err);
 }
 
 int disk_commit(struct disk *disk, const char *name, struct err *err)
@@ -120,6 +126,43 @@ int disk_write(struct disk *disk, const char *name, const void *bytes, size_t le
 	if (r < 0)
 		disk_unstage(disk, name);
 	return r;
+}
+
+int disk_put(struct disk *disk, const char *name, const void *bytes, size_t len, struct err *err)
+{
+	char aside[NAME_MAX + 1];
+	int r = write_aside(disk, name, bytes, len, false, err);
+
+	if (r < 0)
+		return r;
+	aside_name(name, aside);
+	if (disk->calls->rename(disk->fd, aside, disk->fd, name) == 0)
+		return 0;
+	r = fail(disk, aside, "rename", err);
+	disk_unstage(disk, name);
+	return r;
+}
+
+int disk_sync_file(struct disk *disk, const char *name, struct err *err)
+{
+	int fd = openat(disk->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), r = 0;
+
+	if (fd < 0)
+		return fail(disk, name, "open", err);
+	if (disk->calls->fsync(fd) < 0)
+		r = fail(disk, name, "write", err);
+	close(fd);
+	return r;
+}
+
+int disk_sync_folder(struct disk *disk, struct err *err)
+{
+	return disk->calls->fsync(disk->fd) < 0 ? fail(disk, ".", "sync the folder", err) : 0;
+}
+
+int disk_sync_all(struct disk *disk, struct err *err)
+{
+	return disk->calls->syncfs(disk->fd) < 0 ? fail(disk, ".", "write all of", err) : 0;
 }
 
 /* As many bytes as the file had when it was opened. */

@@ -15,6 +15,7 @@ struct disk_calls {
 	ssize_t (*write)(int fd, const void *bytes, size_t len);
 	int (*fsync)(int fd);
 	int (*rename)(int old_dir, const char *old_name, int new_dir, const char *new_name);
+	int (*syncfs)(int fd);
 };
 
 extern const struct disk_calls disk_kernel_calls;
@@ -41,6 +42,15 @@ void disk_unstage(struct disk *disk, const char *name);
 /* Both. */
 int disk_write(struct disk *disk, const char *name, const void *bytes, size_t len,
 	struct err *err) must_check;
+/* For many files: as disk_write(), but until one of the next three has been done it may be damaged
+ * after a crash. */
+int disk_put(struct disk *disk, const char *name, const void *bytes, size_t len,
+	struct err *err) must_check;
+int disk_sync_file(struct disk *disk, const char *name, struct err *err) must_check;
+/* The names that files have. */
+int disk_sync_folder(struct disk *disk, struct err *err) must_check;
+/* All that the file system has, names too: for more than a few files. */
+int disk_sync_all(struct disk *disk, struct err *err) must_check;
 /* The whole of a file, ended by a NUL; the caller wipes it if it is secret. -ENOENT: none. */
 int disk_read(const struct disk *disk, const char *name, size_t max, char **ret_bytes,
 	size_t *ret_len, struct err *err) must_check;

@@ -239,12 +239,13 @@ static uint32_t about(uint32_t ms)
 static void failed(struct expiry *expiry, const char *why)
 {
 	const struct config_alerts *config = &expiry->daemon->build->config->alerts;
+	char place[200];
 
 	if (!expiry->retry_ms)
 		expiry->retry_ms = config->retry_ms;
+	http_client_place(config->webhook ? config->webhook : "", place, sizeof(place));
 	if (strcmp(expiry->error, why) != 0)
-		log_warn("the webhook %s does not take alerts, and is tried again: %s",
-			config->webhook ? config->webhook : "", why);
+		log_warn("the webhook %s does not take alerts, and is tried again: %s", place, why);
 	snprintf(expiry->error, sizeof(expiry->error), "%s", why);
 	expiry->facts.failed++;
 	expiry->n_sent = 0;
@@ -276,6 +277,7 @@ static void send_some(struct expiry *expiry)
 		.url = config->webhook,
 		.content_type = "application/json",
 		.ca_path = config->ca_path,
+		.wants_status_only = true,
 		.done = answered,
 		.arg = expiry,
 	};

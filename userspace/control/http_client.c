@@ -11,6 +11,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -20,6 +21,7 @@ enum {
 	EVENTS_AT_ONCE = 16,
 	REDIRECTIONS_MAX = 3,
 	CONNECTIONS_KEPT = 4,
+	PLACE_BYTES = 200,
 };
 
 struct http_client {
@@ -39,6 +41,7 @@ struct http_client_call {
 	char error[CURL_ERROR_SIZE];
 	uint8_t *body;
 	size_t body_len;
+	bool wants_status_only;
 	void (*done)(void *arg, const struct http_client_answer *answer);
 	void *arg;
 };
@@ -59,6 +62,8 @@ static void finish(struct http_client_call *call, CURLcode result)
 	struct http_client_answer answer = {.error = ""};
 	long status = 0;
 
+	if (result == CURLE_WRITE_ERROR && call->wants_status_only)
+		result = CURLE_OK; /* by take_body(): the head was there */
 	if (result == CURLE_OK)
 		curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
 	answer.status = (int)status;
@@ -268,16 +273,29 @@ static struct curl_slist *headers_of(const struct http_client_request *request)
 	return curl_slist_append(list, "Expect:");
 }
 
+void http_client_place(const char *url, char *ret_place, size_t size)
+{
+	const char *scheme = strstr(url, "://"), *host, *end, *at;
+
+	host = scheme ? scheme + 3 : url;
+	end = host + strcspn(host, "/?#");
+	at = memrchr(host, '@', (size_t)(end - host));
+	snprintf(ret_place, size, "%.*s%.*s", (int)(host - url), url,
+		(int)(end - (at ? at + 1 : host)), at ? at + 1 : host);
+}
+
 int http_client_start(struct http_client *client, const struct http_client_request *request,
 	struct http_client_call **ret_call, struct err *err)
 {
 	struct http_client_call *call = mem_zalloc(sizeof(*call));
 	CURLMcode added = CURLM_OUT_OF_MEMORY;
 	CURLcode r = CURLE_OUT_OF_MEMORY;
+	char place[PLACE_BYTES];
 
 	call->client = client;
 	call->done = request->done;
 	call->arg = request->arg;
+	call->wants_status_only = request->wants_status_only;
 	call->headers = headers_of(request);
 	list_add_tail(&client->calls, &call->link);
 	call->easy = curl_easy_init();
@@ -289,7 +307,8 @@ int http_client_start(struct http_client *client, const struct http_client_reque
 		*ret_call = call;
 		return 0;
 	}
-	err_set(err, -EINVAL, "%s cannot be asked: %s", request->url,
+	http_client_place(request->url, place, sizeof(place));
+	err_set(err, -EINVAL, "%s cannot be asked: %s", place,
 		r ? curl_easy_strerror(r) : curl_multi_strerror(added));
 	call_free(call);
 	return -EINVAL;

@@ -8,6 +8,7 @@
 
 #include "core/attr.h"
 #include "core/err.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,7 @@ struct http_client_request {
 	const char *content_type;
 	const void *body; /* sent by POST; copied */
 	size_t body_len;
+	bool wants_status_only; /* a longer body is no failure: the rest is not waited for */
 	const char *ca_path; /* whom an https server is believed for; NULL: as the system does */
 	void (*done)(void *arg, const struct http_client_answer *answer);
 	void *arg;
@@ -41,6 +43,8 @@ int http_client_new(struct loop *loop, struct http_client **ret_client, struct e
 /* Calls under way end without an answer to anybody. NULL is ignored. */
 void http_client_free(struct http_client *client);
 
+/* Whom a URL is of, for messages: a path may be as good as a password. */
+void http_client_place(const char *url, char *ret_place, size_t size);
 /* `done` is called later, once, from the loop. */
 int http_client_start(struct http_client *client, const struct http_client_request *request,
 	struct http_client_call **ret_call, struct err *err) must_check;

@@ -1,4 +1,4 @@
-/* The loader thread: see loader.h. */
+/* The loader thread, and the one that writes logs: see loader.h. */
 #define LOG_MODULE "log"
 #include "control/loader.h"
 #include "core/log.h"
@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
 /* Jobs crossing from one thread to another: a list under a mutex, and a descriptor to wake by. */
 struct channel {
@@ -22,6 +23,7 @@ struct loader {
 	struct channel todo, finished;
 	struct watch log_watch;
 	uint64_t log_dropped; /* told so far */
+	const char *name;
 	pthread_t thread;
 };
 
@@ -114,16 +116,18 @@ static void *thread_main(void *arg)
 {
 	struct loader *loader = arg;
 
-	pthread_setname_np(pthread_self(), "sluice-loader");
+	pthread_setname_np(pthread_self(), loader->name);
 	loop_run(loader->loop);
+	run_jobs(&loader->todo.watch, 0); /* what came last: here, where it may hang */
 	return NULL;
 }
 
-int loader_new(struct loop *control, struct loader **ret_loader)
+int loader_new(struct loop *control, const char *name, bool writes_log, struct loader **ret_loader)
 {
 	struct loader *loader = mem_zalloc(sizeof(*loader));
 	int r;
 
+	loader->name = name;
 	loader->todo.watch.fd = loader->finished.watch.fd = -1;
 	r = loop_new(&loader->loop);
 	if (r < 0)
@@ -131,7 +135,7 @@ int loader_new(struct loop *control, struct loader **ret_loader)
 	r = channel_init(&loader->todo, loader->loop, run_jobs);
 	if (r == 0)
 		r = channel_init(&loader->finished, control, finish_jobs);
-	if (r == 0 && log_event_fd() >= 0) {
+	if (r == 0 && writes_log && log_event_fd() >= 0) {
 		loader->log_watch = (struct watch){.fd = log_event_fd(), .ready = drain_log};
 		r = loop_add_level(loader->loop, &loader->log_watch);
 	}
@@ -149,18 +153,42 @@ fail:
 	return r;
 }
 
+static void finish_and_free(struct loader *loader)
+{
+	finish_jobs(&loader->finished.watch, 0);
+	channel_fini(&loader->todo);
+	channel_fini(&loader->finished);
+	loop_free(loader->loop);
+	free(loader);
+}
+
 void loader_free(struct loader *loader)
 {
 	if (!loader)
 		return;
 	loop_stop(loader->loop);
 	pthread_join(loader->thread, NULL);
-	run_jobs(&loader->todo.watch, 0);
-	finish_jobs(&loader->finished.watch, 0);
-	channel_fini(&loader->todo);
-	channel_fini(&loader->finished);
-	loop_free(loader->loop);
-	free(loader);
+	finish_and_free(loader);
+}
+
+bool loader_free_within(struct loader *loader, uint32_t ms)
+{
+	struct timespec end;
+
+	if (!loader)
+		return true;
+	loop_stop(loader->loop);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += ms / 1000;
+	end.tv_nsec += (long)(ms % 1000) * 1000 * 1000;
+	if (end.tv_nsec >= 1000 * 1000 * 1000) {
+		end.tv_nsec -= 1000 * 1000 * 1000;
+		end.tv_sec++;
+	}
+	if (pthread_clockjoin_np(loader->thread, NULL, CLOCK_MONOTONIC, &end) != 0)
+		return false;
+	finish_and_free(loader);
+	return true;
 }
 
 void loader_submit(struct loader *loader, struct job *job)

@@ -27,7 +27,7 @@ struct logfile {
 	char *wanted; /* path; NULL: none */
 	atomic_bool is_changed; /* `wanted`, or it is to be opened again */
 	struct logfile_counts counts;
-	/* Loader thread */
+	/* The writing thread */
 	char *path; /* of what is open, or could not be opened */
 	int fd;
 	bool is_mid_line; /* the file ends within a line */
@@ -115,7 +115,7 @@ bool logfile_has_work(const struct logfile *log)
 	return false;
 }
 
-/* --- the loader thread's */
+/* --- the writing thread */
 static void note_error(struct logfile *log, const char *action, int error)
 {
 	pthread_mutex_lock(&log->lock);

@@ -1,6 +1,6 @@
 /*
  * A log file of lines that worker threads make: one ring for each of them, written to the file by
- * the loader thread. Nothing a worker does waits for the disk; what does not fit into its ring, or
+ * a thread of their own (loader.h). Nothing a worker does waits for the disk; what does not fit into its ring, or
  * on the disk, is dropped and counted. The same for every kind of line (connections now).
  * Control thread, but for logfile_drain() and what linering.h lets writers do.
  */
@@ -39,7 +39,7 @@ struct linering *logfile_ring(struct logfile *log, uint32_t index);
 void logfile_reopen(struct logfile *log);
 /* Is there anything for a drain to do? */
 bool logfile_has_work(const struct logfile *log);
-/* Loader thread: opens and reopens, writes all that waits. */
+/* The thread that writes logs: opens and reopens, writes all that waits. */
 void logfile_drain(struct logfile *log);
 /* Any thread. */
 void logfile_counts(struct logfile *log, struct logfile_counts *ret_counts);

@@ -31,7 +31,7 @@ static void start_drain(struct logs *logs)
 	if (logs->is_draining || !logfile_has_work(logs->connections))
 		return;
 	logs->is_draining = true;
-	loader_submit(logs->daemon->loader, &logs->job);
+	loader_submit(logs->daemon->log_writer, &logs->job);
 }
 
 static void rest(struct timer *timer)
@@ -56,11 +56,17 @@ struct logs *logs_new(struct daemon *daemon)
 	return logs;
 }
 
+void logs_stop(struct logs *logs)
+{
+	if (logs)
+		timer_clear(&logs->timer);
+}
+
 void logs_free(struct logs *logs)
 {
 	if (!logs)
 		return;
-	timer_clear(&logs->timer);
+	logs_stop(logs);
 	logfile_free(logs->connections);
 	free(logs);
 }
@@ -134,5 +140,5 @@ void logs_reopen(struct logs *logs, struct admin_reply *reply)
 	reopening->reply = reply;
 	reopening->job.run = reopen;
 	reopening->job.done = reopened;
-	loader_submit(logs->daemon->loader, &reopening->job);
+	loader_submit(logs->daemon->log_writer, &reopening->job);
 }

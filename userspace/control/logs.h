@@ -1,6 +1,6 @@
 /*
  * The daemon's log files (the connection log): which there are, who writes into them, when they are
- * written out. Control thread; the writing itself is a job of the loader thread.
+ * written out. Control thread; the writing itself is a job of the thread that writes logs.
  */
 #ifndef SLUICE_CONTROL_LOGS_H
 #define SLUICE_CONTROL_LOGS_H
@@ -15,8 +15,10 @@ struct logs;
 struct logfile;
 
 struct logs *logs_new(struct daemon *daemon);
-/* When workers and loader have ended; writes what is left. NULL is ignored. */
+/* When workers and the writing thread have ended; writes what is left. NULL is ignored. */
 void logs_free(struct logs *logs);
+/* Nothing is written any more. NULL is ignored. */
+void logs_stop(struct logs *logs);
 /* A generation is in force. */
 void logs_apply(struct logs *logs, const struct config_log *config);
 /* Opens the files again. `reply` (NULL: a signal asked) is finished when that is done. */

@@ -50,10 +50,24 @@ static int read_text(struct object_store *store, const char *path, struct err *e
 	return r;
 }
 
-int object_store_open(
+static int open_over_file(
 	struct object_store *store, const char *path, struct config **config, struct err *err)
 {
 	struct config *both = NULL;
+	int r = read_text(store, path, err);
+
+	if (r == 0)
+		r = compose(store, &both, err);
+	if (r < 0)
+		return r;
+	config_free(*config);
+	*config = both;
+	return 0;
+}
+
+int object_store_open(
+	struct object_store *store, const char *path, struct config **config, struct err *err)
+{
 	struct err warning;
 	int r;
 
@@ -64,18 +78,35 @@ int object_store_open(
 		return r;
 	if (warning.text[0])
 		log_error("%s", warning.text);
-	r = read_text(store, path, err);
-	if (r == 0)
-		r = compose(store, &both, err);
+	r = open_over_file(store, path, config, err);
 	if (r < 0)
 		return r;
 	object_store_refresh(store);
-	config_free(*config);
-	*config = both;
 	if (versions_head(store->versions))
 		log_info("version %llu of the objects made through the admin API: %zu objects",
 			(unsigned long long)versions_head(store->versions), store->set.n);
 	return 0;
+}
+
+int object_store_peek(struct object_store *store, const char *path, struct config **config,
+	struct err *ret_warning, struct err *err)
+{
+	int r;
+
+	*store = (struct object_store){0};
+	r = versions_peek(
+		(*config)->state_dir_path, &store->versions, &store->set, ret_warning, err);
+	if (r == -EACCES || r == -EPERM) {
+		*ret_warning = *err;
+		return 0;
+	}
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	store->head = versions_head(store->versions);
+	r = open_over_file(store, path, config, err);
+	if (r < 0)
+		object_store_fini(store);
+	return r;
 }
 
 static void forget_history(struct object_store *store)

@@ -25,6 +25,11 @@ struct object_store {
  * where the state is) gives way to both together. Errors of them go to standard error. */
 int object_store_open(struct object_store *store, const char *path, struct config **config,
 	struct err *err) must_check;
+/* The same to look at it, while a daemon may be running with it: neither is anything written, nor can
+ * anything be changed afterwards. Where nothing was made through the API, or it may not be read
+ * (`ret_warning`), `config` stays as it is, and `store` is all zero. */
+int object_store_peek(struct object_store *store, const char *path, struct config **config,
+	struct err *ret_warning, struct err *err) must_check;
 /* The loader thread is done with the versions: brings `head` and `history` up to date. */
 void object_store_refresh(struct object_store *store);
 void object_store_fini(struct object_store *store);

@@ -1,7 +1,7 @@
 /*
  * Reloads and transactions: the loader thread reads, checks and builds; the control thread puts the
  * result in force, all or nothing. See apply.h and transaction.h. One at a time: a SIGHUP during one
- * starts another after it, transactions wait in the order they came.
+ * starts another after it; what the API asks for waits in the order it came.
  */
 #define LOG_MODULE "reload"
 #include "control/cert_upkeep.h"
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAITING_MAX = 64 };
+enum { WAITING_MAX = 64, WAITING_BYTES_MAX = 256 * 1024 * 1024 };
 
 /* --- the loader thread */
 
@@ -66,6 +66,8 @@ static void change_and_build(struct job *job)
 	struct transaction *transaction = &reload->transaction;
 	bool goes_on;
 
+	if (!change_request_read(reload->request, &transaction->refusal))
+		return;
 	transaction->request = reload->request;
 	transaction->store = &reload->daemon->objects;
 	transaction->before = reload->daemon->build;
@@ -102,6 +104,7 @@ static void discard(struct reload *reload)
 
 static void reload_free(struct reload *reload)
 {
+	reload->daemon->waiting_bytes -= reload->bytes;
 	config_errors_fini(&reload->errors);
 	transaction_fini(&reload->transaction);
 	change_request_free(reload->request);
@@ -119,6 +122,8 @@ static struct reload *reload_new(
 	reload->daemon = daemon;
 	reload->reply = reply;
 	reload->request = request;
+	reload->bytes = request ? change_request_bytes(request) : 0;
+	daemon->waiting_bytes += reload->bytes;
 	config_errors_init(&reload->errors);
 	return reload;
 }
@@ -215,11 +220,14 @@ static void lists_done(struct lists_request *request, int code, const char *text
 	take_over(reload);
 	reload->lists_code = code;
 	reload->lists_text = mem_strdup(text ? text : "");
-	if (code == -ECANCELED) {
-		/* The daemon stops, and the loader thread has ended. */
+	if (reload->daemon->stopping) {
+		/* The loader thread may have ended; it has nothing to do with versions now. */
 		if (reload->request)
 			commit(&reload->commit_job);
-		reload_tell_stopping(reload);
+		if (code == -ECANCELED)
+			reload_tell_stopping(reload);
+		else
+			reload_tell_done(reload);
 		end(reload);
 	} else if (reload->request) {
 		reload->commit_job = (struct job){.run = commit, .done = committed};
@@ -288,51 +296,73 @@ static void finish(struct job *job)
 
 /* --- asking for one */
 
-void reload_start(struct daemon *daemon, struct admin_reply *reply, const struct reload_how *how)
+/* Those that may wait, in number and, so that one alone always may, in bytes. */
+static bool may_wait(const struct daemon *daemon, const struct change_request *request)
 {
-	struct reload *reload;
+	size_t bytes = request ? change_request_bytes(request) : 0;
 
-	if (daemon->stopping) {
-		if (reply)
-			admin_reply_error(reply, 503, "stopping", "the daemon is stopping");
-		return;
-	}
-	if (daemon->reload) {
-		if (reply)
-			admin_reply_error(reply, 409, "reload_running",
-				"a reload is being done already: try again when it is over");
-		else
-			daemon->reload->again = true;
-		return;
-	}
-	reload = reload_new(daemon, reply, NULL);
-	if (how)
-		reload->how = *how;
-	begin(reload);
+	if (daemon->n_waiting_reloads == WAITING_MAX)
+		return false;
+	return daemon->waiting_bytes == 0 || daemon->waiting_bytes + bytes <= WAITING_BYTES_MAX;
 }
 
-void reload_change(struct daemon *daemon, struct admin_reply *reply, struct change_request *request)
+/* False: it cannot be done; the reply is finished. */
+static bool is_welcome(
+	struct daemon *daemon, struct admin_reply *reply, const struct change_request *request)
 {
-	struct reload *reload;
+	if (daemon->stopping)
+		admin_reply_error(reply, 503, "stopping", "the daemon is stopping");
+	else if (!may_wait(daemon, request))
+		admin_reply_error(reply, 503, "busy",
+			"%u changes with %zu MiB wait already: try again when they are done",
+			daemon->n_waiting_reloads, daemon->waiting_bytes >> 20);
+	else
+		return true;
+	return false;
+}
 
-	if (daemon->stopping || daemon->n_waiting_reloads == WAITING_MAX) {
-		if (daemon->stopping)
-			admin_reply_error(reply, 503, "stopping", "the daemon is stopping");
-		else
-			admin_reply_error(reply, 503, "busy",
-				"%d changes wait already: try again when they are done",
-				WAITING_MAX);
-		change_request_free(request);
-		return;
-	}
-	reload = reload_new(daemon, reply, request);
-	reload->how = request->how;
+static void begin_or_wait(struct reload *reload)
+{
+	struct daemon *daemon = reload->daemon;
+
 	if (!daemon->reload) {
 		begin(reload);
 		return;
 	}
 	list_add_tail(&daemon->waiting_reloads, &reload->link);
 	daemon->n_waiting_reloads++;
+}
+
+/* A signal while one is under way: once more after it. */
+void reload_start(struct daemon *daemon, struct admin_reply *reply, const struct reload_how *how)
+{
+	struct reload *reload;
+
+	if (!reply && daemon->stopping)
+		return;
+	if (!reply && daemon->reload) {
+		daemon->reload->again = true;
+		return;
+	}
+	if (reply && !is_welcome(daemon, reply, NULL))
+		return;
+	reload = reload_new(daemon, reply, NULL);
+	if (how)
+		reload->how = *how;
+	begin_or_wait(reload);
+}
+
+void reload_change(struct daemon *daemon, struct admin_reply *reply, struct change_request *request)
+{
+	struct reload *reload;
+
+	if (!is_welcome(daemon, reply, request)) {
+		change_request_free(request);
+		return;
+	}
+	reload = reload_new(daemon, reply, request);
+	reload->how = request->how;
+	begin_or_wait(reload);
 }
 
 void reload_continue(struct daemon *daemon)

@@ -12,6 +12,7 @@ struct reload {
 	struct daemon *daemon;
 	struct admin_reply *reply; /* NULL: a signal asked */
 	struct change_request *request; /* NULL: the file is read again */
+	size_t bytes; /* that were counted for it */
 	struct reload_how how;
 	bool again; /* asked for once more meanwhile */
 	struct config_errors errors;

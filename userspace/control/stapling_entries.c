@@ -1,208 +1,16 @@
 /* Certificates with their OCSP responses: see stapling_entries.h. Loader thread. */
-#define LOG_MODULE "ocsp"
-#include "control/stapling_entries.h"
+#include "control/stapling_parts.h"
 
 #include "control/config.h"
-#include "control/disk.h"
 #include "core/clock.h"
-#include "core/hash.h"
-#include "core/log.h"
 #include "core/mem.h"
 #include "tls/files.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	CERTS_AT_ONCE = 2048, /* each a look for a file */
-	RESPONDERS_AT_ONCE = 2048, /* certificates whose responder is looked for */
-	ASKED_OF_ONE_MAX = 2, /* at a time: a slow responder leaves room for others */
-	REST_MAX_S = 300, /* of a silent responder */
-	HEX_BYTES = 2 * CERT_FINGERPRINT_BYTES + 1,
-};
-
-static const char folder_name[] = "ocsp";
-
-/* --- the log */
-static const char *name_of(const struct stapling_entry *entry, char *buf)
-{
-	return cert_name(entry->certs[0], buf);
-}
-
-static bool is_must(const struct stapling_entry *entry)
-{
-	return cert_facts(entry->certs[0])->must_staple;
-}
-
-/* Once for each reason. */
-static void tell(struct stapling_entry *entry)
-{
-	char name[CERT_NAME_BYTES];
-
-	if (entry->is_told)
-		return;
-	entry->is_told = true;
-	name_of(entry, name);
-	if (!*entry->error)
-		log_info("certificate %s has an OCSP response", name);
-	else if (entry->staple)
-		log_warn("the OCSP response of certificate %s is not renewed yet: %s", name,
-			entry->error);
-	else if (is_must(entry))
-		log_error(
-			"certificate %s must have an OCSP response and has none: clients that look "
-			"refuse it: %s",
-			name, entry->error);
-	else
-		log_warn("certificate %s has no OCSP response: %s", name, entry->error);
-}
-
-static void set_error(struct stapling_entry *entry, const char *text, bool had_staple)
-{
-	if (!strcmp(entry->error, text) && had_staple == (entry->staple != NULL))
-		return;
-	snprintf(entry->error, sizeof(entry->error), "%s", text);
-	entry->is_told = false;
-}
-
-/* --- staples */
-static void give_back(struct stapling_entries *entries, struct staple *staple)
-{
-	if (!staple)
-		return;
-	entries->old = mem_realloc(entries->old, (entries->n_old + 1) * sizeof(*entries->old));
-	entries->old[entries->n_old++] = staple;
-}
-
-static void attach(struct stapling_entries *entries, const struct stapling_entry *entry)
-{
-	uint32_t i;
-
-	for (i = 0; i < entry->n_certs; i++)
-		if (cert_staple(entry->certs[i]) != entry->staple)
-			give_back(
-				entries, cert_staple_exchange(entry->certs[i],
-						 entry->staple ? staple_get(entry->staple) : NULL));
-}
-
-/* Takes `staple`. */
-static void set_staple(
-	struct stapling_entries *entries, struct stapling_entry *entry, struct staple *staple)
-{
-	struct staple *before = entry->staple;
-
-	entry->staple = staple;
-	attach(entries, entry);
-	staple_put(before);
-}
-
-static int64_t next_try(const struct stapling_entry *entry, int64_t now_unix_s)
-{
-	int64_t at_unix_s, end_unix_s = INT64_MAX;
-	uint32_t random;
-
-	if (entry->staple)
-		end_unix_s = entry->staple->next_update_unix_s;
-	if (!entry->fetches || entry->file)
-		return end_unix_s;
-	hash_random(&random, sizeof(random));
-	at_unix_s = ocsp_next_try_unix_s(entry->staple, now_unix_s, entry->failures, random);
-	return at_unix_s < end_unix_s ? at_unix_s : end_unix_s;
-}
-
-/* 0: `der` is good, and stapled. -EKEYREVOKED: it is good, and takes the staple off. Else what is
- * there stays as long as it is good. */
-static int take(struct stapling_entries *entries, struct stapling_entry *entry, const uint8_t *der,
-	size_t len)
-{
-	bool had_staple = entry->staple;
-	struct staple *staple = NULL;
-	struct err err = {""};
-	int64_t said_unix_s = 0;
-	int r = ocsp_check(entry->certs[0], der, len, clock_unix_s(), &staple, &said_unix_s, &err);
-
-	if ((r == 0 || r == -EKEYREVOKED) && said_unix_s < entry->said_unix_s) {
-		staple_put(staple);
-		r = err_set(&err, -ESTALE, "the OCSP response is older than one before%s",
-			entry->is_revoked ? ", which says that its CA has revoked it" : "");
-	}
-	if (r == 0 || r == -EKEYREVOKED) {
-		entry->is_revoked = r < 0;
-		entry->said_unix_s = said_unix_s;
-		set_staple(entries, entry, staple);
-	}
-	set_error(entry, err.text, had_staple);
-	return r;
-}
-
-/* --- kept on disk */
-static void hex_of(const uint8_t *fingerprint, char *ret_hex)
-{
-	size_t i;
-
-	for (i = 0; i < CERT_FINGERPRINT_BYTES; i++)
-		snprintf(ret_hex + 2 * i, 3, "%02x", fingerprint[i]);
-}
-
-static int open_folder(
-	const struct stapling_entries *entries, bool make, struct disk *ret_disk, struct err *err)
-{
-	struct disk parent;
-	char *path;
-	int r = disk_open(&parent, entries->state_dir, make, &disk_kernel_calls, err);
-
-	*ret_disk = (struct disk){.fd = -1};
-	disk_close(&parent);
-	if (r < 0)
-		return r;
-	path = mem_printf("%s/%s", entries->state_dir, folder_name);
-	r = disk_open(ret_disk, path, make, &disk_kernel_calls, err);
-	free(path);
-	return r;
-}
-
-/* That it is revoked, too: what said that it is good may be in date for days. */
-static void keep(struct stapling_entries *entries, const struct stapling_entry *entry,
-	const uint8_t *der, size_t der_len)
-{
-	char hex[HEX_BYTES];
-	struct disk disk;
-	struct err err;
-	int r = open_folder(entries, true, &disk, &err);
-
-	hex_of(entry->fingerprint, hex);
-	if (r == 0) {
-		r = disk_write(&disk, hex, der, der_len, &err);
-		if (r < 0)
-			disk_remove(&disk, hex);
-	}
-	disk_close(&disk);
-	if (r < 0 && !entries->has_failed)
-		log_warn("OCSP responses are fetched anew after a restart: %s", err.text);
-	entries->has_failed = r < 0;
-}
-
-static void read_kept(struct stapling_entries *entries, struct stapling_entry *entry)
-{
-	char hex[HEX_BYTES], *bytes = NULL;
-	struct disk disk;
-	struct err err;
-	size_t len = 0;
-	int r = open_folder(entries, false, &disk, &err);
-
-	hex_of(entry->fingerprint, hex);
-	if (r == 0)
-		r = disk_read(&disk, hex, STAPLE_BYTES_MAX, &bytes, &len, &err);
-	disk_close(&disk);
-	if (r < 0)
-		return;
-	r = take(entries, entry, (const uint8_t *)bytes, len);
-	if (r < 0 && r != -EKEYREVOKED)
-		entry->error[0] = '\0'; /* another one is fetched */
-	free(bytes);
-}
+enum { CERTS_AT_ONCE = 2048 }; /* each a look for a file */
 
 static int compare_fingerprints(const void *a, const void *b)
 {
@@ -215,7 +23,7 @@ static int compare_with_entry(const void *fingerprint, const void *entry)
 		CERT_FINGERPRINT_BYTES);
 }
 
-static struct stapling_entry *find(
+struct stapling_entry *stapling_find(
 	const struct stapling_entries *entries, const uint8_t *fingerprint)
 {
 	struct stapling_entry **found = NULL;
@@ -226,47 +34,8 @@ static struct stapling_entry *find(
 	return found ? *found : NULL;
 }
 
-struct cleaning {
-	const struct stapling_entries *entries;
-	struct disk *disk;
-};
-
-static void remove_unknown(void *arg, const char *name)
-{
-	struct cleaning *cleaning = arg;
-	uint8_t fingerprint[CERT_FINGERPRINT_BYTES];
-	unsigned int byte;
-	size_t i;
-
-	if (strlen(name) != HEX_BYTES - 1)
-		return;
-	for (i = 0; i < CERT_FINGERPRINT_BYTES; i++) {
-		if (sscanf(name + 2 * i, "%2x", &byte) != 1)
-			return;
-		fingerprint[i] = (uint8_t)byte;
-	}
-	if (!find(cleaning->entries, fingerprint))
-		disk_remove(cleaning->disk, name);
-}
-
-/* At the start and now and then: of certificates that are no more. */
-static void clean(struct stapling_entries *entries)
-{
-	struct disk disk;
-	struct err err;
-	struct cleaning cleaning = {entries, &disk};
-	int r = open_folder(entries, false, &disk, &err);
-
-	if (r == 0)
-		r = disk_list(&disk, remove_unknown, &cleaning, &err);
-	if (r < 0 && r != -ENOENT)
-		log_warn("old OCSP responses stay: %s", err.text);
-	disk_close(&disk);
-	entries->is_cleaned = true;
-}
-
 /* --- files */
-static void read_file(struct stapling_entries *entries, struct stapling_entry *entry)
+void stapling_read_file(struct stapling_entries *entries, struct stapling_entry *entry)
 {
 	uint64_t identity = tls_file_identity_at(entry->file);
 	bool had_staple = entry->staple;
@@ -277,18 +46,20 @@ static void read_file(struct stapling_entries *entries, struct stapling_entry *e
 
 	if (identity && identity == entry->file_identity)
 		return;
-	entry->file_identity = identity;
+	entry->file_identity = 0;
 	if (tls_file_read(entry->file, &bytes, &len, &err) < 0) {
-		set_error(entry, err.text, had_staple);
+		stapling_set_error(entry, err.text, had_staple);
 		return;
 	}
-	r = take(entries, entry, bytes, len);
+	r = stapling_take(entries, entry, bytes, len);
+	if (r != -EAGAIN)
+		entry->file_identity = identity;
 	if (r == -EKEYREVOKED && entry->fetches)
-		keep(entries, entry, bytes, len); /* the file may go */
+		stapling_keep(entries, entry, bytes, len); /* the file may go */
 	if (r < 0) {
 		err_set(&err, 0, "%s", entry->error);
 		err_context(&err, 0, "%s", entry->file);
-		set_error(entry, err.text, had_staple);
+		stapling_set_error(entry, err.text, had_staple);
 	}
 	tls_file_free(bytes, len);
 }
@@ -415,7 +186,7 @@ static void drop(struct stapling_entries *entries, struct stapling_entry *entry)
 	struct staple *staple = entry->staple;
 
 	entry->staple = NULL;
-	attach(entries, entry);
+	stapling_attach(entries, entry);
 	staple_put(staple);
 	entries->is_cleaned &= !entry->fetches;
 	entry_free(entry);
@@ -448,18 +219,18 @@ static void prepare(struct stapling_entries *entries, struct stapling_entry *ent
 	int64_t now_unix_s = clock_unix_s();
 
 	if (entry->file)
-		read_file(entries, entry);
+		stapling_read_file(entries, entry);
 	else if (entry->fetches && is_new)
-		read_kept(entries, entry);
+		stapling_read_kept(entries, entry);
 	else if (!entry->fetches && !entry->staple)
-		set_error(entry,
+		stapling_set_error(entry,
 			"it must have one, and has no file with one (certificates[].ocsp is off)",
 			false);
-	attach(entries, entry);
+	stapling_attach(entries, entry);
 	if (!entry->is_asked && (is_new || entry->file || !entry->fetches))
-		entry->due_unix_s = next_try(entry, now_unix_s);
+		entry->due_unix_s = stapling_next_try(entry, now_unix_s);
 	if (*entry->error || entry->staple)
-		tell(entry);
+		stapling_tell(entry);
 }
 
 static void merge(struct stapling_entries *entries)
@@ -484,7 +255,7 @@ static void merge(struct stapling_entries *entries)
 		prepare(entries, list[i], !list[i]->due_unix_s);
 	forget_seen(entries);
 	if (!entries->is_cleaned)
-		clean(entries);
+		stapling_clean(entries);
 }
 
 static void set_state_dir(struct stapling_entries *entries, const struct certs_in_use *certs)
@@ -524,9 +295,9 @@ static bool find_staple(struct stapling_entries *entries, struct cert *cert,
 
 	cert_fingerprint(cert, alone.fingerprint);
 	if (alone.file)
-		read_file(entries, &alone);
+		stapling_read_file(entries, &alone);
 	else if (alone.fetches)
-		read_kept(entries, &alone);
+		stapling_read_kept(entries, &alone);
 	is_found = alone.staple;
 	staple_put(alone.staple); /* the certificate has its own */
 	free(alone.file);
@@ -545,11 +316,11 @@ static bool make_ready(struct stapling_entries *entries, struct cert *cert,
 	if (cert_staple(cert) || (!is_must && config->directory_path))
 		return false;
 	cert_fingerprint(cert, fingerprint);
-	entry = find(entries, fingerprint);
+	entry = stapling_find(entries, fingerprint);
 	if (!entry)
 		return is_must && !find_staple(entries, cert, config);
 	if (entry->staple)
-		give_back(entries, cert_staple_exchange(cert, staple_get(entry->staple)));
+		stapling_give_back(entries, cert_staple_exchange(cert, staple_get(entry->staple)));
 	return false;
 }
 
@@ -563,182 +334,4 @@ bool stapling_entries_ready(struct stapling_entries *entries, const struct certs
 	while ((cert = certs_in_use_next(certs, &cursor)))
 		is_missing |= make_ready(entries, cert, certs->entries[cursor.entry].config);
 	return is_missing;
-}
-
-/* --- what is due */
-static void note_failure(
-	struct stapling_entries *entries, struct stapling_entry *entry, bool had_staple)
-{
-	entries->failed++;
-	entry->failures++;
-	if (had_staple && !entry->staple)
-		entry->is_told = false;
-}
-
-void stapling_entries_failed(
-	struct stapling_entries *entries, struct stapling_entry *entry, const char *error)
-{
-	entry->is_asked = false;
-	set_error(entry, error, entry->staple != NULL);
-	note_failure(entries, entry, entry->staple != NULL);
-	entry->due_unix_s = next_try(entry, clock_unix_s());
-	tell(entry);
-}
-
-void stapling_entries_answer(struct stapling_entries *entries, const uint8_t *fingerprint,
-	const uint8_t *der, size_t len, const char *error)
-{
-	struct stapling_entry *entry = find(entries, fingerprint);
-	int r;
-
-	if (!entry || !entry->is_asked)
-		return;
-	entry->is_asked = false;
-	if (entry->file) { /* came meanwhile, and counts */
-		entry->due_unix_s = next_try(entry, clock_unix_s());
-		return;
-	}
-	if (*error) {
-		stapling_entries_failed(entries, entry, error);
-		return;
-	}
-	r = take(entries, entry, der, len);
-	if (r == 0 || r == -EKEYREVOKED)
-		keep(entries, entry, der, len);
-	if (r == 0) {
-		entries->fetched++;
-		entry->failures = 0;
-	} else {
-		note_failure(entries, entry, entry->staple != NULL);
-	}
-	entry->due_unix_s = next_try(entry, clock_unix_s());
-	tell(entry);
-}
-
-static void end_staple(struct stapling_entries *entries, struct stapling_entry *entry)
-{
-	set_staple(entries, entry, NULL);
-	if (!*entry->error)
-		set_error(entry, "the one that was there is out of date", true);
-	entry->is_told = false;
-	tell(entry);
-}
-
-/* --- responders: those who are slow or silent do not keep others from being asked */
-static uint32_t number_of(const char *url)
-{
-	static const struct hash_key key = {0};
-	const char *end = strstr(url, "://");
-
-	end = strchrnul(end ? end + 3 : url, '/');
-	return 1 + (uint32_t)(hash_bytes(&key, url, (size_t)(end - url)) % STAPLING_RESPONDERS);
-}
-
-static bool find_responder(struct stapling_entries *entries, struct stapling_entry *entry)
-{
-	char url[STAPLE_URL_BYTES];
-	struct err err;
-
-	if (ocsp_responder(entry->certs[0], url, &err) == 0)
-		entry->responder = number_of(url);
-	else
-		stapling_entries_failed(entries, entry, err.text);
-	return entry->responder;
-}
-
-static bool may_be_asked(const struct stapling_responder *responder, int64_t now_unix_s)
-{
-	return responder->n_asked < ASKED_OF_ONE_MAX && responder->rests_until_unix_s <= now_unix_s;
-}
-
-void stapling_entries_ask(struct stapling_entries *entries, struct stapling_entry *entry)
-{
-	entry->is_asked = true;
-	entries->responders[entry->responder].n_asked++;
-}
-
-void stapling_entries_told(struct stapling_entries *entries, uint32_t number, bool is_silent)
-{
-	struct stapling_responder *responder = &entries->responders[number];
-	int64_t now_unix_s = clock_unix_s(), until_unix_s;
-
-	responder->n_asked--;
-	if (!is_silent) {
-		responder->failures = 0;
-		responder->rests_until_unix_s = 0;
-	} else if (responder->rests_until_unix_s <= now_unix_s) { /* not one of several at once */
-		until_unix_s = ocsp_next_try_unix_s(NULL, now_unix_s, ++responder->failures, 0);
-		if (until_unix_s > now_unix_s + REST_MAX_S)
-			until_unix_s = now_unix_s + REST_MAX_S;
-		responder->rests_until_unix_s = until_unix_s;
-	}
-}
-
-static bool is_fetched(const struct stapling_entry *entry)
-{
-	return entry->fetches && !entry->file;
-}
-
-struct stapling_entry *stapling_entries_due(struct stapling_entries *entries, int64_t now_unix_s)
-{
-	struct stapling_entry *entry, *longest = NULL;
-	uint32_t n_looked_for = 0;
-	size_t i;
-
-	for (i = 0; i < entries->n; i++) {
-		entry = entries->list[i];
-		if (entry->due_unix_s > now_unix_s)
-			continue;
-		if (entry->staple && entry->staple->next_update_unix_s <= now_unix_s)
-			end_staple(entries, entry);
-		if (!is_fetched(entry) || entry->is_asked) {
-			entry->due_unix_s =
-				entry->staple ? entry->staple->next_update_unix_s : INT64_MAX;
-			continue;
-		}
-		if (!entry->responder &&
-			(n_looked_for++ >= RESPONDERS_AT_ONCE || !find_responder(entries, entry)))
-			continue;
-		if (may_be_asked(&entries->responders[entry->responder], now_unix_s) &&
-			(!longest || entry->due_unix_s < longest->due_unix_s))
-			longest = entry;
-	}
-	return longest;
-}
-
-/* When something is to be done for it, as far as time alone decides. */
-static int64_t wake_unix_s(
-	const struct stapling_entries *entries, const struct stapling_entry *entry)
-{
-	const struct stapling_responder *responder = &entries->responders[entry->responder];
-	int64_t at_unix_s = entry->due_unix_s;
-
-	if (!is_fetched(entry))
-		return at_unix_s;
-	if (responder->n_asked >= ASKED_OF_ONE_MAX)
-		at_unix_s = INT64_MAX;
-	else if (responder->rests_until_unix_s > at_unix_s)
-		at_unix_s = responder->rests_until_unix_s;
-	if (entry->staple && entry->staple->next_update_unix_s < at_unix_s)
-		at_unix_s = entry->staple->next_update_unix_s;
-	return at_unix_s;
-}
-
-int64_t stapling_entries_count(const struct stapling_entries *entries, struct stapling_facts *facts)
-{
-	int64_t due_unix_s = INT64_MAX;
-	const struct stapling_entry *entry;
-	size_t i;
-
-	*facts = (struct stapling_facts){
-		.n = entries->n, .fetched = entries->fetched, .failed = entries->failed};
-	for (i = 0; i < entries->n; i++) {
-		entry = entries->list[i];
-		facts->n_stapled += entry->staple != NULL;
-		facts->n_must_missing += !entry->staple && is_must(entry);
-		facts->n_revoked += entry->is_revoked;
-		if (!entry->is_asked && wake_unix_s(entries, entry) < due_unix_s)
-			due_unix_s = wake_unix_s(entries, entry);
-	}
-	return due_unix_s;
 }

@@ -30,7 +30,7 @@ struct stapling_entry {
 	struct cert **certs; /* all that are this certificate; counted */
 	uint32_t n_certs;
 	char *file; /* NULL: none */
-	uint64_t file_identity; /* as it was read */
+	uint64_t file_identity; /* as it was read; 0: it could not be, and is tried again */
 	bool fetches;
 	uint32_t responder; /* its number; 0: not looked for yet, or there is none */
 	bool is_asked; /* the responder is being asked */

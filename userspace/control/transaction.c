@@ -44,6 +44,10 @@ void change_request_free(struct change_request *request)
 	}
 	free(request->changes);
 	yyjson_doc_free(request->doc);
+	if (request->received) {
+		explicit_bzero(request->received, request->received_bytes);
+		free(request->received);
+	}
 	if (request->body)
 		mem_secret_free(request->body, request->body_bytes);
 	free(request->if_match);

@@ -9,6 +9,9 @@
 
 #include "control/apply.h"
 #include "control/object_store.h"
+#include "core/slice.h"
+
+struct change_request;
 
 enum change_op {
 	CHANGE_PUT,
@@ -26,8 +29,22 @@ struct change {
 	bool is_new; /* only if it is not there */
 };
 
+/* What is refused before a configuration is made of it. */
+struct change_refusal {
+	unsigned int http_status; /* 0: nothing is */
+	const char *code;
+	struct err text;
+};
+
+/* The body of a request as changes; `root` is an object. NULL: done. Else: what it should be. */
+typedef const char *change_reader(struct change_request *request, yyjson_val *root);
+
 struct change_request {
-	yyjson_doc *doc; /* NULL: there is no body */
+	char *received; /* as the client sent it, until it is read; NULL: there is no body. Wiped */
+	size_t received_bytes;
+	struct slice unread; /* the body, in it */
+	change_reader *read;
+	yyjson_doc *doc; /* of the body, when it has been read */
 	char *body; /* which `doc` points into; may have keys: wiped */
 	size_t body_bytes;
 	struct change *changes;
@@ -47,12 +64,12 @@ struct change *change_request_add(
 /* NULL is ignored. */
 void change_request_free(struct change_request *request);
 
-/* What is refused before a configuration is made of it. */
-struct change_refusal {
-	unsigned int http_status; /* 0: nothing is */
-	const char *code;
-	struct err text;
-};
+/* change_body.c: what a body says. The first one reads it, which takes its time if it is big: on the
+ * loader thread. False: `ret_refusal` says why it cannot be. */
+bool change_request_read(struct change_request *request, struct change_refusal *ret_refusal);
+change_reader change_read_settings, change_read_certificate, change_read_names, change_read_several;
+/* Memory that it needs. */
+size_t change_request_bytes(const struct change_request *request);
 
 struct transaction {
 	const struct change_request *request;

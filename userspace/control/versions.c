@@ -19,6 +19,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* As many contents are synced one by one; more of them with all that the file system has. */
+enum { SYNCED_APART_MAX = 16 };
+
 static void row_fini(struct version_row *row)
 {
 	free(row->about.changes);
@@ -159,19 +162,26 @@ const struct version *versions_list(const struct versions *versions, size_t *ret
 
 /* --- life */
 
-int versions_open(const char *state_dir, const struct disk_calls *calls,
-	struct versions **ret_versions, struct object_set *ret_set, struct err *ret_warning,
-	struct err *err)
+static struct versions *versions_new(const char *state_dir, const struct disk_calls *calls)
 {
 	struct versions *versions = mem_zalloc(sizeof(*versions));
-	int r;
 
-	*ret_set = (struct object_set){0};
-	ret_warning->text[0] = '\0';
 	versions->state_dir = mem_strdup(state_dir);
 	versions->blob_path = mem_printf("%s/objects/blobs", state_dir);
 	versions->calls = calls;
 	versions->top.fd = versions->versions.fd = versions->blobs.fd = versions->lock_fd = -1;
+	return versions;
+}
+
+int versions_open(const char *state_dir, const struct disk_calls *calls,
+	struct versions **ret_versions, struct object_set *ret_set, struct err *ret_warning,
+	struct err *err)
+{
+	struct versions *versions = versions_new(state_dir, calls);
+	int r;
+
+	*ret_set = (struct object_set){0};
+	ret_warning->text[0] = '\0';
 	r = open_folders(versions, false, err);
 	if (r == 0)
 		r = versions_load(versions, ret_set, ret_warning, err);
@@ -183,6 +193,40 @@ int versions_open(const char *state_dir, const struct disk_calls *calls,
 	}
 	*ret_versions = versions;
 	return 0;
+}
+
+static int open_to_peek(struct versions *versions, struct err *err)
+{
+	char *path = mem_printf("%s/objects", versions->state_dir);
+	char *rows = mem_printf("%s/versions", path);
+	int r = disk_open(&versions->top, path, false, versions->calls, err);
+
+	if (r == 0)
+		r = disk_open(&versions->versions, rows, false, versions->calls, err);
+	if (r == 0)
+		r = disk_open(&versions->blobs, versions->blob_path, false, versions->calls, err);
+	free(rows);
+	free(path);
+	return r;
+}
+
+int versions_peek(const char *state_dir, struct versions **ret_versions, struct object_set *ret_set,
+	struct err *ret_warning, struct err *err)
+{
+	struct versions *versions = versions_new(state_dir, &disk_kernel_calls);
+	int r;
+
+	*ret_set = (struct object_set){0};
+	ret_warning->text[0] = '\0';
+	versions->is_peek = true;
+	r = open_to_peek(versions, err);
+	if (r == 0)
+		r = versions_choose(versions, ret_set, ret_warning, err);
+	if (r < 0)
+		versions_free(versions);
+	else
+		*ret_versions = versions;
+	return r;
 }
 
 void versions_free(struct versions *versions)
@@ -225,10 +269,28 @@ int versions_put_blob(struct versions *versions, const void *bytes, size_t len,
 		return r;
 	digest_hex(bytes, len, ret_hex);
 	if (disk_has(&versions->blobs, ret_hex) &&
-		versions_check_blob(versions, ret_hex, &damage) == 0)
+		versions_check_blob(versions, ret_hex, &damage) == 0) {
+		/* What nobody has may be on its way to the disk only. */
+		if (!versions_needs_blob(versions, ret_hex))
+			blob_list_add(&versions->fresh, ret_hex);
 		return 0;
+	}
 	blob_list_add(&versions->fresh, ret_hex);
-	return disk_write(&versions->blobs, ret_hex, bytes, len, err);
+	return disk_put(&versions->blobs, ret_hex, bytes, len, err);
+}
+
+static int sync_fresh(struct versions *versions, struct err *err)
+{
+	const struct blob_list *fresh = &versions->fresh;
+	int r = 0;
+
+	if (fresh->n > SYNCED_APART_MAX)
+		return disk_sync_all(&versions->blobs, err);
+	for (size_t i = 0; i < fresh->n && r == 0; i++)
+		r = disk_sync_file(&versions->blobs, fresh->hex[i], err);
+	if (r == 0 && fresh->n)
+		r = disk_sync_folder(&versions->blobs, err);
+	return r;
 }
 
 bool versions_has_blob(const struct versions *versions, const char *hex)
@@ -294,7 +356,9 @@ int versions_prepare(struct versions *versions, struct version *about, const str
 	versions->next = (struct version_row){.about = *about};
 	versions->next.about.changes = mem_strdup(about->changes);
 	list_dropped(versions, set, &versions->next_blobs, &versions->next.dropped);
-	r = write_version(versions, set, err);
+	r = sync_fresh(versions, err);
+	if (r == 0)
+		r = write_version(versions, set, err);
 	if (r < 0)
 		versions_abandon(versions);
 	return r;

@@ -34,6 +34,10 @@ struct version {
 int versions_open(const char *state_dir, const struct disk_calls *calls,
 	struct versions **ret_versions, struct object_set *ret_set, struct err *ret_warning,
 	struct err *err) must_check;
+/* The same, only to look at it, while a daemon may be running: nothing is locked, made or removed.
+ * -ENOENT: nothing is there. */
+int versions_peek(const char *state_dir, struct versions **ret_versions, struct object_set *ret_set,
+	struct err *ret_warning, struct err *err) must_check;
 /* NULL is ignored. */
 void versions_free(struct versions *versions);
 
@@ -42,8 +46,8 @@ uint64_t versions_head(const struct versions *versions);
 /* Where contents are: "STATE/objects/blobs". */
 const char *versions_blob_path(const struct versions *versions);
 
-/* Keeps a content, and says what it is called; one that is damaged is written again. What is not in
- * the next version that is committed goes again. */
+/* Keeps a content, and says what it is called; one that is damaged is written again. It is on disk for
+ * good when versions_prepare() has been; what is not in the next version that is committed goes. */
 int versions_put_blob(struct versions *versions, const void *bytes, size_t len,
 	char ret_hex[static DIGEST_HEX_BYTES], struct err *err) must_check;
 bool versions_has_blob(const struct versions *versions, const char *hex);

@@ -95,7 +95,7 @@ static void add_number(void *arg, const char *name)
 	uint64_t number = strtoull(name, &end, 10);
 
 	version_name(number, again);
-	if (number > 0 && strcmp(end, ".new") == 0)
+	if (number > 0 && strcmp(end, ".new") == 0 && !numbers->versions->is_peek)
 		disk_remove(&numbers->versions->versions, name); /* half written */
 	if (number == 0 || strcmp(again, name) != 0)
 		return; /* or a stranger's */
@@ -190,7 +190,7 @@ static bool add_rows(struct versions *versions, const struct numbers *numbers)
 
 /* --- contents that nobody has */
 
-static bool is_needed(const struct versions *versions, const char *hex)
+bool versions_needs_blob(const struct versions *versions, const char *hex)
 {
 	if (blob_list_has(&versions->in_force, hex))
 		return true;
@@ -204,7 +204,7 @@ static bool is_needed(const struct versions *versions, const char *hex)
 void versions_remove_blobs(struct versions *versions, struct blob_list *list)
 {
 	for (size_t i = 0; i < list->n; i++)
-		if (!is_needed(versions, list->hex[i]))
+		if (!versions_needs_blob(versions, list->hex[i]))
 			disk_remove(&versions->blobs, list->hex[i]);
 	blob_list_fini(list);
 }
@@ -263,6 +263,18 @@ static int choose(struct versions *versions, const struct numbers *numbers,
 		err_context(ret_warning, 0, "version %" PRIu64 " is in force instead of the newest",
 			versions->head);
 	return 0;
+}
+
+int versions_choose(struct versions *versions, struct object_set *ret_set, struct err *ret_warning,
+	struct err *err)
+{
+	struct numbers numbers = {.versions = versions};
+	int r = list_numbers(versions, &numbers, err);
+
+	if (r == 0)
+		r = choose(versions, &numbers, ret_set, ret_warning, err);
+	free(numbers.item);
+	return r;
 }
 
 int versions_load(struct versions *versions, struct object_set *ret_set, struct err *ret_warning,

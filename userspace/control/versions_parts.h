@@ -18,6 +18,7 @@ struct versions {
 	const struct disk_calls *calls;
 	struct disk top, versions, blobs; /* fd -1: nothing is there */
 	int lock_fd;
+	bool is_peek; /* nothing is written */
 	uint64_t head;
 	bool is_head_behind; /* on disk it names an older version than `head` */
 	uint64_t number_max; /* of any that was found, damaged ones too */
@@ -44,6 +45,9 @@ int version_parse(const char *text, size_t len, bool is_whole, struct version_ro
 	struct object_set *ret_set, struct err *err) must_check;
 
 /* versions_load.c */
+/* Chooses the version in force, and reads that. */
+int versions_choose(struct versions *versions, struct object_set *ret_set, struct err *ret_warning,
+	struct err *err) must_check;
 int versions_load(struct versions *versions, struct object_set *ret_set, struct err *ret_warning,
 	struct err *err) must_check;
 /* Reads a version's file; `is_whole` checks that all its contents are there and right, too. */
@@ -51,6 +55,8 @@ int version_load(struct versions *versions, uint64_t number, bool is_whole,
 	struct version_row *ret_row, struct object_set *ret_set, struct err *err) must_check;
 /* 0: the content is there and what its name says. */
 int versions_check_blob(struct versions *versions, const char *hex, struct err *err) must_check;
+/* A version that is kept has it. */
+bool versions_needs_blob(const struct versions *versions, const char *hex);
 /* Removes those of `list` that no version has; empties it. */
 void versions_remove_blobs(struct versions *versions, struct blob_list *list);
 

@@ -15,7 +15,7 @@
 enum {
 	DAY_S = 24 * 60 * 60,
 	PAGE_ROWS = 256, /* each is parsed anew for its row */
-	PAGE_ROWS_MAX = 1000,
+	PAGE_ROWS_MAX = PAGE_ROWS,
 	FAULTS_SHOWN_MAX = 100,
 };
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HISTORY_SHOWN = 100, HISTORY_MAX = 10000 };
+enum { HISTORY_SHOWN = 100, HISTORY_MAX = 1000 };
 
 static const char *origin_word(enum object_origin origin)
 {

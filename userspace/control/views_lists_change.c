@@ -241,11 +241,12 @@ void view_lists_import(void *arg, const struct admin_call *call, struct admin_re
 	struct slice body = call->body;
 	struct changing *changing;
 	enum list_kind kind;
+	size_t received;
 	char *text;
 
 	if (!view_lists_there(daemon, reply) || !view_list_kind(call->query, reply, &kind))
 		return;
-	text = admin_reply_take_request(reply);
+	text = admin_reply_take_request(reply, &received);
 	memmove(text, body.ptr, body.len);
 	changing = changing_new(daemon, kind, reply);
 	changing->is_import = true;

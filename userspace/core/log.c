@@ -74,7 +74,7 @@ int log_start(void)
 }
 
 /* stderr may be a pipe whose reader is gone or slow: what cannot be written is lost, not waited
- * for beyond the loader thread's own patience. */
+ * for beyond the writing thread's own patience. */
 static void write_all(const char *bytes, size_t len)
 {
 	ssize_t wrote;

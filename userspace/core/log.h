@@ -1,7 +1,7 @@
 /*
  * The log of the daemon: one line per event, "level module: text key=value ...", to stderr or a
- * file. Any thread may call; nothing here blocks: lines go through a bounded ring to the loader
- * thread, which writes them, and what does not fit is counted. Before log_start() and after
+ * file. Any thread may call; nothing here blocks: lines go through a bounded ring to a thread
+ * of their own, which writes them, and what does not fit is counted. Before log_start() and after
  * log_stop() lines are written directly (start, --check, tools, tests).
  */
 #ifndef SLUICE_CORE_LOG_H
@@ -18,7 +18,7 @@ enum { LOG_LINE_BYTES = 512 };
 void log_level_set(enum log_level level);
 enum log_level log_level_get(void);
 
-/* Switches to the ring; log_drain() is then called by the loader thread whenever
+/* Switches to the ring; log_drain() is then called by the writing thread whenever
  * log_event_fd() is readable. Returns 0 or -errno. */
 int log_start(void) must_check;
 int log_event_fd(void);

@@ -258,7 +258,7 @@ static int check_single(OCSP_SINGLERESP *single, int64_t now_unix_s, int64_t *re
 		return err_set(err, -ETIME, "the OCSP response is out of date");
 	if (*ret_this > now_unix_s + SKEW_S)
 		return err_set(
-			err, -ETIME, "the OCSP response is of the future: is the clock right?");
+			err, -EAGAIN, "the OCSP response is of the future: is the clock right?");
 	return 0;
 }
 

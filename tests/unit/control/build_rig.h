@@ -28,6 +28,7 @@ static unsigned int ports[4];
 struct texts {
 	const char *targets, *group, *check, *secure, *web, *raw, *raw_protocol, *ca;
 	const char *clients, *crls; /* of the trust store */
+	const char *entries; /* certificates more; NULL: none */
 	const char *more; /* sections; NULL: none */
 	unsigned int web_port, raw_port;
 };
@@ -130,6 +131,7 @@ static inline struct config *config(void)
 		"certificates:\n"
 		"  - {name: www, cert: %s/www.crt, key: %s/www.key}\n"
 		"  - {name: api, cert: %s/api.crt, key: %s/api.key}\n"
+		"%s"
 		"security_policies: [{name: mine}]\n"
 		"trust_stores: [{name: clients, ca: %s/%s, crls: [%s]}]\n"
 		"target_groups:\n"
@@ -144,10 +146,11 @@ static inline struct config *config(void)
 		" certificates: [api]}\n"
 		"  - {name: raw, protocol: %s, address: \"127.0.0.1:%u\", target_group: raw%s}\n"
 		"%s",
-		pki.dir, pki.dir, pki.dir, pki.dir, pki.dir, texts.clients, texts.crls,
-		texts.targets, texts.check, texts.group, texts.raw_protocol, texts.secure, pki.dir,
-		texts.ca, texts.web_port, texts.web, ports[2], texts.raw_protocol, texts.raw_port,
-		texts.raw, texts.more ? texts.more : "");
+		pki.dir, pki.dir, pki.dir, pki.dir, texts.entries ? texts.entries : "", pki.dir,
+		texts.clients, texts.crls, texts.targets, texts.check, texts.group,
+		texts.raw_protocol, texts.secure, pki.dir, texts.ca, texts.web_port, texts.web,
+		ports[2], texts.raw_protocol, texts.raw_port, texts.raw,
+		texts.more ? texts.more : "");
 	config_errors_init(&errors);
 	if (config_parse(yaml, strlen(yaml), "t.yaml", &config, &errors) < 0)
 		config_errors_print(&errors, stderr);

@@ -63,12 +63,13 @@ static void fake_change(void *arg, const struct admin_call *call, struct admin_r
 static void fake_import(void *arg, const struct admin_call *call, struct admin_reply *reply)
 {
 	struct slice body = call->body;
-	char *taken = admin_reply_take_request(reply), text[64];
-	size_t i, sum = 0;
+	size_t i, sum = 0, received;
+	char *taken = admin_reply_take_request(reply, &received), text[64];
 	int len;
 
 	for (i = 0; i < body.len; i++)
 		sum += (unsigned char)body.ptr[i];
+	assert_true(received > body.len);
 	free(taken);
 	len = snprintf(text, sizeof(text), "%zu bytes, sum %zu\n", body.len, sum);
 	admin_reply_text(reply, "text/plain", text, (size_t)len);

@@ -180,7 +180,7 @@ static void begin(struct lists_config *config)
 	struct lists_spec spec = {.loop = loop, .dp = plane, .state_path = state_path};
 	struct err err = {};
 
-	assert_int_equal(loader_new(loop, &loader), 0);
+	assert_int_equal(loader_new(loop, "test-loader", true, &loader), 0);
 	spec.loader = loader;
 	if (lists_new(&spec, config, &lists, &err))
 		fail_msg("%s", err.text);

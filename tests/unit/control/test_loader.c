@@ -72,7 +72,7 @@ static void submit(int n)
 
 static void test_jobs_there_and_back(void **state)
 {
-	assert_int_equal(loader_new(loop, &loader), 0);
+	assert_int_equal(loader_new(loop, "test-loader", true, &loader), 0);
 	stop_at = JOBS;
 	submit(JOBS);
 	loop_run(loop);
@@ -97,7 +97,7 @@ static void submit_next(struct job *job)
 
 static void test_done_may_submit(void **state)
 {
-	assert_int_equal(loader_new(loop, &loader), 0);
+	assert_int_equal(loader_new(loop, "test-loader", true, &loader), 0);
 	stop_at = 5;
 	jobs[0] = (struct numbered){.job = {.run = run, .done = submit_next}};
 	loader_submit(loader, &jobs[0].job);
@@ -110,7 +110,7 @@ static void test_done_may_submit(void **state)
 /* Whatever was handed in is done, although the control loop does not turn any more. */
 static void test_free_finishes_all(void **state)
 {
-	assert_int_equal(loader_new(loop, &loader), 0);
+	assert_int_equal(loader_new(loop, "test-loader", true, &loader), 0);
 	stop_at = 0;
 	submit(JOBS);
 	loader_free(loader);
@@ -140,7 +140,7 @@ static void test_lost_lines_are_reported(void **state)
 	assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
 	close(ends[1]);
 	assert_int_equal(log_start(), 0);
-	assert_int_equal(loader_new(loop, &loader), 0);
+	assert_int_equal(loader_new(loop, "test-loader", true, &loader), 0);
 	loader_submit(loader, &busy);
 	for (i = 0; i < LINES; i++)
 		log_write(LOG_LEVEL_INFO, "test", "line");
@@ -164,6 +164,19 @@ static void test_lost_lines_are_reported(void **state)
 	close(ends[0]);
 }
 
+/* Whoever hangs in a job is left alone. */
+static void test_end_is_not_waited_for(void **state)
+{
+	struct job empty = {.run = wait_at_gate};
+
+	assert_int_equal(loader_new(loop, "test-loader", false, &loader), 0);
+	loader_submit(loader, &empty);
+	assert_false(loader_free_within(loader, 20));
+	sem_post(&gate);
+	assert_true(loader_free_within(loader, 10 * 1000));
+	assert_true(loader_free_within(NULL, 1));
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -172,6 +185,7 @@ int main(void)
 		CASE(test_done_may_submit),
 		CASE(test_free_finishes_all),
 		CASE(test_lost_lines_are_reported),
+		CASE(test_end_is_not_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,8 +46,11 @@ static ssize_t faulty_write(int fd, const void *bytes, size_t len)
 	return is_now() ? -1 : write(fd, bytes, len);
 }
 
+static int n_syncs; /* calls that wait for the disk */
+
 static int faulty_fsync(int fd)
 {
+	n_syncs++;
 	return is_now() ? -1 : fsync(fd);
 }
 
@@ -60,7 +63,13 @@ static int faulty_rename(int old_dir, const char *old_name, int new_dir, const c
 	return is_now() ? -1 : renameat(old_dir, old_name, new_dir, new_name);
 }
 
-static const struct disk_calls calls = {faulty_write, faulty_fsync, faulty_rename};
+static int faulty_syncfs(int fd)
+{
+	n_syncs++;
+	return is_now() ? -1 : syncfs(fd);
+}
+
+static const struct disk_calls calls = {faulty_write, faulty_fsync, faulty_rename, faulty_syncfs};
 
 /* --- a folder */
 
@@ -315,6 +324,52 @@ static void a_full_disk_changes_nothing(void **state)
 		close_all();
 	}
 	assert_true(step >= 8);
+	close_all();
+}
+
+/* Contents are waited for together, and those of a dry run not at all. */
+static void many_contents_are_synced_at_once(void **state)
+{
+	struct version about = {.changes = (char *)"[]"};
+	char hex[DIGEST_HEX_BYTES], body[16];
+	struct err err;
+	int i;
+
+	open_all();
+	must_change_to("one");
+	n_syncs = 0;
+	for (i = 0; i < 40; i++) {
+		snprintf(body, sizeof(body), "content %d", i);
+		assert_int_equal(versions_put_blob(versions, body, strlen(body), hex, &err), 0);
+	}
+	assert_int_equal(n_syncs, 0);
+	assert_int_equal(versions_prepare(versions, &about, &set, &err), 0);
+	assert_in_range(n_syncs, 2, 8);
+	versions_abandon(versions);
+	close_all();
+}
+
+/* Each one that nobody has may still be on its way to the disk, also if it was there before. */
+static void few_contents_are_synced_one_by_one(void **state)
+{
+	struct version about = {.changes = (char *)"[]"};
+	char hex[DIGEST_HEX_BYTES];
+	int n_without, i;
+	struct err err;
+
+	open_all();
+	must_change_to("one");
+	n_syncs = 0;
+	assert_int_equal(versions_prepare(versions, &about, &set, &err), 0);
+	n_without = n_syncs;
+	versions_abandon(versions);
+	n_syncs = 0;
+	for (i = 0; i < 2; i++)
+		assert_int_equal(versions_put_blob(versions, "two", 3, hex, &err), 0);
+	assert_int_equal(versions_put_blob(versions, "one", 3, hex, &err), 0);
+	assert_int_equal(versions_prepare(versions, &about, &set, &err), 0);
+	assert_in_range(n_syncs, n_without + 2, n_without + 3); /* the file, and the folder */
+	versions_abandon(versions);
 	close_all();
 }
 
@@ -624,6 +679,35 @@ static void two_processes_cannot_have_it(void **state)
 	close_all();
 }
 
+/* `sluiced --check` beside a daemon: what is in force, and nothing is touched. */
+static void a_look_changes_nothing(void **state)
+{
+	struct object_set seen;
+	struct versions *other;
+	struct err err, none;
+	char *half = mem_printf("%s/objects/versions/0000000003.new", folder);
+	FILE *file;
+
+	assert_int_equal(versions_peek(folder, &other, &seen, &none, &err), -ENOENT);
+	assert_int_equal(count_files(""), 0);
+	open_all();
+	must_change_to("one");
+	must_change_to("two");
+	file = fopen(half, "we"); /* the daemon is about to write another */
+	assert_non_null(file);
+	fclose(file);
+	assert_int_equal(versions_peek(folder, &other, &seen, &none, &err), 0);
+	assert_string_equal(none.text, "");
+	assert_int_equal(versions_head(other), 2);
+	assert_content(&seen, "two");
+	versions_free(other);
+	object_set_fini(&seen);
+	assert_int_equal(access(half, F_OK), 0);
+	free(half);
+	must_change_to("three");
+	close_all();
+}
+
 /* Both were started before there was anything. */
 static void nobody_writes_over_what_another_has_made(void **state)
 {
@@ -658,6 +742,9 @@ int main(void)
 			old_versions_go_with_their_contents, setup, teardown),
 		cmocka_unit_test_setup_teardown(abandoned_leaves_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_disk_changes_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(many_contents_are_synced_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			few_contents_are_synced_one_by_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_crash_leaves_a_whole_version, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_damaged_version_gives_way_to_the_one_before, setup, teardown),
@@ -672,6 +759,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_newer_version_is_better_than_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(two_processes_cannot_have_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_look_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			nobody_writes_over_what_another_has_made, setup, teardown),
 	};
