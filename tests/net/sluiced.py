@@ -51,9 +51,11 @@ class Sluiced:
         self.base = {
             "admin": {"socket": str(self.socket)},
             "state_dir": str(net.folder / f"{name}.state"),
+            "certificates_index": str(net.folder / f"{name}.idx"),
             "xdp": {"mode": "native", "interfaces": [net.device], "pin_dir": str(self.pins)},
         }
         Path(f"{self.socket}.lists").unlink(missing_ok=True)  # of another one's run-time entries
+        Path(self.base["certificates_index"]).unlink(missing_ok=True)
         shutil.rmtree(self.base["state_dir"], ignore_errors=True)
         self.write(config)
         self.log_file.write_bytes(b"")
