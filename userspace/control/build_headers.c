@@ -63,6 +63,34 @@ static size_t list_places(const struct config *config, struct place **ret_places
 	return n;
 }
 
+/* The groups that one listener of protocol http or https leads to: it tells all of them the same. */
+struct joining {
+	struct build_doors *doors;
+	const struct config *config;
+	uint32_t first; /* UINT32_MAX: none yet */
+};
+
+static void join_group(const struct config_target_group *wanted, void *arg)
+{
+	struct joining *joining = arg;
+	uint32_t group = (uint32_t)(wanted - joining->config->target_groups);
+
+	if (joining->first == UINT32_MAX)
+		joining->first = group;
+	else
+		joining->doors->of_group[door_of(joining->doors, group)] =
+			door_of(joining->doors, joining->first);
+}
+
+static void join_listener(struct build_doors *doors, const struct config *config,
+	const struct config_listener *wanted)
+{
+	struct joining joining = {doors, config, UINT32_MAX};
+
+	if (wanted->protocol == CONFIG_HTTP || wanted->protocol == CONFIG_HTTPS)
+		config_rules_groups(wanted, join_group, &joining);
+}
+
 static void join_groups(struct build_doors *doors, const struct config *config)
 {
 	struct place *places;
@@ -77,6 +105,8 @@ static void join_groups(struct build_doors *doors, const struct config *config)
 		if (compare_places(&places[i - 1], &places[i]) == 0)
 			doors->of_group[door_of(doors, places[i].group)] =
 				door_of(doors, places[i - 1].group);
+	for (group = 0; group < config->listeners_count; group++)
+		join_listener(doors, config, &config->listeners[group]);
 	/* Each points at its door at once. */
 	for (group = 0; group < config->target_groups_count; group++)
 		doors->of_group[group] = door_of(doors, group);
@@ -129,13 +159,31 @@ static bool is_known(const struct build_doors *doors, const struct told_name *to
 	return false;
 }
 
+static void take_door(const struct config_target_group *group, void *arg)
+{
+	struct joining *joining = arg;
+
+	if (joining->first == UINT32_MAX)
+		joining->first = joining->doors->of_group[group - joining->config->target_groups];
+}
+
+/* UINT32_MAX: it leads nowhere. */
+static uint32_t door_of_listener(const struct build_doors *doors, const struct config *config,
+	const struct config_listener *wanted)
+{
+	struct joining joining = {(struct build_doors *)doors, config, UINT32_MAX};
+
+	config_rules_groups(wanted, take_door, &joining);
+	return joining.first;
+}
+
 static void add_names(struct build_doors *doors, const struct config *config,
 	const struct config_listener *wanted)
 {
 	bool has_auth = has_client_auth(config, wanted);
 	struct slice names[TLS_HEADERS];
 	struct told_name told = {
-		.door = doors->of_group[wanted->target_group - config->target_groups],
+		.door = door_of_listener(doors, config, wanted),
 		.by = wanted,
 	};
 	int i;
@@ -225,7 +273,7 @@ void build_tls_headers(const struct config *config, const struct build_doors *do
 	const struct config_listener *wanted, struct tls_headers *ret_headers)
 {
 	bool is_web = wanted->protocol == CONFIG_HTTP || wanted->protocol == CONFIG_HTTPS;
-	uint32_t door = doors->of_group[wanted->target_group - config->target_groups];
+	uint32_t door = door_of_listener(doors, config, wanted);
 	size_t i;
 
 	*ret_headers = (struct tls_headers){

@@ -1,6 +1,6 @@
 /* Listeners of a generation, with their sockets and TLS contexts: see build.h. */
 #define LOG_MODULE "config"
-#include "control/build_parts.h"
+#include "control/build_rules.h"
 #include "control/config_policy.h"
 #include "control/ids.h"
 #include "control/kernel_tls.h"
@@ -222,15 +222,14 @@ static void build_listener(struct building *building, const struct config_listen
 							       : LISTEN_TCP,
 		.proxy_in = (enum proxy_in)wanted->proxy_protocol,
 		.x_forwarded_for = (enum http_forwarded_mode)wanted->x_forwarded_for,
-		.group =
-			building->build->groups[wanted->target_group - config->target_groups].group,
+		.group = build_default_group(building, wanted),
 		.stats = stats,
 		.handshake_ms = wanted->timeouts.handshake_ms,
 		.header_ms = wanted->timeouts.header_ms,
 		.request_body_ms = wanted->timeouts.request_body_ms,
 		.idle_ms = wanted->timeouts.idle_ms,
 		.keep_alive_ms = wanted->timeouts.keep_alive_ms,
-		.drain_ms = wanted->target_group->deregistration_delay_ms,
+		.drain_ms = build_drain_ms(wanted),
 		.max_connections = wanted->limits.connections,
 		.max_requests_per_connection = wanted->limits.requests_per_connection,
 		.max_header_bytes = wanted->limits.header_bytes,
@@ -239,8 +238,10 @@ static void build_listener(struct building *building, const struct config_listen
 	};
 	uint32_t i;
 
-	if (!stats)
+	if (!stats) {
+		target_group_put(spec.group);
 		return;
+	}
 	if (listener->policy) /* nobody else has it yet */
 		listener->policy->spec.listener_id = stats->id;
 	listener->sockets = mem_zalloc((wanted->address_count + 1) * sizeof(*listener->sockets));
@@ -253,6 +254,7 @@ static void build_listener(struct building *building, const struct config_listen
 	else
 		spec.tls_headers =
 			build_before_listener(building, wanted->name)->listener->spec.tls_headers;
+	build_rules(building, wanted, &spec.rules);
 	spec.sockets = listener->sockets;
 	spec.n_sockets = listener->n_sockets;
 	spec.policy = listener->policy;
@@ -260,6 +262,7 @@ static void build_listener(struct building *building, const struct config_listen
 	spec.n_route_groups = wanted->routes_count;
 	listener->listener = listener_new(&spec);
 	free(spec.route_groups);
+	target_group_put(spec.group);
 	if (building->doors)
 		free(spec.tls_headers.removed);
 	shared_put(&stats->shared);
@@ -311,24 +314,27 @@ static void share_listener(const struct built_listener *old, struct built_listen
 	}
 }
 
-static bool has_other_group(
-	const struct building *building, const struct config_target_group *wanted)
+struct other_groups {
+	const struct building *building;
+	bool found;
+};
+
+static void look_at_group(const struct config_target_group *wanted, void *arg)
 {
+	struct other_groups *other = arg;
+	const struct building *building = other->building;
 	size_t index = (size_t)(wanted - building->build->config->target_groups);
 
-	return building->build->groups[index].group != building->before->groups[index].group;
+	other->found |=
+		building->build->groups[index].group != building->before->groups[index].group;
 }
 
 static bool leads_elsewhere(const struct building *building, const struct config_listener *wanted)
 {
-	uint32_t i;
+	struct other_groups other = {building, false};
 
-	if (has_other_group(building, wanted->target_group))
-		return true;
-	for (i = 0; i < wanted->routes_count; i++)
-		if (has_other_group(building, wanted->routes[i].target_group))
-			return true;
-	return false;
+	config_rules_groups(wanted, look_at_group, &other);
+	return other.found;
 }
 
 void build_renew_listener(struct building *building, const struct config_listener *wanted,

@@ -28,8 +28,7 @@ void config_refuse(struct config_checker *checker, const void *field, struct con
 	config_path_cut(&checker->path, before);
 }
 
-/* The value has an error of its own already. */
-static bool is_unread(const struct config_checker *checker, const void *field)
+bool config_is_unread(const struct config_checker *checker, const void *field)
 {
 	const struct config_mark *mark = config_store_find(checker->config->store, field);
 
@@ -74,9 +73,10 @@ static void check_certificate(struct config_checker *checker, const void *base)
 		config_refuse(checker, &c->key_path, c->mark, "key",
 			"names a PIN: say where that is with key_password_file, key_password_env or "
 			"key_password_command");
-	if (!c->name || is_unread(checker, &c->directory_path) ||
-		is_unread(checker, &c->cert_path) || is_unread(checker, &c->key_path) ||
-		is_unread(checker, &c->pkcs12_path))
+	if (!c->name || config_is_unread(checker, &c->directory_path) ||
+		config_is_unread(checker, &c->cert_path) ||
+		config_is_unread(checker, &c->key_path) ||
+		config_is_unread(checker, &c->pkcs12_path))
 		return;
 	if (c->directory_path && c->cert_path)
 		config_refuse(
@@ -110,12 +110,11 @@ static void check_alerts(struct config_checker *checker, const void *base)
 		strncmp(a->webhook, "http://", 7) != 0)
 		config_refuse(checker, &a->webhook, a->mark, "webhook",
 			"is no URL that begins with https:// or http://");
-	if (a->ca_path && !a->webhook && !is_unread(checker, &a->webhook))
+	if (a->ca_path && !a->webhook && !config_is_unread(checker, &a->webhook))
 		config_refuse(checker, &a->ca_path, a->mark, "ca", "has no effect without webhook");
 }
 
-/* A group that a listener or a route of it names. */
-static void check_group_fits(struct config_checker *checker, const struct config_listener *l,
+void config_check_group_fits(struct config_checker *checker, const struct config_listener *l,
 	const struct config_target_group *const *field, struct config_mark mark)
 {
 	const struct config_target_group *group = *field;
@@ -136,7 +135,7 @@ static void check_routes(struct config_checker *checker, const struct config_lis
 	for (uint32_t i = 0; i < l->routes_count; i++) {
 		size_t list = config_path_item(&checker->path, NULL, i);
 
-		check_group_fits(checker, l, &l->routes[i].target_group, l->routes[i].mark);
+		config_check_group_fits(checker, l, &l->routes[i].target_group, l->routes[i].mark);
 		config_path_cut(&checker->path, list);
 	}
 	config_path_cut(&checker->path, before);
@@ -157,7 +156,7 @@ static void check_listener(struct config_checker *checker, const void *base)
 			"begins with the directory \"%s\": the first one is the default and must be "
 			"one pair (cert and key)",
 			l->certificates[0]->name ?: "");
-	check_group_fits(checker, l, &l->target_group, l->mark);
+	config_check_group_fits(checker, l, &l->target_group, l->mark);
 	check_routes(checker, l);
 	if (l->tls.max_version && l->tls.min_version <= CONFIG_TLS_1_3 &&
 		l->tls.min_version > l->tls.max_version)
@@ -252,7 +251,8 @@ static void check_health_check(struct config_checker *checker, const void *base)
 	const struct config_health_check *check = base;
 
 	if (check->protocol == CONFIG_CHECK_OFF || check->timeout_ms <= check->interval_ms ||
-		is_unread(checker, &check->timeout_ms) || is_unread(checker, &check->interval_ms))
+		config_is_unread(checker, &check->timeout_ms) ||
+		config_is_unread(checker, &check->interval_ms))
 		return;
 	config_refuse(checker, &check->timeout_ms,
 		config_mark(checker->config, &check->interval_ms, check->mark), "timeout",
@@ -477,5 +477,6 @@ void config_check(struct config *config, struct config_errors *errors)
 	config_check_policies(config, errors);
 	config_check_client_auth(config, errors);
 	config_check_targets(config, errors);
+	config_check_rules(config, errors);
 	config_check_overlaps(config, errors);
 }

@@ -3,6 +3,7 @@
 #define SLUICE_CONTROL_CONFIG_LISTENER_H
 
 #include "control/config_errors.h"
+#include "control/config_rules.h"
 #include "control/config_values.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -87,7 +88,13 @@ struct config_listener {
 	uint32_t certificates_count;
 	struct config_route *routes;
 	uint32_t routes_count;
-	const struct config_target_group *target_group; /* of what no route is for */
+	/* Of what no route and no rule is for; NULL: a default action says it. */
+	const struct config_target_group *target_group;
+	struct config_rule *rules;
+	uint32_t rules_count;
+	struct config_action *default_actions; /* one, if there is no target_group */
+	uint32_t default_actions_count;
+	struct config_header_edits request_headers, response_headers; /* of all its rules */
 	enum config_proxy_in proxy_protocol;
 	enum config_xff x_forwarded_for;
 	struct config_listener_tls tls;

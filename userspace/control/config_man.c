@@ -156,6 +156,7 @@ static void put_type(const struct setting *row, FILE *out)
 		[SETTING_HOSTNAME] = "host name",
 		[SETTING_SERVER_NAME] = "server name",
 		[SETTING_URL_PATH] = "path of a URL",
+		[SETTING_BODY] = "text of any number of lines",
 		[SETTING_PATH] = "path",
 		[SETTING_INTERFACE] = "interface",
 		[SETTING_ADDRESS] = "address",

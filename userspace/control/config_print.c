@@ -120,6 +120,7 @@ bool config_print_is_unset(const struct setting *row, const void *field)
 	case SETTING_HOSTNAME:
 	case SETTING_SERVER_NAME:
 	case SETTING_URL_PATH:
+	case SETTING_BODY:
 	case SETTING_PATH:
 	case SETTING_INTERFACE:
 		return !*(void *const *)field && !row->zero;

@@ -43,12 +43,20 @@ struct config_checker {
 void config_refuse(struct config_checker *checker, const void *field, struct config_mark object,
 	const char *name, const char *format, ...) printf_like(5, 6);
 
+/* config_check.c: the value has an error of its own already. */
+bool config_is_unread(const struct config_checker *checker, const void *field);
+/* A group that a listener leads to. `mark`: where it is named if the field is not. */
+void config_check_group_fits(struct config_checker *checker, const struct config_listener *listener,
+	const struct config_target_group *const *field, struct config_mark mark);
+
 /* config_check.c: after the store is sealed. */
 void config_check(struct config *config, struct config_errors *errors);
 /* config_client_auth.c: client certificates of listeners, and headers about them. */
 void config_check_client_auth(const struct config *config, struct config_errors *errors);
 /* config_targets.c: how target groups choose. */
 void config_check_targets(const struct config *config, struct config_errors *errors);
+/* config_rules.c: rules of listeners, and where they lead. */
+void config_check_rules(const struct config *config, struct config_errors *errors);
 /* config_policy.c: security policies, and who names them. */
 void config_check_policies(const struct config *config, struct config_errors *errors);
 /* config_overlap.c: no two listeners on one address. */

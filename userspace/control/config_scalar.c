@@ -293,9 +293,21 @@ static int read_path(const struct setting *row, struct slice text, const struct 
 	return 0;
 }
 
+static int check_body(const struct setting *row, struct slice text, struct err *err)
+{
+	if (text.len > row->max)
+		return err_set(err, -EINVAL, "is %zu bytes long: at most %llu are allowed",
+			text.len, (unsigned long long)row->max);
+	if (text.len && memchr(text.ptr, '\0', text.len))
+		return err_set(err, -EINVAL, "contains a NUL");
+	return 0;
+}
+
 static int check_text(const struct setting *row, struct slice text, struct err *err)
 {
 	switch (row->type) {
+	case SETTING_BODY:
+		return check_body(row, text, err);
 	case SETTING_NAME:
 		return check_name(text, err);
 	case SETTING_HOSTNAME:

@@ -62,7 +62,8 @@ uint32_t config_protocol_in(enum setting_section section, const void *base, uint
 {
 	const struct setting *row = config_setting_find(section, SLICE("protocol"));
 
-	return row ? *(const uint32_t *)config_field(row, base) : around;
+	return row && row->type == SETTING_ENUM ? *(const uint32_t *)config_field(row, base)
+						: around;
 }
 
 bool config_setting_applies(const struct setting *row, uint32_t protocol)

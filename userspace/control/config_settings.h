@@ -22,6 +22,7 @@ enum setting_type {
 	SETTING_HOSTNAME,
 	SETTING_SERVER_NAME, /* a host name, or *. and one */
 	SETTING_URL_PATH,
+	SETTING_BODY, /* any text, line ends too; `max` bytes */
 	SETTING_PATH,
 	SETTING_INTERFACE,
 	SETTING_ADDRESS,
@@ -47,6 +48,7 @@ struct setting {
 	bool list;
 	bool required;
 	bool restart;          /* a reload cannot change it */
+	bool optional; /* SECTION: without it there is none, and its defaults mean nothing */
 	uint16_t offset;       /* of the field; of the array's pointer for lists */
 	uint16_t count_offset; /* lists: of the number of items */
 	uint16_t size;         /* of one value */
@@ -96,6 +98,9 @@ static inline uint32_t *config_field_count(const struct setting *setting, const 
 /* The value of the section's own "protocol", else that of the section around it. */
 uint32_t config_protocol_in(enum setting_section section, const void *base, uint32_t around);
 bool config_setting_applies(const struct setting *row, uint32_t protocol);
+
+/* The setting and its value as YAML, the caller's to free() (config_show.c). */
+char *config_show_setting(const struct setting *row, const void *base);
 
 /* Iterates over a list of words separated by spaces: false at the end. */
 bool config_word_next(const char **words, struct slice *ret_word);

@@ -51,7 +51,7 @@ static void show_quoted(const char *text, FILE *out)
 
 		if (code == '"' || code == '\\')
 			fprintf(out, "\\%c", (int)code);
-		else if (code < 0x7f)
+		else if (code >= 0x20 && code < 0x7f)
 			fputc((int)code, out);
 		else if (code >= 0xa0 && code < 0xd800 && code != 0x2028 && code != 0x2029)
 			fwrite(p, 1, (size_t)len, out);
@@ -127,6 +127,8 @@ static void show_section(enum setting_section section, const void *base, uint32_
 		if (!config_setting_applies(row, protocol) ||
 			(!row->list && config_print_is_unset(row, config_field(row, base))))
 			continue;
+		if (row->optional && !((const struct config_mark *)config_field(row, base))->line)
+			continue;
 		if (row->list && !*config_field_count(row, base) && section != SECTION_config &&
 			!row->def)
 			continue;
@@ -141,7 +143,7 @@ void config_show(const struct config *config, FILE *out)
 	show_section(SECTION_config, config, PROTOCOL_UNKNOWN, 0, false, out);
 }
 
-static char *setting_text(const struct setting *row, const void *base)
+char *config_show_setting(const struct setting *row, const void *base)
 {
 	char *text = NULL;
 	size_t len;
@@ -174,8 +176,8 @@ static bool compare_restart(enum setting_section section, const void *old_base,
 				row->child, config_field(row, old_base), new_field, new, errors);
 		if (!row->restart)
 			continue;
-		old_text = setting_text(row, old_base);
-		new_text = setting_text(row, new_base);
+		old_text = config_show_setting(row, old_base);
+		new_text = config_show_setting(row, new_base);
 		if (strcmp(old_text, new_text) != 0) {
 			differs = true;
 			full = mem_printf("%s%s%s", path, path[0] ? "." : "", row->name);

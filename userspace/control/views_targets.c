@@ -235,6 +235,27 @@ static void put_limited(
 	view_number(row, "limited", limited);
 }
 
+struct wanted_group {
+	const struct config_target_group *group;
+	bool found;
+};
+
+static void look_at_group(const struct config_target_group *group, void *arg)
+{
+	struct wanted_group *wanted = arg;
+
+	wanted->found |= group == wanted->group;
+}
+
+static bool leads_to(
+	const struct config_listener *listener, const struct config_target_group *group)
+{
+	struct wanted_group wanted = {group, false};
+
+	config_rules_groups(listener, look_at_group, &wanted);
+	return wanted.found;
+}
+
 static void put_group(const struct daemon *daemon, uint32_t index, const struct view_list *list)
 {
 	const struct config *all = daemon->build->config;
@@ -256,7 +277,7 @@ static void put_group(const struct daemon *daemon, uint32_t index, const struct 
 	put_states(daemon, spec, &row);
 	listeners = view_list(&row, "listeners");
 	for (i = 0; i < all->listeners_count; i++)
-		if (all->listeners[i].target_group == config)
+		if (leads_to(&all->listeners[i], config))
 			view_list_text(&listeners, all->listeners[i].name);
 	put_group_places(daemon, config, spec, &row);
 }

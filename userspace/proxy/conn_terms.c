@@ -1,6 +1,7 @@
 /* Connections and the terms in force: see conn_terms.h. */
 #include "proxy/conn_terms.h"
 #include "proxy/conn_walk.h"
+#include "proxy/rules.h"
 
 #include <string.h>
 
@@ -24,7 +25,13 @@ bool conn_is_orphan(const struct conn *conn)
 /* One that was kept has not met the terms of those who come now: it gets no further than it could. */
 static bool leads_elsewhere(const struct conn *conn, const struct listener *now)
 {
-	return strcmp(conn->listener->spec.group->spec.name, now->spec.group->spec.name) != 0;
+	const struct listener_spec *before = &conn->listener->spec;
+
+	if (strcmp(before->group->spec.name, now->spec.group->spec.name) != 0)
+		return true;
+	if (!before->rules || !now->spec.rules)
+		return before->rules != now->spec.rules;
+	return rules_digest(before->rules) != rules_digest(now->spec.rules);
 }
 
 enum conn_terms conn_terms(const struct conn *conn)

@@ -218,7 +218,7 @@ static void wait_for_response(struct exchange *exchange)
 	exchange->response_awaited = exchange->up_done;
 	conn_set_timeout(exchange->conn, !exchange->up_done && exchange->up_waits_client
 						 ? spec->request_body_ms
-						 : spec->group->spec.response_ms);
+						 : exchange->route.group->spec.response_ms);
 }
 
 /* What is left of an interim response. */

@@ -8,6 +8,7 @@
 #include "http/message.h"
 #include "proxy/exchange.h"
 #include "proxy/pump.h"
+#include "proxy/route.h"
 #include "proxy/upstream.h"
 
 enum { EXCHANGE_TRIES_MAX = 3 };
@@ -41,6 +42,7 @@ struct exchange {
 	uint32_t replay_head; /* length of the head in up.out */
 	uint32_t replay_start, replay_end; /* of `in`, as when it was first sent */
 	uint16_t status;
+	struct route route; /* once the request is parsed */
 	struct http_request request;
 	struct http_response response;
 	struct http_header request_headers[H1_HEADERS_DEFAULT];
@@ -61,5 +63,8 @@ bool exchange_read_response(struct exchange *exchange);
 void exchange_target_failed(struct exchange *exchange, enum close_reason reason);
 /* Answers for ourselves. `reason` is counted; too late for an answer: closes. */
 void exchange_answer(struct exchange *exchange, unsigned int status, enum close_reason reason);
+/* The same with an answer that a rule has: nothing has gone wrong. `body` is what is sent of it. */
+void exchange_respond(
+	struct exchange *exchange, const struct http_response *response, struct slice body);
 
 #endif

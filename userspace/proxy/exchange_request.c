@@ -34,13 +34,14 @@ static uint16_t port_text(const struct conn *conn, char text[static 8])
 	return (uint16_t)snprintf(text, 8, "%u", addr_port(&conn->local));
 }
 
-/* The request as the target gets it, into up.out. 0, or -ENOBUFS, -ENOMEM. */
-static int write_request(struct exchange *exchange)
+/* The request as the target gets it, into up.out. 0, or -ENOBUFS, -ENOMEM, -EINVAL: the rule made of
+ * it what is none. The exchange keeps it as it came. */
+static int write_request(struct exchange *exchange, const struct rules_match *match)
 {
 	struct conn *conn = exchange->conn;
-	struct http_request *request = &exchange->request;
+	struct http_request changed = exchange->request, *request = &changed;
 	const struct tls_headers *tls_headers = &conn->listener->spec.tls_headers;
-	struct http_header extra[HTTP_FORWARDED_EXTRA + TLS_HEADERS];
+	struct http_header extra[HTTP_FORWARDED_EXTRA + TLS_HEADERS + RULES_EDITS_MAX];
 	char client[ADDR_TEXT_BYTES], port[8], scratch[SCRATCH_BYTES];
 	struct http_forwarded forwarded = {
 		.mode = conn->listener->spec.x_forwarded_for,
@@ -51,22 +52,25 @@ static int write_request(struct exchange *exchange)
 	struct h1_write how = {.extra = extra};
 	struct buf *out = &exchange->up.out;
 	size_t bound;
-	int n, r;
+	int n, edits, r;
 
+	edits = route_rewrite(&exchange->route, match, conn, request, extra);
+	if (edits < 0)
+		return edits;
 	/* HTTP/1.0 may leave Host out, HTTP/1.1 to the target may not (RFC 9112 section 3.2). */
 	if (!request->authority.len)
-		request->authority = slice_of(conn->listener->spec.group->spec.name);
+		request->authority = slice_of(exchange->route.group->spec.name);
 	if (request->upgrade.len)
 		how.connection = H1_CONNECTION_UPGRADE;
 	http_headers_drop_hop_by_hop(&request->headers);
-	n = http_forwarded_apply(&request->headers, &forwarded, scratch, sizeof(scratch), extra);
+	n = http_forwarded_apply(
+		&request->headers, &forwarded, scratch, sizeof(scratch), extra + edits);
 	if (n < 0)
 		return n;
-	how.n_extra = (uint32_t)n;
-	tls_headers_remove(tls_headers, &request->headers);
+	how.n_extra = (uint32_t)(edits + n);
 	if (tls_headers->any && conn->is_tls)
 		how.n_extra += tls_headers_fill(
-			tls_headers, conn->front, conn_is_vouched_for(conn), extra + n);
+			tls_headers, conn->front, conn_is_vouched_for(conn), extra + how.n_extra);
 	bound = h1_write_request_bytes(request, &how);
 	r = buf_hold(out, &conn->worker->io.bufs, bound > BUF_SMALL ? BUF_MEDIUM : BUF_SMALL);
 	if (r < 0)
@@ -91,10 +95,41 @@ static void note_replay(struct exchange *exchange)
 				       request->content_length <= buf_len(&exchange->in));
 }
 
+/* False: it goes nowhere, and was answered. What clients forge is not there for rules either. */
+static bool find_route(struct exchange *exchange, struct rules_match *ret_match)
+{
+	struct http_header items[ROUTE_ANSWER_HEADERS];
+	struct conn *conn = exchange->conn;
+	struct http_response response;
+	struct slice body;
+
+	tls_headers_remove(&conn->listener->spec.tls_headers, &exchange->request.headers);
+	route_find(conn, &exchange->request, ret_match, &exchange->route);
+	if (exchange->route.group)
+		return true;
+	if (route_answer(&exchange->route, ret_match, conn, &exchange->request, items, &response,
+		    &body) < 0)
+		exchange_answer(exchange, 414, CLOSE_header_too_large);
+	else
+		exchange_respond(exchange, &response, body);
+	return false;
+}
+
+static void refuse_unwritten(struct exchange *exchange, int error)
+{
+	if (error == -ENOMEM)
+		exchange_answer(exchange, 503, CLOSE_out_of_memory);
+	else if (error == -EINVAL)
+		exchange_answer(exchange, 400, CLOSE_bad_request);
+	else
+		exchange_answer(exchange, 431, CLOSE_header_too_large);
+}
+
 static void got_head(struct exchange *exchange, uint32_t head_bytes)
 {
 	struct conn *conn = exchange->conn;
 	const struct listener_spec *spec = &conn->listener->spec;
+	struct rules_match match;
 	int r;
 
 	exchange->parsed = true;
@@ -110,10 +145,11 @@ static void got_head(struct exchange *exchange, uint32_t head_bytes)
 		exchange_answer(exchange, 413, CLOSE_body_too_large);
 		return;
 	}
-	r = write_request(exchange);
+	if (!find_route(exchange, &match))
+		return;
+	r = write_request(exchange, &match);
 	if (r < 0) {
-		exchange_answer(exchange, r == -ENOMEM ? 503 : 431,
-			r == -ENOMEM ? CLOSE_out_of_memory : CLOSE_header_too_large);
+		refuse_unwritten(exchange, r);
 		return;
 	}
 	note_replay(exchange);
@@ -258,7 +294,7 @@ void exchange_find_target(struct exchange *exchange, const struct target *avoid,
 {
 	struct conn *conn = exchange->conn;
 	struct upstream_client client = conn_as_client(conn);
-	struct target_group *group = conn->listener->spec.group;
+	struct target_group *group = exchange->route.group;
 	struct balance_ask ask = {.avoid = avoid};
 	int r;
 

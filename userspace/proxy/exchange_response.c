@@ -75,6 +75,17 @@ static bool is_own_answer_possible(const struct exchange *exchange)
 	return exchange->state != EXCHANGE_BODY && exchange->state != EXCHANGE_ANSWER;
 }
 
+static void start_answer(struct exchange *exchange, unsigned int status)
+{
+	struct pump *down = &exchange->down;
+
+	pump_init(down, NULL, &exchange->from, HTTP_BODY_NONE, 0, false);
+	down->dst = exchange->conn->front;
+	exchange->status = (uint16_t)status;
+	exchange->state = EXCHANGE_ANSWER;
+	exchange_run(exchange);
+}
+
 void exchange_answer(struct exchange *exchange, unsigned int status, enum close_reason reason)
 {
 	struct conn *conn = exchange->conn;
@@ -103,11 +114,7 @@ void exchange_answer(struct exchange *exchange, unsigned int status, enum close_
 		return;
 	}
 	down->out.end += (uint32_t)r;
-	pump_init(down, NULL, &exchange->from, HTTP_BODY_NONE, 0, false);
-	down->dst = conn->front;
-	exchange->status = (uint16_t)status;
-	exchange->state = EXCHANGE_ANSWER;
-	exchange_run(exchange);
+	start_answer(exchange, status);
 }
 
 static enum h1_connection connection_for_client(const struct exchange *exchange)
@@ -121,13 +128,12 @@ static enum h1_connection connection_for_client(const struct exchange *exchange)
 	return H1_CONNECTION_NONE;
 }
 
-static int put_response_head(struct exchange *exchange, const struct http_response *response,
-	enum h1_connection connection)
+static int put_response_head(
+	struct exchange *exchange, const struct http_response *response, const struct h1_write *how)
 {
-	struct h1_write how = {.connection = connection};
 	struct bufpool *bufs = &exchange->conn->worker->io.bufs;
 	struct buf *out = &exchange->down.out;
-	size_t bound = h1_write_response_bytes(response, &how);
+	size_t bound = h1_write_response_bytes(response, how);
 	int r;
 
 	r = buf_hold(out, bufs, bound > BUF_SMALL ? BUF_MEDIUM : BUF_SMALL);
@@ -135,11 +141,31 @@ static int put_response_head(struct exchange *exchange, const struct http_respon
 		return r;
 	if (buf_space(out) < bound && buf_grow(out, bufs) < 0)
 		return -ENOBUFS;
-	r = h1_write_response(response, &how, (char *)buf_tail(out), buf_space(out));
+	r = h1_write_response(response, how, (char *)buf_tail(out), buf_space(out));
 	if (r < 0)
 		return r;
 	out->end += (uint32_t)r;
 	return 0;
+}
+
+void exchange_respond(
+	struct exchange *exchange, const struct http_response *response, struct slice body)
+{
+	struct buf *out = &exchange->down.out;
+	struct conn *conn = exchange->conn;
+	struct h1_write how;
+
+	exchange->response = *response;
+	if (conn->worker->draining || exchange->request.body != HTTP_BODY_NONE)
+		exchange->keep_client = false;
+	how = (struct h1_write){.connection = connection_for_client(exchange)};
+	if (buf_hold(out, &conn->worker->io.bufs, body.len ? BUF_MEDIUM : BUF_SMALL) < 0 ||
+		put_response_head(exchange, response, &how) < 0 ||
+		!buf_append(out, body.ptr, body.len)) {
+		conn_close(conn, CLOSE_out_of_memory);
+		return;
+	}
+	start_answer(exchange, response->status);
 }
 
 /* 100, 103: passed on at once; the real answer follows. */
@@ -150,7 +176,8 @@ static int pass_interim(struct exchange *exchange)
 	if (exchange->request.version == HTTP_VERSION_1_0)
 		return 0;
 	http_headers_drop_hop_by_hop(&exchange->response.headers);
-	r = put_response_head(exchange, &exchange->response, H1_CONNECTION_NONE);
+	r = put_response_head(exchange, &exchange->response,
+		&(struct h1_write){.connection = H1_CONNECTION_NONE});
 	if (r < 0)
 		return r;
 	pump_init(&exchange->down, NULL, &exchange->from, HTTP_BODY_NONE, 0, false);
@@ -171,6 +198,9 @@ static int begin_response(struct exchange *exchange)
 	struct http_response *response = &exchange->response;
 	enum http_body kind = response->body;
 	bool is_http10 = exchange->request.version == HTTP_VERSION_1_0, chunked;
+	struct http_header extra[RULES_EDITS_MAX + 1];
+	struct h1_write how = {.extra = extra};
+	char cookie[ROUTE_COOKIE_BYTES];
 	int r;
 
 	if (response->upgrade.len && !exchange->up_done)
@@ -186,7 +216,10 @@ static int begin_response(struct exchange *exchange)
 		response->body = HTTP_BODY_CHUNKED;
 	}
 	http_headers_drop_hop_by_hop(&response->headers);
-	r = put_response_head(exchange, response, connection_for_client(exchange));
+	how.connection = connection_for_client(exchange);
+	how.n_extra = route_change_answer(
+		&exchange->route, exchange->conn, &response->headers, cookie, extra);
+	r = put_response_head(exchange, response, &how);
 	if (r < 0)
 		return r;
 	response->body = kind;

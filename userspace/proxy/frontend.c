@@ -7,6 +7,7 @@
 #include "proxy/connlog.h"
 #include "proxy/exchange.h"
 #include "proxy/peek.h"
+#include "proxy/rules.h"
 #include "proxy/tunnel.h"
 #include "tls/stream.h"
 
@@ -183,6 +184,15 @@ void frontend_handshake(struct conn *conn)
 	speak_protocol(conn);
 }
 
+/* Where it goes, or may go. */
+static bool sends_proxy(const struct conn *conn)
+{
+	const struct rules *rules = conn->listener->spec.rules;
+
+	return conn_group(conn)->spec.proxy_out != PROXY_OUT_OFF ||
+	       (rules && rules_sends_proxy(rules));
+}
+
 void frontend_peeked(struct conn *conn)
 {
 	const struct listener_spec *spec;
@@ -192,8 +202,7 @@ void frontend_peeked(struct conn *conn)
 		conn_take_terms(conn);
 	spec = &conn->listener->spec;
 	conn->peek.fd = -1;
-	if (conn_group(conn)->spec.proxy_out != PROXY_OUT_OFF && !conn->has_header_addrs &&
-		socket_local_addr(fd, &conn->local) < 0)
+	if (sends_proxy(conn) && !conn->has_header_addrs && socket_local_addr(fd, &conn->local) < 0)
 		conn->local = conn->client; /* the connection is gone already */
 	if (spec->tls)
 		conn->front = tls_stream_server(conn->worker->tls, spec->tls, fd);

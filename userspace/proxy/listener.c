@@ -3,6 +3,7 @@
 #include "core/mem.h"
 #include "gate/policy.h"
 #include "net/socket.h"
+#include "proxy/rules.h"
 #include "tls/server.h"
 
 #include <stdlib.h>
@@ -94,6 +95,7 @@ static void listener_free(struct shared *shared)
 		target_group_put(spec->route_groups[i]);
 	free(spec->route_groups);
 	target_group_put(spec->group);
+	rules_free(spec->rules);
 	shared_put(&spec->stats->shared);
 	free(spec->sockets);
 	tls_headers_fini(&spec->tls_headers);

@@ -42,7 +42,7 @@ enum proxy_in { PROXY_IN_OFF, PROXY_IN_ACCEPT, PROXY_IN_REQUIRE };
 
 /* One worker's counters of one listener; written by that worker, read relaxed by the admin API. */
 struct listener_counts {
-	uint64_t accepted, closed, requests;
+	uint64_t accepted, closed, requests, rule_evaluations, redirects, fixed_responses;
 	uint64_t handshakes_full, handshakes_resumed, handshake_us, tickets_refused;
 	uint64_t bytes_in, bytes_out; /* of closed connections and finished requests */
 	uint64_t status[6];           /* answers by class: 1xx at [1] ... 5xx at [5] */
@@ -91,6 +91,7 @@ struct listener_spec {
 	/* Whom it lets in; NULL: everybody. Judged by the gate, or after accept. A count is taken. */
 	struct gate_policy *policy;
 	struct target_group *group;
+	struct rules *rules; /* NULL: all to `group`. The listener takes them over */
 	/* tcp with a policy: where connections go by server name. The policy's names have indices of
 	 * this list; other names go to `group`. The list is copied, a count taken on each. */
 	struct target_group **route_groups;
@@ -102,8 +103,7 @@ struct listener_spec {
 	uint32_t n_sockets;
 	uint32_t handshake_ms, header_ms, request_body_ms, idle_ms, keep_alive_ms;
 	uint32_t drain_ms; /* what is under way may take so long when its connection is to drain */
-	uint32_t max_connections; /* 0: no limit */
-	uint32_t max_requests_per_connection; /* 0: no limit */
+	uint32_t max_connections, max_requests_per_connection; /* 0: no limit */
 	uint32_t max_header_bytes;
 	uint64_t max_body_bytes; /* 0: no limit */
 	uint32_t n_workers;

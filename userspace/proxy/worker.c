@@ -4,6 +4,7 @@
 #include "proxy/conn_terms.h"
 #include "proxy/exchange.h"
 #include "proxy/peek.h"
+#include "proxy/route.h"
 #include "proxy/tunnel.h"
 #include "proxy/upstream.h"
 #include "tls/stream.h"
@@ -28,6 +29,7 @@ int proxy_worker_init(struct proxy_worker *worker, struct proxy_node *node, uint
 		return -ENOMEM;
 	}
 	worker->peek_bytes = mem_alloc(PEEK_BYTES_MAX);
+	worker->route_text = mem_alloc(ROUTE_TEXT_BYTES);
 	pool_init(&worker->conns, sizeof(struct conn), KEEP_CONNS);
 	pool_init(&worker->exchanges, exchange_bytes(), KEEP_EXCHANGES);
 	pool_init(&worker->tunnels, sizeof(struct tunnel), KEEP_TUNNELS);
@@ -53,4 +55,5 @@ void proxy_worker_fini(struct proxy_worker *worker)
 	pool_fini(&worker->tunnels);
 	pool_fini(&worker->upstreams);
 	free(worker->peek_bytes);
+	free(worker->route_text);
 }

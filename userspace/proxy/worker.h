@@ -43,6 +43,7 @@ struct proxy_worker {
 	struct proxy_node *node;
 	struct gate_worker *gate; /* set by control; NULL: nothing is judged */
 	uint8_t *peek_bytes; /* PEEK_BYTES_MAX, of whichever connection is being looked at */
+	char *route_text; /* ROUTE_TEXT_BYTES, of whichever request is being changed */
 	struct pool conns, exchanges, tunnels, upstreams;
 	struct pipes pipes;
 	struct list open;      /* struct conn, all of them, by id */

@@ -6,7 +6,9 @@
 #include "tls/files.h"
 #include <errno.h>
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
@@ -35,6 +37,7 @@ _Static_assert(sizeof(struct ticket_key) == TLS_TICKET_KEY_BYTES, "a key is what
 struct key_set {
 	struct ticket_key keys[TLS_TICKET_KEYS_MAX]; /* the first seals */
 	uint32_t n;
+	bool is_of_file;
 };
 
 struct tls_ticket_keys {
@@ -47,6 +50,7 @@ struct tls_tickets {
 	atomic_uint current; /* change; its set is in slot current % SETS */
 	EVP_CIPHER *cipher; /* fetched once: a fetch per ticket takes locks */
 	struct key_set sets[SETS];
+	struct ticket_key own; /* what is signed where there is no file */
 };
 
 /* --- keys of a file */
@@ -77,6 +81,7 @@ static int take_keys(const char *path, const uint8_t *bytes, size_t len, struct 
 			len, TLS_TICKET_KEYS_MAX, TLS_TICKET_KEY_BYTES, TLS_TICKET_KEY_BYTES);
 	memcpy(ret_set->keys, bytes, len);
 	ret_set->n = (uint32_t)(len / TLS_TICKET_KEY_BYTES);
+	ret_set->is_of_file = true;
 	return check_keys(ret_set, err);
 }
 
@@ -144,6 +149,7 @@ struct tls_tickets *tls_tickets_new(void)
 	tickets->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
 	if (!tickets->cipher)
 		abort(); /* the library has no AES: nothing here can work */
+	hash_random(&tickets->own, sizeof(tickets->own));
 	tls_tickets_forget(tickets);
 	return tickets;
 }
@@ -169,6 +175,7 @@ void tls_tickets_rotate(struct tls_tickets *tickets)
 	hash_random(&next->keys[0], sizeof(next->keys[0]));
 	next->keys[1] = current_set(tickets)->keys[0];
 	next->n = 2;
+	next->is_of_file = false;
 	publish(tickets);
 }
 
@@ -178,6 +185,7 @@ void tls_tickets_forget(struct tls_tickets *tickets)
 
 	hash_random(&next->keys[0], sizeof(next->keys[0]));
 	next->n = 1;
+	next->is_of_file = false;
 	publish(tickets);
 }
 
@@ -187,6 +195,48 @@ void tls_tickets_use(struct tls_tickets *tickets, const struct tls_ticket_keys *
 	publish(tickets);
 }
 
+/* --- signatures */
+
+/* By a key made of a ticket key's, which signs nothing else. */
+static void sign(const struct ticket_key *key, struct slice text,
+	uint8_t ret_tag[static TLS_TICKET_TAG_BYTES])
+{
+	static const uint8_t use[] = "sluice: what clients bring back";
+	uint8_t made[EVP_MAX_MD_SIZE], whole[EVP_MAX_MD_SIZE];
+	unsigned int len;
+
+	if (!HMAC(EVP_sha256(), key->mac, sizeof(key->mac), use, sizeof(use), made, &len) ||
+		!HMAC(EVP_sha256(), made, (int)len, (const uint8_t *)text.ptr, text.len, whole,
+			NULL))
+		abort(); /* out of memory */
+	memcpy(ret_tag, whole, TLS_TICKET_TAG_BYTES);
+	OPENSSL_cleanse(made, sizeof(made));
+}
+
+void tls_tickets_sign(struct tls_tickets *tickets, struct slice text,
+	uint8_t ret_tag[static TLS_TICKET_TAG_BYTES])
+{
+	const struct key_set *set = current_set(tickets);
+
+	sign(set->is_of_file ? &set->keys[0] : &tickets->own, text, ret_tag);
+}
+
+bool tls_tickets_is_signed(struct tls_tickets *tickets, struct slice text,
+	const uint8_t tag[static TLS_TICKET_TAG_BYTES])
+{
+	const struct key_set *set = current_set(tickets);
+	uint32_t i, n = set->is_of_file ? set->n : 1;
+	uint8_t good[TLS_TICKET_TAG_BYTES];
+
+	for (i = 0; i < n; i++) {
+		sign(set->is_of_file ? &set->keys[i] : &tickets->own, text, good);
+		if (CRYPTO_memcmp(good, tag, sizeof(good)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* --- tickets */
 static bool start_mac(EVP_MAC_CTX *mac, const struct ticket_key *key)
 {
 	OSSL_PARAM params[] = {

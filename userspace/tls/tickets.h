@@ -8,6 +8,8 @@
 
 #include "core/attr.h"
 #include "core/err.h"
+#include "core/slice.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct tls_tickets;
@@ -41,6 +43,17 @@ void tls_tickets_rotate(struct tls_tickets *tickets);
 void tls_tickets_forget(struct tls_tickets *tickets);
 /* These keys from now on. */
 void tls_tickets_use(struct tls_tickets *tickets, const struct tls_ticket_keys *keys);
+
+/*
+ * What clients are given to bring back (cookies) is signed: by the keys of the file, so that every
+ * node that shares it believes it, also after a restart; else by a key of this process, which is
+ * never changed.
+ */
+enum { TLS_TICKET_TAG_BYTES = 16 };
+void tls_tickets_sign(struct tls_tickets *tickets, struct slice text,
+	uint8_t ret_tag[static TLS_TICKET_TAG_BYTES]);
+bool tls_tickets_is_signed(struct tls_tickets *tickets, struct slice text,
+	const uint8_t tag[static TLS_TICKET_TAG_BYTES]);
 
 /* Makes a context use the keys. The context must not outlive `tickets`. */
 void tls_tickets_attach(struct tls_tickets *tickets, struct ssl_ctx_st *ctx);
