@@ -12,7 +12,7 @@ from counts import count
 from gated import GATED, HTTP, QUIET, UNKNOWN, WWW, Flood
 from net import CLIENTS
 from rawtcp import Hello, hello_context
-from wire import Connection, TlsConnection, client_context, until
+from wire import SLOW, Connection, TlsConnection, client_context, patience, until
 
 pytestmark = pytest.mark.alone
 
@@ -52,6 +52,15 @@ class Clients:
         self._stop.set()
         for thread in self._threads:
             thread.join(timeout=20)
+
+    def have_served(self, gate):
+        """All were. Where the processor is translated the workers may get no turn for so long that they
+        are taken for dead: then clients are refused at once, each of them counted."""
+        refused = [error for _, error in self.failures if error.startswith("ConnectionRefusedError")]
+        if SLOW == 1:
+            assert self.failures == []
+        assert len(refused) == len(self.failures), self.failures
+        assert len(refused) <= gate.counter("workers_stale_rst")
 
     def at(self, share):
         return sorted(self.seconds)[int(len(self.seconds) * share)]
@@ -96,9 +105,9 @@ def test_real_clients_in_a_flood(gate, net, name):
                      payload=payload(net, UNKNOWN)).result()
     arrived = gated.arrived(net) - arrived - PACKETS * len(clients.seconds)
     clients.report(name, sent, arrived)
-    assert clients.failures == []
-    assert len(clients.seconds) >= 0.5 * count("flood_handshakes") * count("flood_seconds")
-    assert clients.at(0.5) < 0.5
+    clients.have_served(gate)
+    assert len(clients.seconds) >= 0.5 / SLOW * count("flood_handshakes") * count("flood_seconds")
+    assert clients.at(0.5) < patience(0.5)
     assert sum(gate.counter(c) for c in counters) - before >= 0.95 * arrived
     assert arrived >= 0.05 * sent["sent"]
     assert {line.split()[-1] for line in gated.hand_made(net, port)} <= old
@@ -113,7 +122,7 @@ def test_more_than_the_link_carries(gate, net, kind):
         sent = Flood(net, kind, net.v4, GATED, count("flood_seconds"), live=True).result()
         arrived = gated.arrived(net) - arrived
     clients.report(f"{kind}, more than the link carries", sent, arrived)
-    assert clients.failures == []
+    clients.have_served(gate)
     assert clients.seconds
 
 
@@ -123,7 +132,7 @@ def test_flood_over_ipv6(gate, net):
         sent = Flood(net, "syn", net.v6, GATED, count("flood_seconds"), pps=count("flood_packets")).result()
     arrived = gated.arrived(net) - arrived - PACKETS * len(clients.seconds)
     clients.report("syn over IPv6", sent, arrived)
-    assert clients.failures == []
+    clients.have_served(gate)
     assert gate.counter("syn_cookie") - before >= 0.95 * arrived
 
 
