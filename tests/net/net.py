@@ -70,6 +70,10 @@ class Target:
     def health(self, state):
         self.ask(cmd="health", state=state)
 
+    def requests(self, state):
+        """What becomes of requests that are no health checks: ok, all, half, slow, drop, hang."""
+        self.ask(cmd="requests", state=state)
+
     def reset(self):
         self.ask(cmd="reset")
 

@@ -5,7 +5,8 @@
 Ports: 8080 http, 8443 https, 8081 http after a PROXY header, 9000 raw TCP, 9001 raw TCP that greets first, 9443 raw over TLS,
 9100 raw after a PROXY header. What HTTP does is chosen by the path (see PATHS below), what raw TCP
 does by the first line (see `raw`). The control socket takes one JSON object per line and answers
-one: {"cmd": "stats"}, {"cmd": "health", "state": "ok|fail|hang"}, {"cmd": "reset"}.
+one: {"cmd": "stats"}, {"cmd": "health", "state": "ok|fail|hang"}, {"cmd": "reset"}, {"cmd": "requests",
+"state": "ok|all|half|slow|drop|hang"}: what becomes of requests whose health check passes.
 Bodies are made by `pattern`, so that both sides know them without sending them first.
 """
 import argparse
@@ -50,6 +51,7 @@ class Target:
     def __init__(self, name):
         self.name = name
         self.health = "ok"
+        self.requests = "ok"
         self.reset()
 
     def reset(self):
@@ -67,6 +69,8 @@ class Target:
                     answer = self.stats
                 case "health":
                     self.health = request["state"]
+                case "requests":
+                    self.requests = request["state"]
                 case "reset":
                     self.reset()
                 case other:
@@ -156,6 +160,8 @@ class Http:
             stats["paths"][word] = stats["paths"].get(word, 0) + 1
             self.served += 1
             action = getattr(self, "do_" + (word.replace("-", "_") or "index"), self.do_index)
+            if word != "healthz" and self.target.requests != "ok":
+                action = self.sick(action)
             if await action(request) == "close":
                 return
             if not request.is_body_read:
@@ -163,6 +169,20 @@ class Http:
                     pass
             if request.get("connection").lower() == "close":
                 return
+
+    def sick(self, action):
+        """What is done instead, see the control socket."""
+        async def fail(request):
+            async for _ in request.body():
+                pass
+            await self.reply(request, b"sick\n", 500)
+
+        async def late(request):
+            await asyncio.sleep(0.06)
+            await action(request)
+        is_even = self.target.stats["requests"] % 2 == 0
+        return {"all": fail, "half": fail if is_even else action, "slow": late, "drop": self.do_drop,
+                "hang": self.do_hang}[self.target.requests]
 
     async def send(self, data):
         self.writer.write(data)

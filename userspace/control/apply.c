@@ -5,6 +5,7 @@
 #include "control/departing.h"
 #include "control/expiry.h"
 #include "control/logs.h"
+#include "control/outliers.h"
 #include "control/stapling.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -202,10 +203,12 @@ static int set_dataplane(struct daemon *daemon, const struct build *build, struc
 static void count_states(const struct built_group *group, struct dp_group *ret_row)
 {
 	const struct health_state *state;
+	struct health_state scratch;
 	uint32_t i;
 
 	for (i = 0; i < group->n_targets; i++) {
-		state = health_get(group->targets[i]);
+		state = outliers_state(
+			group->group, group->targets[i], health_get(group->targets[i]), &scratch);
 		ret_row->state_counts[state ? state->state : BACKEND_UNUSED]++;
 	}
 }
@@ -260,11 +263,10 @@ static uint32_t weight_of(const struct daemon *daemon, uint32_t group, const str
 	return 0;
 }
 
-void apply_show_target(
-	struct daemon *daemon, const struct target *target, const struct health_state *state)
+static struct dp_backend row_of(struct daemon *daemon, const struct target *target, uint32_t group,
+	const struct health_state *state)
 {
-	uint32_t group = group_index(daemon, target);
-	struct dp_backend row = {
+	return (struct dp_backend){
 		.id = target->id,
 		.group_id = group,
 		.group = target->group_name,
@@ -279,11 +281,31 @@ void apply_show_target(
 		.checks = state->checks,
 		.checks_failed = state->checks_failed,
 	};
+}
+
+void apply_show_target(
+	struct daemon *daemon, const struct target *target, const struct health_state *state)
+{
+	uint32_t group = group_index(daemon, target);
+	struct health_state scratch;
+	struct dp_backend row;
 	struct err err;
+
+	if (group != UINT32_MAX)
+		state = outliers_state(daemon->build->groups[group].group, target, state, &scratch);
+	row = row_of(daemon, target, group, state);
 
 	if (dp_backend_set(daemon->dataplane, &row, &err) < 0)
 		log_warn("target %s/%s is not in the map: %s", target->group_name, target->name,
 			err.text);
+}
+
+void apply_show_group(struct daemon *daemon, const struct target *target)
+{
+	uint32_t group = group_index(daemon, target);
+
+	if (group != UINT32_MAX)
+		show_group(daemon, group);
 }
 
 static void note_health(
@@ -327,10 +349,13 @@ static void set_health(struct daemon *daemon)
 		n += build->groups[group].n_targets;
 	targets = mem_zalloc((n + 1) * sizeof(*targets));
 	n = 0;
-	for (group = 0; group < build->config->target_groups_count; group++)
+	for (group = 0; group < build->config->target_groups_count; group++) {
+		/* Checks went on while it was built. */
+		target_group_recount(build->groups[group].group);
 		for (i = 0; i < build->groups[group].n_targets; i++)
 			targets[n++] = (struct health_target){
 				build->groups[group].targets[i], build->groups[group].check};
+	}
 	health_set(daemon->health, targets, n);
 	free(targets);
 }
@@ -345,8 +370,6 @@ static void show_all(struct daemon *daemon)
 		for (i = 0; i < build->groups[group].n_targets; i++)
 			apply_show_target(daemon, build->groups[group].targets[i],
 				health_get(build->groups[group].targets[i]));
-		/* Checks went on while it was built. */
-		target_group_recount(build->groups[group].group);
 		show_group(daemon, group);
 	}
 }
@@ -481,6 +504,7 @@ int apply_build(struct daemon *daemon, struct build *build, struct lists_request
 		counts_keep(&daemon->counts, old, build);
 	}
 	set_health(daemon);
+	outliers_apply(daemon);
 	show_all(daemon);
 	retain_rows(daemon);
 	apply_sweep(daemon); /* a turn, and a look at what was removed */

@@ -48,6 +48,9 @@ void reload_continue(struct daemon *daemon);
 void apply_show_target(
 	struct daemon *daemon, const struct target *target, const struct health_state *state);
 
+/* And the row of its group. */
+void apply_show_group(struct daemon *daemon, const struct target *target);
+
 /* health_notify: the result of a check goes to the maps and, if the state changed, to the log. */
 health_notify apply_health;
 

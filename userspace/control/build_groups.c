@@ -110,6 +110,22 @@ static void build_check(struct building *building, const struct config_target_gr
 	group->check = check_spec_new(&spec);
 }
 
+static struct outlier_spec build_outlier(const struct config_outliers *wanted)
+{
+	return (struct outlier_spec){
+		.enabled = wanted->enabled,
+		.errors = wanted->errors,
+		.gateway_errors = wanted->gateway_errors,
+		.success_percent = wanted->success_percent,
+		.latency_ratio = wanted->latency_ratio,
+		.min_requests = wanted->min_requests,
+		.interval_ms = wanted->interval_ms,
+		.ejection_ms = wanted->ejection_ms,
+		.max_ejection_ms = wanted->max_ejection_ms,
+		.max_ejected_percent = wanted->max_ejected_percent,
+	};
+}
+
 static void build_group(struct building *building, const struct config_target_group *wanted,
 	struct built_group *group)
 {
@@ -124,6 +140,7 @@ static void build_group(struct building *building, const struct config_target_gr
 		.fail_open_below = wanted->fail_open_below,
 		.fail_open_below_percent = wanted->fail_open_below_percent,
 		.slow_start_ms = wanted->slow_start_ms,
+		.outlier = build_outlier(&wanted->outliers),
 		.limits = {wanted->limits.connections, wanted->limits.requests,
 			wanted->limits.pending},
 		.proxy_out = (enum proxy_out)wanted->proxy_protocol,

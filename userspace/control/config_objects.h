@@ -79,6 +79,7 @@ struct config_target_group {
 	uint32_t fail_open_below, fail_open_below_percent;
 	uint32_t slow_start_ms; /* 0: off */
 	struct config_group_limits limits;
+	struct config_outliers outliers;
 	uint32_t deregistration_delay_ms;
 	enum config_proxy_out proxy_protocol;
 	struct config_group_tls tls;

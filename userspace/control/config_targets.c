@@ -71,6 +71,18 @@ static void check_fail_open(struct config_checker *checker, const struct config_
 			"fail_open_below_percent", "has no effect with fail_open: false");
 }
 
+static void check_outliers(struct config_checker *checker, const struct config_target_group *g)
+{
+	const struct config_outliers *outliers = &g->outliers;
+
+	if (outliers->max_ejection_ms && outliers->max_ejection_ms < outliers->ejection_ms)
+		config_refuse(checker, &outliers->max_ejection_ms,
+			config_mark(checker->config, &outliers->ejection_ms, outliers->mark),
+			"outlier_detection.max_ejection_time",
+			"is shorter than ejection_time (%u ms, ejection_time %u ms)",
+			outliers->max_ejection_ms, outliers->ejection_ms);
+}
+
 void config_check_targets(const struct config *config, struct config_errors *errors)
 {
 	struct config_checker checker = {.config = config, .errors = errors};
@@ -85,6 +97,7 @@ void config_check_targets(const struct config *config, struct config_errors *err
 		config_path_item(&checker.path, group->name, i);
 		check_hash(&checker, group);
 		check_fail_open(&checker, group);
+		check_outliers(&checker, group);
 		config_path_cut(&checker.path, 0);
 	}
 }

@@ -4,6 +4,7 @@
 
 #include "control/config_errors.h"
 #include "control/config_values.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The order of the words in settings.def. */
@@ -24,6 +25,16 @@ struct config_hash {
 struct config_group_limits {
 	struct config_mark mark;
 	uint32_t connections, requests, pending;
+};
+
+struct config_outliers {
+	struct config_mark mark;
+	bool enabled;
+	uint32_t errors, gateway_errors; /* 0: off */
+	uint32_t success_percent, latency_ratio; /* 0: off */
+	uint32_t min_requests;
+	uint32_t interval_ms, ejection_ms, max_ejection_ms;
+	uint32_t max_ejected_percent;
 };
 
 #endif

@@ -9,6 +9,7 @@
 #include "control/http_client.h"
 #include "control/ids.h"
 #include "control/logs.h"
+#include "control/outliers.h"
 #include "control/renewal.h"
 #include "control/stapling.h"
 #include "control/views.h"
@@ -451,6 +452,7 @@ static void stop(struct daemon *daemon)
 	lists_free(daemon->lists);
 	if (daemon->health)
 		health_free(daemon->health);
+	outliers_fini(daemon);
 	departing_free_all(daemon);
 	for (i = 0; daemon->workers && i < daemon->env.n_workers; i++)
 		if (daemon->workers[i].proxy.io.loop)
@@ -503,6 +505,7 @@ int daemon_run(const char *config_path, struct config *config)
 	counts_init(&daemon->counts, daemon->env.n_workers);
 	daemon->second.fire = tick;
 	daemon->stop_timer.fire = stop_now;
+	outliers_init(daemon);
 	log_level_set((enum log_level)config->log.level);
 	raise_file_limit();
 	r = start(daemon, config, &err);

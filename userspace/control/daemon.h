@@ -79,6 +79,7 @@ struct daemon {
 	uint64_t listen_overflows_before; /* this start: the kernel counts on and on */
 	struct watch signals;
 	struct timer second; /* what happens about once a second */
+	struct timer outliers; /* outliers.h */
 	struct timer stop_timer;
 	int64_t started_unix_s;
 	uint64_t tickets_rotated_ms, cookies_rotated_ms, certs_swept_ms;

@@ -152,11 +152,12 @@ static void put_refusal(char *text, size_t size, yyjson_val *row, const struct r
 static void target_why(struct render_table *table, yyjson_val *row, const struct render_look *look)
 {
 	yyjson_val *check = yyjson_obj_get(row, "last_check");
+	yyjson_val *ejected = yyjson_obj_get(row, "ejected");
 	struct render_value reason, detail;
 	char refusal[192];
 
 	render_get_or_empty(row, "reason", &reason);
-	render_get_or_empty(check, "detail", &detail);
+	render_get_or_empty(yyjson_is_obj(ejected) ? ejected : check, "detail", &detail);
 	if (strcmp(reason.text, detail.text) == 0)
 		detail.text[0] = '\0';
 	put_refusal(refusal, sizeof(refusal), row, look);

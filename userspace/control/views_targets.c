@@ -1,6 +1,8 @@
 /* The views of targets and target groups, those that are leaving too. See views.h. */
 #include "control/views_parts.h"
 
+#include "control/outliers.h"
+
 #include "core/clock.h"
 #include "dataplane/dp_backends.h"
 #include "proxy/group_state.h"
@@ -101,6 +103,28 @@ static void put_places(const struct target *target, uint32_t n_workers, const st
 	view_places(&ktls, sum.count);
 }
 
+static void put_ejection(const struct daemon *daemon, const struct target_group *group,
+	const struct target *target, const struct view *row)
+{
+	const struct target_outlier *outlier = &target->outlier;
+	enum outlier_cause cause = outlier_cause_of(outlier);
+	uint64_t now_ms = loop_now_ms(daemon->io.loop);
+	char text[OUTLIER_TEXT_BYTES];
+	struct view ejected;
+
+	view_number(row, "ejections", outlier->ejections_total);
+	if (!group || !outlier->is_told || cause == OUTLIER_NONE) {
+		view_null(row, "ejected");
+		return;
+	}
+	ejected = view_object(row, "ejected");
+	view_text(&ejected, "cause", outlier_cause_name(cause));
+	view_text(&ejected, "detail", outlier_text(group, target, text));
+	view_time(&ejected, "since", outlier->since_unix_s);
+	view_number(
+		&ejected, "left_ms", outlier->until_ms > now_ms ? outlier->until_ms - now_ms : 0);
+}
+
 /* `check` is NULL for a target that is not checked (any more); `group` for one that is leaving. */
 static void put_target(const struct daemon *daemon, const struct target_group *group,
 	const struct target *target, uint32_t weight, const struct health_state *state,
@@ -118,6 +142,7 @@ static void put_target(const struct daemon *daemon, const struct target_group *g
 	view_text(&row, "reason",
 		state->reason == WHY_NONE ? NULL : dp_backend_reason_name(state->reason));
 	view_time(&row, "since", state->changed_unix_s);
+	put_ejection(daemon, group, target, &row);
 	put_last_check(check, &row);
 	put_load(target, daemon->env.n_workers, &row);
 	put_places(target, daemon->env.n_workers, &row);
@@ -128,15 +153,17 @@ static void put_members(
 	const struct daemon *daemon, const struct built_group *group, const struct view_list *list)
 {
 	static const struct health_state unchecked = {.state = BACKEND_UNUSED};
+	const struct health_state *state, *check;
 	const struct target_member *member;
-	const struct health_state *state;
+	struct health_state scratch;
 	uint32_t i;
 
 	for (i = 0; i < group->group->spec.n_members; i++) {
 		member = &group->group->spec.members[i];
-		state = health_get(member->target);
+		check = health_get(member->target);
+		state = outliers_state(group->group, member->target, check, &scratch);
 		put_target(daemon, group->group, member->target, member->weight,
-			state ? state : &unchecked, state, list);
+			state ? state : &unchecked, check, list);
 	}
 }
 
@@ -172,21 +199,24 @@ int view_targets(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 /* --- target groups */
 
 static void put_states(
-	const struct daemon *daemon, const struct group_spec *spec, const struct view *row)
+	const struct daemon *daemon, const struct target_group *group, const struct view *row)
 {
 	static const char *const names[BACKEND_STATE_COUNT] = {
 #define STATE(id, name) [BACKEND_##id] = name,
 #include <sluice/backend.def>
 #undef STATE
 	};
+	const struct group_spec *spec = &group->spec;
 	uint64_t counts[BACKEND_STATE_COUNT] = {0};
 	struct view targets = view_object(row, "targets");
 	const struct health_state *state;
+	struct health_state scratch;
 	struct list *link;
 	uint32_t i;
 
 	for (i = 0; i < spec->n_members; i++) {
-		state = health_get(spec->members[i].target);
+		state = outliers_state(group, spec->members[i].target,
+			health_get(spec->members[i].target), &scratch);
 		counts[state ? state->state : BACKEND_UNUSED]++;
 	}
 	list_for_each(link, &daemon->departing) {
@@ -274,7 +304,7 @@ static void put_group(const struct daemon *daemon, uint32_t index, const struct 
 	put_limited(daemon, spec, &row);
 	view_bool(&row, "failing_open",
 		target_group_is_failing_open(daemon->build->groups[index].group));
-	put_states(daemon, spec, &row);
+	put_states(daemon, daemon->build->groups[index].group, &row);
 	listeners = view_list(&row, "listeners");
 	for (i = 0; i < all->listeners_count; i++)
 		if (leads_to(&all->listeners[i], config))

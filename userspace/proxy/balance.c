@@ -48,6 +48,8 @@ static bool is_of_tier(const struct choice *choice, const struct target *target)
 		       !atomic_load_explicit(&target->expired, memory_order_relaxed);
 	if (tier >= TIER_ANY)
 		return tier == TIER_ANY;
+	if (outlier_cause_of(&target->outlier) != OUTLIER_NONE)
+		return false;
 	health = atomic_load_explicit(&target->health, memory_order_relaxed);
 	return health == (tier == TIER_HEALTHY ? TARGET_HEALTHY : TARGET_INITIAL);
 }

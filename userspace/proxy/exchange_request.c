@@ -275,6 +275,7 @@ static void send_request(struct exchange *exchange)
 	struct upstream *upstream = exchange->upstream;
 
 	counter_inc(&upstream->target->workers[exchange->conn->worker->io.worker].requests);
+	exchange->sent_us = loop_now_us(exchange->conn->worker->io.loop);
 	exchange->up.dst = upstream->stream;
 	exchange->state = EXCHANGE_RESPONSE;
 	exchange_run(exchange);

@@ -55,14 +55,17 @@ void exchange_target_failed(struct exchange *exchange, enum close_reason reason)
 	struct target *target = upstream->target;
 	uint32_t worker = exchange->conn->worker->io.worker;
 
-	if (was_sent && reason != CLOSE_deregistered)
+	if (was_sent && reason != CLOSE_deregistered) {
 		counter_inc(&target->workers[worker].failures);
+		/* A pooled connection that had ended says nothing about its target. */
+		if (!was_reused || reason != CLOSE_target_refused)
+			outlier_note_failure(upstream->group, target, worker);
+	}
 	if (may_retry(exchange, reason)) {
 		shared_hold(&target->shared, worker);
 		release_upstream(exchange, UPSTREAM_END_ABORT);
 		if (was_sent)
 			rewind_request(exchange);
-		/* A pooled connection that had ended says nothing about its target. */
 		exchange_find_target(exchange, was_reused ? NULL : target, true);
 		shared_drop(&target->shared, worker);
 		return;
@@ -260,6 +263,15 @@ static bool read_more(struct exchange *exchange)
 	return false;
 }
 
+static void note_answer(const struct exchange *exchange)
+{
+	const struct upstream *upstream = exchange->upstream;
+	const struct proxy_worker *worker = exchange->conn->worker;
+
+	outlier_note_answer(upstream->group, upstream->target, worker->io.worker,
+		exchange->response.status, loop_now_us(worker->io.loop) - exchange->sent_us);
+}
+
 bool exchange_read_response(struct exchange *exchange)
 {
 	struct h1_limits limits = H1_LIMITS_DEFAULT;
@@ -282,14 +294,18 @@ bool exchange_read_response(struct exchange *exchange)
 			continue;
 		}
 		if (r < 0) {
+			outlier_note_failure(exchange->upstream->group, exchange->upstream->target,
+				exchange->conn->worker->io.worker);
 			exchange_answer(exchange, 502, CLOSE_target_bad_response);
 			return false;
 		}
 		buf_consume(&exchange->from, (uint32_t)r);
-		if (http_response_is_interim(&exchange->response))
+		if (http_response_is_interim(&exchange->response)) {
 			r = pass_interim(exchange);
-		else
+		} else {
+			note_answer(exchange);
 			r = begin_response(exchange);
+		}
 		if (r < 0) {
 			exchange_answer(exchange, 502, CLOSE_target_bad_response);
 			return false;

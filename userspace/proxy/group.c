@@ -142,11 +142,11 @@ struct target_group *target_group_new(const struct group_spec *spec)
 	return group;
 }
 
-/* Healthy, or nobody knows yet. */
-static bool is_usable(const struct target_member *member)
+bool target_member_is_usable(const struct target_member *member)
 {
-	return member->weight && atomic_load_explicit(&member->target->health,
-					 memory_order_relaxed) != TARGET_UNHEALTHY;
+	return member->weight && outlier_cause_of(&member->target->outlier) == OUTLIER_NONE &&
+	       atomic_load_explicit(&member->target->health, memory_order_relaxed) !=
+		       TARGET_UNHEALTHY;
 }
 
 void target_group_recount(struct target_group *group)
@@ -157,7 +157,7 @@ void target_group_recount(struct target_group *group)
 
 	for (i = 0; i < spec->n_members; i++) {
 		n += spec->members[i].weight != 0;
-		usable += is_usable(&spec->members[i]);
+		usable += target_member_is_usable(&spec->members[i]);
 	}
 	atomic_store_explicit(&group->failing_open,
 		spec->fail_open && n &&

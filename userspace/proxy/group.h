@@ -11,6 +11,7 @@
 #include "core/shared.h"
 #include "net/addr.h"
 #include "proxy/balance_key.h"
+#include "proxy/outlier.h"
 #include "tls/ktls.h"
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -49,6 +50,7 @@ struct target_worker {
 	uint32_t n_idle;
 	uint32_t n_open; /* idle ones too */
 	uint64_t connections, requests, failures;
+	uint64_t answers, answers_bad, answers_us; /* with outlier detection */
 	uint64_t places[TLS_DIRECTIONS][KTLS_PLACES]; /* of TLS connections that have ended */
 	struct target_refusal refusal;
 } cache_aligned;
@@ -65,6 +67,7 @@ struct target {
 	_Atomic uint64_t ramp_since_ms; /* monotonic: its slow start began; 0: none */
 	atomic_uint outstanding cache_aligned; /* requests or tunnels under way, all workers */
 	atomic_uint open; /* connections, idle ones too, all workers */
+	struct target_outlier outlier;
 	struct target_worker *workers;
 	struct checker *checker; /* control thread: its health checks, NULL if it has none */
 	bool is_founder; /* control thread: came with its group, and was never healthy yet */
@@ -99,6 +102,7 @@ struct group_spec {
 	uint32_t fail_open_below, fail_open_below_percent;
 	uint32_t slow_start_ms; /* 0: none */
 	struct group_limits limits;
+	struct outlier_spec outlier;
 	enum proxy_out proxy_out;
 	struct tls_client *tls; /* NULL: plain; the group takes its own count */
 	const char *tls_name; /* SNI and name to verify; NULL: the target's address */
@@ -124,6 +128,8 @@ struct target *target_new(const char *group_name, const char *name, const union 
 	uint32_t id, uint32_t n_workers);
 struct target_group *target_group_new(const struct group_spec *spec);
 
+/* It has a share, is healthy or not checked yet, and is no outlier. */
+bool target_member_is_usable(const struct target_member *member);
 /* After the health of a member has changed: does the group fail open now? Control thread, workers. */
 void target_group_recount(struct target_group *group);
 bool target_group_is_failing_open(const struct target_group *group);

@@ -9,6 +9,7 @@ static void group_state_free(struct shared *shared)
 {
 	struct group_state *state = container_of(shared, struct group_state, shared);
 
+	pthread_mutex_destroy(&state->ejecting);
 	free(state->workers);
 	shared_fini(shared);
 	free(state);
@@ -28,6 +29,7 @@ struct group_state *group_state_new(uint32_t n_workers)
 	struct group_state *state = zeroed(sizeof(*state));
 
 	shared_init(&state->shared, 0, group_state_free);
+	pthread_mutex_init(&state->ejecting, NULL);
 	state->workers = zeroed(n_workers * sizeof(*state->workers));
 	return state;
 }

@@ -6,6 +6,7 @@
 #define SLUICE_PROXY_GROUP_STATE_H
 
 #include "core/shared.h"
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -18,6 +19,8 @@ struct group_state {
 	struct shared shared;
 	struct group_counts *workers;
 	atomic_uint pending cache_aligned; /* wait for a new connection; where that is limited */
+	pthread_mutex_t ejecting; /* for the time of a count over its targets */
+	uint64_t judged_ms; /* control thread: when outliers were last looked for; 0: never */
 };
 
 /* One count, the caller's. */

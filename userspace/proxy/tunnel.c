@@ -208,6 +208,7 @@ static void find_target(struct tunnel *tunnel, const struct target *avoid);
 
 static void target_ready(struct upstream *upstream)
 {
+	outlier_note_answer(upstream->group, upstream->target, upstream->worker->io.worker, 200, 0);
 	go_up(upstream->owner);
 }
 

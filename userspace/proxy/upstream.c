@@ -100,8 +100,11 @@ static void upstream_close(struct upstream *upstream, bool abort)
 
 static void fail(struct upstream *upstream, enum close_reason reason)
 {
-	if (reason != CLOSE_deregistered)
+	if (reason != CLOSE_deregistered) {
 		counter_inc(&row_of(upstream)->failures);
+		outlier_note_failure(
+			upstream->group, upstream->target, upstream->worker->io.worker);
+	}
 	upstream->ops->failed(upstream, reason);
 	upstream_close(upstream, true);
 }
@@ -358,6 +361,7 @@ static int get_from(struct proxy_worker *worker, struct target_group *group, str
 	r = dial(upstream, client);
 	if (r < 0) {
 		counter_inc(&row_of(upstream)->failures);
+		outlier_note_failure(group, target, worker->io.worker);
 		upstream_close(upstream, true);
 		return r;
 	}

@@ -84,6 +84,17 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "      connections: 0\n"
 				    "      requests: 0\n"
 				    "      pending: 0\n"
+				    "    outlier_detection:\n"
+				    "      enabled: false\n"
+				    "      consecutive_5xx: 5\n"
+				    "      consecutive_gateway_errors: 5\n"
+				    "      success_rate: 80%\n"
+				    "      latency_ratio: off\n"
+				    "      min_requests: 50\n"
+				    "      interval: 10s\n"
+				    "      ejection_time: 30s\n"
+				    "      max_ejection_time: 5m\n"
+				    "      max_ejected: 50%\n"
 				    "    deregistration_delay: 5m\n"
 				    "    proxy_protocol: off\n"
 				    "    tls:\n"
@@ -220,11 +231,13 @@ static const char *const kept[] = {"workers: 7",
 	"- \"wlan0@x\"", "pin_dir: /p", "- 10.0.0.0/8", "\"2001:db8::/32\"",
 	"packets_per_second: 9", "key_password_file: /pw", "algorithm: consistent_hash",
 	"key: cookie", "name: sid", "fail_open_below: 2", "fail_open_below_percent: 10%",
-	"requests: 3", "pending: 2", "deregistration_delay: 0ms", "proxy_protocol: v1",
-	"ca: /ca.pem", "server_name: srv", "connect: 10ms", "idle_per_worker: 0", "name: t1",
-	"weight: 0", "port: 8080", "path: \"/x?a=b\"", "host: h", "matcher: 200,204-206",
-	"jitter: 0%", "server_name: chk", "proxy_protocol: require", "x_forwarded_for: remove",
-	"min_version: 1.3", "session_tickets: false", "header_bytes: 1025", "body_bytes: 5g",
+	"requests: 3", "pending: 2", "consecutive_5xx: 7", "consecutive_gateway_errors: off",
+	"success_rate: 0%", "latency_ratio: 3", "ejection_time: 1s", "max_ejected: 100%",
+	"deregistration_delay: 0ms", "proxy_protocol: v1", "ca: /ca.pem", "server_name: srv",
+	"connect: 10ms", "idle_per_worker: 0", "name: t1", "weight: 0", "port: 8080",
+	"path: \"/x?a=b\"", "host: h", "matcher: 200,204-206", "jitter: 0%", "server_name: chk",
+	"proxy_protocol: require", "x_forwarded_for: remove", "min_version: 1.3",
+	"session_tickets: false", "header_bytes: 1025", "body_bytes: 5g",
 	"pkcs11_module: /lib/token.so", "- imap", "name: \"null\"", "handover: kernel_cookies",
 	"dispatcher: never", "cookie_secret_file: /s", "deny_file: /d", "- 10.1.0.0/16",
 	"allow_file: /a", "flights_per_prefix: 7", "dry_run: true", "connections_per_second: 7",
@@ -271,6 +284,8 @@ static void everything_survives_the_round_trip(void **state)
 		"- {name: web, protocol: https, algorithm: consistent_hash,\n"
 		"   hash: {key: cookie, name: sid}, fail_open: yes, fail_open_below: 2,\n"
 		"   fail_open_below_percent: 10%, limits: {connections: 4, requests: 3, pending: 2},\n"
+		"   outlier_detection: {enabled: yes, consecutive_5xx: 7, consecutive_gateway_errors: off,\n"
+		"   success_rate: 0%, latency_ratio: 3, ejection_time: 1s, max_ejected: 100%},\n"
 		"   deregistration_delay: 0s, proxy_protocol: v1, tls: {ca: /ca.pem, server_name: srv,\n"
 		"   policy: mine, ktls: tx},\n"
 		"   timeouts: {connect: 10ms}, pool: {idle_per_worker: 0},\n"

@@ -29,6 +29,22 @@ static void settings_are_read(void **state)
 	config_free(config);
 }
 
+static void outlier_detection_is_read(void **state)
+{
+	struct config *config = case_accepted(
+		GROUP("outlier_detection: {enabled: yes, consecutive_5xx: off, interval: 1s}"));
+	const struct config_outliers *outliers = &config->target_groups[0].outliers;
+
+	assert_true(outliers->enabled);
+	assert_int_equal(outliers->errors, 0);
+	assert_int_equal(outliers->gateway_errors, 5);
+	assert_int_equal(outliers->interval_ms, 1000);
+	config_free(config);
+	case_refused(GROUP("outlier_detection: {ejection_time: 10m}"),
+		AT("2:64", "target_groups[g].outlier_detection.max_ejection_time: is shorter than "
+			   "ejection_time (300000 ms, ejection_time 600000 ms)"));
+}
+
 static void what_has_no_effect_is_refused(void **state)
 {
 	case_refused(GROUP("hash: {key: cookie, name: sid}"),
@@ -69,6 +85,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(settings_are_read),
+		cmocka_unit_test(outlier_detection_is_read),
 		cmocka_unit_test(what_has_no_effect_is_refused),
 		cmocka_unit_test(hashes_need_what_they_go_by),
 		cmocka_unit_test(numbers_are_in_range),
