@@ -126,6 +126,22 @@ static struct outlier_spec build_outlier(const struct config_outliers *wanted)
 	};
 }
 
+static struct retry_spec build_retry(const struct config_retries *wanted)
+{
+	struct retry_spec spec = {
+		.attempts = wanted->attempts,
+		.n_status = wanted->status.count,
+		.budget_percent = wanted->budget_percent,
+		.budget_per_second = wanted->budget_per_second,
+	};
+	uint32_t i;
+
+	for (i = 0; i < spec.n_status && i < RETRY_STATUS_MAX; i++)
+		spec.status[i] = (struct retry_status){
+			wanted->status.range[i].first, wanted->status.range[i].last};
+	return spec;
+}
+
 static void build_group(struct building *building, const struct config_target_group *wanted,
 	struct built_group *group)
 {
@@ -140,6 +156,7 @@ static void build_group(struct building *building, const struct config_target_gr
 		.fail_open_below = wanted->fail_open_below,
 		.fail_open_below_percent = wanted->fail_open_below_percent,
 		.slow_start_ms = wanted->slow_start_ms,
+		.retry = build_retry(&wanted->retries),
 		.outlier = build_outlier(&wanted->outliers),
 		.limits = {wanted->limits.connections, wanted->limits.requests,
 			wanted->limits.pending},

@@ -80,6 +80,7 @@ struct config_target_group {
 	uint32_t slow_start_ms; /* 0: off */
 	struct config_group_limits limits;
 	struct config_outliers outliers;
+	struct config_retries retries;
 	uint32_t deregistration_delay_ms;
 	enum config_proxy_out proxy_protocol;
 	struct config_group_tls tls;

@@ -114,6 +114,8 @@ void config_print_scalar(const struct setting *row, const void *field, FILE *out
 bool config_print_is_unset(const struct setting *row, const void *field)
 {
 	switch (row->type) {
+	case SETTING_MATCHER:
+		return ((const struct config_matcher *)field)->count == 0;
 	case SETTING_NAME:
 	case SETTING_REF:
 	case SETTING_TEXT:

@@ -37,4 +37,11 @@ struct config_outliers {
 	uint32_t max_ejected_percent;
 };
 
+struct config_retries {
+	struct config_mark mark;
+	uint32_t attempts; /* beside the first */
+	struct config_matcher status; /* count 0: none */
+	uint32_t budget_percent, budget_per_second;
+};
+
 #endif

@@ -254,15 +254,22 @@ static void put_group_places(const struct daemon *daemon, const struct config_ta
 	view_places(&ktls, sum.count);
 }
 
-static void put_limited(
+static void put_counts(
 	const struct daemon *daemon, const struct group_spec *spec, const struct view *row)
 {
-	uint64_t limited = 0;
+	uint64_t limited = 0, retries = 0, refused = 0;
+	const struct group_counts *counts;
 	uint32_t i;
 
-	for (i = 0; i < daemon->env.n_workers; i++)
-		limited += __atomic_load_n(&spec->state->workers[i].limited, __ATOMIC_RELAXED);
+	for (i = 0; i < daemon->env.n_workers; i++) {
+		counts = &spec->state->workers[i];
+		limited += __atomic_load_n(&counts->limited, __ATOMIC_RELAXED);
+		retries += __atomic_load_n(&counts->retries, __ATOMIC_RELAXED);
+		refused += __atomic_load_n(&counts->retries_refused, __ATOMIC_RELAXED);
+	}
 	view_number(row, "limited", limited);
+	view_number(row, "retries", retries);
+	view_number(row, "retries_refused", refused);
 }
 
 struct wanted_group {
@@ -301,7 +308,7 @@ static void put_group(const struct daemon *daemon, uint32_t index, const struct 
 	view_slice(&row, "algorithm",
 		view_word(SECTION_config_target_group, "algorithm", config->algorithm));
 	view_bool(&row, "fail_open", config->fail_open);
-	put_limited(daemon, spec, &row);
+	put_counts(daemon, spec, &row);
 	view_bool(&row, "failing_open",
 		target_group_is_failing_open(daemon->build->groups[index].group));
 	put_states(daemon, daemon->build->groups[index].group, &row);

@@ -11,8 +11,6 @@
 #include "proxy/route.h"
 #include "proxy/upstream.h"
 
-enum { EXCHANGE_TRIES_MAX = 3 };
-
 enum exchange_state {
 	EXCHANGE_HEAD,     /* reading the request's head */
 	EXCHANGE_TARGET,   /* waiting for a connection to a target */
@@ -62,6 +60,8 @@ void exchange_run(struct exchange *exchange);
 bool exchange_read_response(struct exchange *exchange);
 /* The target went away, or did not answer, before the answer began. */
 void exchange_target_failed(struct exchange *exchange, enum close_reason reason);
+/* One more try, if there may be one: attempts and budget. */
+bool exchange_take_retry(struct exchange *exchange);
 /* Answers for ourselves. `reason` is counted; too late for an answer: closes. */
 void exchange_answer(struct exchange *exchange, unsigned int status, enum close_reason reason);
 /* The same with an answer that a rule has: nothing has gone wrong. `body` is what is sent of it. */

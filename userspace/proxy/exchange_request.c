@@ -300,6 +300,9 @@ void exchange_find_target(struct exchange *exchange, const struct target *avoid,
 	int r;
 
 	exchange->state = EXCHANGE_TARGET;
+	if (!exchange->tries)
+		retry_note_request(
+			group, conn->worker->io.worker, loop_now_ms(conn->worker->io.loop));
 	/* The head may be gone when it is tried again. */
 	if (!exchange->tries && group->spec.algorithm == BALANCE_CONSISTENT_HASH)
 		exchange->balance_key =
@@ -309,7 +312,7 @@ void exchange_find_target(struct exchange *exchange, const struct target *avoid,
 		exchange->tries++;
 		r = upstream_get(conn->worker, group, &ask, &client, &upstream_ops, exchange, fresh,
 			&exchange->upstream);
-	} while (r < 0 && r != -ENOENT && r != -EBUSY && exchange->tries < EXCHANGE_TRIES_MAX);
+	} while (r < 0 && r != -ENOENT && r != -EBUSY && exchange_take_retry(exchange));
 	if (r == -ENOENT || r == -EBUSY) {
 		exchange_answer(exchange, 503, r == -EBUSY ? CLOSE_target_limit : CLOSE_no_target);
 		return;

@@ -39,8 +39,6 @@ static void rewind_request(struct exchange *exchange)
  * does no harm (RFC 9110 section 9.2.2). Answered in part: never. */
 static bool may_retry(const struct exchange *exchange, enum close_reason reason)
 {
-	if (exchange->tries >= EXCHANGE_TRIES_MAX)
-		return false;
 	if (exchange->state == EXCHANGE_TARGET)
 		return true;
 	return exchange->state == EXCHANGE_RESPONSE && exchange->replayable &&
@@ -48,25 +46,41 @@ static bool may_retry(const struct exchange *exchange, enum close_reason reason)
 	       is_idempotent(exchange->request.method);
 }
 
+bool exchange_take_retry(struct exchange *exchange)
+{
+	struct proxy_worker *worker = exchange->conn->worker;
+	struct target_group *group = exchange->route.group;
+
+	return exchange->tries <= group->spec.retry.attempts &&
+	       retry_take(group, worker->io.worker, loop_now_ms(worker->io.loop));
+}
+
+/* At another target than `avoid`, as if nothing had been sent. */
+static void try_again(struct exchange *exchange, struct target *avoid, bool was_sent, bool fresh)
+{
+	release_upstream(exchange, UPSTREAM_END_ABORT);
+	if (was_sent)
+		rewind_request(exchange);
+	exchange_find_target(exchange, avoid, fresh);
+}
+
 void exchange_target_failed(struct exchange *exchange, enum close_reason reason)
 {
 	struct upstream *upstream = exchange->upstream;
-	bool was_sent = exchange->state == EXCHANGE_RESPONSE, was_reused = upstream->reused;
+	bool was_sent = exchange->state == EXCHANGE_RESPONSE, is_stale;
 	struct target *target = upstream->target;
 	uint32_t worker = exchange->conn->worker->io.worker;
 
+	/* A pooled connection that had ended says nothing about its target. */
+	is_stale = upstream->reused && reason == CLOSE_target_refused;
 	if (was_sent && reason != CLOSE_deregistered) {
 		counter_inc(&target->workers[worker].failures);
-		/* A pooled connection that had ended says nothing about its target. */
-		if (!was_reused || reason != CLOSE_target_refused)
+		if (!is_stale)
 			outlier_note_failure(upstream->group, target, worker);
 	}
-	if (may_retry(exchange, reason)) {
+	if (may_retry(exchange, reason) && (is_stale || exchange_take_retry(exchange))) {
 		shared_hold(&target->shared, worker);
-		release_upstream(exchange, UPSTREAM_END_ABORT);
-		if (was_sent)
-			rewind_request(exchange);
-		exchange_find_target(exchange, was_reused ? NULL : target, true);
+		try_again(exchange, is_stale ? NULL : target, was_sent, true);
 		shared_drop(&target->shared, worker);
 		return;
 	}
@@ -272,6 +286,26 @@ static void note_answer(const struct exchange *exchange)
 		exchange->response.status, loop_now_us(worker->io.loop) - exchange->sent_us);
 }
 
+/* True: the answer is not passed on, another target is asked. */
+static bool retried_for_status(struct exchange *exchange)
+{
+	struct target *target = exchange->upstream->target;
+	uint32_t worker = exchange->conn->worker->io.worker;
+
+	if (!retry_is_wanted(&exchange->upstream->group->spec.retry, exchange->response.status) ||
+		exchange->upstream->group->spec.n_members < 2 || !exchange->replayable ||
+		buf_len(&exchange->down.out) || !is_idempotent(exchange->request.method) ||
+		!exchange_take_retry(exchange))
+		return false;
+	shared_hold(&target->shared, worker);
+	buf_drop(&exchange->from, &exchange->conn->worker->io.bufs);
+	http_headers_lend(&exchange->response.headers, exchange->response_headers,
+		array_len(exchange->response_headers));
+	try_again(exchange, target, true, false);
+	shared_drop(&target->shared, worker);
+	return true;
+}
+
 bool exchange_read_response(struct exchange *exchange)
 {
 	struct h1_limits limits = H1_LIMITS_DEFAULT;
@@ -304,6 +338,8 @@ bool exchange_read_response(struct exchange *exchange)
 			r = pass_interim(exchange);
 		} else {
 			note_answer(exchange);
+			if (retried_for_status(exchange))
+				return false;
 			r = begin_response(exchange);
 		}
 		if (r < 0) {

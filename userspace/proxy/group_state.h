@@ -6,6 +6,7 @@
 #define SLUICE_PROXY_GROUP_STATE_H
 
 #include "core/shared.h"
+#include "proxy/retry.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -13,6 +14,8 @@
 /* One worker's; read by any (relaxed). */
 struct group_counts {
 	uint64_t limited; /* nothing was found since targets, or the group, were at their limits */
+	uint64_t retries, retries_refused; /* refused: over the budget */
+	struct retry_budget budget; /* the worker's alone */
 } cache_aligned;
 
 struct group_state {

@@ -6,7 +6,6 @@
 #include <errno.h>
 
 enum {
-	TRIES_MAX = 3,
 	SHARE_PER_TURN = 16, /* moves of up to a buffer or a pipe */
 };
 
@@ -206,6 +205,15 @@ static void go_up(struct tunnel *tunnel)
 
 static void find_target(struct tunnel *tunnel, const struct target *avoid);
 
+static bool may_retry(const struct tunnel *tunnel)
+{
+	struct proxy_worker *worker = tunnel->conn->worker;
+	struct target_group *group = conn_group(tunnel->conn);
+
+	return tunnel->tries <= group->spec.retry.attempts &&
+	       retry_take(group, worker->io.worker, loop_now_ms(worker->io.loop));
+}
+
 static void target_ready(struct upstream *upstream)
 {
 	outlier_note_answer(upstream->group, upstream->target, upstream->worker->io.worker, 200, 0);
@@ -217,10 +225,10 @@ static void target_failed(struct upstream *upstream, enum close_reason reason)
 	struct tunnel *tunnel = upstream->owner;
 
 	tunnel->upstream = NULL;
-	if (tunnel->is_up || tunnel->tries >= TRIES_MAX)
-		conn_close(tunnel->conn, reason);
-	else
+	if (!tunnel->is_up && may_retry(tunnel))
 		find_target(tunnel, upstream->target);
+	else
+		conn_close(tunnel->conn, reason);
 }
 
 static void target_event(struct upstream *upstream)
@@ -244,11 +252,14 @@ static void find_target(struct tunnel *tunnel, const struct target *avoid)
 
 	if (group->spec.algorithm == BALANCE_CONSISTENT_HASH)
 		ask.key = balance_key(&group->spec.key, NULL, &conn->client);
+	if (!tunnel->tries)
+		retry_note_request(
+			group, conn->worker->io.worker, loop_now_ms(conn->worker->io.loop));
 	do {
 		tunnel->tries++;
 		r = upstream_get(conn->worker, group, &ask, &client, &upstream_ops, tunnel, true,
 			&tunnel->upstream);
-	} while (r < 0 && r != -ENOENT && r != -EBUSY && tunnel->tries < TRIES_MAX);
+	} while (r < 0 && r != -ENOENT && r != -EBUSY && may_retry(tunnel));
 	if (r == -EBUSY)
 		conn_close(conn, CLOSE_target_limit);
 	else if (r < 0)

@@ -95,6 +95,10 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "      ejection_time: 30s\n"
 				    "      max_ejection_time: 5m\n"
 				    "      max_ejected: 50%\n"
+				    "    retries:\n"
+				    "      attempts: 2\n"
+				    "      budget: 20%\n"
+				    "      budget_per_second: 3\n"
 				    "    deregistration_delay: 5m\n"
 				    "    proxy_protocol: off\n"
 				    "    tls:\n"
@@ -233,6 +237,7 @@ static const char *const kept[] = {"workers: 7",
 	"key: cookie", "name: sid", "fail_open_below: 2", "fail_open_below_percent: 10%",
 	"requests: 3", "pending: 2", "consecutive_5xx: 7", "consecutive_gateway_errors: off",
 	"success_rate: 0%", "latency_ratio: 3", "ejection_time: 1s", "max_ejected: 100%",
+	"attempts: 4", "status: 502-504", "budget: 30%", "budget_per_second: 9",
 	"deregistration_delay: 0ms", "proxy_protocol: v1", "ca: /ca.pem", "server_name: srv",
 	"connect: 10ms", "idle_per_worker: 0", "name: t1", "weight: 0", "port: 8080",
 	"path: \"/x?a=b\"", "host: h", "matcher: 200,204-206", "jitter: 0%", "server_name: chk",
@@ -286,6 +291,7 @@ static void everything_survives_the_round_trip(void **state)
 		"   fail_open_below_percent: 10%, limits: {connections: 4, requests: 3, pending: 2},\n"
 		"   outlier_detection: {enabled: yes, consecutive_5xx: 7, consecutive_gateway_errors: off,\n"
 		"   success_rate: 0%, latency_ratio: 3, ejection_time: 1s, max_ejected: 100%},\n"
+		"   retries: {attempts: 4, status: 502-504, budget: 30%, budget_per_second: 9},\n"
 		"   deregistration_delay: 0s, proxy_protocol: v1, tls: {ca: /ca.pem, server_name: srv,\n"
 		"   policy: mine, ktls: tx},\n"
 		"   timeouts: {connect: 10ms}, pool: {idle_per_worker: 0},\n"

@@ -45,6 +45,20 @@ static void outlier_detection_is_read(void **state)
 			   "ejection_time (300000 ms, ejection_time 600000 ms)"));
 }
 
+static void retries_are_read(void **state)
+{
+	struct config *config =
+		case_accepted(GROUP("retries: {attempts: 1, status: \"502,504\", budget: 5%}"));
+	const struct config_retries *retries = &config->target_groups[0].retries;
+
+	assert_int_equal(retries->attempts, 1);
+	assert_int_equal(retries->status.count, 2);
+	assert_int_equal(retries->status.range[1].first, 504);
+	assert_int_equal(retries->budget_percent, 5);
+	assert_int_equal(retries->budget_per_second, 3);
+	config_free(config);
+}
+
 static void what_has_no_effect_is_refused(void **state)
 {
 	case_refused(GROUP("hash: {key: cookie, name: sid}"),
@@ -86,6 +100,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(settings_are_read),
 		cmocka_unit_test(outlier_detection_is_read),
+		cmocka_unit_test(retries_are_read),
 		cmocka_unit_test(what_has_no_effect_is_refused),
 		cmocka_unit_test(hashes_need_what_they_go_by),
 		cmocka_unit_test(numbers_are_in_range),

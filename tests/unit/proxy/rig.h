@@ -115,6 +115,7 @@ static inline void rig_init(struct rig *rig, uint32_t n)
 		.response_ms = RIG_DEADLINE_MS,
 		.pool_per_worker = 8,
 		.pool_idle_ms = RIG_DEADLINE_MS,
+		.retry = {.attempts = 2, .budget_per_second = 10},
 		.members = rig->members,
 		.n_members = n,
 		.n_workers = 1,

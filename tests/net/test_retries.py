@@ -1,0 +1,84 @@
+"""Targets that fail under load: no request fails where a retry is allowed."""
+import pytest
+
+from load import Load
+from standard import CHECK, group, listener
+from wire import Connection, milliseconds, until
+
+ALL = ["healthy"] * 3
+CONNECTIONS = 64
+# Nothing is known of a target from its checks for the time of the test.
+BLIND = CHECK | {"interval": "1h", "fall": 100}
+
+
+def web(net, **settings):
+    settings = {"name": "web", "protocol": "http", "targets": net.target_list(8080), "check": BLIND,
+                "retries": {"budget": "100%"}} | settings
+    return {"target_groups": [group(**settings)], "listeners": [listener("web", "http", 80, "web")]}
+
+
+def counts(one):
+    return one.api("/v1/target-groups")["target_groups"][0]
+
+
+@pytest.mark.parametrize("how", ["kill", "drop", "half"])
+def test_failing_under_load(net, launch, targets, how):
+    """A target dies, drops what it gets, or answers half of it with 500."""
+    retries = {"budget": "100%"} | ({"status": "500-504"} if how == "half" else {})
+    one = launch(web(net, retries=retries))
+    one.wait_states("web", ALL)
+    try:
+        with Load((net.v4, 80), CONNECTIONS, 200) as load:
+            until(lambda: len(load.by_target) == 3, "all targets serve")
+            if how == "kill":
+                targets[1].kill()
+            else:
+                targets[1].requests(how)
+            until(lambda: counts(one)["retries"] >= CONNECTIONS, "requests are tried again")
+            before = load.ok
+            until(lambda: load.ok > before + CONNECTIONS, "the load goes on")
+    finally:
+        if how == "kill":
+            targets[1].start()
+        targets[1].requests("ok")
+    assert load.failures == []
+    assert counts(one)["retries_refused"] == 0
+
+
+@pytest.mark.parametrize("where", ["refused", "blackhole"])
+def test_unreachable_under_load(net, launch, targets, where):
+    """A third of the targets refuses connections, or does not answer at all."""
+    dead = {"name": "dead", "address": net.target_list(1, 1)[0]["address"]}
+    if where == "blackhole":
+        dead["address"] = "198.18.2.250:8080"  # nobody has it
+    one = launch(web(net, targets=net.target_list(8080, 1, 2) + [dead], check={"protocol": "off"},
+                     timeouts={"connect": milliseconds(150)}))
+    with Load((net.v4, 80), CONNECTIONS, 200) as load:
+        until(lambda: load.ok > 3 * CONNECTIONS, "the load goes on")
+    assert load.failures == []
+    assert set(load.by_target) == {"t1", "t2"} and counts(one)["retries"] > 0
+
+
+def test_budget(net, launch, targets):
+    """What fails everywhere is not multiplied."""
+    one = launch(web(net, retries={"budget": "0%", "budget_per_second": 0}, targets=net.target_list(1)))
+    with Connection((net.v4, 80)) as client:
+        assert [client.request().status for _ in range(5)] == [502] * 5
+    row = counts(one)
+    assert (row["retries"], row["retries_refused"]) == (0, 5)
+
+
+def test_taken_out_under_load(net, launch, targets):
+    """With outlier detection the one that drops everything is out after a few requests, and back in
+    use when it has recovered; nobody has noticed."""
+    one = launch(web(net, outlier_detection={"enabled": True, "ejection_time": milliseconds(500)}))
+    one.wait_states("web", ALL)
+    with Load((net.v4, 80), CONNECTIONS, 200) as load:
+        until(lambda: len(load.by_target) == 3, "all targets serve")
+        targets[1].requests("drop")
+        until(lambda: one.targets("web")["t2"]["ejected"], "t2 is out")
+        targets[1].requests("ok")
+        known = load.elapsed()
+        until(lambda: not one.targets("web")["t2"]["ejected"], "t2 is let in")
+        until(lambda: load.latest["t2"] > known + 0.5, "t2 serves again")
+    assert load.failures == []

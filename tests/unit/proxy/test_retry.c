@@ -1,0 +1,217 @@
+/* What is tried again at another target, what is not, and the budget for it. */
+#include "rig.h"
+
+#include "proxy/group_state.h"
+
+#define HOST "Host: a.test\r\n"
+#define GET  "GET / HTTP/1.1\r\n" HOST "\r\n"
+#define POST "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc"
+#define PUT  "PUT / HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc"
+#define OK   "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define BUSY "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
+
+static struct rig rig;
+
+static int setup(void **state)
+{
+	rig_init(&rig, 2);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	rig_fini(&rig);
+	return 0;
+}
+
+static const struct group_counts *counts(void)
+{
+	return &rig.group->spec.state->workers[0];
+}
+
+/* The target that the next request goes to first refuses connections. */
+static void refuse(uint32_t target)
+{
+	close(rig.target_fds[target]);
+	rig.target_fds[target] = -1;
+}
+
+static void answer_with(uint32_t target, const char *expected, const char *text)
+{
+	struct peer peer = rig_accept(&rig, target);
+
+	WAIT(&rig, peer_has(&peer, expected));
+	peer_send(&peer, text);
+	rig_turn(&rig);
+	peer_fini(&peer);
+}
+
+static void a_refused_connection(void **state)
+{
+	struct peer client;
+
+	rig_serve(&rig);
+	refuse(0);
+	client = rig_client(&rig);
+	peer_send(&client, POST); /* nothing of it was sent */
+	answer_with(1, "abc", OK);
+	WAIT(&rig, peer_has(&client, "200 OK"));
+	assert_int_equal(counts()->retries, 1);
+	peer_fini(&client);
+}
+
+static void no_attempts(void **state)
+{
+	struct peer client;
+
+	rig.group_spec.retry.attempts = 0;
+	rig_serve(&rig);
+	refuse(0);
+	client = rig_client(&rig);
+	peer_send(&client, GET);
+	WAIT(&rig, peer_has(&client, "502 Bad Gateway"));
+	assert_int_equal(counts()->retries, 0);
+	peer_fini(&client);
+}
+
+static void no_more_than_the_attempts(void **state)
+{
+	struct peer client;
+
+	rig_serve(&rig);
+	refuse(0);
+	refuse(1);
+	client = rig_client(&rig);
+	peer_send(&client, GET);
+	WAIT(&rig, peer_has(&client, "502 Bad Gateway"));
+	assert_int_equal(counts()->retries, 2);
+	assert_int_equal(
+		rig.targets[0]->workers[0].failures + rig.targets[1]->workers[0].failures, 3);
+	peer_fini(&client);
+}
+
+static void not_over_the_budget(void **state)
+{
+	struct peer client;
+	int i;
+
+	rig.group_spec.retry = (struct retry_spec){.attempts = 2, .budget_percent = 50};
+	rig_serve(&rig);
+	refuse(0);
+	refuse(1);
+	for (i = 0; i < 4; i++) { /* each pays half of one */
+		client = rig_client(&rig);
+		peer_send(&client, GET);
+		WAIT(&rig, peer_has(&client, "502 Bad Gateway"));
+		peer_fini(&client);
+	}
+	assert_int_equal(counts()->retries, 2);
+	assert_int_equal(counts()->retries_refused, 4);
+}
+
+static void an_end_before_the_answer(void **state)
+{
+	struct peer client, target;
+
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, PUT);
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "abc"));
+	peer_fini(&target);
+	answer_with(1, "abc", OK);
+	WAIT(&rig, peer_has(&client, "200 OK"));
+	peer_fini(&client);
+}
+
+static void statuses(void **state)
+{
+	struct peer client;
+
+	rig.group_spec.retry.status[0] = (struct retry_status){502, 503};
+	rig.group_spec.retry.n_status = 1;
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, PUT);
+	answer_with(0, "abc", BUSY);
+	answer_with(1, "abc", OK);
+	WAIT(&rig, peer_has(&client, "200 OK"));
+	assert_null(strstr(client.data, "503"));
+	assert_null(strstr(client.data, "busy"));
+	assert_int_equal(counts()->retries, 1);
+	peer_clear(&client);
+	/* Not idempotent: who knows what it has done. */
+	peer_send(&client, POST);
+	answer_with(0, "abc", BUSY);
+	WAIT(&rig, peer_has(&client, "busy"));
+	peer_clear(&client);
+	/* The last answer is what there is. */
+	peer_send(&client, GET);
+	answer_with(1, "\r\n\r\n", BUSY);
+	answer_with(0, "\r\n\r\n", BUSY);
+	answer_with(1, "\r\n\r\n", BUSY);
+	WAIT(&rig, peer_has(&client, "busy"));
+	peer_clear(&client);
+	peer_send(&client, GET);
+	answer_with(0, "\r\n\r\n", "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n");
+	WAIT(&rig, peer_has(&client, "504 Gateway"));
+	peer_fini(&client);
+}
+
+static void a_tunnel(void **state)
+{
+	struct peer client, target;
+
+	rig.listener_spec.protocol = LISTEN_TCP;
+	rig_serve(&rig);
+	refuse(0);
+	client = rig_client(&rig);
+	target = rig_accept(&rig, 1);
+	peer_send(&client, "hello");
+	WAIT(&rig, peer_has(&target, "hello"));
+	assert_int_equal(counts()->retries, 1);
+	peer_fini(&client);
+	peer_fini(&target);
+}
+
+/* 20 % of the requests and three a second, kept up to a hundred. */
+static void budget(void **state)
+{
+	int i, taken = 0;
+
+	rig.group_spec.retry =
+		(struct retry_spec){.attempts = 2, .budget_percent = 20, .budget_per_second = 3};
+	rig_serve(&rig);
+	retry_note_request(rig.group, 0, 1000); /* begins with three seconds' worth */
+	while (retry_take(rig.group, 0, 1000))
+		taken++;
+	assert_int_equal(taken, 9);
+	for (i = 0; i < 50; i++)
+		retry_note_request(rig.group, 0, 1000);
+	for (taken = 0; retry_take(rig.group, 0, 1000);)
+		taken++;
+	assert_int_equal(taken, 10);
+	for (i = 0, taken = 0; i < 1000; i++) /* a second in steps that pay nothing by themselves */
+		taken += retry_take(rig.group, 0, 1001 + (uint64_t)i);
+	assert_int_equal(taken, 3);
+	for (taken = 0; retry_take(rig.group, 0, 1000000);)
+		taken++;
+	assert_int_equal(taken, 100);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(a_refused_connection),
+		CASE(no_attempts),
+		CASE(no_more_than_the_attempts),
+		CASE(not_over_the_budget),
+		CASE(an_end_before_the_answer),
+		CASE(statuses),
+		CASE(a_tunnel),
+		CASE(budget),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

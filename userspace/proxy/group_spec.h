@@ -1,0 +1,52 @@
+/* How a target group is made and what it does with its targets: see group.h. Plain data. */
+#ifndef SLUICE_PROXY_GROUP_SPEC_H
+#define SLUICE_PROXY_GROUP_SPEC_H
+
+#include "proxy/balance_key.h"
+#include "proxy/outlier.h"
+#include "proxy/retry.h"
+
+struct group_state;
+struct target_member;
+struct tls_client;
+
+/* The order of the words in settings.def. */
+enum balance_algorithm {
+	BALANCE_ROUND_ROBIN,
+	BALANCE_LEAST_OUTSTANDING,
+	BALANCE_WEIGHTED_RANDOM,
+	BALANCE_CONSISTENT_HASH,
+};
+enum proxy_out { PROXY_OUT_OFF, PROXY_OUT_V1, PROXY_OUT_V2 };
+
+/* 0: no limit. */
+struct group_limits {
+	uint32_t connections; /* to one target */
+	uint32_t requests; /* under way at one target; tunnels, too */
+	uint32_t pending; /* in the group: wait for a new connection to a target */
+};
+
+struct group_spec {
+	const char *name;
+	struct group_state *state; /* the group takes its own count; NULL: it makes one */
+	enum balance_algorithm algorithm;
+	struct balance_key_spec key; /* CONSISTENT_HASH */
+	bool fail_open;
+	/* Fewer usable targets than either: the group fails open. */
+	uint32_t fail_open_below, fail_open_below_percent;
+	uint32_t slow_start_ms; /* 0: none */
+	struct group_limits limits;
+	struct outlier_spec outlier;
+	struct retry_spec retry;
+	enum proxy_out proxy_out;
+	struct tls_client *tls; /* NULL: plain; the group takes its own count */
+	const char *tls_name; /* SNI and name to verify; NULL: the target's address */
+	uint32_t connect_ms, response_ms;
+	uint32_t pool_per_worker; /* idle connections kept per target and worker */
+	uint32_t pool_idle_ms;
+	struct target_member *members; /* the group takes its own count on each target */
+	uint32_t n_members;
+	uint32_t n_workers;
+};
+
+#endif
