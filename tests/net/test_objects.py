@@ -327,6 +327,30 @@ def test_reloads_wait_in_line(net, one):
     assert one.generation() == 13 and one.api("/v1/history")["version"] == 6
 
 
+def test_dry_run_is_not_logged(net, launch):
+    """A bad file of a directory is told when a reload finds it, not by one that only looks."""
+    folder = net.folder / "tls/many"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    settings = config(net)
+    settings["certificates"].append({"name": "many", "directory": str(folder)})
+    settings["listeners"][0]["certificates"].append("many")
+    one = launch(config(net))
+    (folder / "bad.crt").write_text("no certificate")
+    (folder / "bad.key").write_text("no key")
+    one.write(settings)
+    assert one.ask("POST", "/v1/reload?dry_run=1")[0] == 200
+    assert one.ask("POST", "/v1/reload")[0] == 200
+    until(lambda: "bad.crt" in one.log(), "it is in the log")
+    assert sum("bad.crt" in line for line in one.log().splitlines()) == 1
+    cache = one.api("/v1/status")["certificate_cache"]
+    assert cache["per_worker"] == 4096 and cache["hits"] + cache["misses"] == 0
+    served(net, "www.sluice.test")
+    cache = one.api("/v1/status")["certificate_cache"]
+    assert cache["held"] == 1 and cache["misses"] == 1 and cache["hits"] in (0, 1)
+    assert one.api("/v1/status")["memory"]["certificates_bytes"] > 1000
+
+
 def check(one, *options):
     done = subprocess.run([BUILD / "sluiced", "--check", *options, one.file], capture_output=True, text=True,
                           timeout=60)

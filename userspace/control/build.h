@@ -103,6 +103,7 @@ struct build {
 struct build_how {
 	bool has_existing;
 	enum config_existing existing; /* for listeners[].tls.existing, this once */
+	bool is_dry_run; /* nothing comes of it: what is found goes to no log */
 };
 
 /* What outlives generations. */

@@ -219,6 +219,7 @@ static struct certdir_spec dir_spec(
 		.bits_useful = building->certs[index].bits_useful,
 		.bits_wanted = building->certs[index].bits_wanted,
 		.is_thorough = building->is_trial,
+		.is_quiet = building->how.is_dry_run,
 		.folder_seen = folder_seen,
 		.arg = building,
 	};
@@ -273,9 +274,10 @@ static void build_dir(struct building *building, uint32_t index,
 	if (certdir_scan(&spec, old ? old->dir : NULL, &ret_cert->dir, &ret_change->changes, &err) <
 		0)
 		refuse(building, wanted, &wanted->directory_path, &err);
-	else if (!old)
+	else if (!old && !building->how.is_dry_run)
 		tell_expired(wanted, ret_cert->dir);
-	if (ret_cert->dir && (!old || old->bits_wanted < ret_change->bits_wanted))
+	if (ret_cert->dir && !building->how.is_dry_run &&
+		(!old || old->bits_wanted < ret_change->bits_wanted))
 		tell_weak(ret_change, wanted, ret_cert->dir);
 	building->build->is_incomplete |= ret_change->changes.n_later != 0;
 	building->build->has_other_dirs |=

@@ -28,6 +28,7 @@ struct certdir_spec {
 	uint16_t bits_useful; /* of security: no listener can use a certificate that has fewer */
 	uint16_t bits_wanted; /* nor does one with fewer replace one that has them */
 	bool is_thorough; /* keys are checked even where nothing can be lost: a first version */
+	bool is_quiet; /* faults go to no log: nothing comes of this version */
 	bool is_patient; /* what does not fit together, or is gone, may be half-written: wait */
 	struct key_password_source password; /* of encrypted keys; not a command */
 };

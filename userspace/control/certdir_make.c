@@ -67,7 +67,7 @@ void certdir_drop_fault(struct making *making, struct slice file)
 
 static void tell_fault(struct making *making, const struct fault *fault)
 {
-	if (making->changes->n_faults++ < FAULTS_TOLD_MAX)
+	if (making->changes->n_faults++ < FAULTS_TOLD_MAX && !making->spec->is_quiet)
 		log_error("%s: %s: %s%s", making->spec->name, fault->file, fault->text,
 			certdir_find(making->before, slice_of(fault->file))
 				? ": the one that was good stays"
@@ -206,7 +206,7 @@ struct certdir *certdir_making_end(struct making *making)
 	struct certdir *dir = NULL;
 	size_t i;
 
-	if (changes->n_faults > FAULTS_TOLD_MAX)
+	if (changes->n_faults > FAULTS_TOLD_MAX && !making->spec->is_quiet)
 		log_error("%s: %u more pairs are bad (%u in all)", making->spec->name,
 			changes->n_faults - FAULTS_TOLD_MAX, changes->n_faults);
 	if (is_another(making)) {

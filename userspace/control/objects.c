@@ -254,6 +254,8 @@ static void find_blobs(yyjson_val *value, struct blob_list *list)
 
 	if (hex && blob_list_is_name(hex))
 		blob_list_add(list, hex);
+	if (!value)
+		return; /* no JSON at all */
 	yyjson_obj_foreach(value, i, n, key, child) find_blobs(child, list);
 	yyjson_arr_foreach(value, i, n, child) find_blobs(child, list);
 }

@@ -22,6 +22,7 @@ enum { WAITING_MAX = 64, WAITING_BYTES_MAX = 256 * 1024 * 1024 };
 /* Both over each other; the file's text is the one in force, or (a reload) has been read again. */
 static void make_build(struct reload *reload)
 {
+	struct build_how how = reload->how.build;
 	struct daemon *daemon = reload->daemon;
 	struct object_store *store = &daemon->objects;
 	const struct build *before = daemon->build;
@@ -36,8 +37,8 @@ static void make_build(struct reload *reload)
 		config_free(config);
 		return;
 	}
-	if (build_new(&daemon->env, before, config, &reload->how.build, &reload->build,
-		    &reload->errors) < 0)
+	how.is_dry_run = reload->how.dry_run;
+	if (build_new(&daemon->env, before, config, &how, &reload->build, &reload->errors) < 0)
 		reload->build = NULL;
 	else if (!reload->how.dry_run)
 		stapling_ready(daemon->stapling, reload->build);

@@ -194,6 +194,18 @@ static void put_alerts(struct metrics *metrics, const struct expiry_facts *facts
 		"Alerts that the webhook has not taken yet.", facts->waiting);
 }
 
+static void put_cache(struct metrics *metrics, const struct daemon *daemon)
+{
+	struct certcache_counts sum = view_cached_certs(daemon);
+
+	metrics_one(metrics, "sluice_certificate_cache_held", METRICS_GAUGE,
+		"Certificates that workers keep ready, all of them together.", sum.held);
+	metrics_family(metrics, "sluice_certificate_cache_total", METRICS_COUNTER,
+		"Handshakes whose certificate was ready (hit), or had to be made ready (miss).");
+	metrics_sample(metrics, METRICS_LABELS({"result", "hit"}), (int64_t)sum.hits);
+	metrics_sample(metrics, METRICS_LABELS({"result", "miss"}), (int64_t)sum.misses);
+}
+
 static void put_certificates(struct metrics *metrics, const struct daemon *daemon)
 {
 	struct expiry_facts facts;
@@ -212,6 +224,7 @@ static void put_certificates(struct metrics *metrics, const struct daemon *daemo
 		"Changes of certificates that came of changed files.",
 		(int64_t)renewal_facts(daemon)->changes);
 	put_alerts(metrics, &facts);
+	put_cache(metrics, daemon);
 }
 
 static void put_ocsp(struct metrics *metrics, const struct daemon *daemon)

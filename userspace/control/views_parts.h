@@ -11,6 +11,7 @@
 #include "control/lists.h"
 #include "control/views.h"
 #include "control/views_counts.h"
+#include "tls/certcache.h"
 
 struct view {
 	yyjson_mut_doc *doc;
@@ -71,6 +72,8 @@ int view_drops(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_counters(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 void view_certificates(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_certificate_choice(void *arg, const struct admin_call *call, struct admin_reply *reply);
+/* Of all workers' caches of certificates. */
+struct certcache_counts view_cached_certs(const struct daemon *daemon);
 void view_certificate_put(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_certificate_delete(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_listener_certificates(

@@ -10,6 +10,7 @@
 #include "tls/stream.h"
 #include "tls/ktls.h"
 #include "tls/tickets.h"
+#include "tls/vault.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -242,6 +243,36 @@ static void put_connections(const struct daemon *daemon, const struct view *memo
 	view_number(memory, "connections_bytes", connections_bytes(daemon));
 }
 
+struct certcache_counts view_cached_certs(const struct daemon *daemon)
+{
+	struct certcache_counts sum = {0};
+	uint32_t i;
+
+	for (i = 0; i < daemon->env.n_workers; i++) {
+		const struct certcache_counts *counts =
+			certcache_counts(tls_thread_certs(daemon->workers[i].proxy.tls));
+
+		sum.hits += __atomic_load_n(&counts->hits, __ATOMIC_RELAXED);
+		sum.misses += __atomic_load_n(&counts->misses, __ATOMIC_RELAXED);
+		sum.bad += __atomic_load_n(&counts->bad, __ATOMIC_RELAXED);
+		sum.held += __atomic_load_n(&counts->held, __ATOMIC_RELAXED);
+	}
+	return sum;
+}
+
+/* Whether certificates_cache is large enough. */
+static void put_certificate_cache(const struct daemon *daemon, const struct view *root)
+{
+	struct view cache = view_object(root, "certificate_cache");
+	struct certcache_counts sum = view_cached_certs(daemon);
+
+	view_number(&cache, "per_worker", daemon->build->config->certificates_cache);
+	view_number(&cache, "held", sum.held);
+	view_number(&cache, "hits", sum.hits);
+	view_number(&cache, "misses", sum.misses);
+	view_number(&cache, "bad", sum.bad);
+}
+
 static void put_memory(const struct daemon *daemon, const struct view *root)
 {
 	struct view memory = view_object(root, "memory");
@@ -254,6 +285,7 @@ static void put_memory(const struct daemon *daemon, const struct view *root)
 		view_null(&memory, "rss_bytes");
 	if (statm)
 		fclose(statm);
+	view_number(&memory, "certificates_bytes", vault_mapped_bytes());
 	put_connections(daemon, &memory);
 }
 
@@ -304,6 +336,7 @@ int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 	put_gate(daemon, &root);
 	view_capabilities(daemon, report, &root);
 	put_memory(daemon, &root);
+	put_certificate_cache(daemon, &root);
 	view_number(&root, "log_lines_lost", log_dropped());
 	put_connection_log(daemon, &root);
 	free(report);

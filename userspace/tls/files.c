@@ -12,7 +12,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { TICK_MS_MAX = 20 };
 
 uint64_t tls_file_identity(const struct stat *about)
 {
@@ -48,6 +51,26 @@ static int check_kind(const struct stat *about, size_t max)
 	return (size_t)about->st_size > max ? -EFBIG : 0;
 }
 
+/* The clock of files ticks every few milliseconds: what is changed twice within one, to the same
+ * size, looks the same. What was written in this tick is read in the next one. */
+static void wait_for_tick(const struct stat *about)
+{
+	const struct timespec *changed = &about->st_mtim, pause = {.tv_nsec = 1000 * 1000};
+	struct timespec now;
+	int i;
+
+	if (about->st_ctim.tv_sec > changed->tv_sec ||
+		(about->st_ctim.tv_sec == changed->tv_sec &&
+			about->st_ctim.tv_nsec > changed->tv_nsec))
+		changed = &about->st_ctim;
+	for (i = 0; i < TICK_MS_MAX; i++) {
+		clock_gettime(CLOCK_REALTIME_COARSE, &now);
+		if (now.tv_sec != changed->tv_sec || now.tv_nsec != changed->tv_nsec)
+			return;
+		nanosleep(&pause, NULL);
+	}
+}
+
 /* -EAGAIN: it was changed while it was read. */
 static int read_file(
 	int fd, size_t max, uint8_t **ret_bytes, size_t *ret_len, uint64_t *ret_identity)
@@ -60,6 +83,7 @@ static int read_file(
 	r = check_kind(&about, max);
 	if (r < 0)
 		return r;
+	wait_for_tick(&about);
 	*ret_identity = tls_file_identity(&about);
 	*ret_bytes = mem_alloc((size_t)about.st_size + 1);
 	r = file_read(fd, *ret_bytes, (size_t)about.st_size, ret_len);

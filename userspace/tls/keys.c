@@ -4,6 +4,7 @@
 #include "core/mem.h"
 #include "tls/files.h"
 #include "tls/keys_ec.h"
+#include "tls/keys_rsa.h"
 #include "tls/token.h"
 #include "tls/vault.h"
 #include <errno.h>
@@ -322,9 +323,13 @@ bool key_is_whole(const struct key *key)
 	EVP_PKEY_CTX *ctx;
 	bool is_whole;
 
-	if (key->kind == KEY_RSA || !provider ||
-		strcmp(OSSL_PROVIDER_get0_name(provider), "default") != 0)
+	if (!provider || strcmp(OSSL_PROVIDER_get0_name(provider), "default") != 0)
 		return true;
+	if (key->kind == KEY_RSA) {
+		is_whole = keys_rsa_is_whole(key->pkey);
+		ERR_clear_error();
+		return is_whole;
+	}
 	ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
 	is_whole = !ctx || EVP_PKEY_pairwise_check(ctx) == 1;
 	EVP_PKEY_CTX_free(ctx);

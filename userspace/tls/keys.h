@@ -64,7 +64,7 @@ bool key_matches(const struct key *key, struct x509_st *cert);
 /* Whether a handshake that says so signs with this one. */
 bool key_is(const struct key *key, const struct evp_pkey_st *used);
 /* Whether private and public half belong together: a file has both, and the public one alone is
- * compared with certificates. 20 us; RSA keys, and keys in tokens, are believed. */
+ * compared with certificates. 20 to 50 us; keys in tokens are believed. */
 bool key_is_whole(const struct key *key);
 
 /* Gives a handshake the certificate, its chain and this key. 0 or -ENOMEM/-EINVAL. */

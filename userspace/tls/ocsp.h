@@ -26,8 +26,8 @@ int ocsp_request(const struct cert *cert, uint8_t **ret_der, size_t *ret_len,
 	char ret_url[static STAPLE_URL_BYTES], struct err *err) must_check;
 /*
  * A response that says the certificate is good, signed by its issuer or by whom that one let sign,
- * and in force at `now_unix_s`. -EKEYREVOKED: it says that it is revoked. -ETIME: it was good once,
- * or will be. -EINVAL: it is of no use. With 0 and -EKEYREVOKED it is known when that was said.
+ * and in force at `now_unix_s`. -EKEYREVOKED: it says that it is revoked. -ETIME: it was good once.
+ * -EAGAIN: it will be. -EINVAL: it is of no use. With 0 and -EKEYREVOKED it is known when that was said.
  */
 int ocsp_check(const struct cert *cert, const uint8_t *der, size_t len, int64_t now_unix_s,
 	struct staple **ret_staple, int64_t *ret_this_update_unix_s, struct err *err) must_check;

@@ -96,6 +96,8 @@ static void show_metrics(void *arg, const struct admin_call *call, struct admin_
 
 static const struct admin_source source = {.metrics = show_metrics};
 
+static struct worker worker[1];
+
 static int start_daemon(void **state)
 {
 	struct daemon *daemon = &daemon_under_test;
@@ -109,6 +111,9 @@ static int start_daemon(void **state)
 		.socket_ids = ids_new(LISTENERS),
 		.listener_ids = ids_new(LISTENERS)};
 	make_build();
+	daemon->workers = worker;
+	assert_int_equal(iothread_init(&worker->proxy.io, 1), 0);
+	worker->proxy.tls = tls_thread_new(&worker->proxy.io);
 	daemon->expiry = expiry_new(daemon);
 	daemon->stapling = stapling_new(daemon);
 	server_start(&source, 0, NULL);
@@ -123,6 +128,8 @@ static int stop_daemon(void **state)
 	stapling_free(daemon->stapling);
 	expiry_free(daemon->expiry);
 	build_free(daemon->build);
+	iothread_fini(&worker->proxy.io);
+	tls_thread_free(worker->proxy.tls);
 	tls_tickets_put(daemon->env.tickets);
 	ids_free(daemon->env.target_ids);
 	ids_free(daemon->env.socket_ids);

@@ -429,6 +429,44 @@ static void test_key_with_a_wrong_half(void **state)
 	EVP_PKEY_free(key);
 }
 
+/* Each part of it but the modulus, which the certificate has, too. */
+static void test_rsa_key_with_wrong_parts(void **state)
+{
+	static const int offsets[] = {400, 600, 730, 860, 1000, 1130}; /* d, p, q, dP, dQ, qInv */
+	EVP_PKEY *key = pki_key("RSA-2048");
+	X509 *cert = pki_cert(&pki, key, &(struct pki_request){.cn = "parts.test"});
+	struct cert *good;
+	struct err err;
+	uint8_t *der = NULL;
+	int len = i2d_PrivateKey(key, &der);
+
+	assert_in_range(len, 1150, 1250);
+	for (size_t i = 0; i <= array_len(offsets); i++) {
+		FILE *out = fopen(pki_path(&pki, "parts.crt"), "we");
+
+		assert_non_null(out);
+		assert_true(PEM_write_X509(out, cert));
+		if (i < array_len(offsets))
+			der[offsets[i]] ^= 1;
+		assert_true(PEM_write(out, "RSA PRIVATE KEY", "", der, len));
+		fclose(out);
+		if (i == array_len(offsets))
+			break;
+		der[offsets[i]] ^= 1;
+		expect_error("parts.crt", NULL, NULL, -EINVAL,
+			"certificate main: the private key in %s/parts.crt is damaged: it is not "
+			"that of its public key");
+	}
+	assert_int_equal(cert_load(&(struct cert_spec){.name = "main",
+					   .cert_path = pki_path(&pki, "parts.crt")},
+				 &good, &err),
+		0);
+	cert_put(good);
+	OPENSSL_free(der);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
 static void test_trusted_form(void **state)
 {
 	char command[256];
@@ -530,6 +568,7 @@ int main(void)
 		cmocka_unit_test(test_dates),
 		cmocka_unit_test(test_damaged_and_endless_names),
 		cmocka_unit_test(test_key_with_a_wrong_half),
+		cmocka_unit_test(test_rsa_key_with_wrong_parts),
 		cmocka_unit_test(test_trusted_form),
 		cmocka_unit_test(test_no_memory),
 	};
