@@ -129,7 +129,7 @@ def test_token(net, launch, aside, monkeypatch):
     until(lambda: state(one, "ec") == "good", "the token is asked again")
     for _ in range(2):  # opened anew, and kept
         assert served(net, "token.test")[1] == serials["ec"]
-    assert "certificate ec is served again" in one.log()
+    until(lambda: "certificate ec is served again" in one.log(), "the log says so")
 
     one.write(config(net, token.row("ec", ecdsa, "wrong"), *rows[1:], pkcs11_module=SOFTHSM))
     done = subprocess.run([BUILD / "sluiced", "--check", one.file], capture_output=True, text=True,
@@ -172,6 +172,7 @@ def test_token_lacks_mechanism(net, launch, aside, monkeypatch):
     rsa = net.ca.issue("aside/token-rsa", "rsa.test", key="rsa")
     token.put(rsa[1], "rsa")
     one = launch(config(net, token.row("rsa", rsa), pkcs11_module=SOFTHSM))
+    assert "certificate rsa: its token makes no RSA-PSS signatures" in one.log()
     for _ in range(2):
         with pytest.raises((OSError, ssl.SSLError)):
             served(net, "rsa.test", version=ssl.TLSVersion.TLSv1_3)

@@ -19,6 +19,7 @@
 #include "proxy/conn.h"
 #include "proxy/upstream.h"
 #include "tls/certcache.h"
+#include "tls/key_password.h"
 #include "tls/stream.h"
 #include "tls/tickets.h"
 #include "tls/token_thread.h"
@@ -415,13 +416,13 @@ static bool stop_workers(struct daemon *daemon)
 	return have_ended;
 }
 
-/* As the kernel sees it we have stopped; the rest goes with the process. */
+/* As the kernel sees it we have stopped; the rest goes with the process. The log is the loader's still. */
 static _Noreturn void stop_hard(struct daemon *daemon)
 {
-	log_error("a worker is held up, in a token's library maybe: ending without it");
+	fputs("sluiced: a worker is held up, in a token's library maybe: ending without it\n",
+		stderr);
 	if (daemon->dataplane)
 		dataplane_close(daemon->dataplane, DATAPLANE_DETACH);
-	log_stop();
 	_exit(EXIT_FAILURE);
 }
 
@@ -432,6 +433,7 @@ static void stop(struct daemon *daemon)
 
 	daemon->stopping = true; /* a reload that comes back from now on is thrown away */
 	token_thread_stop();
+	key_password_stop();
 	cert_upkeep_stop(daemon->cert_upkeep);
 	admin_free(daemon->admin);
 	watch_hub_free(daemon->watch);

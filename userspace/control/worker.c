@@ -229,6 +229,7 @@ static void *thread_main(void *arg)
 	worker->gate = NULL;
 	drop_acceptors(worker);
 	snapshot_reader_unregister();
+	sem_post(&worker->ended);
 	return NULL;
 }
 
@@ -239,6 +240,7 @@ int worker_init(struct worker *worker, uint32_t index, const struct snapshot_roo
 
 	memset(worker, 0, sizeof(*worker));
 	list_init(&worker->acceptors);
+	sem_init(&worker->ended, 0, 0);
 	worker->root = root;
 	worker->cpu = -1;
 	r = proxy_worker_init(&worker->proxy, node, index);
@@ -307,12 +309,21 @@ void worker_tell_sweep(struct worker *worker)
 bool worker_join(struct worker *worker, uint64_t until_ms)
 {
 	struct timespec at = {
-		.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000};
+		.tv_sec = (time_t)(until_ms / 1000),
+		.tv_nsec = (long)(until_ms % 1000) * 1000000,
+	};
+	int r;
 
-	if (worker->started)
-		worker->started =
-			pthread_clockjoin_np(worker->thread, NULL, CLOCK_MONOTONIC, &at) != 0;
-	return !worker->started;
+	if (!worker->started)
+		return true;
+	do
+		r = sem_clockwait(&worker->ended, CLOCK_MONOTONIC, &at);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return false;
+	pthread_join(worker->thread, NULL);
+	worker->started = false;
+	return true;
 }
 
 void worker_fini(struct worker *worker)

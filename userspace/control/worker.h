@@ -12,6 +12,7 @@
 #include "gate/gate.h"
 #include "proxy/worker.h"
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 /* The AF_XDP sockets and the queue of the TUN device that a worker's gate works with; immutable. */
@@ -34,6 +35,7 @@ struct worker {
 	struct dp_heartbeat heartbeat;
 	int cpu; /* pinned to; -1: not pinned */
 	pthread_t thread;
+	sem_t ended; /* posted as its last */
 	bool started;
 	atomic_bool drain; /* set: keep nothing alive */
 	atomic_bool stop; /* set: close everything and end */

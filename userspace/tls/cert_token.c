@@ -84,7 +84,6 @@ bool cert_is_token_away(int error)
 struct opening {
 	struct token_task task;
 	struct cert *cert; /* counted */
-	bool is_waited_for; /* else the log hears of it */
 	int result;
 	struct err err;
 };
@@ -119,18 +118,28 @@ static int open_key(struct cert *cert, struct err *err)
 	return r;
 }
 
-static void tell(struct cert *cert, int r, const struct err *err)
+static void warn(struct cert *cert, const struct err *err)
 {
 	char name[CERT_NAME_BYTES];
 
-	if (r == 0) {
-		atomic_store_explicit(&cert->was_told, false, memory_order_relaxed);
+	if (*err->text)
+		log_warn("certificate %s: %s", cert_name(cert, name), err->text);
+}
+
+static void tell(struct token_task *task)
+{
+	const struct opening *opening = container_of(task, struct opening, task);
+	struct cert *cert = opening->cert;
+	char name[CERT_NAME_BYTES];
+
+	if (opening->result == 0) {
 		log_info("certificate %s is served again: its token signs", cert_name(cert, name));
-	} else if (cert_is_news(cert) || r != cert->token_result) {
+		warn(cert, &opening->err);
+	} else if (cert_is_news(cert) || opening->result != cert->token_result) {
 		log_error("certificate %s is served to nobody until its token signs: %s",
-			cert_name(cert, name), err->text);
+			cert_name(cert, name), opening->err.text);
 	}
-	cert->token_result = (int16_t)r;
+	cert->token_result = (int16_t)opening->result;
 }
 
 static void run(struct token_task *task)
@@ -139,10 +148,10 @@ static void run(struct token_task *task)
 	struct cert *cert = opening->cert;
 
 	opening->result = open_key(cert, &opening->err);
-	if (!opening->is_waited_for) {
-		tell(cert, opening->result, &opening->err);
+	if (opening->result == 0)
+		atomic_store_explicit(&cert->was_told, false, memory_order_relaxed);
+	if (task->tell)
 		atomic_store_explicit(&cert->is_asking, false, memory_order_release);
-	}
 }
 
 static void end(struct token_task *task)
@@ -157,9 +166,9 @@ static struct opening *opening_new(struct cert *cert, bool is_waited_for)
 {
 	struct opening *opening = mem_zalloc(sizeof(*opening));
 
-	opening->task = (struct token_task){.run = run, .end = end};
+	opening->task =
+		(struct token_task){.run = run, .tell = is_waited_for ? NULL : tell, .end = end};
 	opening->cert = cert_get(cert);
-	opening->is_waited_for = is_waited_for;
 	return opening;
 }
 
@@ -178,6 +187,8 @@ int cert_token_open(struct cert *cert, struct err *err)
 	r = opening->result;
 	if (r < 0)
 		*err = opening->err;
+	else
+		warn(cert, &opening->err);
 	token_thread_end(&opening->task);
 	return r;
 }

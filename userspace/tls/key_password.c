@@ -3,9 +3,11 @@
  * our standard error, PATH, HOME and LANG of our environment, no other descriptor, in a process group
  * that is killed when its time is up.
  */
+#define LOG_MODULE "certificates"
 #include "tls/key_password.h"
 
 #include "core/clock.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "tls/files.h"
 #include <errno.h>
@@ -14,13 +16,17 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { POLL_MS = 20 };
+enum { POLL_MS = 20, KILLED_MS = 1000, LEFT_MAX = 16 };
+
+static atomic_bool is_stopped;
 
 bool key_password_is_given(const struct key_password_source *source)
 {
@@ -50,6 +56,26 @@ static int take_line(const char *text, size_t len, const char *of, struct key_pa
 	return 0;
 }
 
+void key_password_stop(void)
+{
+	atomic_store(&is_stopped, true);
+}
+
+/* Kubernetes and others mount secrets so that all may read them, in a folder that nobody else can enter:
+ * a reason to say so, not to refuse. */
+static void warn_open(const char *path)
+{
+	static _Thread_local uint64_t
+		told; /* the identity of the file: one line for a thousand keys */
+	struct stat about;
+
+	if (stat(path, &about) < 0 || !(about.st_mode & (S_IWGRP | S_IRWXO)) ||
+		told == tls_file_identity(&about))
+		return;
+	told = tls_file_identity(&about);
+	log_warn("password file %s: others may read or change it: chmod 600", path);
+}
+
 static int ask_file(const char *path, struct key_password *password, struct err *err)
 {
 	uint8_t *bytes;
@@ -58,6 +84,7 @@ static int ask_file(const char *path, struct key_password *password, struct err 
 
 	if (r < 0)
 		return r;
+	warn_open(path);
 	r = take_line((const char *)bytes, len, path, password, err);
 	tls_file_free(bytes, len);
 	return r;
@@ -129,6 +156,8 @@ static int read_output(int fd, uint64_t until_us, char *text, size_t size, size_
 	while (len < size) {
 		if (clock_mono_us() >= until_us)
 			return -ETIMEDOUT;
+		if (atomic_load(&is_stopped))
+			return -ECANCELED;
 		if (poll(&poll_fd, 1, POLL_MS) <= 0)
 			continue;
 		got = read(fd, text + len, size - len);
@@ -144,27 +173,69 @@ static int read_output(int fd, uint64_t until_us, char *text, size_t size, size_
 	return 0;
 }
 
-/* Its status; -ETIMEDOUT: it does not end; or why it is not known. Whatever it has left behind ends
- * with it. */
+/* Killed, but in a call of the kernel that does not end: reaped when there is time. Loader thread. */
+static pid_t left[LEFT_MAX];
+
+static void reap_left(void)
+{
+	size_t i;
+
+	for (i = 0; i < LEFT_MAX; i++)
+		if (left[i] && waitpid(left[i], NULL, WNOHANG) != 0)
+			left[i] = 0;
+}
+
+static void leave(pid_t pid)
+{
+	size_t i;
+
+	for (i = 0; i < LEFT_MAX; i++) {
+		if (left[i])
+			continue;
+		left[i] = pid;
+		return;
+	}
+}
+
+/* Of one that was killed: in a moment, or whenever its disk or server answers. */
+static int wait_for_killed(pid_t pid, int *status)
+{
+	uint64_t until_us = clock_mono_us() + UINT64_C(1000) * KILLED_MS;
+	pid_t ended;
+
+	while ((ended = waitpid(pid, status, WNOHANG)) == 0 && clock_mono_us() < until_us)
+		poll(NULL, 0, POLL_MS / 4);
+	if (ended == 0)
+		leave(pid);
+	return ended == pid ? 0 : -ETIMEDOUT;
+}
+
+/* Its status; -ETIMEDOUT: it does not end; -ECANCELED; or why it is not known. Whatever it has left
+ * behind ends with it. */
 static int wait_for_end(pid_t pid, uint64_t until_us, bool is_late)
 {
 	int status = 0;
 	pid_t ended = 0;
 
-	while (!is_late && (ended = waitpid(pid, &status, WNOHANG)) == 0) {
+	while (!is_late && !atomic_load(&is_stopped) &&
+		(ended = waitpid(pid, &status, WNOHANG)) == 0) {
 		poll(NULL, 0, POLL_MS / 4);
 		is_late = clock_mono_us() >= until_us;
 	}
 	if (ended < 0)
 		status = -errno;
 	kill(-pid, SIGKILL);
-	if (ended == 0)
-		waitpid(pid, &status, 0);
+	if (ended == 0 && wait_for_killed(pid, &status) < 0)
+		is_late = true;
+	if (ended == 0 && atomic_load(&is_stopped))
+		return -ECANCELED;
 	return is_late ? -ETIMEDOUT : status;
 }
 
 static int judge_end(const char *program, int r, int status, uint32_t limit_ms, struct err *err)
 {
+	if (r == -ECANCELED || status == -ECANCELED)
+		return err_set(err, -ECANCELED, "%s is not waited for: sluiced ends", program);
 	if (r == -ETIMEDOUT || status == -ETIMEDOUT)
 		return err_set(err, -ETIMEDOUT, "%s did not print a password and end within %u ms",
 			program, limit_ms);
@@ -189,6 +260,7 @@ static int ask_command(
 	int fds[2], r, status;
 	pid_t pid;
 
+	reap_left();
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_set(err, -errno, "cannot make a pipe: %s", strerror(errno));
 	r = spawn(command, fds[1], &pid);

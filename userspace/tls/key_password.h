@@ -33,6 +33,8 @@ bool key_password_is_given(const struct key_password_source *source);
 int key_password_ask(const struct key_password_source *source, struct key_password *ret_password,
 	struct err *err) must_check;
 void key_password_wipe(struct key_password *password);
+/* From now on no command is waited for: -ECANCELED. Any thread. */
+void key_password_stop(void);
 
 /* A copy with texts of its own, and its end. */
 void key_password_source_copy(

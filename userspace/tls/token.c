@@ -1,8 +1,6 @@
 /* Keys in tokens: see token.h. */
-#define LOG_MODULE "certificates"
 #include "tls/token.h"
 
-#include "core/log.h"
 #include "core/mem.h"
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -332,7 +330,7 @@ static bool signs_with(EVP_PKEY *key, const char *hash, int padding)
 }
 
 /* RSA: as TLS 1.3 wants it, or as older clients do. */
-static bool can_sign(EVP_PKEY *key, const char *uri)
+static bool can_sign(EVP_PKEY *key, struct err *ret_warning)
 {
 	if (EVP_PKEY_is_a(key, "ED25519"))
 		return signs_with(key, NULL, 0);
@@ -342,7 +340,7 @@ static bool can_sign(EVP_PKEY *key, const char *uri)
 		return true;
 	if (!signs_with(key, "SHA256", RSA_PKCS1_PADDING))
 		return false;
-	log_warn("%s: the token makes no RSA-PSS signatures: TLS 1.3 fails with this key", uri);
+	err_set(ret_warning, 0, "its token makes no RSA-PSS signatures: TLS 1.3 fails with it");
 	return true;
 }
 
@@ -356,10 +354,11 @@ int token_open_key(
 	if (r < 0)
 		return r;
 	ERR_clear_error();
+	err->text[0] = '\0';
 	r = log_in_and_open(context, uri, pin, &key, err);
 	if (r < 0)
 		return r;
-	if (!can_sign(key, uri)) {
+	if (!can_sign(key, err)) {
 		EVP_PKEY_free(key);
 		return failed(err, -EIO, "the token does not sign with", uri);
 	}

@@ -24,7 +24,8 @@ struct token_pin {
 	uint64_t identity; /* of the file that it is from; 0: from elsewhere */
 };
 
-/* Opens a key and has it sign something, which shows that it can be used. 0; or with a sentence: -ENOKEY: no
+/* Opens a key and has it sign something, which shows that it can be used. 0, with a warning or an empty
+ * text; or with a sentence: -ENOKEY: no
  * token that is there has it; -EACCES: the token has refused this PIN, and is not asked again before the PIN
  * or its file is another one (after a few it locks itself); -EIO: it does not sign; -ENOPKG: no library. */
 int token_open_key(const char *uri, const struct token_pin *pin, struct evp_pkey_st **ret_key,

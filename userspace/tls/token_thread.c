@@ -38,6 +38,8 @@ static void *thread_main(void *arg)
 		task->run(task);
 		pthread_mutex_lock(&lock);
 		inside_since_us = 0;
+		if (task->tell && !is_stopped)
+			task->tell(task);
 		task->is_done = true;
 		is_last = locked_put(task);
 		pthread_cond_broadcast(&has_result);

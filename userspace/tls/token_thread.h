@@ -16,19 +16,21 @@ enum { TOKEN_ANSWER_MS = 5000 }; /* a token that needs longer is away */
 struct token_task {
 	struct list link;
 	void (*run)(struct token_task *task); /* on the thread */
+	void (*tell)(struct token_task
+			*task); /* what the log is to hear, there, unless the process stops */
 	void (*end)(struct token_task *task); /* frees it; on any thread */
 	unsigned int refs; /* this and the next: under the lock of token_thread.c */
 	bool is_done;
 };
 
-/* Zeroed, with `run` and `end`: done some time, then ended. 0 or -errno, then it is the caller's. */
+/* Zeroed, with its functions (`tell` may be NULL): done some time, then ended. 0 or -errno, then it is the caller's. */
 int token_thread_begin(struct token_task *task) must_check;
 /* The same, and waits for it. 0: it is done, and the caller's until token_thread_end(). -ETIMEDOUT: the
  * token does not answer; -ECANCELED: the process stops; other -errno: there is no thread. Whether it will be
  * done is not known then, and it is not the caller's any more. */
 int token_thread_do(struct token_task *task) must_check;
 void token_thread_end(struct token_task *task);
-/* Nobody waits from now on. */
+/* Nobody waits from now on, nothing begins, and nothing is told: the log may end. */
 void token_thread_stop(void);
 /* The thread is in a token's library: exit() would run that library's ends under its feet. */
 bool token_thread_is_inside(void);

@@ -35,6 +35,8 @@ static void trust_free(struct tls_trust *trust)
 		crl_fini(&trust->crls[i], &trust->crl_facts[i]);
 	X509_STORE_free(trust->store);
 	free(trust->cas);
+	free(trust->ca_digests);
+	free(trust->ca_table);
 	free(trust->ca_facts);
 	free(trust->crls);
 	free(trust->crl_facts);
@@ -156,14 +158,51 @@ uint32_t tls_trust_n_over(const struct tls_trust *trust, int64_t now_unix_s)
 	return n;
 }
 
-bool trust_has_ca(const struct tls_trust *trust, const X509 *ca)
-{
-	size_t i;
+/* --- CAs by their digests: thousands are compared with thousands */
+enum { FIRST_SLOTS = 64 };
 
-	for (i = 0; i < trust->n_cas; i++)
-		if (X509_cmp(trust->cas[i], ca) == 0)
-			return true;
-	return false;
+void trust_digest(const X509 *ca, uint8_t *ret_digest)
+{
+	if (!X509_digest(ca, EVP_sha256(), ret_digest, NULL))
+		abort();
+}
+
+static uint32_t *slot_of(const struct tls_trust *trust, const uint8_t *digest)
+{
+	uint32_t at, number;
+
+	memcpy(&at, digest, sizeof(at));
+	for (at &= trust->ca_mask; (number = trust->ca_table[at]); at = (at + 1) & trust->ca_mask)
+		if (!memcmp(trust->ca_digests[number - 1], digest, TLS_TRUST_DIGEST_BYTES))
+			break;
+	return &trust->ca_table[at];
+}
+
+bool trust_has_digest(const struct tls_trust *trust, const uint8_t *digest)
+{
+	return trust->ca_table && *slot_of(trust, digest);
+}
+
+static void grow_table(struct tls_trust *trust)
+{
+	uint32_t size = trust->ca_table ? 2 * (trust->ca_mask + 1) : FIRST_SLOTS, i;
+
+	free(trust->ca_table);
+	trust->ca_table = mem_zalloc(size * sizeof(*trust->ca_table));
+	trust->ca_mask = size - 1;
+	for (i = 0; i + 1 < trust->n_cas; i++)
+		*slot_of(trust, trust->ca_digests[i]) = i + 1;
+}
+
+void trust_note_digest(struct tls_trust *trust, const uint8_t *digest)
+{
+	size_t n = trust->n_cas;
+
+	trust->ca_digests = mem_realloc(trust->ca_digests, n * sizeof(*trust->ca_digests));
+	memcpy(trust->ca_digests[n - 1], digest, TLS_TRUST_DIGEST_BYTES);
+	if (!trust->ca_table || 2 * n > trust->ca_mask)
+		grow_table(trust);
+	*slot_of(trust, digest) = (uint32_t)n;
 }
 
 static bool has_same_crl(const struct tls_trust *trust, const struct trust_crl *crl)
@@ -214,7 +253,7 @@ bool tls_trust_is_tighter(const struct tls_trust *before, const struct tls_trust
 	if (before == now)
 		return false;
 	for (i = 0; i < before->n_cas; i++)
-		if (!trust_has_ca(now, before->cas[i]))
+		if (!trust_has_digest(now, before->ca_digests[i]))
 			return true;
 	for (i = 0; i < now->n_crls; i++)
 		if (!has_same_crl(before, &now->crls[i]) && revokes_more(before, &now->crls[i]))

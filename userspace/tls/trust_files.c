@@ -63,16 +63,12 @@ static char *integer_text(const ASN1_INTEGER *integer)
 	return bio_text(bio);
 }
 
-static char *fingerprint_text(const X509 *cert)
+static char *fingerprint_text(const uint8_t *digest)
 {
-	uint8_t digest[EVP_MAX_MD_SIZE];
-	unsigned int len = 0, i;
-	char *text;
+	char *text = mem_zalloc(2 * TLS_TRUST_DIGEST_BYTES + 1);
+	int i;
 
-	if (!X509_digest(cert, EVP_sha256(), digest, &len))
-		abort();
-	text = mem_zalloc(2 * (size_t)len + 1);
-	for (i = 0; i < len; i++)
+	for (i = 0; i < TLS_TRUST_DIGEST_BYTES; i++)
 		snprintf(text + 2 * (size_t)i, 3, "%02x", digest[i]);
 	return text;
 }
@@ -102,13 +98,14 @@ static int check_ca(X509 *ca, const char *subject, struct err *err)
 	return 0;
 }
 
-static int check_time(X509 *ca, const struct tls_trust *known, const char *subject, struct err *err)
+static int check_time(X509 *ca, const uint8_t *digest, const struct tls_trust *known,
+	const char *subject, struct err *err)
 {
 	bool is_over = X509_cmp_current_time(X509_get0_notAfter(ca)) < 0;
 
 	if (!is_over && X509_cmp_current_time(X509_get0_notBefore(ca)) <= 0)
 		return 0;
-	if (known && trust_has_ca(known, ca))
+	if (known && trust_has_digest(known, digest))
 		return 0;
 	return is_over ? err_set(err, -EINVAL, "%s is expired: take it out", subject)
 		       : err_set(err, -ETIME, "%s is not valid yet", subject);
@@ -121,24 +118,14 @@ static void note_repeat(struct tls_trust *trust, uint32_t line)
 	trust->repeats[trust->n_repeats++] = line;
 }
 
-static void digest_ca(struct tls_trust *trust, const X509 *ca)
-{
-	uint8_t digest[EVP_MAX_MD_SIZE];
-	unsigned int len = 0;
-
-	if (!X509_digest(ca, EVP_sha256(), digest, &len) ||
-		!EVP_DigestUpdate(trust->digest, digest, len))
-		abort();
-}
-
 /* Takes over `ca`. */
-static void add_ca(struct tls_trust *trust, X509 *ca, uint32_t line)
+static void add_ca(struct tls_trust *trust, X509 *ca, const uint8_t *digest, uint32_t line)
 {
 	size_t n = trust->n_cas;
 
-	if (!X509_STORE_add_cert(trust->store, ca))
+	if (!X509_STORE_add_cert(trust->store, ca) ||
+		!EVP_DigestUpdate(trust->digest, digest, TLS_TRUST_DIGEST_BYTES))
 		abort();
-	digest_ca(trust, ca);
 	trust->cas = mem_realloc(trust->cas, (n + 1) * sizeof(*trust->cas));
 	trust->ca_facts = mem_realloc(trust->ca_facts, (n + 1) * sizeof(*trust->ca_facts));
 	trust->cas[n] = ca;
@@ -146,12 +133,13 @@ static void add_ca(struct tls_trust *trust, X509 *ca, uint32_t line)
 		.subject = name_text(X509_get_subject_name(ca)),
 		.issuer = name_text(X509_get_issuer_name(ca)),
 		.serial_hex = integer_text(X509_get0_serialNumber(ca)),
-		.fingerprint_sha256 = fingerprint_text(ca),
+		.fingerprint_sha256 = fingerprint_text(digest),
 		.not_before_unix_s = unix_s(X509_get0_notBefore(ca)),
 		.not_after_unix_s = unix_s(X509_get0_notAfter(ca)),
 		.line = line,
 	};
 	trust->n_cas++;
+	trust_note_digest(trust, digest);
 }
 
 /* A bundle says nothing about what a certificate is for: the settings of a trusted certificate of
@@ -164,6 +152,7 @@ static bool is_certificate(struct slice label)
 static int read_ca(struct tls_trust *trust, const struct pem_block *block,
 	const struct tls_trust_spec *spec, struct err *err)
 {
+	uint8_t digest[TLS_TRUST_DIGEST_BYTES];
 	BIO *bio;
 	X509 *ca;
 	char *subject;
@@ -181,13 +170,14 @@ static int read_ca(struct tls_trust *trust, const struct pem_block *block,
 		ERR_clear_error();
 		return err_set(err, -EINVAL, "this is not a certificate");
 	}
+	trust_digest(ca, digest);
 	subject = name_text(X509_get_subject_name(ca));
 	r = check_ca(ca, subject, err);
 	if (r == 0 && spec->is_strict)
-		r = check_time(ca, spec->known, subject, err);
+		r = check_time(ca, digest, spec->known, subject, err);
 	free(subject);
-	if (r == 0 && !trust_has_ca(trust, ca)) {
-		add_ca(trust, ca, block->line);
+	if (r == 0 && !trust_has_digest(trust, digest)) {
+		add_ca(trust, ca, digest, block->line);
 		return 0;
 	}
 	if (r == 0)

@@ -21,6 +21,9 @@ struct tls_trust {
 	X509 **cas;
 	struct tls_trust_ca *ca_facts;
 	size_t n_cas;
+	uint8_t (*ca_digests)[TLS_TRUST_DIGEST_BYTES]; /* SHA-256 of each */
+	uint32_t *ca_table; /* of twice the size or more: number of a CA + 1, by its digest */
+	uint32_t ca_mask;
 	struct trust_crl *crls;
 	struct tls_trust_crl *crl_facts;
 	size_t n_crls;
@@ -30,7 +33,10 @@ struct tls_trust {
 	struct tls_trust_facts facts;
 };
 
-bool trust_has_ca(const struct tls_trust *trust, const X509 *ca);
+void trust_digest(const X509 *ca, uint8_t ret_digest[TLS_TRUST_DIGEST_BYTES]);
+bool trust_has_digest(const struct tls_trust *trust, const uint8_t *digest);
+/* The one that was added last: it is found from now on. */
+void trust_note_digest(struct tls_trust *trust, const uint8_t *digest);
 
 /* trust_files.c: each adds what a file has. 0, or -errno with a sentence. */
 int trust_read_cas(

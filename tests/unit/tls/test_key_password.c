@@ -2,14 +2,19 @@
 #include "pki.h"
 
 #include "core/clock.h"
+#include "core/log.h"
 #include "tls/cert.h"
 #include "tls/key_password.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static struct pki pki;
+static int n_warnings;
 
 static int setup(void **state)
 {
@@ -170,6 +175,57 @@ static void test_locked_key(void **state)
 	assert_null(strstr(err.text, "sesame"));
 }
 
+/* Instead of the log. */
+void log_write(enum log_level level, const char *module, const char *format, ...)
+{
+	n_warnings += level == LOG_LEVEL_WARN && !!strstr(format, "password file");
+}
+
+/* Files that others may read give their password, with a line in the log for each file. */
+static void test_open_file(void **state)
+{
+	struct key_password_source source = {.path = pki_path(&pki, "open")};
+	int i;
+
+	n_warnings = 0;
+	pki_write(&pki, "open", "sesame\n");
+	chmod(source.path, 0600);
+	expect(&source, "sesame");
+	assert_int_equal(n_warnings, 0);
+	chmod(source.path, 0644);
+	for (i = 0; i < 3; i++)
+		expect(&source, "sesame");
+	assert_int_equal(n_warnings, 1);
+}
+
+static void *stop_soon(void *arg)
+{
+	struct stat about;
+
+	while (stat(arg, &about) < 0)
+		sched_yield();
+	key_password_stop();
+	return NULL;
+}
+
+/* The last: nobody is waited for after it. */
+static void test_stop(void **state)
+{
+	char script[256];
+	char *const command[] = {"/bin/sh", "-c", script, NULL};
+	uint64_t began_us = clock_mono_us();
+	pthread_t thread;
+
+	snprintf(script, sizeof(script), "touch %s; sleep 60", pki_path(&pki, "runs"));
+	assert_int_equal(
+		pthread_create(&thread, NULL, stop_soon, (void *)pki_path(&pki, "runs")), 0);
+	expect_failure(&(struct key_password_source){.command = command, .command_ms = 60000},
+		-ECANCELED, "sluiced ends");
+	assert_true(clock_mono_us() - began_us < 30 * 1000000);
+	pthread_join(thread, NULL);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* it was reaped */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +236,8 @@ int main(void)
 		cmocka_unit_test(test_unknown_end),
 		cmocka_unit_test(test_late_command),
 		cmocka_unit_test(test_locked_key),
+		cmocka_unit_test(test_open_file),
+		cmocka_unit_test(test_stop),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

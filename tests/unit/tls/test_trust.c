@@ -514,6 +514,43 @@ static void half_a_million_entries(void **state)
 	tls_trust_put(trust);
 }
 
+/* Thousands of CAs against thousands, the one that is missing included: not each with each. */
+static void thousands_of_cas(void **state)
+{
+	enum { N = 4000 };
+	X509 **certs = calloc(N + 1, sizeof(X509 *));
+	struct tls_trust *all, *again, *fewer;
+	char name[32];
+	double began;
+	int i;
+
+	for (i = 0; i < N; i++) {
+		snprintf(name, sizeof(name), "CA %d", i);
+		certs[i] = X509_dup(root.cert);
+		assert_true(X509_NAME_add_entry_by_txt(X509_get_subject_name(certs[i]), "OU",
+			MBSTRING_UTF8, (const uint8_t *)name, -1, -1, 0));
+		assert_true(X509_sign(certs[i], root.key, EVP_sha256()) > 0);
+	}
+	all = load(write_certs(&pki, "all.pem", certs), NULL);
+	again = load(pki_path(&pki, "all.pem"), NULL);
+	X509_free(certs[N - 1]);
+	certs[N - 1] = NULL;
+	fewer = load(write_certs(&pki, "fewer.pem", certs), NULL);
+	assert_int_equal(tls_trust_facts(all)->n_cas, N);
+	began = now_s();
+	assert_false(tls_trust_is_tighter(all, again));
+	assert_false(tls_trust_is_tighter(fewer, all));
+	assert_true(tls_trust_is_tighter(all, fewer));
+	print_message("comparing %d CAs three times: %.1f ms\n", N, (now_s() - began) * 1e3);
+	assert_true(now_s() - began < 0.1);
+	for (i = 0; certs[i]; i++)
+		X509_free(certs[i]);
+	free(certs);
+	tls_trust_put(all);
+	tls_trust_put(again);
+	tls_trust_put(fewer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -533,6 +570,7 @@ int main(void)
 		cmocka_unit_test(a_crl_of_the_next_minutes_is_taken),
 		cmocka_unit_test(a_revoked_ca_of_the_bundle_is_told),
 		cmocka_unit_test(half_a_million_entries),
+		cmocka_unit_test(thousands_of_cas),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
