@@ -207,3 +207,37 @@ def test_rules_through_the_api(net, launch):
         assert client.request("/teapot").status == 418
         one.change("POST", "/v1/rollback?to=0")
         assert client.request("/teapot").status == 200
+
+
+def test_what_rules_are_there_and_which_one(net, launch):
+    """Counted by rule; the API and sluicectl say which one a request would go by, as it then does."""
+    one = launch(config(net))
+    for name in ("blue", "green", "grey"):
+        one.wait_states(name, ["healthy"])
+    with Connection((net.v4, 80)) as client:
+        for _ in range(3):
+            client.request("/teapot")
+        client.request("/moved")
+        client.request("/echo")
+    web = one.api("/v1/rules?listener=web")["listeners"][0]
+    hits = {r["name"]: r["hits"] for r in web["rules"]}
+    assert [r["priority"] for r in web["rules"]] == sorted(r["priority"] for r in web["rules"])
+    assert hits["rule-50"] == 3 and hits["rule-41"] == 1 and hits["tenants"] == 0 and web["default"]["hits"] == 1
+    assert web["redirects"] == 1 and web["fixed_responses"] == 3 and web["rule_evaluations"] >= 4
+    assert web["rules"][0]["conditions"] == ["host *.tenant.test, path /t/*"]
+    one.reload(config(net, RULES[1:]))
+    hits = {r["name"]: r["hits"] for r in one.api("/v1/rules?listener=web")["listeners"][0]["rules"]}
+    assert hits["rule-50"] == 3 and "tenants" not in hits, "counts go on under the same name"
+    one.reload(config(net))
+    status, answer, _ = one.ask("POST", "/v1/rules/test", {"listener": "web", "url": "http://A.tenant.test/t/x?y",
+                                                           "headers": [["X-Canary", "yes"]]})
+    assert status == 200 and answer["rule"] == "tenants" and answer["action"] == "forward blue"
+    assert (answer["host"], answer["target"]) == ("A.internal:8080", "/echo/x?from=A.tenant.test&y")
+    _, answer, _ = one.ask("POST", "/v1/rules/test", {"listener": "web", "url": "/x", "source": CLIENTS[1]})
+    assert answer["rule"] == "rule-33" and answer["evaluated"][-1]["matches"]
+    assert answer["evaluated"][0]["why"] == "does not fit: host *.tenant.test"
+    out = one.ctl("rules", "test", "--listener", "secure", "--url", "/old/a", "--header", "Host: b.test")[1]
+    assert "https://new.test/new/a" in out and "does not fit: query to=green" in out
+    out = one.ctl("rules", "web")[1]
+    assert "fixed response 418" in out and "redirect 301 https://new.test" in out
+    assert one.ctl("rules", "test", "--url", "no url", "--listener", "web", check=False)[0] == 1

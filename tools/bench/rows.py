@@ -10,6 +10,7 @@ CPU_US = "CPU µs per operation"
 NS_BYTE = "ns per byte"
 KIB = "KiB per connection"
 NS_PACKET = "ns per packet net of its base"
+NS_REQUEST = "ns per request"
 NS_SYN = "CPU ns per flood SYN net of XDP_DROP"
 FIRST_BYTE = "µs from connect to the first byte"
 CPS = "connections per second"
@@ -38,7 +39,7 @@ class Row:
     resume: bool = False
     defaults: bool = False
     is_gate: bool = False
-    program: str = "xdp_cost"  # that measures rows of NS_PACKET
+    program: str = "xdp_cost"  # that measures rows of NS_PACKET and NS_REQUEST
     names: str = ""  # server names of the load: first number, how many (pairs.c)
     is_certs: bool = False  # 100,000 certificates (certs.py)
 
@@ -64,7 +65,7 @@ class Row:
 
     @property
     def is_xdp(self):
-        return self.unit == NS_PACKET
+        return self.unit in (NS_PACKET, NS_REQUEST)
 
     @property
     def is_figure(self):
@@ -109,6 +110,10 @@ ROWS = (
     Row("xdp_source_bucket_random", NS_PACKET, rounds=2, goal=120),
     Row("xdp_deny_1m", NS_PACKET, rounds=1, goal=60, program="deny_cost"),
     Row("xdp_deny_1m_v6", NS_PACKET, rounds=1, program="deny_cost"),
+    Row("rules_match_10k", NS_REQUEST, rounds=1, goal=2000, program="rules_cost"),
+    Row("rules_match_10k_one_host", NS_REQUEST, rounds=1, goal=2000, program="rules_cost"),
+    Row("rules_match_10k_wildcards", NS_REQUEST, rounds=1, goal=2000, program="rules_cost"),
+    Row("rules_match_1", NS_REQUEST, rounds=1, program="rules_cost"),
 )
 
 

@@ -127,6 +127,10 @@ static const char **text_of(int key, struct invocation *invocation)
 		return &invocation->sigalgs;
 	case KEY_TLS:
 		return &invocation->tls;
+	case KEY_METHOD:
+		return &invocation->http_method;
+	case KEY_URL:
+		return &invocation->url;
 	case KEY_LISTENER:
 		return &invocation->listener;
 	case KEY_CLIENT:
@@ -145,6 +149,14 @@ static int add_crl(struct invocation *invocation)
 	if (invocation->n_crl_files == CRL_FILES_MAX)
 		return usage("too many times --crl", "");
 	invocation->crl_files[invocation->n_crl_files++] = optarg;
+	return 0;
+}
+
+static int add_header(struct invocation *invocation)
+{
+	if (invocation->n_headers == HEADERS_MAX)
+		return usage("too many times --header", "");
+	invocation->headers[invocation->n_headers++] = optarg;
 	return 0;
 }
 
@@ -172,6 +184,8 @@ static int read_option(int key, struct invocation *invocation)
 		return read_expires(optarg, &invocation->expires_s);
 	case KEY_CRL:
 		return add_crl(invocation);
+	case KEY_HEADER:
+		return add_header(invocation);
 	case 'h':
 		print_help(stdout);
 		return -1;
@@ -225,6 +239,8 @@ static bool is_given(int key, struct invocation *invocation)
 		return invocation->expires_s > 0;
 	case KEY_CRL:
 		return invocation->n_crl_files > 0;
+	case KEY_HEADER:
+		return invocation->n_headers > 0;
 	default:
 		return false;
 	}

@@ -51,7 +51,7 @@ struct command {
 #define OBJECTS_USAGE "[KIND], show KIND NAME, put|patch KIND NAME FILE, delete KIND NAME"
 #define CHANGING      "reload certs trust objects rollback"
 
-enum { CRL_FILES_MAX = 32 };
+enum { CRL_FILES_MAX = 32, HEADERS_MAX = 100 };
 
 struct invocation {
 	const struct command *command;
@@ -67,6 +67,8 @@ struct invocation {
 	const char *cert_file, *key_file, *chain_file, *ca_file; /* NULL: not given */
 	const char *crl_files[CRL_FILES_MAX];
 	int n_crl_files;
+	const char *http_method, *url, *headers[HEADERS_MAX]; /* NULL: not given */
+	int n_headers;
 	const char *sigalgs, *tls; /* NULL: those of a modern client */
 	char **arguments; /* of the command */
 	int n_arguments;
@@ -89,6 +91,9 @@ enum {
 	KEY_CRL,
 	KEY_SIGALGS,
 	KEY_TLS,
+	KEY_METHOD,
+	KEY_URL,
+	KEY_HEADER,
 };
 
 struct option_row {
@@ -129,6 +134,8 @@ int run_trust(const struct invocation *invocation);
 int run_objects(const struct invocation *invocation);
 int run_history(const struct invocation *invocation);
 int run_rollback(const struct invocation *invocation);
+/* rules.c */
+int run_rules(const struct invocation *invocation);
 /* lists.c */
 int run_list(const struct invocation *invocation);
 /* watch.c */

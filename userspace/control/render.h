@@ -35,6 +35,8 @@ void render_change(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_history(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_drops(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_counters(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_rules(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_rules_test(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_policies(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_policy(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_trust(yyjson_val *root, const struct render_look *look, FILE *out);

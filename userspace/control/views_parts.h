@@ -88,6 +88,8 @@ void view_history(void *arg, const struct admin_call *call, struct admin_reply *
 void view_rollback(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_trust(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_metrics(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_rules(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_rules_test(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_policies(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_connections(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_top(void *arg, const struct admin_call *call, struct admin_reply *reply);

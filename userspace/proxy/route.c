@@ -383,7 +383,9 @@ int route_preview(const struct rules_match *match, const struct http_request *re
 	char port[8];
 	int r;
 
-	*ret_preview = (struct route_preview){.host = request->authority};
+	*ret_preview = (struct route_preview){.host = {NULL, 0}};
+	if (match->rule->action == RULES_FIXED)
+		return 0;
 	if (match->rule->action == RULES_REDIRECT)
 		return redirect(match, request, is_tls, scratch, &ret_preview->location);
 	fill_values(is_tls, request, match, port, &values);
