@@ -5,6 +5,7 @@
 #include "core/mem.h"
 #include "http/syntax.h"
 #include "proxy/rules.h"
+#include "proxy/tls_headers.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -229,6 +230,28 @@ static void check_conditions(struct config_checker *checker, const struct config
 	config_path_cut(&checker->path, before);
 }
 
+/* What targets are told about a client's TLS comes from nobody else. */
+static void check_told(struct config_checker *checker, const struct config_listener *listener,
+	const struct config_header_value *headers, uint32_t n)
+{
+	const struct config_auth_headers *auth = &listener->client_auth.headers;
+	const char *const names[] = {listener->tls_headers.version,
+		listener->tls_headers.cipher_suite, auth->serial_number, auth->issuer,
+		auth->subject, auth->validity, auth->leaf, auth->chain};
+	bool has_auth = listener->client_auth.mode != CONFIG_CLIENT_AUTH_OFF;
+	uint32_t i, at;
+
+	for (i = 0; i < n && listener->protocol == CONFIG_HTTPS; i++)
+		for (at = 0; at < (has_auth ? array_len(names) : 2); at++)
+			if (headers[i].name && names[at] &&
+				tls_headers_is_same_name(
+					slice_of(headers[i].name), slice_of(names[at])))
+				config_refuse(checker, &headers[i].name, headers[i].mark,
+					"request_headers",
+					"\"%s\" is what tells targets about the client's TLS",
+					headers[i].name);
+}
+
 static bool forwards(const struct config_rule *rule)
 {
 	return rule->target_group || (rule->actions_count && rule->actions[0].forward.mark.line);
@@ -267,6 +290,8 @@ static void check_rule(struct config_checker *checker, const struct config_liste
 		listener->response_headers.set_count + listener->response_headers.add_count +
 			listener->response_headers.remove_count,
 		NULL);
+	check_told(checker, listener, rule->request_headers.set, rule->request_headers.set_count);
+	check_told(checker, listener, rule->request_headers.add, rule->request_headers.add_count);
 	check_edits_fit(checker, rule);
 }
 
@@ -282,6 +307,10 @@ static void check_web(struct config_checker *checker, const struct config_listen
 		listener->default_actions_count, "default_actions", &none);
 	config_check_edits(checker, &listener->request_headers, "request_headers", 0, &none);
 	config_check_edits(checker, &listener->response_headers, "response_headers", 0, NULL);
+	check_told(checker, listener, listener->request_headers.set,
+		listener->request_headers.set_count);
+	check_told(checker, listener, listener->request_headers.add,
+		listener->request_headers.add_count);
 	check_priorities(checker, listener);
 	for (i = 0; i < listener->rules_count; i++) {
 		before = config_path_enter(&checker->path, "rules");

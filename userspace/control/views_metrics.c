@@ -132,6 +132,15 @@ static void put_listeners(struct metrics *metrics, const struct daemon *daemon)
 		offsetof(struct listener_counts, accepted));
 	put_by_listener(metrics, rows, n, "sluice_requests_total", "HTTP requests.",
 		offsetof(struct listener_counts, requests));
+	put_by_listener(metrics, rows, n, "sluice_rule_evaluations_total",
+		"Rules that were looked at for HTTP requests.",
+		offsetof(struct listener_counts, rule_evaluations));
+	put_by_listener(metrics, rows, n, "sluice_redirects_total",
+		"HTTP requests that a rule answered with a redirect.",
+		offsetof(struct listener_counts, redirects));
+	put_by_listener(metrics, rows, n, "sluice_fixed_responses_total",
+		"HTTP requests that a rule answered with a fixed response.",
+		offsetof(struct listener_counts, fixed_responses));
 	put_by_listener(metrics, rows, n, "sluice_received_bytes_total",
 		"Bytes from clients, of ended connections and requests.",
 		offsetof(struct listener_counts, bytes_in));

@@ -14,7 +14,8 @@
 	"- {name: c, protocol: http, targets: [{address: 10.0.0.3:80}]}\n"                         \
 	"- {name: alone, protocol: http, targets: [{address: 10.0.0.1:81}]}\n"                     \
 	"- {name: raw, protocol: tcp, targets: [{address: 10.0.0.1:80}]}\n"                        \
-	"- {name: rest, protocol: tcp, targets: [{address: 10.0.0.9:80}]}\n"
+	"- {name: rest, protocol: tcp, targets: [{address: 10.0.0.9:80}]}\n"                       \
+	"- {name: web, protocol: http, targets: [{address: 10.0.0.8:80}]}\n"
 #define STORES "trust_stores: [{name: people, ca: /ca.pem}]\n"
 #define SECURE(name, port, group, rest)                                                            \
 	"- {name: " name ", protocol: https, address: 0.0.0.0:" port                               \
@@ -140,12 +141,30 @@ static void untouched_ways_are_told(void **state)
 	assert_true(is_warned(5, &text));
 }
 
+/* A rule leads to targets, too; and what one group of a listener is told, all of them are. */
+static void doors_of_rules(void **state)
+{
+	read_listeners(SECURE("verify", "443", "web",
+		VERIFY
+		", rules: [{priority: 1, conditions: [{path: /a}], target_group: a}]") PLAIN("same",
+		"80", "a") PLAIN("default", "81", "web") PLAIN("alone", "83",
+		"alone") "- {name: ruled, protocol: http, address: 0.0.0.0:84, target_group: alone, rules: "
+			 "[{priority: 1, actions: [{forward: {target_groups: [{target_group: c}]}}]}]}\n"
+			 "- {name: nowhere, protocol: http, address: 0.0.0.0:85, default_actions: "
+			 "[{fixed_response: {status: 404}}]}\n");
+	assert_true(is_removed(0, SUBJECT) && is_removed(1, SUBJECT) && is_removed(2, SUBJECT));
+	assert_true(is_removed(4, SUBJECT)); /* c has a server in common with b, b with a */
+	assert_true(is_removed(3, SUBJECT)); /* "ruled" leads to c and to it */
+	assert_false(is_removed(5, SUBJECT));
+}
+
 #define CASE(test) cmocka_unit_test_teardown(test, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(every_door_to_the_targets),
+		CASE(doors_of_rules),
 		CASE(names_of_each),
 		CASE(switched_off),
 		CASE(nobody_asks_for_certificates),

@@ -98,6 +98,18 @@ static void a_listener_leads_somewhere(void **state)
 		"/etc/sluice/t.yaml:1:13: listeners[web].target_group: is required\n");
 }
 
+static void what_targets_are_told_is_not_set_by_rules(void **state)
+{
+	case_refused(CASE_CERTIFICATE CASE_GROUPS
+		"trust_stores: [{name: people, ca: /ca.pem}]\n"
+		"listeners: [{name: web, protocol: https, address: \"127.0.0.1:1\", certificates: www, "
+		"target_group: web,\n"
+		"client_auth: {mode: verify, trust_store: people, headers: {subject: X-Who}},\n"
+		"request_headers: {set: [{name: x_who, value: me}, {name: X-Else, value: me}]}}]\n",
+		"/etc/sluice/t.yaml:6:32: listeners[web].request_headers: \"x_who\" is what tells "
+		"targets about the client's TLS\n");
+}
+
 /* Every kind of setting; optional sections that are not there are not shown, texts with line ends are
  * as they were. */
 static void what_is_shown_can_be_read(void **state)
@@ -133,6 +145,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_rules_are_refused),
 		cmocka_unit_test(a_listener_leads_somewhere),
+		cmocka_unit_test(what_targets_are_told_is_not_set_by_rules),
 		cmocka_unit_test(what_is_shown_can_be_read),
 	};
 
