@@ -254,6 +254,9 @@ class Http:
         await self.reply(request, json.dumps(answer).encode(),
                          headers=[("Content-Type", "application/json")])
 
+    async def do_session(self, request):
+        await self.reply(request, b"begun\n", headers=[("Set-Cookie", "SID=1; Path=/")])
+
     async def do_close(self, request):
         """/close/N: N bytes ended by the end of the connection."""
         await self.send(self.head(headers=[("Connection", "close")]))

@@ -145,6 +145,8 @@ static struct retry_spec build_retry(const struct config_retries *wanted)
 static void build_group(struct building *building, const struct config_target_group *wanted,
 	struct built_group *group)
 {
+	char *cookie = wanted->stickiness.cookie ? mem_strdup(wanted->stickiness.cookie)
+						 : mem_printf("SLUICE-%s", wanted->name);
 	struct target_member *members = mem_zalloc((wanted->targets_count + 1) * sizeof(*members));
 	const struct built_group *old = build_before_group(building, wanted->name);
 	struct group_spec spec = {
@@ -156,6 +158,14 @@ static void build_group(struct building *building, const struct config_target_gr
 		.fail_open_below = wanted->fail_open_below,
 		.fail_open_below_percent = wanted->fail_open_below_percent,
 		.slow_start_ms = wanted->slow_start_ms,
+		.sticky =
+			{
+				.type = (enum sticky_type)wanted->stickiness.type,
+				.duration_s = wanted->stickiness.duration_ms / 1000,
+				.cookie = cookie,
+				.app_cookie = wanted->stickiness.app_cookie,
+				.tickets = building->env->tickets,
+			},
 		.retry = build_retry(&wanted->retries),
 		.outlier = build_outlier(&wanted->outliers),
 		.limits = {wanted->limits.connections, wanted->limits.requests,
@@ -188,6 +198,7 @@ static void build_group(struct building *building, const struct config_target_gr
 		build_check(building, wanted, group);
 	group->group = target_group_new(&spec);
 	free(members);
+	free(cookie);
 }
 
 void build_groups(struct building *building)

@@ -81,6 +81,7 @@ struct config_target_group {
 	struct config_group_limits limits;
 	struct config_outliers outliers;
 	struct config_retries retries;
+	struct config_stickiness stickiness;
 	uint32_t deregistration_delay_ms;
 	enum config_proxy_out proxy_protocol;
 	struct config_group_tls tls;

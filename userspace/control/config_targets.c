@@ -83,6 +83,30 @@ static void check_outliers(struct config_checker *checker, const struct config_t
 			outliers->max_ejection_ms, outliers->ejection_ms);
 }
 
+static void check_stickiness(struct config_checker *checker, const struct config_target_group *g)
+{
+	const struct config_stickiness *sticky = &g->stickiness;
+
+	if (sticky->type > CONFIG_STICKY_APP)
+		return; /* has its error */
+	if (sticky->cookie && !syntax_is_token(slice_of(sticky->cookie)))
+		config_refuse(checker, &sticky->cookie, sticky->mark, "stickiness.cookie",
+			"is not the name of a cookie");
+	if (sticky->app_cookie && !syntax_is_token(slice_of(sticky->app_cookie)))
+		config_refuse(checker, &sticky->app_cookie, sticky->mark, "stickiness.app_cookie",
+			"is not the name of a cookie");
+	if (sticky->type == CONFIG_STICKY_APP &&
+		!config_is_given(checker->config, &sticky->app_cookie))
+		config_refuse(checker, &sticky->type, sticky->mark, "stickiness.app_cookie",
+			"is required with type app_cookie");
+	if (sticky->type != CONFIG_STICKY_APP && sticky->app_cookie)
+		config_refuse(checker, &sticky->app_cookie, sticky->mark, "stickiness.app_cookie",
+			"has no effect without type app_cookie");
+	if (sticky->cookie && sticky->app_cookie && !strcmp(sticky->cookie, sticky->app_cookie))
+		config_refuse(checker, &sticky->cookie, sticky->mark, "stickiness.cookie",
+			"is the name of the application's cookie: they must be two");
+}
+
 void config_check_targets(const struct config *config, struct config_errors *errors)
 {
 	struct config_checker checker = {.config = config, .errors = errors};
@@ -98,6 +122,7 @@ void config_check_targets(const struct config *config, struct config_errors *err
 		check_hash(&checker, group);
 		check_fail_open(&checker, group);
 		check_outliers(&checker, group);
+		check_stickiness(&checker, group);
 		config_path_cut(&checker.path, 0);
 	}
 }

@@ -44,4 +44,12 @@ struct config_retries {
 	uint32_t budget_percent, budget_per_second;
 };
 
+struct config_stickiness {
+	struct config_mark mark;
+	enum config_sticky type;
+	uint32_t duration_ms;
+	char *cookie; /* NULL: "SLUICE-" and the name of the group */
+	char *app_cookie;
+};
+
 #endif

@@ -246,6 +246,26 @@ static struct target *rather_another(
 	return target;
 }
 
+/* The member itself, under the conditions that hold for all. */
+static struct target *pick_stuck(struct choice *choice)
+{
+	const struct group_spec *spec = &choice->group->spec;
+	bool is_open = target_group_is_failing_open(choice->group);
+	const struct target_member *member = NULL;
+	uint32_t i;
+
+	for (i = 0; i < spec->n_members && !member; i++)
+		if (spec->members[i].target == choice->ask->stick)
+			member = &spec->members[i];
+	if (!member)
+		return NULL;
+	choice->tier = is_open ? TIER_ANY : TIER_HEALTHY;
+	if (is_in_tier(choice, member))
+		return member->target;
+	choice->tier = TIER_INITIAL;
+	return !is_open && is_in_tier(choice, member) ? member->target : NULL;
+}
+
 struct target *balance_pick(struct target_group *group, uint32_t worker, struct balance_ask *ask)
 {
 	struct choice choice = {
@@ -258,6 +278,11 @@ struct target *balance_pick(struct target_group *group, uint32_t worker, struct 
 	};
 	struct target *target = NULL;
 
+	ask->is_limited = false;
+	if (ask->stick)
+		target = pick_stuck(&choice);
+	if (target)
+		return target;
 	ask->is_limited = false;
 	if (group->spec.algorithm == BALANCE_CONSISTENT_HASH && choice.key == BALANCE_NO_KEY)
 		choice.key = next_random(&choice.row->random);

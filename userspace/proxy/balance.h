@@ -7,6 +7,7 @@
 /* For whom a target is chosen. */
 struct balance_ask {
 	uint64_t key; /* CONSISTENT_HASH; BALANCE_NO_KEY: it has none, any target is as good */
+	struct target *stick; /* if it can take it: this one; NULL: any. A member of the group */
 	const struct target *avoid; /* tried already: only if there is nothing else; NULL: none */
 	uint64_t now_ms; /* loop_now_ms(): for slow start */
 	bool is_limited; /* answer: some would do, but are at their limits */

@@ -30,6 +30,7 @@ struct exchange {
 	struct task resume_task;
 	uint8_t tries;
 	uint64_t balance_key; /* of the group; while `tries` > 0 */
+	struct sticky sticky; /* its group's; while `tries` > 0 */
 	uint64_t sent_us; /* loop_now_us(): the request began to go to this target */
 	bool parsed;         /* `request` is set */
 	bool up_done;        /* the request is sent whole */

@@ -1,5 +1,6 @@
 /* The request's half of an exchange: head, limits, headers for the target, target. */
 #include "proxy/exchange_parts.h"
+#include "core/clock.h"
 #include "core/counter.h"
 #include "proxy/conn_terms.h"
 
@@ -307,7 +308,10 @@ void exchange_find_target(struct exchange *exchange, const struct target *avoid,
 	if (!exchange->tries && group->spec.algorithm == BALANCE_CONSISTENT_HASH)
 		exchange->balance_key =
 			balance_key(&group->spec.key, &exchange->request, &conn->client);
+	if (!exchange->tries && group->spec.sticky.type != STICKY_OFF)
+		sticky_find(group, &exchange->request.headers, clock_unix_s(), &exchange->sticky);
 	ask.key = exchange->balance_key;
+	ask.stick = exchange->sticky.target;
 	do {
 		exchange->tries++;
 		r = upstream_get(conn->worker, group, &ask, &client, &upstream_ops, exchange, fresh,

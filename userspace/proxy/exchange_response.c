@@ -1,5 +1,6 @@
 /* The answer's half of an exchange: head from the target, headers for the client, own answers. */
 #include "proxy/exchange_parts.h"
+#include "core/clock.h"
 #include "core/counter.h"
 #include "proxy/conn_terms.h"
 
@@ -215,9 +216,10 @@ static int begin_response(struct exchange *exchange)
 	struct http_response *response = &exchange->response;
 	enum http_body kind = response->body;
 	bool is_http10 = exchange->request.version == HTTP_VERSION_1_0, chunked;
-	struct http_header extra[RULES_EDITS_MAX + 1];
+	const struct upstream *upstream = exchange->upstream;
+	struct http_header extra[RULES_EDITS_MAX + 2];
 	struct h1_write how = {.extra = extra};
-	char cookie[ROUTE_COOKIE_BYTES];
+	char cookie[ROUTE_COOKIE_BYTES], sticky[STICKY_TEXT_BYTES];
 	int r;
 
 	if (response->upgrade.len && !exchange->up_done)
@@ -236,6 +238,11 @@ static int begin_response(struct exchange *exchange)
 	how.connection = connection_for_client(exchange);
 	how.n_extra = route_change_answer(
 		&exchange->route, exchange->conn, &response->headers, cookie, extra);
+	if (upstream->group->spec.sticky.type != STICKY_OFF &&
+		sticky_answer(upstream->group, upstream->target, &exchange->sticky,
+			&response->headers, exchange->conn->is_tls, clock_unix_s(), sticky,
+			&extra[how.n_extra]))
+		how.n_extra++;
 	r = put_response_head(exchange, response, &how);
 	if (r < 0)
 		return r;

@@ -5,6 +5,7 @@
 #include "proxy/group_state.h"
 #include "proxy/maglev.h"
 #include "tls/client.h"
+#include "tls/tickets.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ struct target *target_new(const char *group_name, const char *name, const union 
 	shared_init(&target->shared, n_workers, target_free);
 	target->group_name = mem_strdup(group_name);
 	addr_format(addr, target->text);
+	target->hash = balance_key_of(slice_of(target->text));
 	target->name = mem_strdup(name ? name : target->text);
 	target->addr = *addr;
 	target->id = id;
@@ -63,6 +65,10 @@ static void target_group_free(struct shared *shared)
 	free(group->workers);
 	free(group->spec.members);
 	free((char *)group->spec.key.name);
+	free((char *)group->spec.sticky.cookie);
+	free((char *)group->spec.sticky.app_cookie);
+	if (group->spec.sticky.tickets)
+		tls_tickets_put(group->spec.sticky.tickets);
 	free((char *)group->spec.name);
 	free((char *)group->spec.tls_name);
 	shared_fini(shared);
@@ -87,7 +93,7 @@ static struct maglev *make_maglev(const struct group_spec *spec)
 	uint32_t i;
 
 	for (i = 0; i < spec->n_members; i++) {
-		members[i].name_hash = balance_key_of(slice_of(spec->members[i].target->text));
+		members[i].name_hash = spec->members[i].target->hash;
 		members[i].other_hash = balance_key_of((struct slice){
 			(const char *)&members[i].name_hash, sizeof(members[i].name_hash)});
 		members[i].weight = spec->members[i].weight;
@@ -95,6 +101,16 @@ static struct maglev *make_maglev(const struct group_spec *spec)
 	maglev = maglev_new(members, spec->n_members);
 	free(members);
 	return maglev;
+}
+
+static void copy_sticky(struct sticky_spec *spec)
+{
+	if (spec->cookie)
+		spec->cookie = mem_strdup(spec->cookie);
+	if (spec->app_cookie)
+		spec->app_cookie = mem_strdup(spec->app_cookie);
+	if (spec->tickets)
+		spec->tickets = tls_tickets_get(spec->tickets);
 }
 
 static void init_rows(struct target_group *group)
@@ -125,6 +141,7 @@ struct target_group *target_group_new(const struct group_spec *spec)
 	group->spec.name = mem_strdup(spec->name);
 	group->spec.tls_name = spec->tls_name ? mem_strdup(spec->tls_name) : NULL;
 	group->spec.key.name = spec->key.name ? mem_strdup(spec->key.name) : NULL;
+	copy_sticky(&group->spec.sticky);
 	group->spec.members = memcpy(mem_alloc(bytes), spec->members, bytes);
 	for (i = 0; i < spec->n_members; i++)
 		shared_get(&spec->members[i].target->shared);

@@ -47,6 +47,7 @@ struct target {
 	struct shared shared;
 	char *group_name, *name;
 	char text[ADDR_TEXT_BYTES];
+	uint64_t hash; /* of the text: the same on every node */
 	union addr addr;
 	uint32_t id;                /* row of the backends map */
 	_Atomic enum target_health health;

@@ -5,6 +5,7 @@
 #include "proxy/balance_key.h"
 #include "proxy/outlier.h"
 #include "proxy/retry.h"
+#include "proxy/sticky.h"
 
 struct group_state;
 struct target_member;
@@ -38,6 +39,7 @@ struct group_spec {
 	struct group_limits limits;
 	struct outlier_spec outlier;
 	struct retry_spec retry;
+	struct sticky_spec sticky; /* the texts are copied */
 	enum proxy_out proxy_out;
 	struct tls_client *tls; /* NULL: plain; the group takes its own count */
 	const char *tls_name; /* SNI and name to verify; NULL: the target's address */

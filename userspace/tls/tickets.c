@@ -236,6 +236,71 @@ bool tls_tickets_is_signed(struct tls_tickets *tickets, struct slice text,
 	return false;
 }
 
+/* --- sealed texts */
+
+enum { ABOUT_MAX = 256, USE_BYTES = 4 };
+
+/* What is about more than it can hold is about its beginning: names are shorter. */
+static void make_tag(const struct ticket_key *key, struct slice about,
+	const uint8_t text[static TLS_SEALED_TEXT_BYTES],
+	uint8_t ret_tag[static TLS_TICKET_TAG_BYTES])
+{
+	char all[USE_BYTES + TLS_SEALED_TEXT_BYTES + ABOUT_MAX] = "\1tag";
+	size_t len = about.len < ABOUT_MAX ? about.len : ABOUT_MAX;
+
+	memcpy(all + USE_BYTES, text, TLS_SEALED_TEXT_BYTES);
+	memcpy(all + USE_BYTES + TLS_SEALED_TEXT_BYTES, about.ptr, len);
+	sign(key, (struct slice){all, USE_BYTES + TLS_SEALED_TEXT_BYTES + len}, ret_tag);
+}
+
+/* There and back. */
+static void cover(const struct ticket_key *key, const uint8_t tag[static TLS_TICKET_TAG_BYTES],
+	const uint8_t from[static TLS_SEALED_TEXT_BYTES],
+	uint8_t ret_to[static TLS_SEALED_TEXT_BYTES])
+{
+	_Static_assert(TLS_SEALED_TEXT_BYTES <= (int)TLS_TICKET_TAG_BYTES, "one block is enough");
+	char seed[USE_BYTES + TLS_TICKET_TAG_BYTES] = "\1key";
+	uint8_t stream[TLS_TICKET_TAG_BYTES];
+	size_t i;
+
+	memcpy(seed + USE_BYTES, tag, TLS_TICKET_TAG_BYTES);
+	sign(key, (struct slice){seed, sizeof(seed)}, stream);
+	for (i = 0; i < TLS_SEALED_TEXT_BYTES; i++)
+		ret_to[i] = from[i] ^ stream[i];
+}
+
+void tls_tickets_seal(struct tls_tickets *tickets, struct slice about,
+	const uint8_t text[static TLS_SEALED_TEXT_BYTES],
+	uint8_t ret_sealed[static TLS_SEALED_BYTES])
+{
+	const struct key_set *set = current_set(tickets);
+	const struct ticket_key *key = set->is_of_file ? &set->keys[0] : &tickets->own;
+
+	make_tag(key, about, text, ret_sealed);
+	cover(key, ret_sealed, text, ret_sealed + TLS_TICKET_TAG_BYTES);
+}
+
+bool tls_tickets_open(struct tls_tickets *tickets, struct slice about,
+	const uint8_t sealed[static TLS_SEALED_BYTES],
+	uint8_t ret_text[static TLS_SEALED_TEXT_BYTES])
+{
+	const struct key_set *set = current_set(tickets);
+	uint32_t i, n = set->is_of_file ? set->n : 1;
+	uint8_t text[TLS_SEALED_TEXT_BYTES], good[TLS_TICKET_TAG_BYTES];
+
+	for (i = 0; i < n; i++) {
+		const struct ticket_key *key = set->is_of_file ? &set->keys[i] : &tickets->own;
+
+		cover(key, sealed, sealed + TLS_TICKET_TAG_BYTES, text);
+		make_tag(key, about, text, good);
+		if (CRYPTO_memcmp(good, sealed, sizeof(good)) == 0) {
+			memcpy(ret_text, text, sizeof(text));
+			return true;
+		}
+	}
+	return false;
+}
+
 /* --- tickets */
 static bool start_mac(EVP_MAC_CTX *mac, const struct ticket_key *key)
 {

@@ -55,6 +55,22 @@ void tls_tickets_sign(struct tls_tickets *tickets, struct slice text,
 bool tls_tickets_is_signed(struct tls_tickets *tickets, struct slice text,
 	const uint8_t tag[static TLS_TICKET_TAG_BYTES]);
 
+/*
+ * The same for what nobody else shall read: authenticated encryption that needs no random numbers
+ * (the tag is made of the text and is the nonce; RFC 5297 section 2.6 of the idea). `about` is not in
+ * it, and must be the same when it is opened. False: not by these keys, or not about that.
+ */
+enum {
+	TLS_SEALED_TEXT_BYTES = 16,
+	TLS_SEALED_BYTES = TLS_SEALED_TEXT_BYTES + TLS_TICKET_TAG_BYTES
+};
+void tls_tickets_seal(struct tls_tickets *tickets, struct slice about,
+	const uint8_t text[static TLS_SEALED_TEXT_BYTES],
+	uint8_t ret_sealed[static TLS_SEALED_BYTES]);
+bool tls_tickets_open(struct tls_tickets *tickets, struct slice about,
+	const uint8_t sealed[static TLS_SEALED_BYTES],
+	uint8_t ret_text[static TLS_SEALED_TEXT_BYTES]) must_check;
+
 /* Makes a context use the keys. The context must not outlive `tickets`. */
 void tls_tickets_attach(struct tls_tickets *tickets, struct ssl_ctx_st *ctx);
 

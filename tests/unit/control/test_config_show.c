@@ -95,6 +95,9 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "      ejection_time: 30s\n"
 				    "      max_ejection_time: 5m\n"
 				    "      max_ejected: 50%\n"
+				    "    stickiness:\n"
+				    "      type: off\n"
+				    "      duration: 1d\n"
 				    "    retries:\n"
 				    "      attempts: 2\n"
 				    "      budget: 20%\n"
@@ -237,19 +240,20 @@ static const char *const kept[] = {"workers: 7",
 	"key: cookie", "name: sid", "fail_open_below: 2", "fail_open_below_percent: 10%",
 	"requests: 3", "pending: 2", "consecutive_5xx: 7", "consecutive_gateway_errors: off",
 	"success_rate: 0%", "latency_ratio: 3", "ejection_time: 1s", "max_ejected: 100%",
-	"attempts: 4", "status: 502-504", "budget: 30%", "budget_per_second: 9",
-	"deregistration_delay: 0ms", "proxy_protocol: v1", "ca: /ca.pem", "server_name: srv",
-	"connect: 10ms", "idle_per_worker: 0", "name: t1", "weight: 0", "port: 8080",
-	"path: \"/x?a=b\"", "host: h", "matcher: 200,204-206", "jitter: 0%", "server_name: chk",
-	"proxy_protocol: require", "x_forwarded_for: remove", "min_version: 1.3",
-	"session_tickets: false", "header_bytes: 1025", "body_bytes: 5g",
-	"pkcs11_module: /lib/token.so", "- imap", "name: \"null\"", "handover: kernel_cookies",
-	"dispatcher: never", "cookie_secret_file: /s", "deny_file: /d", "- 10.1.0.0/16",
-	"allow_file: /a", "flights_per_prefix: 7", "dry_run: true", "connections_per_second: 7",
-	"handshakes_burst: 8", "syn_cookies: under_attack", "syns_per_second: 11",
-	"unknown_name: refuse", "refusal: reset", "- \"t13*\"", "- t12d", "mode: on",
-	"- \"*.r.example\"", "ktls: tx", "ktls: require", "existing: keep", "based_on: 2016-08",
-	"- ECDHE-RSA-AES128-SHA", "max_version: 1.1", "server_preference: false", "policy: mine",
+	"type: app_cookie", "duration: 2m", "cookie: LB", "app_cookie: SID", "attempts: 4",
+	"status: 502-504", "budget: 30%", "budget_per_second: 9", "deregistration_delay: 0ms",
+	"proxy_protocol: v1", "ca: /ca.pem", "server_name: srv", "connect: 10ms",
+	"idle_per_worker: 0", "name: t1", "weight: 0", "port: 8080", "path: \"/x?a=b\"", "host: h",
+	"matcher: 200,204-206", "jitter: 0%", "server_name: chk", "proxy_protocol: require",
+	"x_forwarded_for: remove", "min_version: 1.3", "session_tickets: false",
+	"header_bytes: 1025", "body_bytes: 5g", "pkcs11_module: /lib/token.so", "- imap",
+	"name: \"null\"", "handover: kernel_cookies", "dispatcher: never", "cookie_secret_file: /s",
+	"deny_file: /d", "- 10.1.0.0/16", "allow_file: /a", "flights_per_prefix: 7",
+	"dry_run: true", "connections_per_second: 7", "handshakes_burst: 8",
+	"syn_cookies: under_attack", "syns_per_second: 11", "unknown_name: refuse",
+	"refusal: reset", "- \"t13*\"", "- t12d", "mode: on", "- \"*.r.example\"", "ktls: tx",
+	"ktls: require", "existing: keep", "based_on: 2016-08", "- ECDHE-RSA-AES128-SHA",
+	"max_version: 1.1", "server_preference: false", "policy: mine",
 	"policy: tls_cipher_policy_1_2", "ca: /people.pem", "- /people.crl", "mode: verify",
 	"trust_store: people", "max_depth: 3", "ignore_expiry: true", "issuer: X-I",
 	"advertise_ca_names: true", "leaf: off", "version: X-V", "connections: /c.log",
@@ -258,60 +262,63 @@ static const char *const kept[] = {"workers: 7",
 	"ocsp_file: /r"};
 
 /* Nothing of a complete configuration is lost on the way out and back in. */
+static const char everything[] =
+	"workers: 7\n"
+	"admin: {socket: \"/run/my \\\"admin\\\" \xc3\xa4\\x85\"}\n"
+	"log: {level: debug, connections: /c.log}\n"
+	"xdp: {mode: off, interfaces: [wlan0@x], pin_dir: /p, handover: kernel_cookies,\n"
+	"      cookie_secret_file: /s, dispatcher: never}\n"
+	"session_tickets: {keys_file: /t.keys, rotation: 2m, lifetime: 90s, session_age: 3h}\n"
+	"deny: [10.0.0.0/8, \"2001:db8::/32\"]\n"
+	"deny_file: /d\n"
+	"allow: [10.1.0.0/16]\n"
+	"allow_file: /a\n"
+	"limits: {connections: 5, flights_per_prefix: 7, dry_run: yes,\n"
+	"   source: {packets_per_second: 9, packets_burst: 3, connections_per_second: 7},\n"
+	"   prefix: {packets_burst: 1}, name: {handshakes_burst: 8}, ja4: {handshakes_per_second: 1}}\n"
+	"certificates: [{name: c, cert: /c, key: /k, key_password_file: /pw, ocsp: off, ocsp_file: /r},\n"
+	"   {name: many, directory: /certs}]\n"
+	"certificates_cache: 99\n"
+	"certificates_index: off\n"
+	"pkcs11_module: /lib/token.so\n"
+	"state_dir: /var/lib/s\n"
+	"history: 7\n"
+	"alerts: {expiry: [], webhook: \"https://hooks.example/x\", ca: /hooks.pem, retry: 20s}\n"
+	"security_policies: [{name: mine, based_on: 2016-08, ciphers: ECDHE-RSA-AES128-SHA,\n"
+	"   max_version: 1.1, groups: [x25519], server_preference: no}]\n"
+	"trust_stores: [{name: people, ca: /people.pem, crls: /people.crl}]\n"
+	"target_groups:\n"
+	"- {name: web, protocol: https, algorithm: consistent_hash,\n"
+	"   hash: {key: cookie, name: sid}, fail_open: yes, fail_open_below: 2,\n"
+	"   fail_open_below_percent: 10%, limits: {connections: 4, requests: 3, pending: 2},\n"
+	"   outlier_detection: {enabled: yes, consecutive_5xx: 7, consecutive_gateway_errors: off,\n"
+	"   success_rate: 0%, latency_ratio: 3, ejection_time: 1s, max_ejected: 100%},\n"
+	"   stickiness: {type: app_cookie, duration: 2m, cookie: LB, app_cookie: SID},\n"
+	"   retries: {attempts: 4, status: 502-504, budget: 30%, budget_per_second: 9},\n"
+	"   deregistration_delay: 0s, proxy_protocol: v1, tls: {ca: /ca.pem, server_name: srv,\n"
+	"   policy: mine, ktls: tx},\n"
+	"   timeouts: {connect: 10ms}, pool: {idle_per_worker: 0},\n"
+	"   targets: [{name: t1, address: 10.0.0.1:1, weight: 0}],\n"
+	"   health_check: {protocol: https, port: 8080, path: \"/x?a=b\", host: h,\n"
+	"                  matcher: \"200,204-206\", jitter: 0%, tls: {verify: true,\n"
+	"                  server_name: chk}}}\n"
+	"- {name: \"null\", protocol: tcp}\n"
+	"listeners:\n"
+	"- {name: l, protocol: https, address: \"[::1]:1\", certificates: c, target_group: web,\n"
+	"   proxy_protocol: require, x_forwarded_for: remove, tls: {min_version: 1.3,\n"
+	"   session_tickets: off, ktls: require, existing: keep}, limits: {header_bytes: 1025, body_bytes: 5g},\n"
+	"   client_auth: {mode: verify, trust_store: people, max_depth: 3, ignore_expiry: yes,\n"
+	"   advertise_ca_names: yes, headers: {issuer: X-I, leaf: off}},\n"
+	"   tls_headers: {version: X-V}}\n"
+	"- {name: m, protocol: tls, address: \"[::1]:2\", certificates: c, target_group: \"null\",\n"
+	"   tls: {alpn: [imap], policy: tls_cipher_policy_1_2}, syn_cookies: under_attack, limits: {syns_per_second: 11},\n"
+	"   gate: {unknown_name: refuse, refusal: reset, ja4_deny: [\"t13*\"], ja4_allow: [t12d]}}\n"
+	"- {name: r, protocol: tcp, address: \"[::1]:3\", target_group: \"null\", gate: {mode: on},\n"
+	"   routes: [{server_names: \"*.r.example\", target_group: \"null\"}]}\n";
+
 static void everything_survives_the_round_trip(void **state)
 {
-	struct config *config = case_accepted(
-		"workers: 7\n"
-		"admin: {socket: \"/run/my \\\"admin\\\" \xc3\xa4\\x85\"}\n"
-		"log: {level: debug, connections: /c.log}\n"
-		"xdp: {mode: off, interfaces: [wlan0@x], pin_dir: /p, handover: kernel_cookies,\n"
-		"      cookie_secret_file: /s, dispatcher: never}\n"
-		"session_tickets: {keys_file: /t.keys, rotation: 2m, lifetime: 90s, session_age: 3h}\n"
-		"deny: [10.0.0.0/8, \"2001:db8::/32\"]\n"
-		"deny_file: /d\n"
-		"allow: [10.1.0.0/16]\n"
-		"allow_file: /a\n"
-		"limits: {connections: 5, flights_per_prefix: 7, dry_run: yes,\n"
-		"   source: {packets_per_second: 9, packets_burst: 3, connections_per_second: 7},\n"
-		"   prefix: {packets_burst: 1}, name: {handshakes_burst: 8}, ja4: {handshakes_per_second: 1}}\n"
-		"certificates: [{name: c, cert: /c, key: /k, key_password_file: /pw, ocsp: off, ocsp_file: /r},\n"
-		"   {name: many, directory: /certs}]\n"
-		"certificates_cache: 99\n"
-		"certificates_index: off\n"
-		"pkcs11_module: /lib/token.so\n"
-		"state_dir: /var/lib/s\n"
-		"history: 7\n"
-		"alerts: {expiry: [], webhook: \"https://hooks.example/x\", ca: /hooks.pem, retry: 20s}\n"
-		"security_policies: [{name: mine, based_on: 2016-08, ciphers: ECDHE-RSA-AES128-SHA,\n"
-		"   max_version: 1.1, groups: [x25519], server_preference: no}]\n"
-		"trust_stores: [{name: people, ca: /people.pem, crls: /people.crl}]\n"
-		"target_groups:\n"
-		"- {name: web, protocol: https, algorithm: consistent_hash,\n"
-		"   hash: {key: cookie, name: sid}, fail_open: yes, fail_open_below: 2,\n"
-		"   fail_open_below_percent: 10%, limits: {connections: 4, requests: 3, pending: 2},\n"
-		"   outlier_detection: {enabled: yes, consecutive_5xx: 7, consecutive_gateway_errors: off,\n"
-		"   success_rate: 0%, latency_ratio: 3, ejection_time: 1s, max_ejected: 100%},\n"
-		"   retries: {attempts: 4, status: 502-504, budget: 30%, budget_per_second: 9},\n"
-		"   deregistration_delay: 0s, proxy_protocol: v1, tls: {ca: /ca.pem, server_name: srv,\n"
-		"   policy: mine, ktls: tx},\n"
-		"   timeouts: {connect: 10ms}, pool: {idle_per_worker: 0},\n"
-		"   targets: [{name: t1, address: 10.0.0.1:1, weight: 0}],\n"
-		"   health_check: {protocol: https, port: 8080, path: \"/x?a=b\", host: h,\n"
-		"                  matcher: \"200,204-206\", jitter: 0%, tls: {verify: true,\n"
-		"                  server_name: chk}}}\n"
-		"- {name: \"null\", protocol: tcp}\n"
-		"listeners:\n"
-		"- {name: l, protocol: https, address: \"[::1]:1\", certificates: c, target_group: web,\n"
-		"   proxy_protocol: require, x_forwarded_for: remove, tls: {min_version: 1.3,\n"
-		"   session_tickets: off, ktls: require, existing: keep}, limits: {header_bytes: 1025, body_bytes: 5g},\n"
-		"   client_auth: {mode: verify, trust_store: people, max_depth: 3, ignore_expiry: yes,\n"
-		"   advertise_ca_names: yes, headers: {issuer: X-I, leaf: off}},\n"
-		"   tls_headers: {version: X-V}}\n"
-		"- {name: m, protocol: tls, address: \"[::1]:2\", certificates: c, target_group: \"null\",\n"
-		"   tls: {alpn: [imap], policy: tls_cipher_policy_1_2}, syn_cookies: under_attack, limits: {syns_per_second: 11},\n"
-		"   gate: {unknown_name: refuse, refusal: reset, ja4_deny: [\"t13*\"], ja4_allow: [t12d]}}\n"
-		"- {name: r, protocol: tcp, address: \"[::1]:3\", target_group: \"null\", gate: {mode: on},\n"
-		"   routes: [{server_names: \"*.r.example\", target_group: \"null\"}]}\n");
+	struct config *config = case_accepted(everything);
 	char *text = case_shown(config);
 
 	for (size_t i = 0; i < array_len(kept); i++) {

@@ -59,6 +59,29 @@ static void retries_are_read(void **state)
 	config_free(config);
 }
 
+static void stickiness_is_checked(void **state)
+{
+	struct config *config = case_accepted(
+		GROUP("stickiness: {type: app_cookie, app_cookie: SID, duration: 1s}"));
+
+	assert_int_equal(config->target_groups[0].stickiness.type, CONFIG_STICKY_APP);
+	assert_int_equal(config->target_groups[0].stickiness.duration_ms, 1000);
+	assert_string_equal(config->target_groups[0].stickiness.app_cookie, "SID");
+	assert_null(config->target_groups[0].stickiness.cookie);
+	config_free(config);
+	case_refused(GROUP("stickiness: {type: app_cookie}"),
+		AT("2:48", "target_groups[g].stickiness.app_cookie: is required with type "
+			   "app_cookie"));
+	case_refused(GROUP("stickiness: {type: lb_cookie, app_cookie: SID}"),
+		AT("2:71", "target_groups[g].stickiness.app_cookie: has no effect without type "
+			   "app_cookie"));
+	case_refused(GROUP("stickiness: {type: lb_cookie, cookie: a b}"),
+		AT("2:67", "target_groups[g].stickiness.cookie: is not the name of a cookie"));
+	case_refused(GROUP("stickiness: {type: app_cookie, cookie: SID, app_cookie: SID}"),
+		AT("2:68", "target_groups[g].stickiness.cookie: is the name of the application's "
+			   "cookie: they must be two"));
+}
+
 static void what_has_no_effect_is_refused(void **state)
 {
 	case_refused(GROUP("hash: {key: cookie, name: sid}"),
@@ -101,6 +124,7 @@ int main(void)
 		cmocka_unit_test(settings_are_read),
 		cmocka_unit_test(outlier_detection_is_read),
 		cmocka_unit_test(retries_are_read),
+		cmocka_unit_test(stickiness_is_checked),
 		cmocka_unit_test(what_has_no_effect_is_refused),
 		cmocka_unit_test(hashes_need_what_they_go_by),
 		cmocka_unit_test(numbers_are_in_range),

@@ -1,0 +1,128 @@
+/* Sessions that stay with one target: see sticky.h. */
+#include "proxy/sticky.h"
+#include "http/cookies.h"
+#include "proxy/group.h"
+#include "tls/tickets.h"
+
+#include <stdio.h>
+
+/* What is sealed: until when (seconds), and which target. */
+struct content {
+	uint64_t until_unix_s, target_hash;
+};
+
+_Static_assert(sizeof(struct content) == TLS_SEALED_TEXT_BYTES, "a content is what is sealed");
+
+static int digit(char byte)
+{
+	if (byte >= '0' && byte <= '9')
+		return byte - '0';
+	return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
+}
+
+static bool read_digits(struct slice text, uint8_t *ret_bytes, size_t n)
+{
+	size_t i;
+
+	if (text.len != 2 * n)
+		return false;
+	for (i = 0; i < n; i++) {
+		int high = digit(text.ptr[2 * i]), low = digit(text.ptr[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		ret_bytes[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
+static bool open_cookie(
+	const struct target_group *group, struct slice value, struct content *ret_content)
+{
+	uint8_t sealed[TLS_SEALED_BYTES];
+
+	return value.ptr && read_digits(value, sealed, sizeof(sealed)) &&
+	       tls_tickets_open(group->spec.sticky.tickets, slice_of(group->spec.name), sealed,
+		       (uint8_t *)ret_content);
+}
+
+static struct target *member_of(const struct target_group *group, uint64_t hash)
+{
+	uint32_t i;
+
+	for (i = 0; i < group->spec.n_members; i++)
+		if (group->spec.members[i].target->hash == hash)
+			return group->spec.members[i].target;
+	return NULL;
+}
+
+void sticky_find(const struct target_group *group, const struct http_headers *headers,
+	int64_t now_unix_s, struct sticky *ret_sticky)
+{
+	const struct sticky_spec *spec = &group->spec.sticky;
+	struct content content;
+	uint64_t now = (uint64_t)now_unix_s, left_s;
+
+	*ret_sticky = (struct sticky){.target = NULL};
+	if (spec->type == STICKY_APP) {
+		ret_sticky->has_app_cookie =
+			http_cookie_find(headers, slice_of(spec->app_cookie)).ptr != NULL;
+		if (!ret_sticky->has_app_cookie)
+			return;
+	}
+	if (!open_cookie(group, http_cookie_find(headers, slice_of(spec->cookie)), &content) ||
+		content.until_unix_s <= now)
+		return;
+	left_s = content.until_unix_s - now;
+	if (left_s > spec->duration_s)
+		return; /* of a time when they were longer */
+	ret_sticky->target = member_of(group, content.target_hash);
+	ret_sticky->is_fresh = left_s > spec->duration_s / 2;
+}
+
+/* The application begins a session, or changes it. */
+static bool sets_cookie(const struct http_headers *answer, struct slice name)
+{
+	const struct http_header *header = http_headers_find(answer, HTTP_HEADER_SET_COOKIE);
+
+	for (; header; header = http_headers_next(answer, header))
+		if (header->value.len > name.len && header->value.ptr[name.len] == '=' &&
+			memcmp(header->value.ptr, name.ptr, name.len) == 0)
+			return true;
+	return false;
+}
+
+bool sticky_answer(const struct target_group *group, const struct target *target,
+	const struct sticky *sticky, const struct http_headers *answer, bool is_secure,
+	int64_t now_unix_s, char text[static STICKY_TEXT_BYTES], struct http_header *ret_header)
+{
+	const struct sticky_spec *spec = &group->spec.sticky;
+	struct content content = {
+		.until_unix_s = (uint64_t)now_unix_s + spec->duration_s,
+		.target_hash = target->hash,
+	};
+	char digits[2 * TLS_SEALED_BYTES + 1];
+	uint8_t sealed[TLS_SEALED_BYTES];
+	size_t i;
+	int len;
+
+	if (sticky->target == target && sticky->is_fresh)
+		return false;
+	if (spec->type == STICKY_APP && !sticky->has_app_cookie &&
+		!sets_cookie(answer, slice_of(spec->app_cookie)))
+		return false;
+	tls_tickets_seal(
+		spec->tickets, slice_of(group->spec.name), (const uint8_t *)&content, sealed);
+	for (i = 0; i < sizeof(sealed); i++)
+		snprintf(digits + 2 * i, 3, "%02x", sealed[i]);
+	len = snprintf(text, STICKY_TEXT_BYTES, "%s=%s; Path=/; Max-Age=%u; HttpOnly%s",
+		spec->cookie, digits, spec->duration_s, is_secure ? "; Secure" : "");
+	if (len >= STICKY_TEXT_BYTES)
+		return false; /* the configuration's names are shorter */
+	*ret_header = (struct http_header){
+		.name = SLICE("Set-Cookie"),
+		.id = HTTP_HEADER_SET_COOKIE,
+		.value = {text, (size_t)len},
+	};
+	return true;
+}
