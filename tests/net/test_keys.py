@@ -1,7 +1,10 @@
 """Where keys come from: encrypted PEM and PKCS#12 with passwords of every kind, and a PKCS#11 token
 (SoftHSM) that loses a key and gets it back."""
+import base64
+import json
 import ssl
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -230,3 +233,21 @@ def test_token_without_pin(net, launch, aside, monkeypatch):
         finally:
             check.kill()
         assert "certificates[ec]" in check.stderr.read()
+
+
+def test_pkcs12_through_the_api(net, launch, aside):
+    """Sent as base64 and kept as it is; what is no base64, or has another password, changes nothing."""
+    first = Path(pack(net.ca.issue("aside/api", "api-p12.test"), net, aside / "api.p12")["pkcs12"])
+    (aside / "words").write_text(WORDS + "\n")
+    one = launch(config(net))
+    packed = {"pkcs12": base64.b64encode(first.read_bytes()).decode()}
+    for body, status, text in ((packed, 422, "password"), ({"pkcs12": "MIIK!"}, 422, "no base64"),
+                               (packed | {"password": "another"}, 422, "password"),
+                               (packed | {"key": "x"}, 400, "BASE64")):
+        answer = one.ask("PUT", "/v1/certificates/shop", body)
+        assert answer[0] == status and text in json.dumps(answer[1]), answer
+    one.ctl("certs", "put", "shop", "--pkcs12", str(first), "--password-file", str(aside / "words"))
+    one.ctl("certs", "add", "web", "shop")
+    assert served(net, "api-p12.test")[0] == ["api-p12.test"]
+    assert one.change("PUT", "/v1/certificates/shop", packed | {"password": WORDS})["result"] == "applied"
+    assert one.ctl("certs", "put", "shop", "--pkcs12", str(first), "--key", "x", check=False)[0] == 2

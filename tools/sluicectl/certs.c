@@ -133,20 +133,40 @@ static int choose(const struct invocation *invocation, char **words, int n)
 
 /* --- changing */
 
+static bool has_all_files(const struct invocation *invocation)
+{
+	if (invocation->pkcs12_file)
+		return !invocation->cert_file && !invocation->key_file && !invocation->chain_file;
+	return invocation->cert_file && invocation->key_file;
+}
+
+static bool add_files(
+	const struct invocation *invocation, yyjson_mut_doc *doc, yyjson_mut_val *root)
+{
+	const struct {
+		const char *member, *path;
+	} texts[] = {{"certificate", invocation->cert_file}, {"key", invocation->key_file},
+		{"chain", invocation->chain_file}, {"password", invocation->password_file}};
+
+	if (invocation->pkcs12_file &&
+		!change_add_base64(doc, root, "pkcs12", invocation->pkcs12_file))
+		return false;
+	for (size_t i = 0; i < array_len(texts); i++)
+		if (texts[i].path && !change_add_file(doc, root, texts[i].member, texts[i].path))
+			return false;
+	return true;
+}
+
 static int put(const struct invocation *invocation, char **words, int n)
 {
 	yyjson_mut_doc *doc;
-	yyjson_mut_val *root;
 
-	if (n != 1 || !invocation->cert_file || !invocation->key_file)
-		return usage("certs put NAME --cert FILE --key FILE [--chain FILE] is the way, not",
+	if (n != 1 || !has_all_files(invocation))
+		return usage("certs put NAME --cert FILE --key FILE [--chain FILE] is the way, or "
+			     "--pkcs12 FILE, not",
 			n ? words[0] : "");
 	doc = change_doc();
-	root = yyjson_mut_doc_get_root(doc);
-	if (!change_add_file(doc, root, "certificate", invocation->cert_file) ||
-		!change_add_file(doc, root, "key", invocation->key_file) ||
-		(invocation->chain_file &&
-			!change_add_file(doc, root, "chain", invocation->chain_file))) {
+	if (!add_files(invocation, doc, yyjson_mut_doc_get_root(doc))) {
 		yyjson_mut_doc_free(doc);
 		return EXIT_REFUSED;
 	}
@@ -200,7 +220,8 @@ int run_certs(const struct invocation *invocation)
 		{"put", put, true, true}, {"delete", delete, true, false},
 		{"add", associate, true, false}, {"remove", associate, true, false},
 		{"default", associate, true, false}, {"history", history, false, false}};
-	bool has_files = invocation->cert_file || invocation->key_file || invocation->chain_file;
+	bool has_files = invocation->cert_file || invocation->key_file || invocation->chain_file ||
+			 invocation->pkcs12_file || invocation->password_file;
 
 	if (invocation->watch_s > 0 && invocation->n_arguments > 0)
 		return usage("--watch is for certs alone, not for certs", invocation->arguments[0]);
@@ -218,7 +239,9 @@ int run_certs(const struct invocation *invocation)
 		if (!verbs[i].changes && (invocation->dry_run || invocation->existing))
 			return usage("--dry-run and --existing are not for certs", verbs[i].name);
 		if (!verbs[i].has_files && has_files)
-			return usage("--cert, --key and --chain are not for certs", verbs[i].name);
+			return usage(
+				"--cert, --key, --chain, --pkcs12 and --password-file are not for certs",
+				verbs[i].name);
 		return verbs[i].run(
 			invocation, invocation->arguments + 1, invocation->n_arguments - 1);
 	}

@@ -2,6 +2,7 @@
 #include "change.h"
 
 #include "client.h"
+#include "core/base64.h"
 #include "core/mem.h"
 #include "request_target.h"
 
@@ -119,6 +120,24 @@ bool change_add_file(
 	yyjson_mut_obj_add_strncpy(doc, object, member, text, len);
 	explicit_bzero(text, len);
 	free(text);
+	return true;
+}
+
+bool change_add_base64(
+	yyjson_mut_doc *doc, yyjson_mut_val *object, const char *member, const char *path)
+{
+	size_t len;
+	char *bytes = read_file(path, &len), *text;
+
+	if (!bytes)
+		return false;
+	text = mem_alloc(base64_encoded_size(len));
+	base64_encode((const uint8_t *)bytes, len, text);
+	yyjson_mut_obj_add_strcpy(doc, object, member, text);
+	explicit_bzero(text, strlen(text));
+	explicit_bzero(bytes, len);
+	free(text);
+	free(bytes);
 	return true;
 }
 

@@ -15,6 +15,9 @@ yyjson_mut_doc *change_doc(void);
 /* The text of a file as a member; "-" is standard input. False: it has been said why. */
 bool change_add_file(
 	yyjson_mut_doc *doc, yyjson_mut_val *object, const char *member, const char *path);
+/* The same of one that is no text. */
+bool change_add_base64(
+	yyjson_mut_doc *doc, yyjson_mut_val *object, const char *member, const char *path);
 /* The same as {"content": TEXT}, appended to a list. */
 bool change_add_content(
 	yyjson_mut_doc *doc, yyjson_mut_val *object, const char *member, const char *path);

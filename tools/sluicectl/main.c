@@ -121,6 +121,10 @@ static const char **text_of(int key, struct invocation *invocation)
 		return &invocation->key_file;
 	case KEY_CHAIN:
 		return &invocation->chain_file;
+	case KEY_PKCS12:
+		return &invocation->pkcs12_file;
+	case KEY_PASSWORD:
+		return &invocation->password_file;
 	case KEY_CA:
 		return &invocation->ca_file;
 	case KEY_SIGALGS:

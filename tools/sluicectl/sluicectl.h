@@ -46,7 +46,7 @@ struct command {
 #define LIST_USAGE "list, add, del PREFIX..., import FILE, export"
 
 #define CERTS_USAGE                                                                                \
-	"show NAME, put NAME --cert FILE --key FILE, delete NAME, "                                \
+	"show NAME, put NAME --cert FILE --key FILE|--pkcs12 FILE, delete NAME, "                  \
 	"add|remove LISTENER NAME..., default LISTENER NAME, history"
 #define OBJECTS_USAGE "[KIND], show KIND NAME, put|patch KIND NAME FILE, delete KIND NAME"
 #define CHANGING      "reload certs trust objects rollback"
@@ -65,6 +65,7 @@ struct invocation {
 	const char *pin_dir; /* NULL: the default */
 	const char *existing; /* NULL: as configured */
 	const char *cert_file, *key_file, *chain_file, *ca_file; /* NULL: not given */
+	const char *pkcs12_file, *password_file;
 	const char *crl_files[CRL_FILES_MAX];
 	int n_crl_files;
 	const char *http_method, *url, *headers[HEADERS_MAX]; /* NULL: not given */
@@ -87,6 +88,8 @@ enum {
 	KEY_CERT,
 	KEY_KEY,
 	KEY_CHAIN,
+	KEY_PKCS12,
+	KEY_PASSWORD,
 	KEY_CA,
 	KEY_CRL,
 	KEY_SIGALGS,

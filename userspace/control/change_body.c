@@ -38,27 +38,33 @@ const char *change_read_settings(struct change_request *request, yyjson_val *roo
 
 /* --- certificates */
 
-static void add_content(yyjson_mut_doc *doc, const char *setting, const char *text, size_t len)
+static void add_content(
+	yyjson_mut_doc *doc, const char *setting, const char *form, const char *text, size_t len)
 {
 	yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
 	yyjson_mut_val *value = yyjson_mut_obj_add_obj(doc, root, setting);
 
-	yyjson_mut_obj_add_strn(doc, value, "content", text, len);
+	yyjson_mut_obj_add_strn(doc, value, form, text, len);
 }
 
-/* As text, which the caller frees through secret_json_memory. */
+/* As text, which the caller frees through secret_json_memory. `cert` NULL: PKCS#12. */
 static char *write_settings(yyjson_val *root, const char *cert, size_t cert_len, size_t *ret_len)
 {
+	const char *bag = yyjson_get_str(yyjson_obj_get(root, "pkcs12"));
 	const char *key = yyjson_get_str(yyjson_obj_get(root, "key"));
 	const char *password = yyjson_get_str(yyjson_obj_get(root, "password"));
 	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
 	char *text;
 
 	yyjson_mut_doc_set_root(doc, yyjson_mut_obj(doc));
-	add_content(doc, "cert", cert, cert_len);
-	add_content(doc, "key", key, strlen(key));
+	if (cert) {
+		add_content(doc, "cert", "content", cert, cert_len);
+		add_content(doc, "key", "content", key, strlen(key));
+	} else {
+		add_content(doc, "pkcs12", "base64", bag, strlen(bag));
+	}
 	if (password)
-		add_content(doc, "key_password_file", password, strlen(password));
+		add_content(doc, "key_password_file", "content", password, strlen(password));
 	text = yyjson_mut_write_opts(doc, 0, &secret_json_memory, ret_len, NULL);
 	yyjson_mut_doc_free(doc);
 	return text;
@@ -88,23 +94,34 @@ static void read_again(struct change_request *request, const char *text, size_t 
 	request->doc = yyjson_read_opts(request->body, len, YYJSON_READ_INSITU, NULL, NULL);
 }
 
-/* {certificate, chain, key, password} as the settings of an object. */
+static bool is_pem(yyjson_val *root)
+{
+	return yyjson_is_str(yyjson_obj_get(root, "certificate")) &&
+	       yyjson_is_str(yyjson_obj_get(root, "key")) &&
+	       has_only(root, "certificate chain key password") && is_text_or_absent(root, "chain");
+}
+
+static bool is_pkcs12(yyjson_val *root)
+{
+	return yyjson_is_str(yyjson_obj_get(root, "pkcs12")) && has_only(root, "pkcs12 password");
+}
+
+/* {certificate, chain, key, password} or {pkcs12, password} as the settings of an object. */
 const char *change_read_certificate(struct change_request *request, yyjson_val *root)
 {
-	char *cert, *text;
-	size_t cert_len, len;
+	size_t cert_len = 0, len;
+	char *cert = NULL, *text;
 
-	if (!yyjson_is_str(yyjson_obj_get(root, "certificate")) ||
-		!yyjson_is_str(yyjson_obj_get(root, "key")) ||
-		!has_only(root, "certificate chain key password") ||
-		!is_text_or_absent(root, "chain") || !is_text_or_absent(root, "password"))
-		return "the body is {\"certificate\": PEM, \"key\": PEM} and may have \"chain\": PEM "
-		       "and \"password\"";
-	cert = join(root, &cert_len);
+	if ((!is_pem(root) && !is_pkcs12(root)) || !is_text_or_absent(root, "password"))
+		return "the body is {\"certificate\": PEM, \"key\": PEM} and may have \"chain\": PEM, "
+		       "or is {\"pkcs12\": BASE64}; both may have \"password\"";
+	if (is_pem(root))
+		cert = join(root, &cert_len);
 	text = write_settings(root, cert, cert_len, &len);
 	read_again(request, text, len);
 	secret_json_memory.free(NULL, text);
-	explicit_bzero(cert, cert_len); /* whatever was in it */
+	if (cert)
+		explicit_bzero(cert, cert_len); /* whatever was in it */
 	free(cert);
 	request->changes[0].settings = yyjson_doc_get_root(request->doc);
 	return NULL;

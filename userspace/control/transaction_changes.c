@@ -1,6 +1,7 @@
 /* One change after the other of a transaction: see transaction.h. Loader thread. */
 #include "control/transaction.h"
 
+#include "core/base64.h"
 #include "core/mem.h"
 
 #include <errno.h>
@@ -32,23 +33,46 @@ static yyjson_mut_val *refuse(struct keeping *keeping, const char *text)
 	return NULL;
 }
 
-/* {"content": TEXT} goes to disk, {"blob": SHA-256} stands for it. */
-static yyjson_mut_val *keep_content(struct keeping *keeping, yyjson_val *content)
+/* Bytes go to disk, {"blob": SHA-256} stands for them. */
+static yyjson_mut_val *keep_bytes(struct keeping *keeping, const void *bytes, size_t len)
 {
 	char hex[DIGEST_HEX_BYTES];
 	struct err err;
 	int r;
 
-	if (!yyjson_is_str(content))
-		return refuse(keeping, "\"content\" is a text");
-	r = versions_put_blob(keeping->transaction->store->versions, yyjson_get_str(content),
-		yyjson_get_len(content), hex, &err);
+	r = versions_put_blob(keeping->transaction->store->versions, bytes, len, hex, &err);
 	if (r < 0) {
 		transaction_refuse(keeping->transaction, r == -EBUSY ? 409 : 507, "not_kept",
 			"%s: nothing was changed", err.text);
 		return NULL;
 	}
 	return blob_value(keeping, hex);
+}
+
+/* {"content": TEXT} */
+static yyjson_mut_val *keep_content(struct keeping *keeping, yyjson_val *content)
+{
+	if (!yyjson_is_str(content))
+		return refuse(keeping, "\"content\" is a text");
+	return keep_bytes(keeping, yyjson_get_str(content), yyjson_get_len(content));
+}
+
+/* {"base64": TEXT}: what is no text, as PKCS#12. */
+static yyjson_mut_val *keep_base64(struct keeping *keeping, yyjson_val *text)
+{
+	size_t len = yyjson_get_len(text), size = base64_decoded_max(len), decoded;
+	yyjson_mut_val *kept = NULL;
+	uint8_t *bytes;
+
+	if (!yyjson_is_str(text))
+		return refuse(keeping, "\"base64\" is a text");
+	bytes = mem_secret_alloc(size);
+	if (base64_decode(yyjson_get_str(text), len, bytes, &decoded) == 0)
+		kept = keep_bytes(keeping, bytes, decoded);
+	else
+		refuse(keeping, "\"base64\" is no base64 (RFC 4648)");
+	mem_secret_free(bytes, size);
+	return kept;
 }
 
 static yyjson_mut_val *keep_blob(struct keeping *keeping, const char *hex)
@@ -78,6 +102,8 @@ static yyjson_mut_val *keep_object(struct keeping *keeping, yyjson_val *value, u
 
 	if (yyjson_obj_size(value) == 1 && yyjson_obj_get(value, "content"))
 		return keep_content(keeping, yyjson_obj_get(value, "content"));
+	if (yyjson_obj_size(value) == 1 && yyjson_obj_get(value, "base64"))
+		return keep_base64(keeping, yyjson_obj_get(value, "base64"));
 	if (yyjson_obj_size(value) == 1 && yyjson_obj_get(value, "blob"))
 		return keep_blob(keeping, yyjson_get_str(yyjson_obj_get(value, "blob")));
 	object = yyjson_mut_obj(keeping->doc);

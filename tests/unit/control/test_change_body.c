@@ -110,6 +110,23 @@ static void test_certificate(void **state)
 	watch_end();
 }
 
+static void test_pkcs12(void **state)
+{
+	struct change_request *request = request_of(
+		"{\"pkcs12\": \"" KEY "\", \"password\": \"pw\"}", change_read_certificate);
+	struct change_refusal refusal = {0};
+	yyjson_val *settings;
+
+	watch_begin();
+	assert_true(change_request_read(request, &refusal));
+	settings = request->changes[0].settings;
+	assert_string_equal(
+		yyjson_get_str(yyjson_obj_get(yyjson_obj_get(settings, "pkcs12"), "base64")), KEY);
+	assert_int_equal(yyjson_obj_size(settings), 2); /* and the password */
+	change_request_free(request);
+	watch_end();
+}
+
 /* A request that is thrown away before anybody has read it. */
 static void test_unread(void **state)
 {
@@ -135,6 +152,8 @@ static void test_refused(void **state)
 			"the body is {\"certificate\""},
 		{change_read_certificate,
 			"{\"key\": \"" KEY "\", \"certificate\": \"a\", \"x\": 1}",
+			"the body is {\"certificate\""},
+		{change_read_certificate, "{\"pkcs12\": \"" KEY "\", \"key\": \"a\"}",
 			"the body is {\"certificate\""},
 		{change_read_names, "{}", "the body is {\"add\""},
 		{change_read_names, "{\"add\": \"a\"}", "the body is {\"add\""},
@@ -273,6 +292,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_watch_sees),
 		cmocka_unit_test(test_certificate),
+		cmocka_unit_test(test_pkcs12),
 		cmocka_unit_test(test_unread),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_several),
