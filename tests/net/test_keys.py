@@ -55,12 +55,14 @@ def test_passwords(net, launch, aside, monkeypatch):
     """Encrypted PEM and PKCS#12, with the password from a file, the environment and a command; a PKCS#12
     file that is replaced is served without a reload; a command that fails refuses the configuration."""
     monkeypatch.setenv("SLUICE_TEST_PASSWORD", WORDS)
-    (aside / "words").write_text(WORDS + "\n")
+    (aside / "secret").mkdir(exist_ok=True)
+    words = aside / "secret/words"  # in a folder of its own
+    words.write_text(WORDS + "\n")
     pem = encrypt(net.ca.issue("aside/pem", "pem.test"), aside / "pem.enc")
     p12 = pack(net.ca.issue("aside/first", "p12.test"), net, aside / "one.p12")
     other = pack(net.ca.issue("aside/other", "other.test"), net, aside / "other.p12")
-    rows = [pem | {"name": "pem", "key_password_command": ["/bin/cat", str(aside / "words")]},
-            p12 | {"name": "p12", "key_password_file": str(aside / "words")},
+    rows = [pem | {"name": "pem", "key_password_command": ["/bin/cat", str(words)]},
+            p12 | {"name": "p12", "key_password_file": str(words)},
             other | {"name": "other", "key_password_env": "SLUICE_TEST_PASSWORD"}]
     one = launch(config(net, *rows))
     for name in ("pem.test", "p12.test", "other.test"):
@@ -72,9 +74,9 @@ def test_passwords(net, launch, aside, monkeypatch):
     pack(net.ca.issue("aside/third", "p12.test"), net, aside / "one.p12", "another")
     until(lambda: "the one that was good stays (certificates[p12])" in one.log(), "the password is the old one")
     assert served(net, "p12.test") == before
-    (aside / "words").write_text("another\n")
+    words.write_text("another\n")
     until(lambda: served(net, "p12.test")[1] != before[1], "the new password is seen")
-    (aside / "words").write_text(WORDS + "\n")
+    words.write_text(WORDS + "\n")
     rows[0]["key_password_command"] = ["/bin/false"]
     one.write(config(net, *rows))
     status, _, errors = one.ctl("reload", check=False)
