@@ -106,6 +106,23 @@ def run_loads(site, names, rows, table, deadline, kind="tuned"):
         shown.level(table[row.id])
 
 
+def run_rules(site, rows, table):
+    """Each row with a sluice that has the rules and one that has none, in turns."""
+    for row in rows:
+        products = {"sluice": Product(site, "sluice", f"rules {row.rules}"),
+                    "off": Product(site, "sluice")}
+        try:
+            for turn in range(row.rounds):
+                say(f"{row.id}: round {turn + 1} of {row.rounds}")
+                for name, product in products.items():
+                    cell = table[row.id].setdefault(name, Cell())
+                    attempt(cell, measure.load_round, site, product, row, cell)
+        finally:
+            for product in products.values():
+                product.stop()
+        shown.level(table[row.id])
+
+
 def run_idle(site, names, rows, table):
     for row in rows:
         for turn in range(row.rounds):
@@ -189,13 +206,19 @@ def report(options, site, rows, table, defaults):
                             "OpenSSL: CPU, median (minimum)", second, defaults, goals=False)
         shown.print_limits(second, defaults)
     shown.print_results("Tuned alike: CPU, memory and packet cost, median (minimum)",
-                        [row for row in rows if not row.is_gate and not row.is_certs], table)
+                        [row for row in rows if not (row.is_gate or row.is_certs or row.rules)],
+                        table)
     many = [row for row in rows if row.is_certs]
     if many:
         shown.print_certs(many, table, certs.COUNT, certs.PEERS_COUNT)
     gates = [row for row in rows if row.is_gate]
     if gates:
-        shown.print_gate(gates, table)
+        shown.print_switched("The gate, on and off in one sluice, clients behind a veth: median "
+                             "(minimum)", "gate", gates, table)
+    ruled = [row for row in rows if row.rules]
+    if ruled:
+        shown.print_switched("Rules of which the last one is met: median (minimum)", "rules", ruled,
+                             table)
     failed = shown.failures(table) + [f"defaults: {f}" for f in shown.failures(defaults)]
     for failure in failed:
         print(f"FAILED: {failure}")
@@ -215,6 +238,7 @@ def run(options, runtime):
     load_rows = [row for row in rows if row.is_load]
     run_loads(site, options.products, load_rows, table, start + ROUNDS_SECONDS)
     run_idle(site, options.products, [row for row in rows if row.is_idle], table)
+    run_rules(site, [row for row in rows if row.rules], table)
     run_xdp(site, [row for row in rows if row.is_xdp], table)
     veth.run(site, [row for row in rows if row.is_flood or row.is_gate], table, attempt, say)
     certs.run(site, [row for row in rows if row.is_certs], options.products, table, attempt, say)

@@ -2,6 +2,7 @@
 started, and when they are ready."""
 
 import glob
+import json
 import os
 import shutil
 import socket
@@ -43,11 +44,22 @@ def sluice_to_tls(ktls, target_ktls):
     return "sluice-tls.yaml", {"ktls": ktls, "target_ktls": target_ktls}
 
 
+def sluice(ktls, rules=0):
+    """Of the rules, each for a host and paths of its own, the last is for the requests of the load."""
+    wanted = [{"priority": n + 1, "conditions": [{"host": f"shop{n}.example.test", "path": f"/shop/{n}/*"}],
+               "target_group": "web"} for n in range(rules - 1)]
+    if rules:
+        wanted.append({"priority": rules, "target_group": "web",
+                       "conditions": [{"host": "*.example.test", "path": "/sm*"}]})
+    return "sluice.yaml", {"ktls": ktls, "rules": json.dumps(wanted)}
+
+
 # Kinds of each product: the template and what is filled in.
 KINDS = {
-    "sluice": {"tuned": ("sluice.yaml", {"ktls": "auto"}), "default": ("sluice-default.yaml", {}),
-               "gate": ("sluice-gate.yaml", {}), "ktls off": ("sluice.yaml", {"ktls": "off"}),
-               "ktls require": ("sluice.yaml", {"ktls": "require"}),
+    "sluice": {"tuned": sluice("auto"), "default": ("sluice-default.yaml", {}),
+               "gate": ("sluice-gate.yaml", {}), "ktls off": sluice("off"),
+               "ktls require": sluice("require"),
+               "rules 1": sluice("auto", 1), "rules 1000": sluice("auto", 1000),
                "to tls": sluice_to_tls("auto", "auto"), "to tls, ktls off": sluice_to_tls("off", "off"),
                "to tls, ktls require": sluice_to_tls("require", "require")},
     "nginx": {"tuned": nginx(), "default": ("nginx-default.conf", {}), "ktls": nginx("KTLS"),

@@ -42,6 +42,7 @@ class Row:
     program: str = "xdp_cost"  # that measures rows of NS_PACKET and NS_REQUEST
     names: str = ""  # server names of the load: first number, how many (pairs.c)
     is_certs: bool = False  # 100,000 certificates (certs.py)
+    rules: int = 0  # sluice with so many rules against sluice without (off)
 
     @property
     def aim(self):
@@ -53,7 +54,7 @@ class Row:
 
     @property
     def is_outside(self):
-        return self.is_flood or self.is_gate or self.is_certs
+        return self.is_flood or self.is_gate or self.is_certs or self.rules > 0
 
     @property
     def is_load(self):
@@ -96,6 +97,8 @@ ROWS = (
     Row("gate_ttfb", FIRST_BYTE, "handshake", 1, 0.15, 12, 1.05, is_gate=True),
     Row("gate_cps", CPS, "handshake", 32, 0.4, 8, 0.8, is_gate=True),
     Row("gate_bulk", NS_BYTE, "request", 2, 0.3, 12, 1.05, path="/bytes/100000000", is_gate=True),
+    Row("keepalive_h1_rules_1", CPU_US, "request", 64, 0.3, 16, 1.05, rules=1),
+    Row("keepalive_h1_rules_1k", CPU_US, "request", 64, 0.3, 16, 1.05, rules=1000),
     Row("certs_load_cpu", LOAD_S, rounds=2, goal=1, is_certs=True),
     Row("certs_rss", MIB, rounds=1, goal=300, is_certs=True),
     Row("certs_lookup", CPU_US, "handshake", 8, 0.4, 12, 1.03, is_certs=True),
@@ -220,10 +223,11 @@ def print_results(title, rows, table, goals=True):
     layout(lines)
 
 
-def print_gate(rows, table):
-    """sluice against itself: through the gate, and with the kernel's own SYN handling."""
-    print("The gate, on and off in one sluice, clients behind a veth: median (minimum)")
-    lines = [["row", "unit", "gate on", "gate off", "on to off", "goal", ""]]
+def print_switched(title, what, rows, table):
+    """sluice against itself, with something on and off: through the gate or with the kernel's own SYN
+    handling; with rules or without."""
+    print(title)
+    lines = [["row", "unit", f"{what} on", f"{what} off", "on to off", "goal", ""]]
     for row in rows:
         cells = table[row.id]
         lines.append([row.id, row.unit, shown(cells["sluice"]), shown(cells["off"]),
