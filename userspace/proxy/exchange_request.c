@@ -116,6 +116,19 @@ static bool find_route(struct exchange *exchange, struct rules_match *ret_match)
 	return false;
 }
 
+/* What the request says about its target: as it came, for rules may take out headers, and the head may
+ * be gone when it is tried again. */
+static void note_choice(struct exchange *exchange)
+{
+	struct target_group *group = exchange->route.group;
+
+	if (group->spec.algorithm == BALANCE_CONSISTENT_HASH)
+		exchange->balance_key =
+			balance_key(&group->spec.key, &exchange->request, &exchange->conn->client);
+	if (group->spec.sticky.type != STICKY_OFF)
+		sticky_find(group, &exchange->request.headers, clock_unix_s(), &exchange->sticky);
+}
+
 static void refuse_unwritten(struct exchange *exchange, int error)
 {
 	if (error == -ENOMEM)
@@ -148,6 +161,7 @@ static void got_head(struct exchange *exchange, uint32_t head_bytes)
 	}
 	if (!find_route(exchange, &match))
 		return;
+	note_choice(exchange);
 	r = write_request(exchange, &match);
 	if (r < 0) {
 		refuse_unwritten(exchange, r);
@@ -304,12 +318,6 @@ void exchange_find_target(struct exchange *exchange, const struct target *avoid,
 	if (!exchange->tries)
 		retry_note_request(
 			group, conn->worker->io.worker, loop_now_ms(conn->worker->io.loop));
-	/* The head may be gone when it is tried again. */
-	if (!exchange->tries && group->spec.algorithm == BALANCE_CONSISTENT_HASH)
-		exchange->balance_key =
-			balance_key(&group->spec.key, &exchange->request, &conn->client);
-	if (!exchange->tries && group->spec.sticky.type != STICKY_OFF)
-		sticky_find(group, &exchange->request.headers, clock_unix_s(), &exchange->sticky);
 	ask.key = exchange->balance_key;
 	ask.stick = exchange->sticky.target;
 	do {

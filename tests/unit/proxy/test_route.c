@@ -2,6 +2,7 @@
 #include "rig.h"
 
 #include "proxy/rules.h"
+#include "tls/tickets.h"
 
 #define HOST "Host: a.test\r\n"
 #define OK   "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -158,6 +159,37 @@ static void test_rewritten_once(void **state)
 	peer_fini(&second);
 }
 
+/* A rule takes the cookie out of the request, and yet it leads back to its target. */
+static void test_choice_by_what_is_taken_out(void **state)
+{
+	static const struct rules_edit_spec edit = {RULES_REMOVE, "Cookie", NULL};
+	struct tls_tickets *tickets = tls_tickets_new();
+	struct ruled ruled = {.n = 0};
+	struct peer client, target;
+	char request[1024], *cookie;
+
+	ruled_add(&ruled, RULES_PATH, NULL, "/*")->request = (struct rules_edits_spec){&edit, 1};
+	rig.group_spec.sticky = (struct sticky_spec){
+		.type = STICKY_LB, .duration_s = 3600, .cookie = "HERE", .tickets = tickets};
+	ruled_serve(&ruled);
+	client = rig_client(&rig);
+	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	peer_send(&target, OK);
+	WAIT(&rig, peer_has(&client, "\r\n\r\nok"));
+	cookie = strstr(client.data, "HERE=");
+	assert_non_null(cookie);
+	snprintf(request, sizeof(request), "GET /again HTTP/1.1\r\n" HOST "Cookie: %.*s\r\n\r\n",
+		(int)strcspn(cookie, ";"), cookie);
+	peer_send(&client, request);
+	WAIT(&rig, peer_has(&target, "GET /again HTTP/1.1\r\n" HOST "\r\n"));
+	peer_fini(&client);
+	peer_fini(&target);
+	rig.group_spec.sticky.type = STICKY_OFF;
+	tls_tickets_put(tickets);
+}
+
 /* A header that only the load balancer may send is none of the request's, for rules either. */
 static void test_forged_headers_decide_nothing(void **state)
 {
@@ -224,6 +256,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pipelined, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_with_a_body, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rewritten_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_choice_by_what_is_taken_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_forged_headers_decide_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(
