@@ -62,14 +62,11 @@ struct invocation {
 	uint32_t expires_s;  /* 0: never */
 	const char *reason, *source; /* NULL: any */
 	const char *listener, *client, *state, *limit; /* NULL: any, the default */
-	const char *pin_dir; /* NULL: the default */
-	const char *existing; /* NULL: as configured */
-	const char *cert_file, *key_file, *chain_file, *ca_file; /* NULL: not given */
-	const char *pkcs12_file, *password_file;
-	const char *crl_files[CRL_FILES_MAX];
-	int n_crl_files;
-	const char *http_method, *url, *headers[HEADERS_MAX]; /* NULL: not given */
-	int n_headers;
+	const char *pin_dir, *existing; /* NULL: the default, as configured */
+	/* NULL: not given */
+	const char *cert_file, *key_file, *chain_file, *ca_file, *pkcs12_file, *password_file;
+	const char *http_method, *url, *crl_files[CRL_FILES_MAX], *headers[HEADERS_MAX];
+	int n_crl_files, n_headers;
 	const char *sigalgs, *tls; /* NULL: those of a modern client */
 	char **arguments; /* of the command */
 	int n_arguments;

@@ -256,8 +256,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pipelined, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_with_a_body, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rewritten_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-			test_choice_by_what_is_taken_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_choice_by_what_is_taken_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_forged_headers_decide_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(
