@@ -106,6 +106,10 @@ static bool find_route(struct exchange *exchange, struct rules_match *ret_match)
 
 	tls_headers_remove(&conn->listener->spec.tls_headers, &exchange->request.headers);
 	route_find(conn, &exchange->request, ret_match, &exchange->route);
+	if (exchange->route.is_undecided) {
+		exchange_answer(exchange, 400, CLOSE_bad_request);
+		return false;
+	}
 	if (exchange->route.group)
 		return true;
 	if (route_answer(&exchange->route, ret_match, conn, &exchange->request, items, &response,

@@ -59,7 +59,8 @@ void route_find(const struct conn *conn, const struct http_request *request,
 	if (!spec->rules)
 		return;
 	rules_match(spec->rules, request, &conn->client, worker, ret_match);
-	*ret_route = (struct route){.rule = ret_match->rule};
+	*ret_route =
+		(struct route){.rule = ret_match->rule, .is_undecided = ret_match->is_undecided};
 	counter_add(&counts->rule_evaluations, ret_match->evaluations);
 	switch (ret_match->rule->action) {
 	case RULES_FORWARD:

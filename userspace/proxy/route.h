@@ -14,6 +14,7 @@
 struct route {
 	const struct rules_rule *rule; /* NULL: its listener has no rules */
 	struct target_group *group; /* NULL: it is answered here */
+	bool is_undecided; /* by its rules: it goes nowhere */
 	bool sets_cookie; /* by which the client comes back to the group */
 };
 

@@ -173,6 +173,8 @@ struct search {
 	const struct rules *rules;
 	const struct rules_request *request;
 	uint32_t best, evaluations;
+	uint32_t undecided; /* the first rule that might be for the request; rules->n_rules: none */
+	bool is_undecided; /* the rule that is being looked at */
 };
 
 /* No rule behind the best one need be looked at. */
@@ -182,10 +184,16 @@ static void look(struct rules_list list, void *arg)
 	uint32_t i;
 
 	for (i = 0; i < list.n && list.rules[i] < search->best; i++) {
+		uint32_t number = list.rules[i];
+		bool is_for_it;
+
 		search->evaluations++;
-		if (!rules_rule_fails(
-			    &search->rules->rules[list.rules[i]], search->request, NULL)) {
-			search->best = list.rules[i];
+		search->is_undecided = false;
+		is_for_it = !rules_rule_fails(&search->rules->rules[number], search->request, NULL);
+		if (search->is_undecided && number < search->undecided)
+			search->undecided = number;
+		if (is_for_it) {
+			search->best = number;
 			return;
 		}
 	}
@@ -195,14 +203,16 @@ void rules_match(const struct rules *rules, const struct http_request *http,
 	const union addr *client, uint32_t worker, struct rules_match *ret_match)
 {
 	struct rules_request request;
-	struct search search = {rules, &request, rules->n_rules, 0};
+	struct search search = {rules, &request, rules->n_rules, 0, rules->n_rules, false};
 	const struct rules_rule *rule;
 
-	rules_request_init(rules, http, client, worker, &request);
+	rules_request_init(rules, http, client, worker, &search.is_undecided, &request);
 	rules_index_find(rules->index, request.host, http->path, look, &search);
 	rule = search.best < rules->n_rules ? &rules->rules[search.best] : &rules->otherwise;
 	ret_match->rule = rule;
 	ret_match->evaluations = search.evaluations;
+	ret_match->is_undecided =
+		search.undecided <= search.best && search.undecided < rules->n_rules;
 	ret_match->captures.n_host = ret_match->captures.n_path = 0;
 	if (rule->rewrites || rule->action == RULES_REDIRECT)
 		rules_rule_capture(rule, &request, &ret_match->captures);

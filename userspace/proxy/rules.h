@@ -47,6 +47,8 @@ struct rules_captures {
 struct rules_match {
 	const struct rules_rule *rule; /* never NULL */
 	uint32_t evaluations; /* of rules */
+	/* An expression of it, or of a rule before it, was given up: nobody knows. */
+	bool is_undecided;
 	struct rules_captures captures; /* point into the request */
 };
 

@@ -28,10 +28,11 @@ void rules_explain(const struct rules *rules, const struct http_request *http,
 	const struct rules_rule *rule = &rules->otherwise;
 	struct rules_verdict verdict;
 	struct rules_request request;
+	bool undecided;
 	uint32_t i;
 
 	rules_match(rules, http, client, rules->n_workers, ret_match);
-	rules_request_init(rules, http, client, rules->n_workers, &request);
+	rules_request_init(rules, http, client, rules->n_workers, &undecided, &request);
 	for (i = 0; i < rules->n_rules; i++) {
 		verdict = verdict_on(&rules->rules[i], &request);
 		each(&verdict, arg);

@@ -88,6 +88,7 @@ struct rules_request {
 	uint8_t source[16];
 	struct rules_regex_scratch *scratch;
 	uint32_t worker; /* whose counts; rules->n_workers: nobody's */
+	bool *undecided; /* set when an expression was given up */
 };
 
 /* The condition that does not hold, or NULL: it is for this request. ret_test (may be NULL): which of
@@ -100,7 +101,8 @@ const struct rules_test *rules_rule_test(const struct rules_rule *rule, enum rul
 void rules_rule_capture(const struct rules_rule *rule, const struct rules_request *request,
 	struct rules_captures *ret_captures);
 void rules_request_init(const struct rules *rules, const struct http_request *http,
-	const union addr *client, uint32_t worker, struct rules_request *ret_request);
+	const union addr *client, uint32_t worker, bool *undecided,
+	struct rules_request *ret_request);
 bool rules_test_has_any_case(enum rules_field field);
 
 /* --- rules_make.c: from the spec. A rule that could not be made is freed by the caller, too. */

@@ -10,11 +10,18 @@
 
 /* Steps, and bytes of memory for them where there is no just-in-time compiler: a text of 64 KiB is
  * looked through by any sane expression, and an insane one ends within a millisecond or two. */
-enum { STEPS_MAX = 20000, HEAP_KIB_MAX = 4096, COMPILED_BYTES_MAX = 1 << 20 };
+enum {
+	STEPS_MAX = 20000,
+	HEAP_KIB_MAX = 4096,
+	STACK_BYTES = 32 * 1024,
+	STACK_BYTES_MAX = 1024 * 1024, /* is only used as far as a text makes it so */
+	COMPILED_BYTES_MAX = 1 << 20,
+};
 
 struct rules_regex_scratch {
 	pcre2_match_data *match;
 	pcre2_match_context *context;
+	pcre2_jit_stack *stack;
 };
 
 static pcre2_compile_context *compile_context(void)
@@ -78,6 +85,9 @@ struct rules_regex_scratch *rules_regex_scratch_new(void)
 	scratch->context = pcre2_match_context_create(NULL);
 	if (!scratch->match || !scratch->context)
 		abort();
+	scratch->stack = pcre2_jit_stack_create(STACK_BYTES, STACK_BYTES_MAX, NULL);
+	if (scratch->stack) /* NULL: this library compiles nothing */
+		pcre2_jit_stack_assign(scratch->context, NULL, scratch->stack);
 	pcre2_set_match_limit(scratch->context, STEPS_MAX);
 	pcre2_set_depth_limit(scratch->context, STEPS_MAX);
 	pcre2_set_heap_limit(scratch->context, HEAP_KIB_MAX);
@@ -88,6 +98,8 @@ void rules_regex_scratch_free(struct rules_regex_scratch *scratch)
 {
 	pcre2_match_data_free(scratch->match);
 	pcre2_match_context_free(scratch->context);
+	if (scratch->stack)
+		pcre2_jit_stack_free(scratch->stack);
 	free(scratch);
 }
 

@@ -11,12 +11,14 @@ bool rules_test_has_any_case(enum rules_field field)
 	return field == RULES_HOST || field == RULES_HEADER || field == RULES_QUERY;
 }
 
-/* An expression that was given up does not fit. */
+/* An expression that was given up does not fit, but the request goes nowhere then. */
 static bool fits(const struct rules_rule *rule, const struct rules_request *request,
 	const struct rules_pattern *pattern, struct slice text)
 {
 	int r = rules_pattern_fits(pattern, text, request->scratch, NULL);
 
+	if (r < 0)
+		*request->undecided = true;
 	if (r < 0 && request->worker < rule->n_workers)
 		counter_inc(&rule->stats->workers[request->worker].regex_limits);
 	return r > 0;
@@ -233,13 +235,15 @@ void rules_rule_capture(const struct rules_rule *rule, const struct rules_reques
 }
 
 void rules_request_init(const struct rules *rules, const struct http_request *http,
-	const union addr *client, uint32_t worker, struct rules_request *ret_request)
+	const union addr *client, uint32_t worker, bool *undecided,
+	struct rules_request *ret_request)
 {
 	*ret_request = (struct rules_request){
 		.http = http,
 		.host = http->host,
 		.scratch = rules->scratch[worker],
 		.worker = worker,
+		.undecided = undecided,
 	};
 	if (http->host.len > 1 && http->host.ptr[http->host.len - 1] == '.')
 		ret_request->host.len--;

@@ -190,6 +190,34 @@ static void test_choice_by_what_is_taken_out(void **state)
 	tls_tickets_put(tickets);
 }
 
+/* A client cannot get past a rule by making its expression give up; behind a rule that is for the
+ * request nobody asks. */
+static void test_undecided(void **state)
+{
+	struct ruled ruled = {.n = 0};
+	struct peer client;
+	char request[4096];
+	size_t len = strlen("GET /");
+
+	ruled_add(&ruled, RULES_METHOD, NULL, "HEAD")->action = teapot;
+	ruled_add(&ruled, RULES_PATH, NULL, "regex:/(a+)+c")->action = teapot;
+	ruled_serve(&ruled);
+	memset(request, 'a', sizeof(request));
+	memcpy(request, "GET /", len);
+	strcpy(request + 3000, "bc HTTP/1.1\r\n" HOST "\r\n");
+	client = rig_client(&rig);
+	peer_send(&client, request);
+	WAIT(&rig, peer_has(&client, "HTTP/1.1 400 "));
+	assert_int_equal(stats->workers[0].regex_limits, 1);
+	peer_clear(&client);
+	memcpy(request, "HEAD", 4);
+	request[4] = ' ';
+	request[5] = '/';
+	peer_send(&client, request);
+	WAIT(&rig, peer_has(&client, "HTTP/1.1 418 "));
+	peer_fini(&client);
+}
+
 /* A header that only the load balancer may send is none of the request's, for rules either. */
 static void test_forged_headers_decide_nothing(void **state)
 {
@@ -257,6 +285,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_with_a_body, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rewritten_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_choice_by_what_is_taken_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_undecided, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_forged_headers_decide_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(
