@@ -209,6 +209,30 @@ void render_targets(yyjson_val *root, const struct render_look *look, FILE *out)
 		put_ktls(yyjson_obj_get(root, "targets"), "GROUP", "group", look, out);
 }
 
+/* What targets did not get, and what was tried again. */
+static void put_group_counts(yyjson_val *groups, const struct render_look *look, FILE *out)
+{
+	static const struct render_column columns[] = {{"GROUP", RENDER_TEXT},
+		{"OVER LIMITS", RENDER_NUMBER}, {"RETRIES", RENDER_NUMBER},
+		{"OVER THE BUDGET", RENDER_NUMBER}};
+	static const char *const names[] = {"name", "limited", "retries", "retries_refused"};
+	struct render_table table;
+	struct render_value text;
+	yyjson_val *row;
+	size_t i, n;
+
+	render_table_init(&table, columns, array_len(columns));
+	yyjson_arr_foreach(groups, i, n, row)
+	{
+		for (size_t at = 0; at < array_len(names); at++)
+			render_table_cell(&table, "%s", render_get(row, names[at], &text));
+	}
+	if (table.n_cells > 0)
+		putc('\n', out);
+	render_table_print(&table, look->width, out);
+	render_table_fini(&table);
+}
+
 void render_groups(yyjson_val *root, const struct render_look *look, FILE *out)
 {
 	static const struct render_column columns[] = {{"GROUP", RENDER_TEXT},
@@ -237,8 +261,10 @@ void render_groups(yyjson_val *root, const struct render_look *look, FILE *out)
 		render_table_cell(&table, "%s", or_dash(render_get_list(row, "listeners", &text)));
 	}
 	print_or_say(&table, "no target groups", look, out);
-	if (look->wide)
+	if (look->wide) {
+		put_group_counts(yyjson_obj_get(root, "target_groups"), look, out);
 		put_ktls(yyjson_obj_get(root, "target_groups"), "GROUP", "name", look, out);
+	}
 }
 
 static void render_faults(yyjson_val *directory, FILE *out)

@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/counter.h"
 #include "proxy/conn_terms.h"
+#include "proxy/group_state.h"
 
 #include <errno.h>
 
@@ -47,13 +48,19 @@ static bool may_retry(const struct exchange *exchange, enum close_reason reason)
 	       is_idempotent(exchange->request.method);
 }
 
+/* What was not sent yet costs the targets nothing, and no budget: it is tried as often as it may. */
 bool exchange_take_retry(struct exchange *exchange)
 {
 	struct proxy_worker *worker = exchange->conn->worker;
 	struct target_group *group = exchange->route.group;
+	uint32_t index = worker->io.worker;
 
-	return exchange->tries <= group->spec.retry.attempts &&
-	       retry_take(group, worker->io.worker, loop_now_ms(worker->io.loop));
+	if (exchange->tries > group->spec.retry.attempts)
+		return false;
+	if (exchange->state != EXCHANGE_TARGET)
+		return retry_take(group, index, loop_now_ms(worker->io.loop));
+	counter_inc(&group->spec.state->workers[index].retries);
+	return true;
 }
 
 /* At another target than `avoid`, as if nothing had been sent. */

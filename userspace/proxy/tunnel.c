@@ -1,6 +1,8 @@
 /* Byte tunnels: see tunnel.h. */
 #include "proxy/tunnel.h"
+#include "core/counter.h"
 #include "net/stream_arrival.h"
+#include "proxy/group_state.h"
 #include "tls/stream.h"
 
 #include <errno.h>
@@ -205,13 +207,16 @@ static void go_up(struct tunnel *tunnel)
 
 static void find_target(struct tunnel *tunnel, const struct target *avoid);
 
+/* Nothing was sent yet: that costs the targets nothing, and no budget. */
 static bool may_retry(const struct tunnel *tunnel)
 {
-	struct proxy_worker *worker = tunnel->conn->worker;
 	struct target_group *group = conn_group(tunnel->conn);
+	uint32_t worker = tunnel->conn->worker->io.worker;
 
-	return tunnel->tries <= group->spec.retry.attempts &&
-	       retry_take(group, worker->io.worker, loop_now_ms(worker->io.loop));
+	if (tunnel->tries > group->spec.retry.attempts)
+		return false;
+	counter_inc(&group->spec.state->workers[worker].retries);
+	return true;
 }
 
 static void target_ready(struct upstream *upstream)
@@ -252,9 +257,6 @@ static void find_target(struct tunnel *tunnel, const struct target *avoid)
 
 	if (group->spec.algorithm == BALANCE_CONSISTENT_HASH)
 		ask.key = balance_key(&group->spec.key, NULL, &conn->client);
-	if (!tunnel->tries)
-		retry_note_request(
-			group, conn->worker->io.worker, loop_now_ms(conn->worker->io.loop));
 	do {
 		tunnel->tries++;
 		r = upstream_get(conn->worker, group, &ask, &client, &upstream_ops, tunnel, true,

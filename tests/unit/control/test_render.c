@@ -372,6 +372,47 @@ static void test_listeners(void **state)
 		"      20        3\n");
 }
 
+static void test_counts_of_groups(void **state)
+{
+	struct render_look wide = {.now_unix_s = now_unix_s, .wide = true};
+
+	assert_rendered(render_groups,
+		"{\"target_groups\":[{\"name\":\"web\",\"protocol\":\"http\",\"algorithm\":"
+		"\"round_robin\",\"failing_open\":false,\"targets\":{\"healthy\":2},"
+		"\"limited\":5,\"retries\":17,\"retries_refused\":3,\"listeners\":[]}]}",
+		&wide,
+		"GROUP  PROTOCOL  ALGORITHM    HEALTHY  UNHEALTHY  INITIAL  DRAINING  UNUSED  "
+		"FAILING OPEN  LISTENERS\n"
+		"web    http      round_robin        2          -        -         -       -  "
+		"no            -\n"
+		"\n"
+		"GROUP  OVER LIMITS  RETRIES  OVER THE BUDGET\n"
+		"web              5       17                3\n");
+}
+
+/* Why it is out comes before what its last check said. */
+static void test_target_that_is_out(void **state)
+{
+	struct render_look look = {.now_unix_s = now_unix_s};
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	const char *json =
+		"{\"targets\":[{\"group\":\"web\",\"name\":\"t\",\"address\":\"1.2.3.4:5\","
+		"\"state\":\"unhealthy\",\"reason\":\"anomaly\","
+		"\"ejected\":{\"cause\":\"latency\",\"detail\":\"answers late\"},"
+		"\"last_check\":{\"ok\":true,\"detail\":\"status 200\"}}]}";
+	yyjson_doc *doc = yyjson_read(json, strlen(json), 0);
+
+	assert_non_null(out);
+	render_targets(yyjson_doc_get_root(doc), &look, out);
+	fclose(out);
+	assert_non_null(strstr(text, "anomaly: answers late\n"));
+	assert_null(strstr(text, "status 200"));
+	free(text);
+	yyjson_doc_free(doc);
+}
+
 static void test_groups_and_certs(void **state)
 {
 	struct render_look look = {.now_unix_s = now_unix_s};
@@ -566,6 +607,8 @@ int main(void)
 		cmocka_unit_test(test_targets),
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_groups_and_certs),
+		cmocka_unit_test(test_counts_of_groups),
+		cmocka_unit_test(test_target_that_is_out),
 		cmocka_unit_test(test_connections),
 		cmocka_unit_test(test_who_had_the_records),
 		cmocka_unit_test(test_status),

@@ -90,23 +90,41 @@ static void no_more_than_the_attempts(void **state)
 	peer_fini(&client);
 }
 
+/* Takes a request and ends the connection. */
+static void drop(uint32_t target)
+{
+	struct peer peer = rig_accept(&rig, target);
+
+	WAIT(&rig, peer_has(&peer, "\r\n\r\n"));
+	peer_fini(&peer);
+}
+
 static void not_over_the_budget(void **state)
 {
 	struct peer client;
 	int i;
 
 	rig.group_spec.retry = (struct retry_spec){.attempts = 2, .budget_percent = 50};
+	rig.group_spec.n_members = 1;
 	rig_serve(&rig);
-	refuse(0);
-	refuse(1);
 	for (i = 0; i < 4; i++) { /* each pays half of one */
 		client = rig_client(&rig);
 		peer_send(&client, GET);
+		drop(0);
+		if (i & 1)
+			drop(0);
 		WAIT(&rig, peer_has(&client, "502 Bad Gateway"));
 		peer_fini(&client);
 	}
 	assert_int_equal(counts()->retries, 2);
 	assert_int_equal(counts()->retries_refused, 4);
+	/* What could not be sent needs none. */
+	refuse(0);
+	client = rig_client(&rig);
+	peer_send(&client, GET);
+	WAIT(&rig, peer_has(&client, "502 Bad Gateway"));
+	assert_int_equal(counts()->retries, 4);
+	peer_fini(&client);
 }
 
 static void an_end_before_the_answer(void **state)
