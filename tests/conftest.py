@@ -84,12 +84,7 @@ def net():
 @pytest.fixture
 def targets(net):
     """The three targets, running, healthy and with their counts at zero."""
-    for target in net.targets:
-        if target.process is None:
-            target.start()
-        target.health("ok")
-        target.reset()
-    return net.targets
+    return net.heal()
 
 
 def shared(net, role, make, groups):

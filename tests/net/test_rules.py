@@ -69,6 +69,7 @@ def config(net, rules=RULES, **settings):
 
 @pytest.fixture(scope="module")
 def one(net):
+    net.heal()  # of what the module before has left
     one = net.launch(config(net))
     for name in ("blue", "green", "grey"):
         one.wait_states(name, ["healthy"])
