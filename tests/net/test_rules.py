@@ -1,5 +1,6 @@
 """Rules of HTTP listeners: which requests go where, what is changed of them and of their answers, what is
 answered without a target; and that changing rules disturbs nobody."""
+import subprocess
 from collections import Counter
 
 import pytest
@@ -8,7 +9,7 @@ from counts import count
 from load import Load
 from net import CLIENTS
 from standard import CHECK, group, listener
-from wire import Connection, TlsConnection, client_context
+from wire import Connection, TlsConnection, client_context, patience
 
 HSTS = {"name": "Strict-Transport-Security", "value": "max-age=31536000"}
 
@@ -80,6 +81,23 @@ def one(net):
 def client(one, net):
     with Connection((net.v4, 80)) as connection:
         yield connection
+
+
+def test_a_request_in_each_record(one, net):
+    """Requests that are answered at once, each in a record of its own and all of them there already: one
+    after the other, however many. (Records are OpenSSL's where the client asks for small ones.)"""
+    n = 4000
+    head = b"GET /teapot HTTP/1.1\r\nHost: a.test\r\nX: "
+    request = head + b"x" * (512 - len(head) - 4) + b"\r\n\r\n"
+    path = net.folder / "requests"
+    path.write_bytes(request * (n - 1) + b"GET /teapot HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+    with path.open("rb") as requests:
+        done = subprocess.run(["openssl", "s_client", "-connect", f"{net.v4}:443", "-quiet", "-maxfraglen", "512",
+                               "-servername", "a.test"], stdin=requests, capture_output=True, timeout=patience(60))
+    assert done.stdout.count(b"HTTP/1.1 418") == n
+    with TlsConnection((net.v4, 443), "a.test", client_context()) as client:
+        assert client.request("/teapot").status == 418
+    assert one.process.poll() is None
 
 
 def echoed(answer):

@@ -33,19 +33,27 @@ static void exchange_init(struct exchange *exchange, struct conn *conn)
 		array_len(exchange->response_headers));
 }
 
-void exchange_start(struct conn *conn)
+static struct exchange *start(struct conn *conn)
 {
 	struct exchange *exchange = pool_get(&conn->worker->exchanges);
 
 	if (!exchange) {
 		conn_close(conn, CLOSE_out_of_memory);
-		return;
+		return NULL;
 	}
 	exchange_init(exchange, conn);
 	conn_renew_listener(conn);
 	conn->exchange = exchange;
 	conn_change_state(conn, CONN_EXCHANGE);
-	exchange_read_head(exchange);
+	return exchange;
+}
+
+void exchange_start(struct conn *conn)
+{
+	struct exchange *exchange = start(conn);
+
+	if (exchange)
+		exchange_read_head(exchange);
 }
 
 bool exchange_is_answering(const struct exchange *exchange)
@@ -105,6 +113,22 @@ static void give_upstream_back(struct exchange *exchange)
 	exchange->upstream = NULL;
 }
 
+/* A request that came meanwhile raises no further event. It has to wait for the next turn: behind one
+ * that is answered at once comes another, and so on. */
+static void go_idle(struct exchange *exchange)
+{
+	struct conn *conn = exchange->conn;
+
+	exchange_free(exchange);
+	conn->exchange = NULL;
+	conn_set_idle(conn);
+	if (!conn->front->can_read && !conn->front->ops->has_pending(conn->front))
+		return;
+	exchange = start(conn);
+	if (exchange)
+		loop_post(conn->worker->io.loop, &exchange->resume_task);
+}
+
 /* The answer has been handed to the client's stream. */
 static void finish(struct exchange *exchange)
 {
@@ -128,12 +152,7 @@ static void finish(struct exchange *exchange)
 	} else if (buf_len(&exchange->in)) {
 		next_request(exchange);
 	} else {
-		exchange_free(exchange);
-		conn->exchange = NULL;
-		conn_set_idle(conn);
-		/* A request that came meanwhile raises no further event. */
-		if (conn->front->can_read || conn->front->ops->has_pending(conn->front))
-			exchange_start(conn);
+		go_idle(exchange);
 	}
 }
 

@@ -189,6 +189,8 @@ static void back_to_idle(struct exchange *exchange)
 	exchange_free(exchange);
 	conn->exchange = NULL;
 	conn_change_state(conn, CONN_IDLE);
+	if (conn->worker->draining)
+		conn_end(conn, CLOSE_shutdown);
 }
 
 static void client_ended(struct exchange *exchange, ssize_t got)
