@@ -59,7 +59,7 @@ const struct health_state *outliers_state(const struct target_group *group,
 	char text[OUTLIER_TEXT_BYTES];
 
 	if (!checked || !target->outlier.is_told ||
-		outlier_cause_of(&target->outlier) == OUTLIER_NONE ||
+		!target_is_ejected(group, target) ||
 		checked->state == BACKEND_UNHEALTHY)
 		return checked;
 	*scratch = *checked;

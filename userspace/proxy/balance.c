@@ -1,12 +1,13 @@
 /*
- * Choosing a target: see balance.h. Tiers: healthy, not yet checked, anything if the group fails
- * open, and for connections of a listener that is gone the targets that are going; within a tier
- * by the group's algorithm. A worker's own thread only.
+ * Choosing a target: see balance.h. Tiers: healthy, not yet checked, taken out for what requests
+ * said though the checks are good, anything if the group fails open, and for connections of a
+ * listener that is gone the targets that are going; within a tier by the group's algorithm. A worker's
+ * own thread only.
  */
 #include "proxy/balance.h"
 #include "proxy/maglev.h"
 
-enum tier { TIER_HEALTHY, TIER_INITIAL, TIER_ANY, TIER_REMOVED };
+enum tier { TIER_HEALTHY, TIER_INITIAL, TIER_EJECTED, TIER_ANY, TIER_REMOVED };
 
 enum {
 	HASH_TRIES = 16,
@@ -25,17 +26,11 @@ struct choice {
 	uint64_t key;
 };
 
-/* A connection that this worker has already is no new one. */
 static bool is_full(const struct choice *choice, const struct target *target)
 {
-	const struct group_limits *limits = &choice->group->spec.limits;
+	uint32_t limit = group_limit_in_use(&choice->group->spec.limits);
 
-	if (limits->requests && atomic_load_explicit(&target->outstanding, memory_order_relaxed) >=
-					limits->requests)
-		return true;
-	return limits->connections &&
-	       atomic_load_explicit(&target->open, memory_order_relaxed) >= limits->connections &&
-	       !target->workers[choice->worker].n_idle;
+	return limit && atomic_load_explicit(&target->outstanding, memory_order_relaxed) >= limit;
 }
 
 static bool is_of_tier(const struct choice *choice, const struct target *target)
@@ -48,10 +43,10 @@ static bool is_of_tier(const struct choice *choice, const struct target *target)
 		       !atomic_load_explicit(&target->expired, memory_order_relaxed);
 	if (tier >= TIER_ANY)
 		return tier == TIER_ANY;
-	if (outlier_cause_of(&target->outlier) != OUTLIER_NONE)
+	if (target_is_ejected(choice->group, target) != (tier == TIER_EJECTED))
 		return false;
 	health = atomic_load_explicit(&target->health, memory_order_relaxed);
-	return health == (tier == TIER_HEALTHY ? TARGET_HEALTHY : TARGET_INITIAL);
+	return health == (tier == TIER_INITIAL ? TARGET_INITIAL : TARGET_HEALTHY);
 }
 
 static bool is_in_tier(const struct choice *choice, const struct target_member *member)
@@ -165,6 +160,7 @@ static uint64_t next_random(uint64_t *state)
 static struct target *by_chance(const struct choice *choice, uint64_t random)
 {
 	const struct group_spec *spec = &choice->group->spec;
+	struct target *last = NULL;
 	uint64_t total = 0, point;
 	uint32_t i, weight;
 
@@ -178,8 +174,10 @@ static struct target *by_chance(const struct choice *choice, uint64_t random)
 		if (point < weight)
 			return spec->members[i].target;
 		point -= weight;
+		if (weight)
+			last = spec->members[i].target;
 	}
-	return NULL; /* the control thread took one away in between */
+	return last; /* another thread took one away in between */
 }
 
 /* The table has all members: while one is away its keys go to others, each to one of its own, and
@@ -225,6 +223,11 @@ static struct target *pick_usable(struct choice *choice)
 	struct target *target = pick_in_tier(choice, TIER_HEALTHY);
 
 	return target || choice->ask->is_limited ? target : pick_in_tier(choice, TIER_INITIAL);
+}
+
+static struct target *pick_ejected(struct choice *choice)
+{
+	return pick_in_tier(choice, TIER_EJECTED);
 }
 
 static struct target *pick_any(struct choice *choice)
@@ -288,6 +291,9 @@ struct target *balance_pick(struct target_group *group, uint32_t worker, struct 
 		choice.key = next_random(&choice.row->random);
 	if (!target_group_is_failing_open(group))
 		target = rather_another(&choice, pick_usable);
+	/* What requests said alone makes no group unavailable. */
+	if (!target && !ask->is_limited && !target_group_has_usable(group))
+		target = rather_another(&choice, pick_ejected);
 	/* Those that are not healthy are no help to those that have enough to do. */
 	if (!target && group->spec.fail_open && !ask->is_limited)
 		target = rather_another(&choice, pick_any);

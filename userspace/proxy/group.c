@@ -159,9 +159,10 @@ struct target_group *target_group_new(const struct group_spec *spec)
 	return group;
 }
 
-bool target_member_is_usable(const struct target_member *member)
+bool target_member_is_usable(
+	const struct target_group *group, const struct target_member *member)
 {
-	return member->weight && outlier_cause_of(&member->target->outlier) == OUTLIER_NONE &&
+	return member->weight && !target_is_ejected(group, member->target) &&
 	       atomic_load_explicit(&member->target->health, memory_order_relaxed) !=
 		       TARGET_UNHEALTHY;
 }
@@ -174,13 +175,19 @@ void target_group_recount(struct target_group *group)
 
 	for (i = 0; i < spec->n_members; i++) {
 		n += spec->members[i].weight != 0;
-		usable += target_member_is_usable(&spec->members[i]);
+		usable += target_member_is_usable(group, &spec->members[i]);
 	}
+	atomic_store_explicit(&group->has_usable, usable != 0, memory_order_relaxed);
 	atomic_store_explicit(&group->failing_open,
 		spec->fail_open && n &&
 			(!usable || usable < spec->fail_open_below ||
 				usable * 100 < n * spec->fail_open_below_percent),
 		memory_order_relaxed);
+}
+
+bool target_group_has_usable(const struct target_group *group)
+{
+	return atomic_load_explicit(&group->has_usable, memory_order_relaxed);
 }
 
 bool target_group_is_failing_open(const struct target_group *group)

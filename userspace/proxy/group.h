@@ -78,7 +78,7 @@ struct target_group {
 	struct shared shared;
 	struct group_spec spec; /* own copies */
 	bool weights_equal; /* for good: there is no slow start */
-	atomic_bool failing_open; /* target_group_recount() */
+	atomic_bool failing_open, has_usable; /* target_group_recount() */
 	struct maglev *maglev; /* CONSISTENT_HASH; NULL: every weight is 0 */
 	struct group_worker *workers;
 };
@@ -89,7 +89,10 @@ struct target *target_new(const char *group_name, const char *name, const union 
 struct target_group *target_group_new(const struct group_spec *spec);
 
 /* It has a share, is healthy or not checked yet, and is no outlier. */
-bool target_member_is_usable(const struct target_member *member);
+bool target_member_is_usable(
+	const struct target_group *group, const struct target_member *member);
+/* Some member is usable. */
+bool target_group_has_usable(const struct target_group *group);
 /* After the health of a member has changed: does the group fail open now? Control thread, workers. */
 void target_group_recount(struct target_group *group);
 bool target_group_is_failing_open(const struct target_group *group);
@@ -98,6 +101,13 @@ bool target_group_is_failing_open(const struct target_group *group);
 void target_group_ramp(struct target_group *group, struct target *target, uint64_t now_ms);
 bool target_group_is_ramping(
 	const struct target_group *group, const struct target *target, uint64_t now_ms);
+
+/* One that was taken out under earlier settings is not out where nobody would let it in again. */
+static inline bool target_is_ejected(
+	const struct target_group *group, const struct target *target)
+{
+	return group->spec.outlier.enabled && outlier_cause_of(&target->outlier) != OUTLIER_NONE;
+}
 
 static inline void target_put(struct target *target)
 {

@@ -22,7 +22,7 @@ enum proxy_out { PROXY_OUT_OFF, PROXY_OUT_V1, PROXY_OUT_V2 };
 
 /* 0: no limit. */
 struct group_limits {
-	uint32_t connections; /* to one target */
+	uint32_t connections; /* to one target, with something under way */
 	uint32_t requests; /* under way at one target; tunnels, too */
 	uint32_t pending; /* in the group: wait for a new connection to a target */
 };
@@ -50,5 +50,13 @@ struct group_spec {
 	uint32_t n_members;
 	uint32_t n_workers;
 };
+
+/* Requests and tunnels that one target may have under way; 0: any number. Each has a connection. */
+static inline uint32_t group_limit_in_use(const struct group_limits *limits)
+{
+	if (!limits->connections || !limits->requests)
+		return limits->connections ? limits->connections : limits->requests;
+	return limits->connections < limits->requests ? limits->connections : limits->requests;
+}
 
 #endif

@@ -65,7 +65,7 @@ static bool may_eject(const struct target_group *group, const struct target *tar
 		member = spec->members[i].target;
 		n += spec->members[i].weight != 0;
 		out += outlier_cause_of(&member->outlier) != OUTLIER_NONE;
-		usable += member != target && target_member_is_usable(&spec->members[i]);
+		usable += member != target && target_member_is_usable(group, &spec->members[i]);
 	}
 	return usable && (!out || (out + 1) * 100 <= n * spec->outlier.max_ejected_percent);
 }

@@ -133,7 +133,7 @@ static void judge(struct target_group *group)
 	for (i = 0; i < spec->n_members; i++) {
 		target = spec->members[i].target;
 		if (take_sample(group, target, &samples[n]) &&
-			target_member_is_usable(&spec->members[i]))
+			target_member_is_usable(group, &spec->members[i]))
 			n++;
 		if (outlier_cause_of(&target->outlier) == OUTLIER_NONE && target->outlier.ejections)
 			target->outlier.ejections--;

@@ -228,12 +228,18 @@ static void target_ready(struct upstream *upstream)
 static void target_failed(struct upstream *upstream, enum close_reason reason)
 {
 	struct tunnel *tunnel = upstream->owner;
+	struct target *target = upstream->target;
+	uint32_t worker = upstream->worker->io.worker;
 
 	tunnel->upstream = NULL;
-	if (!tunnel->is_up && may_retry(tunnel))
-		find_target(tunnel, upstream->target);
-	else
+	if (tunnel->is_up || !may_retry(tunnel)) {
 		conn_close(tunnel->conn, reason);
+		return;
+	}
+	shared_hold(&target->shared, worker);
+	upstream_put(upstream, UPSTREAM_END_ABORT); /* it counts no more against limits */
+	find_target(tunnel, target);
+	shared_drop(&target->shared, worker);
 }
 
 static void target_event(struct upstream *upstream)

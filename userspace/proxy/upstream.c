@@ -98,13 +98,35 @@ static void upstream_close(struct upstream *upstream, bool abort)
 	loop_defer(upstream->worker->io.loop, &upstream->free_task);
 }
 
+static void note_failure(struct upstream *upstream)
+{
+	counter_inc(&row_of(upstream)->failures);
+	outlier_note_failure(upstream->group, upstream->target, upstream->worker->io.worker);
+}
+
+/* And not ours: memory, or a key of our own that does not sign. */
+static bool is_of_target(const struct upstream *upstream, enum close_reason reason)
+{
+	enum tls_failure failure = TLS_FAILURE_none;
+
+	if (upstream->stream && upstream->group->spec.tls)
+		failure = tls_stream_failure(upstream->stream);
+	return reason != CLOSE_deregistered && reason != CLOSE_out_of_memory &&
+	       failure != TLS_FAILURE_token_failed && failure != TLS_FAILURE_out_of_memory &&
+	       failure != TLS_FAILURE_internal;
+}
+
+/* Of connect(): the others (descriptors, ports, memory) say nothing about the target. */
+static bool is_errno_of_target(int error)
+{
+	return error == -ECONNREFUSED || error == -ECONNRESET || error == -ETIMEDOUT ||
+	       error == -EHOSTUNREACH || error == -ENETUNREACH || error == -EHOSTDOWN;
+}
+
 static void fail(struct upstream *upstream, enum close_reason reason)
 {
-	if (reason != CLOSE_deregistered) {
-		counter_inc(&row_of(upstream)->failures);
-		outlier_note_failure(
-			upstream->group, upstream->target, upstream->worker->io.worker);
-	}
+	if (is_of_target(upstream, reason))
+		note_failure(upstream);
 	upstream->ops->failed(upstream, reason);
 	upstream_close(upstream, true);
 }
@@ -319,23 +341,18 @@ static int reserve_new(struct proxy_worker *worker, struct target_group *group,
 {
 	const struct group_limits *limits = &group->spec.limits;
 	struct group_state *state = group->spec.state;
-	int r = -EBUSY;
 
-	if (!reserve(&target->open, limits->connections))
-		return r;
 	if (limits->pending && !reserve(&state->pending, limits->pending))
-		goto fail_pending;
+		return -EBUSY;
 	*ret_upstream = upstream_new(worker, group, target, ops, owner);
 	if (*ret_upstream) {
 		(*ret_upstream)->is_pending = limits->pending != 0;
+		reserve(&target->open, 0);
 		return 0;
 	}
-	r = -ENOMEM;
 	if (limits->pending)
 		release(&state->pending);
-fail_pending:
-	release(&target->open);
-	return r;
+	return -ENOMEM;
 }
 
 static int get_from(struct proxy_worker *worker, struct target_group *group, struct target *target,
@@ -345,7 +362,7 @@ static int get_from(struct proxy_worker *worker, struct target_group *group, str
 	struct upstream *upstream;
 	int r;
 
-	if (!reserve(&target->outstanding, group->spec.limits.requests))
+	if (!reserve(&target->outstanding, group_limit_in_use(&group->spec.limits)))
 		return -EBUSY;
 	upstream = fresh ? NULL : take_idle(worker, group, target);
 	if (upstream) {
@@ -360,8 +377,8 @@ static int get_from(struct proxy_worker *worker, struct target_group *group, str
 	}
 	r = dial(upstream, client);
 	if (r < 0) {
-		counter_inc(&row_of(upstream)->failures);
-		outlier_note_failure(group, target, worker->io.worker);
+		if (is_errno_of_target(r))
+			note_failure(upstream);
 		upstream_close(upstream, true);
 		return r;
 	}
@@ -385,10 +402,21 @@ int upstream_get(struct proxy_worker *worker, struct target_group *group, struct
 			break;
 		}
 		r = get_from(worker, group, target, client, ops, owner, fresh, ret_upstream);
+		if (r < 0 && r != -EBUSY)
+			ask->avoid = target; /* a member of the group: it stays */
 	} while (r == -EBUSY && ++tries < LIMIT_TRIES);
 	if (r == -EBUSY)
 		counter_inc(&group->spec.state->workers[index].limited);
 	return r;
+}
+
+/* Connections in the pools must not become more than may be in use. */
+static bool is_too_many(const struct upstream *upstream)
+{
+	uint32_t limit = upstream->group->spec.limits.connections;
+
+	return limit &&
+	       atomic_load_explicit(&upstream->target->open, memory_order_relaxed) > limit;
 }
 
 void upstream_put(struct upstream *upstream, enum upstream_end end)
@@ -400,7 +428,7 @@ void upstream_put(struct upstream *upstream, enum upstream_end end)
 		return;
 	if (end != UPSTREAM_END_KEEP || spec->proxy_out != PROXY_OUT_OFF ||
 		row->n_idle >= spec->pool_per_worker || upstream->worker->draining ||
-		upstream->stream->retiring ||
+		upstream->stream->retiring || is_too_many(upstream) ||
 		atomic_load_explicit(&upstream->target->removed, memory_order_relaxed) ||
 		upstream->stream->ops->flush(upstream->stream) < 0 || !is_quiet(upstream->stream)) {
 		upstream_close(upstream, end == UPSTREAM_END_ABORT);

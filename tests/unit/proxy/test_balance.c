@@ -254,11 +254,11 @@ static void test_connections_at_their_limit(void **state)
 {
 	spec.limits.connections = 2;
 	group = target_group_new(&spec);
-	atomic_store(&targets[0]->open, 2);
-	assert_string_equal(picks(0, 2, NULL), "bc");
-	targets[0]->workers[0].n_idle = 1; /* this worker has one of them to lend */
+	atomic_store(&targets[0]->open, 2); /* in another worker's pool */
 	assert_string_equal(picks(0, 3, NULL), "abc");
-	targets[0]->workers[0].n_idle = 0;
+	atomic_store(&targets[0]->outstanding, 2);
+	assert_string_equal(picks(0, 2, NULL), "bc");
+	atomic_store(&targets[0]->outstanding, 0);
 }
 
 /* Choices per target of `n` asks at that time. */

@@ -227,8 +227,11 @@ static void the_last_one_stays(void **state)
 	answers(2, 0, 500, 50);
 	assert_false(is_out(2));
 	assert_false(target_group_is_failing_open(group));
-	/* now it goes by itself: all are used */
+	/* now it goes by itself: the one whose checks are good is better than none */
 	atomic_store(&targets[2]->health, TARGET_UNHEALTHY);
+	target_group_recount(group);
+	assert_true(!gets_requests(0) && gets_requests(1) && !gets_requests(2));
+	atomic_store(&targets[1]->health, TARGET_UNHEALTHY);
 	target_group_recount(group);
 	assert_true(gets_requests(0) && gets_requests(1) && gets_requests(2));
 }
