@@ -58,8 +58,7 @@ const struct health_state *outliers_state(const struct target_group *group,
 {
 	char text[OUTLIER_TEXT_BYTES];
 
-	if (!checked || !target->outlier.is_told ||
-		!target_is_ejected(group, target) ||
+	if (!checked || !target->outlier.is_told || !target_is_ejected(group, target) ||
 		checked->state == BACKEND_UNHEALTHY)
 		return checked;
 	*scratch = *checked;

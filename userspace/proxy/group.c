@@ -159,8 +159,7 @@ struct target_group *target_group_new(const struct group_spec *spec)
 	return group;
 }
 
-bool target_member_is_usable(
-	const struct target_group *group, const struct target_member *member)
+bool target_member_is_usable(const struct target_group *group, const struct target_member *member)
 {
 	return member->weight && !target_is_ejected(group, member->target) &&
 	       atomic_load_explicit(&member->target->health, memory_order_relaxed) !=

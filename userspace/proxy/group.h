@@ -89,8 +89,7 @@ struct target *target_new(const char *group_name, const char *name, const union 
 struct target_group *target_group_new(const struct group_spec *spec);
 
 /* It has a share, is healthy or not checked yet, and is no outlier. */
-bool target_member_is_usable(
-	const struct target_group *group, const struct target_member *member);
+bool target_member_is_usable(const struct target_group *group, const struct target_member *member);
 /* Some member is usable. */
 bool target_group_has_usable(const struct target_group *group);
 /* After the health of a member has changed: does the group fail open now? Control thread, workers. */
@@ -103,8 +102,7 @@ bool target_group_is_ramping(
 	const struct target_group *group, const struct target *target, uint64_t now_ms);
 
 /* One that was taken out under earlier settings is not out where nobody would let it in again. */
-static inline bool target_is_ejected(
-	const struct target_group *group, const struct target *target)
+static inline bool target_is_ejected(const struct target_group *group, const struct target *target)
 {
 	return group->spec.outlier.enabled && outlier_cause_of(&target->outlier) != OUTLIER_NONE;
 }

@@ -415,8 +415,7 @@ static bool is_too_many(const struct upstream *upstream)
 {
 	uint32_t limit = upstream->group->spec.limits.connections;
 
-	return limit &&
-	       atomic_load_explicit(&upstream->target->open, memory_order_relaxed) > limit;
+	return limit && atomic_load_explicit(&upstream->target->open, memory_order_relaxed) > limit;
 }
 
 void upstream_put(struct upstream *upstream, enum upstream_end end)
