@@ -9,7 +9,13 @@
 #include <string.h>
 
 /* The end of its time in seconds, big endian, and the signature; written in hexadecimal digits. */
-enum { TIME_BYTES = 4, VALUE_BYTES = TIME_BYTES + TLS_TICKET_TAG_BYTES, SIGNED_BYTES = 512 };
+enum {
+	TIME_BYTES = 4,
+	VALUE_BYTES = TIME_BYTES + TLS_TICKET_TAG_BYTES,
+	SIGNED_BYTES = 512,
+	CLOCKS_APART_S = 300, /* of nodes that share their keys */
+	TRIES_MAX = 4, /* of cookies of one name: each costs some signatures */
+};
 
 struct cookie {
 	uint8_t until[TIME_BYTES], tag[TLS_TICKET_TAG_BYTES];
@@ -72,45 +78,63 @@ static struct target_group *group_of(const struct rules_rule *rule, const struct
 	return NULL;
 }
 
-/* The value of the cookie in one Cookie header. False: it is not there. */
-static bool find_value(struct slice header, struct slice name, struct slice *ret_value)
+/* The value of the next cookie of this name in what is left of a Cookie header. False: there is none. */
+static bool next_value(struct slice *rest, struct slice name, struct slice *ret_value)
 {
-	while (header.len) {
-		const char *end = memchr(header.ptr, ';', header.len);
-		size_t len = end ? (size_t)(end - header.ptr) : header.len;
-		struct slice pair = syntax_trim((struct slice){header.ptr, len});
+	while (rest->len) {
+		const char *end = memchr(rest->ptr, ';', rest->len);
+		size_t len = end ? (size_t)(end - rest->ptr) : rest->len;
+		struct slice pair = syntax_trim((struct slice){rest->ptr, len});
 
+		len += end != NULL;
+		*rest = (struct slice){rest->ptr + len, rest->len - len};
 		if (pair.len > name.len && pair.ptr[name.len] == '=' &&
 			memcmp(pair.ptr, name.ptr, name.len) == 0) {
 			*ret_value =
 				(struct slice){pair.ptr + name.len + 1, pair.len - name.len - 1};
 			return true;
 		}
-		len += end != NULL;
-		header = (struct slice){header.ptr + len, header.len - len};
 	}
 	return false;
 }
 
-struct target_group *route_sticky_find(const struct rules_rule *rule,
-	const struct http_headers *headers, int64_t now_unix_s, bool *ret_is_old)
+static struct target_group *open_cookie(
+	const struct rules_rule *rule, struct slice value, int64_t now_unix_s, bool *ret_is_old)
 {
-	const struct http_header *header = http_headers_find(headers, HTTP_HEADER_COOKIE);
 	struct target_group *group;
 	struct cookie cookie;
-	struct slice value;
 	int64_t left_s;
 
-	while (header && !find_value(header->value, slice_of(rule->cookie), &value))
-		header = http_headers_next(headers, header);
-	if (!header || !rule->rules->tickets || !read_cookie(value, &cookie))
+	if (!read_cookie(value, &cookie))
 		return NULL;
 	left_s = until_of(&cookie) - now_unix_s;
-	if (left_s <= 0 || left_s > rule->sticky_s)
+	if (left_s <= 0 || left_s > (int64_t)rule->sticky_s + CLOCKS_APART_S)
 		return NULL;
 	group = group_of(rule, &cookie);
 	if (group)
 		*ret_is_old = left_s < rule->sticky_s / 2;
+	return group;
+}
+
+/* Others of its name, planted for a whole domain or of another path, do not hide a good one. */
+struct target_group *route_sticky_find(const struct rules_rule *rule,
+	const struct http_headers *headers, int64_t now_unix_s, bool *ret_is_old)
+{
+	const struct http_header *header = http_headers_find(headers, HTTP_HEADER_COOKIE);
+	struct target_group *group = NULL;
+	struct slice rest, value;
+	uint32_t tries = 0;
+
+	if (!rule->rules->tickets)
+		return NULL;
+	for (; header; header = http_headers_next(headers, header)) {
+		rest = header->value;
+		while (!group && tries < TRIES_MAX &&
+			next_value(&rest, slice_of(rule->cookie), &value)) {
+			group = open_cookie(rule, value, now_unix_s, ret_is_old);
+			tries++;
+		}
+	}
 	return group;
 }
 
