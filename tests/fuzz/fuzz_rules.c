@@ -114,6 +114,27 @@ static void take_last(const struct rules_verdict *verdict, void *arg)
 	*(struct rules_verdict *)arg = *verdict;
 }
 
+/* The server that a client asks next is one by its name, whatever the request said. */
+static void check_location(struct slice location)
+{
+	const char *mark = memmem(location.ptr, location.len, "://", 3), *end;
+	struct slice rest = location, host;
+	uint16_t port;
+
+	check(syntax_all(location, SYNTAX_TARGET));
+	if (location.ptr[0] == '/') {
+		check(location.len == 1 || (location.ptr[1] != '/' && location.ptr[1] != '\\'));
+		return;
+	}
+	check(mark != NULL);
+	rest.ptr = mark + 3;
+	rest.len = location.len - (size_t)(rest.ptr - location.ptr);
+	end = memchr(rest.ptr, '/', rest.len);
+	check(end != NULL);
+	check(syntax_authority((struct slice){rest.ptr, (size_t)(end - rest.ptr)}, &host, &port) ==
+		0);
+}
+
 static void ask(const struct rules *rules, const char *head, size_t len)
 {
 	static struct http_header items[H1_HEADERS_DEFAULT];
@@ -133,9 +154,13 @@ static void ask(const struct rules *rules, const char *head, size_t len)
 	if (h1_head_request(&parser, &limits, head, len, &request, &error) <= 0)
 		return;
 	rules_explain(rules, &request, &client, take_last, &last, &match);
+	if (match.is_undecided)
+		return;
 	check(last.matches && strcmp(last.name, rules_name(match.rule)) == 0);
 	if (route_preview(&match, &request, false, text, &preview) < 0)
 		return;
+	if (preview.location.len)
+		check_location(preview.location);
 	if (preview.target.len)
 		check(syntax_all(preview.target, SYNTAX_TARGET) &&
 			(!preview.host.len || /* HTTP/1.0 */

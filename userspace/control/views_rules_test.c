@@ -219,10 +219,11 @@ static void put_preview(
 		text, &preview);
 
 	view_text(root, "error",
-		match->is_undecided ? "an expression takes too long for this request (400)"
-		: r == -EINVAL      ? "what the rewrite makes of it is no request (400)"
-		: r < 0             ? "what comes of it is too long"
-				    : NULL);
+		match->is_undecided
+			? "the rules take too long for this request, or its host is over 255 bytes (400)"
+		: r == -EINVAL ? "what the rewrite makes of it is no request (400)"
+		: r < 0        ? "what comes of it is too long"
+			       : NULL);
 	put_slice(root, "location", r < 0 ? (struct slice){0} : preview.location);
 	put_slice(root, "host", r < 0 ? (struct slice){0} : preview.host);
 	put_slice(root, "target", r < 0 ? (struct slice){0} : preview.target);

@@ -103,17 +103,21 @@ static bool find_route(struct exchange *exchange, struct rules_match *ret_match)
 	struct conn *conn = exchange->conn;
 	struct http_response response;
 	struct slice body;
+	int r;
 
 	tls_headers_remove(&conn->listener->spec.tls_headers, &exchange->request.headers);
 	route_find(conn, &exchange->request, ret_match, &exchange->route);
 	if (exchange->route.is_undecided) {
-		exchange_answer(exchange, 400, CLOSE_bad_request);
+		exchange_answer(exchange, 400, CLOSE_rules_undecided);
 		return false;
 	}
 	if (exchange->route.group)
 		return true;
-	if (route_answer(&exchange->route, ret_match, conn, &exchange->request, items, &response,
-		    &body) < 0)
+	r = route_answer(
+		&exchange->route, ret_match, conn, &exchange->request, items, &response, &body);
+	if (r == -EINVAL)
+		exchange_answer(exchange, 400, CLOSE_bad_request);
+	else if (r < 0)
 		exchange_answer(exchange, 414, CLOSE_header_too_large);
 	else
 		exchange_respond(exchange, &response, body);
@@ -177,6 +181,7 @@ static void got_head(struct exchange *exchange, uint32_t head_bytes)
 	exchange->up.pipes = &conn->worker->pipes;
 	exchange->up.max_bytes = spec->max_body_bytes;
 	exchange->up.forged = &spec->tls_headers;
+	exchange->up.rule = exchange->route.rule;
 	exchange_find_target(exchange, NULL, false);
 }
 

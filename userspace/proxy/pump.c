@@ -1,5 +1,6 @@
 /* Bodies on their way: see pump.h. */
 #include "proxy/pump.h"
+#include "proxy/route.h"
 
 #include <errno.h>
 
@@ -136,7 +137,8 @@ static bool put_end(struct pump *pump, struct bufpool *bufs)
 static bool put_trailer(struct pump *pump, struct bufpool *bufs, const struct http_header *trailer)
 {
 	if (!h1_trailer_is_allowed(trailer) ||
-		(pump->forged && tls_headers_is_removed(pump->forged, trailer->name)))
+		(pump->forged && tls_headers_is_removed(pump->forged, trailer->name)) ||
+		(pump->rule && route_drops_trailer(pump->rule, trailer)))
 		return true;
 	if (!pump->in_trailers && !put_out(pump, bufs, H1_CHUNK_LAST_LINE))
 		return false;

@@ -26,6 +26,8 @@ enum pump_result {
 	PUMP_NO_MEMORY,
 };
 
+struct rules_rule;
+
 struct pump {
 	struct stream *src, *dst;
 	struct buf *in;      /* from src; belongs to the exchange */
@@ -34,6 +36,8 @@ struct pump {
 	struct splice_way way; /* holds bytes only while out, span and tail are empty */
 	struct h1_body body;
 	const struct tls_headers *forged; /* trailers that are not passed on; NULL: all are */
+	const struct rules_rule
+		*rule; /* by whose header edits trailers are left out, too, or NULL */
 	uint64_t max_bytes;  /* 0: no limit */
 	uint64_t body_bytes; /* so far */
 	uint32_t span;       /* bytes at the front of `in` on their way to dst */
@@ -46,7 +50,7 @@ struct pump {
 	char line[H1_CHUNK_LINE_BYTES];
 };
 
-/* `out` keeps its contents. Sets everything else: then set dst, and pipes, forged and max_bytes where
+/* `out` keeps its contents. Sets everything else: then set dst, and pipes, forged, rule and max_bytes where
  * they apply. */
 void pump_init(struct pump *pump, struct stream *src, struct buf *in, enum http_body kind,
 	uint64_t content_length, bool chunked);

@@ -7,6 +7,7 @@
 #include "http/syntax.h"
 #include "proxy/route_sticky.h"
 #include "proxy/rules_parts.h"
+#include "proxy/tls_headers.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -62,6 +63,8 @@ void route_find(const struct conn *conn, const struct http_request *request,
 	*ret_route =
 		(struct route){.rule = ret_match->rule, .is_undecided = ret_match->is_undecided};
 	counter_add(&counts->rule_evaluations, ret_match->evaluations);
+	if (ret_match->is_undecided)
+		return;
 	switch (ret_match->rule->action) {
 	case RULES_FORWARD:
 		choose_group(ret_route, request, worker);
@@ -182,6 +185,24 @@ static int rewrite_target(const struct rules_rule *rule, const struct rules_valu
 	return syntax_all(request->target, SYNTAX_TARGET) ? 0 : -EINVAL;
 }
 
+/* Targets that hand headers on in variables know X-Name and X_Name by one name. */
+static bool is_of_edit(const struct rules_header_edit *edit, const struct http_header *header)
+{
+	if (header->id != HTTP_HEADER_UNKNOWN)
+		return header->id == edit->id;
+	return tls_headers_is_same_name(header->name, edit->name);
+}
+
+static void drop_of_edit(struct http_headers *headers, const struct rules_header_edit *edit)
+{
+	uint32_t i;
+
+	for (i = 0; edit->edit != RULES_ADD && i < headers->len; i++)
+		if (headers->items[i].id == HTTP_HEADER_UNKNOWN &&
+			is_of_edit(edit, &headers->items[i]))
+			headers->items[i].flags |= HTTP_HEADER_DROPPED;
+}
+
 static void drop_header(struct http_headers *headers, const struct rules_header_edit *edit)
 {
 	struct http_header *header;
@@ -192,6 +213,17 @@ static void drop_header(struct http_headers *headers, const struct rules_header_
 	}
 	while ((header = http_headers_find_name(headers, edit->name)))
 		header->flags |= HTTP_HEADER_DROPPED;
+}
+
+bool route_drops_trailer(const struct rules_rule *rule, const struct http_header *trailer)
+{
+	uint32_t i;
+
+	for (i = 0; i < rule->request.n; i++)
+		if (rule->request.edits[i].edit != RULES_ADD &&
+			is_of_edit(&rule->request.edits[i], trailer))
+			return true;
+	return false;
 }
 
 /* Drops what is set or removed; what is set or added goes to `extra`. */
@@ -214,6 +246,7 @@ static int edit_request(const struct rules_rule *rule, const struct rules_values
 	uint32_t i;
 
 	for (i = 0; i < rule->request.n; i++) {
+		drop_of_edit(&request->headers, &rule->request.edits[i]);
 		header = start_edit(&request->headers, &rule->request.edits[i], extra + n);
 		if (!header)
 			continue;
@@ -286,6 +319,24 @@ static bool is_port_said(struct slice protocol, struct slice port)
 	       !slice_eq(port, slice_eq(protocol, SLICE("https")) ? SLICE("443") : SLICE("80"));
 }
 
+/* Parts of the request may be in it: nothing of them may lead to another server than the rule says. */
+static int check_redirect_host(struct slice host)
+{
+	struct slice name;
+	uint16_t port = 0;
+	int r = syntax_authority(host, &name, &port);
+
+	if (r < 0)
+		return r;
+	return name.len == host.len && !memchr(host.ptr, '%', host.len) ? 0 : -EINVAL;
+}
+
+/* Without a host in front, "//" and what browsers take for it would begin one. */
+static bool names_a_host(struct slice path)
+{
+	return path.len > 1 && (path.ptr[1] == '/' || path.ptr[1] == '\\');
+}
+
 static int put_location(
 	const struct rules_rule *rule, const struct rules_values *values, char *out, size_t size)
 {
@@ -301,11 +352,15 @@ static int put_location(
 	r = fill(&rule->protocol, values, &scratch, &protocol);
 	r = r ?: append(&scratch, SLICE("://"));
 	r = r ?: fill(&rule->host, values, &scratch, &host);
+	if (r == 0 && host.len)
+		r = check_redirect_host(host);
 	if (r == 0 && !host.len) /* HTTP/1.0 without Host: where it is, on the same server */
 		scratch = (struct scratch){out, size};
 	else if (r == 0 && is_port_said(protocol, port))
 		r = append(&scratch, SLICE(":")) ?: append(&scratch, port);
 	r = r ?: fill(&rule->path, values, &scratch, &path);
+	if (r == 0 && !host.len && names_a_host(path))
+		r = -EINVAL;
 	r = r ?: append(&scratch, SLICE("?"));
 	r = r ?: fill(&rule->query, values, &scratch, &query);
 	if (r < 0)

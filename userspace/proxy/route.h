@@ -35,6 +35,9 @@ int route_rewrite(const struct route *route, const struct rules_match *match,
 	const struct conn *conn, struct http_request *request,
 	struct http_header ret_extra[RULES_EDITS_MAX]) must_check;
 
+/* Is a trailer of the request left out, because the rule sets or removes headers of its name? */
+bool route_drops_trailer(const struct rules_rule *rule, const struct http_header *trailer);
+
 /* Changes the target's answer; `cookie` is scratch memory that must live as long. The number of
  * headers in `ret_extra`. */
 uint32_t route_change_answer(const struct route *route, const struct conn *conn,
@@ -42,7 +45,7 @@ uint32_t route_change_answer(const struct route *route, const struct conn *conn,
 	struct http_header ret_extra[RULES_EDITS_MAX + 1]);
 
 /* The answer of a rule that forwards nothing: status, headers (into `items`, ROUTE_ANSWER_HEADERS of
- * them), body. 0 or -ENOBUFS: the redirect is too long. */
+ * them), body. 0, -ENOBUFS: the redirect is too long, or -EINVAL: it has no good host. */
 int route_answer(const struct route *route, const struct rules_match *match,
 	const struct conn *conn, const struct http_request *request, struct http_header *items,
 	struct http_response *ret_response, struct slice *ret_body) must_check;

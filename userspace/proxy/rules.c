@@ -174,46 +174,55 @@ struct search {
 	const struct rules_request *request;
 	uint32_t best, evaluations;
 	uint32_t undecided; /* the first rule that might be for the request; rules->n_rules: none */
-	bool is_undecided; /* the rule that is being looked at */
 };
 
-/* No rule behind the best one need be looked at. */
+/* No rule behind the best one need be looked at, nor behind one of which nobody knows. */
 static void look(struct rules_list list, void *arg)
 {
 	struct search *search = arg;
-	uint32_t i;
+	struct rules_effort *effort = search->request->effort;
+	uint32_t i, number;
+	bool is_for_it;
 
-	for (i = 0; i < list.n && list.rules[i] < search->best; i++) {
-		uint32_t number = list.rules[i];
-		bool is_for_it;
-
-		search->evaluations++;
-		search->is_undecided = false;
-		is_for_it = !rules_rule_fails(&search->rules->rules[number], search->request, NULL);
-		if (search->is_undecided && number < search->undecided)
-			search->undecided = number;
-		if (is_for_it) {
-			search->best = number;
+	for (i = 0; i < list.n; i++) {
+		number = list.rules[i];
+		if (number >= search->best || number >= search->undecided)
 			return;
-		}
+		search->evaluations++;
+		effort->is_undecided = false;
+		is_for_it = !rules_rule_fails(&search->rules->rules[number], search->request, NULL);
+		if (effort->is_undecided)
+			search->undecided = number;
+		else if (is_for_it)
+			search->best = number;
 	}
+}
+
+/* Names of DNS are shorter; the index does not look longer ones up. */
+static bool is_no_host(struct slice host)
+{
+	return host.len > RULES_HOST_BYTES_MAX;
 }
 
 void rules_match(const struct rules *rules, const struct http_request *http,
 	const union addr *client, uint32_t worker, struct rules_match *ret_match)
 {
 	struct rules_request request;
-	struct search search = {rules, &request, rules->n_rules, 0, rules->n_rules, false};
+	struct search search = {rules, &request, rules->n_rules, 0, rules->n_rules};
 	const struct rules_rule *rule;
+	struct rules_effort effort;
 
-	rules_request_init(rules, http, client, worker, &search.is_undecided, &request);
-	rules_index_find(rules->index, request.host, http->path, look, &search);
+	rules_effort_init(&effort, RULES_EFFORT_MAX_US);
+	rules_request_init(rules, http, client, worker, &effort, &request);
+	if (!is_no_host(request.host))
+		rules_index_find(rules->index, request.host, http->path, look, &search);
 	rule = search.best < rules->n_rules ? &rules->rules[search.best] : &rules->otherwise;
 	ret_match->rule = rule;
 	ret_match->evaluations = search.evaluations;
-	ret_match->is_undecided =
-		search.undecided <= search.best && search.undecided < rules->n_rules;
+	ret_match->is_undecided = is_no_host(request.host) || search.undecided < search.best;
 	ret_match->captures.n_host = ret_match->captures.n_path = 0;
+	if (ret_match->is_undecided)
+		return;
 	if (rule->rewrites || rule->action == RULES_REDIRECT)
 		rules_rule_capture(rule, &request, &ret_match->captures);
 	if (worker < rules->n_workers)

@@ -47,7 +47,8 @@ struct rules_captures {
 struct rules_match {
 	const struct rules_rule *rule; /* never NULL */
 	uint32_t evaluations; /* of rules */
-	/* An expression of it, or of a rule before it, was given up: nobody knows. */
+	/* Nobody knows: an expression of it, or of a rule before it, was given up, all rules together
+	 * take too long, or the host is longer than any name. */
 	bool is_undecided;
 	struct rules_captures captures; /* point into the request */
 };

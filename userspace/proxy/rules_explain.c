@@ -3,6 +3,8 @@
 
 #include "proxy/rules_parts.h"
 
+enum { EXPLAIN_MAX_US = 500 * 1000 }; /* then the rest is not looked at */
+
 static struct rules_verdict verdict_on(
 	const struct rules_rule *rule, const struct rules_request *request)
 {
@@ -28,12 +30,13 @@ void rules_explain(const struct rules *rules, const struct http_request *http,
 	const struct rules_rule *rule = &rules->otherwise;
 	struct rules_verdict verdict;
 	struct rules_request request;
-	bool undecided;
+	struct rules_effort effort;
 	uint32_t i;
 
 	rules_match(rules, http, client, rules->n_workers, ret_match);
-	rules_request_init(rules, http, client, rules->n_workers, &undecided, &request);
-	for (i = 0; i < rules->n_rules; i++) {
+	rules_effort_init(&effort, EXPLAIN_MAX_US);
+	rules_request_init(rules, http, client, rules->n_workers, &effort, &request);
+	for (i = 0; i < rules->n_rules && !effort.is_spent; i++) {
 		verdict = verdict_on(&rules->rules[i], &request);
 		each(&verdict, arg);
 		if (verdict.matches)

@@ -9,7 +9,6 @@
 #include <string.h>
 
 enum {
-	HOST_BYTES_MAX = 255, /* longer ones are looked up nowhere */
 	DOTS_MAX = 63, /* in what is behind "*"; others are in the bucket of any host */
 	PLACES_MAX = 1024, /* of one rule by its paths; else it stands at the root of its hosts */
 	BUCKET_ANY = 0, /* rules that no table of hosts can tell */
@@ -121,7 +120,7 @@ static bool behind_star(const struct rules_pattern *pattern, char *out, struct s
 	uint32_t i;
 
 	if (pattern->kind != RULES_WILDCARD || pattern->n_ops < 2 ||
-		pattern->n_ops > HOST_BYTES_MAX || pattern->ops[0] != RULES_OP_RUN ||
+		pattern->n_ops > RULES_HOST_BYTES_MAX || pattern->ops[0] != RULES_OP_RUN ||
 		pattern->ops[1] != '.')
 		return false;
 	for (i = 1; i < pattern->n_ops; i++) {
@@ -135,11 +134,11 @@ static bool behind_star(const struct rules_pattern *pattern, char *out, struct s
 
 static uint32_t bucket_of_pattern(struct making *making, const struct rules_pattern *pattern)
 {
-	char text[HOST_BYTES_MAX];
+	char text[RULES_HOST_BYTES_MAX];
 	struct slice host;
 	uint32_t bucket;
 
-	if (pattern->kind == RULES_TEXT && pattern->text.len <= HOST_BYTES_MAX)
+	if (pattern->kind == RULES_TEXT && pattern->text.len <= RULES_HOST_BYTES_MAX)
 		return bucket_of(making, pattern->text);
 	if (!behind_star(pattern, text, &host))
 		return BUCKET_ANY;
@@ -380,7 +379,7 @@ static void walk_hosts(const struct looking *looking, struct slice host)
 {
 	const struct rules_index *index = looking->index;
 	uint32_t dots = 0;
-	char text[HOST_BYTES_MAX];
+	char text[RULES_HOST_BYTES_MAX];
 	size_t i;
 
 	for (i = 0; i < host.len; i++)
@@ -402,7 +401,7 @@ void rules_index_find(const struct rules_index *index, struct slice host, struct
 {
 	struct looking looking = {index, path, look, arg};
 
-	if (index->n_buckets > 1 && host.len && host.len <= HOST_BYTES_MAX)
+	if (index->n_buckets > 1 && host.len && host.len <= RULES_HOST_BYTES_MAX)
 		walk_hosts(&looking, host);
 	walk(&looking, BUCKET_ANY);
 }

@@ -9,6 +9,8 @@
 #include "core/slice.h"
 #include <stdint.h>
 
+enum { RULES_HOST_BYTES_MAX = 255 }; /* longer ones are looked up nowhere */
+
 struct rules;
 struct rules_index;
 

@@ -81,6 +81,22 @@ struct rules {
 	bool sends_proxy; /* a PROXY header to some of its groups */
 };
 
+/* --- rules_effort.c: what one request may cost. Units are some nanoseconds each; only if there are
+ * many it is asked what they really took. */
+struct rules_effort {
+	bool is_undecided; /* set when an expression was given up, or all is spent */
+	bool is_spent;
+	uint64_t units, next_look;
+	uint64_t begin_us, max_us; /* of the thread's own time */
+};
+
+enum { RULES_EFFORT_MAX_US = 20 * 1000 };
+
+void rules_effort_init(struct rules_effort *effort, uint64_t max_us);
+/* False: no more, and the request is undecided. */
+bool rules_effort_take(struct rules_effort *effort, uint64_t units);
+uint64_t rules_effort_of(const struct rules_pattern *pattern, struct slice text);
+
 /* --- rules_test.c: one rule against one request */
 struct rules_request {
 	const struct http_request *http;
@@ -88,7 +104,7 @@ struct rules_request {
 	uint8_t source[16];
 	struct rules_regex_scratch *scratch;
 	uint32_t worker; /* whose counts; rules->n_workers: nobody's */
-	bool *undecided; /* set when an expression was given up */
+	struct rules_effort *effort;
 };
 
 /* The condition that does not hold, or NULL: it is for this request. ret_test (may be NULL): which of
@@ -101,7 +117,7 @@ const struct rules_test *rules_rule_test(const struct rules_rule *rule, enum rul
 void rules_rule_capture(const struct rules_rule *rule, const struct rules_request *request,
 	struct rules_captures *ret_captures);
 void rules_request_init(const struct rules *rules, const struct http_request *http,
-	const union addr *client, uint32_t worker, bool *undecided,
+	const union addr *client, uint32_t worker, struct rules_effort *effort,
 	struct rules_request *ret_request);
 bool rules_test_has_any_case(enum rules_field field);
 

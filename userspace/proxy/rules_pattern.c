@@ -46,12 +46,13 @@ static int init_wildcards(struct rules_pattern *pattern, const char *text, struc
 	while (*text) {
 		op = op_next(&text, pattern->any_case);
 		wildcards += op >= RULES_OP_RUN;
-		pattern->n_captures += op == RULES_OP_RUN;
+		pattern->n_runs += op == RULES_OP_RUN;
+		pattern->n_tail = op == RULES_OP_RUN ? 0 : pattern->n_tail + 1;
 		pattern->ops[pattern->n_ops++] = op;
 	}
 	take_literal(pattern);
-	if (pattern->n_captures > RULES_CAPTURES_MAX)
-		pattern->n_captures = RULES_CAPTURES_MAX;
+	pattern->n_captures =
+		pattern->n_runs < RULES_CAPTURES_MAX ? pattern->n_runs : RULES_CAPTURES_MAX;
 	if (wildcards <= RULES_WILDCARDS_MAX)
 		return 0;
 	return err_set(err, -EINVAL,
@@ -92,6 +93,19 @@ void rules_pattern_fini(struct rules_pattern *pattern)
 static bool fits_op(const struct rules_pattern *pattern, uint16_t op, char byte)
 {
 	return op == RULES_OP_ONE || op == (uint8_t)(pattern->any_case ? rules_fold(byte) : byte);
+}
+
+/* Most texts that do not fit, do not by their end: no need to look for it from every place. */
+static bool may_fit(const struct rules_pattern *pattern, struct slice text)
+{
+	size_t op = pattern->n_ops - pattern->n_tail, at;
+
+	if (text.len < pattern->n_ops - pattern->n_runs)
+		return false;
+	for (at = text.len - pattern->n_tail; at < text.len; at++)
+		if (!fits_op(pattern, pattern->ops[op++], text.ptr[at]))
+			return false;
+	return true;
 }
 
 /* Where the runs of the wildcards begin and end. */
@@ -150,7 +164,7 @@ int rules_pattern_fits(const struct rules_pattern *pattern, struct slice text,
 		return rules_regex_fits(pattern->regex, text, scratch, ret_captures);
 	if (pattern->kind == RULES_TEXT)
 		return is_text(pattern, text);
-	if (!fits_wildcards(pattern, text, &runs))
+	if (!may_fit(pattern, text) || !fits_wildcards(pattern, text, &runs))
 		return 0;
 	for (i = 0; ret_captures && i < runs.n && i < RULES_CAPTURES_MAX; i++)
 		ret_captures[i] =

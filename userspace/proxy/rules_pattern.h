@@ -20,7 +20,8 @@ struct rules_pattern {
 	enum rules_pattern_kind kind;
 	bool any_case;
 	uint32_t n_captures;
-	uint32_t n_ops;
+	uint32_t n_ops, n_runs;
+	uint32_t n_tail; /* ops behind the last run */
 	uint16_t *ops; /* bytes, RULES_OP_*; of TEXT and WILDCARD */
 	struct slice text; /* the literal of TEXT, what is in front of the first wildcard */
 	char *literal; /* text.ptr, owned; small letters with any_case */

@@ -103,13 +103,16 @@ void rules_regex_scratch_free(struct rules_regex_scratch *scratch)
 	free(scratch);
 }
 
-static void take_captures(const struct rules_regex_scratch *scratch, struct slice text,
+static void take_captures(const struct rules_regex_scratch *scratch, int n_pairs, struct slice text,
 	struct slice ret_captures[RULES_CAPTURES_MAX])
 {
 	const PCRE2_SIZE *at = pcre2_get_ovector_pointer(scratch->match);
 	int i;
 
-	for (i = 0; i < RULES_CAPTURES_MAX; i++) {
+	/* Pairs behind the last group that took part are not written. */
+	for (i = n_pairs - 1; i < RULES_CAPTURES_MAX; i++)
+		ret_captures[i] = (struct slice){"", 0};
+	for (i = 0; i < n_pairs - 1; i++) {
 		size_t begin = at[2 * (i + 1)], end = at[2 * (i + 1) + 1];
 
 		ret_captures[i] = begin == PCRE2_UNSET || end < begin
@@ -129,6 +132,6 @@ int rules_regex_fits(const struct rules_regex *regex, struct slice text,
 	if (r < 0)
 		return -EOVERFLOW;
 	if (ret_captures)
-		take_captures(scratch, text, ret_captures);
+		take_captures(scratch, r ?: RULES_CAPTURES_MAX + 1, text, ret_captures);
 	return 1;
 }

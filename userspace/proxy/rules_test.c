@@ -15,10 +15,13 @@ bool rules_test_has_any_case(enum rules_field field)
 static bool fits(const struct rules_rule *rule, const struct rules_request *request,
 	const struct rules_pattern *pattern, struct slice text)
 {
-	int r = rules_pattern_fits(pattern, text, request->scratch, NULL);
+	int r;
 
+	if (!rules_effort_take(request->effort, rules_effort_of(pattern, text)))
+		return false;
+	r = rules_pattern_fits(pattern, text, request->scratch, NULL);
 	if (r < 0)
-		*request->undecided = true;
+		request->effort->is_undecided = true;
 	if (r < 0 && request->worker < rule->n_workers)
 		counter_inc(&rule->stats->workers[request->worker].regex_limits);
 	return r > 0;
@@ -119,6 +122,8 @@ static bool has_query(const struct rules_rule *rule, const struct rules_request 
 {
 	struct slice rest = request->http->query, pair, key, value;
 
+	if (!rules_effort_take(request->effort, rest.len))
+		return false;
 	while (take_part(&rest, '&', &pair)) {
 		split(pair, &key, &value);
 		if (pair.len && fits_pair(rule, request, test, key, value))
@@ -136,6 +141,8 @@ static bool has_cookie(const struct rules_rule *rule, const struct rules_request
 
 	for (; header; header = http_headers_next(headers, header)) {
 		rest = header->value;
+		if (!rules_effort_take(request->effort, rest.len))
+			return false;
 		while (take_part(&rest, ';', &pair)) {
 			split(syntax_trim(pair), &name, &value);
 			if (slice_eq(name, slice_of(test->name)) &&
@@ -163,7 +170,8 @@ static bool holds(const struct rules_rule *rule, const struct rules_request *req
 	case RULES_COOKIE:
 		return has_cookie(rule, request, test);
 	case RULES_SOURCE:
-		return has_source(test, request->source);
+		return rules_effort_take(request->effort, 2 * test->n_prefixes) &&
+		       has_source(test, request->source);
 	}
 	return false;
 }
@@ -235,7 +243,7 @@ void rules_rule_capture(const struct rules_rule *rule, const struct rules_reques
 }
 
 void rules_request_init(const struct rules *rules, const struct http_request *http,
-	const union addr *client, uint32_t worker, bool *undecided,
+	const union addr *client, uint32_t worker, struct rules_effort *effort,
 	struct rules_request *ret_request)
 {
 	*ret_request = (struct rules_request){
@@ -243,7 +251,7 @@ void rules_request_init(const struct rules *rules, const struct http_request *ht
 		.host = http->host,
 		.scratch = rules->scratch[worker],
 		.worker = worker,
-		.undecided = undecided,
+		.effort = effort,
 	};
 	if (http->host.len > 1 && http->host.ptr[http->host.len - 1] == '.')
 		ret_request->host.len--;

@@ -209,6 +209,7 @@ static void test_undecided(void **state)
 	peer_send(&client, request);
 	WAIT(&rig, peer_has(&client, "HTTP/1.1 400 "));
 	assert_int_equal(stats->workers[0].regex_limits, 1);
+	assert_int_equal(rig_reason(&rig, CLOSE_rules_undecided), 1);
 	peer_clear(&client);
 	memcpy(request, "HEAD", 4);
 	request[4] = ' ';
@@ -216,6 +217,72 @@ static void test_undecided(void **state)
 	peer_send(&client, request);
 	WAIT(&rig, peer_has(&client, "HTTP/1.1 418 "));
 	peer_fini(&client);
+}
+
+/* Other ways to write a name that a rule sets or removes are the same name for targets; trailers, too. */
+static void test_names_of_edits(void **state)
+{
+	static const char expected[] = "POST / HTTP/1.1\r\nHost: a.test\r\nX_Added: 1\r\n"
+				       "X-Tenant: ours\r\nx-added: 2\r\nTransfer-Encoding: "
+				       "chunked\r\n\r\n1\r\nb\r\n0\r\nX-Sum: 1\r\n\r\n";
+	static const struct rules_edit_spec edits[] = {{RULES_SET, "X-Tenant", "ours"},
+		{RULES_REMOVE, "X-Gone", NULL}, {RULES_REMOVE, "User-Agent", NULL},
+		{RULES_ADD, "x-added", "2"}};
+	struct ruled ruled = {.n = 0};
+	struct peer client, target;
+
+	ruled_add(&ruled, RULES_PATH, NULL, "/*")->request = (struct rules_edits_spec){edits, 4};
+	ruled_serve(&ruled);
+	client = rig_client(&rig);
+	peer_send(&client, "POST / HTTP/1.1\r\n" HOST
+			   "X_Tenant: other\r\nx_gone: 1\r\nuser_agent: 1\r\nX_Added: 1\r\n"
+			   "Transfer-Encoding: chunked\r\n\r\n1\r\nb\r\n0\r\n"
+			   "X-Tenant: other\r\nx_Tenant: other\r\nX-Sum: 1\r\nX-GONE: 1\r\n\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "X-Sum: 1\r\n\r\n"));
+	assert_string_equal(target.data, expected);
+	peer_fini(&client);
+	peer_fini(&target);
+}
+
+/* Parts of a request cannot name another server than the rule meant. */
+static void test_hosts_of_redirects(void **state)
+{
+	static const struct {
+		const char *request, *answer;
+	} rows[] = {
+		{"GET /go/evil.com/x HTTP/1.1\r\n" HOST "\r\n",
+			"\r\nLocation: http://evil.com.example.com/x\r\n"},
+		{"GET /go/evil.com\\/x HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 400 "},
+		{"GET /go/u@evil.com:80/x HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 400 "},
+		{"GET /go/evil.com%2f/x HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 400 "},
+		{"GET /here HTTP/1.0\r\n\r\n", "\r\nLocation: /here\r\n"},
+		{"GET //evil.com/x HTTP/1.0\r\n\r\n", "HTTP/1.1 400 "},
+	};
+	struct rules_action_spec redirect = {.action = RULES_REDIRECT,
+		.status = 302,
+		.protocol = "#{protocol}",
+		.host = "#{path.1}.example.com",
+		.port = "80",
+		.path = "/#{path.2}",
+		.query = "#{query}"};
+	struct ruled ruled = {.n = 0};
+	struct peer client;
+	size_t i;
+
+	ruled_add(&ruled, RULES_PATH, NULL, "/go/*/*")->action = redirect;
+	redirect.host = "#{host}";
+	redirect.path = "/#{path}";
+	ruled_add(&ruled, RULES_PATH, NULL, "/*")->action = redirect;
+	ruled_serve(&ruled);
+	for (i = 0; i < array_len(rows); i++) {
+		client = rig_client(&rig);
+		peer_send(&client, rows[i].request);
+		WAIT(&rig, peer_has(&client, "\r\n\r\n"));
+		if (!strstr(client.data, rows[i].answer))
+			fail_msg("%s: %s", rows[i].request, client.data);
+		peer_fini(&client);
+	}
 }
 
 /* A header that only the load balancer may send is none of the request's, for rules either. */
@@ -286,6 +353,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rewritten_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_choice_by_what_is_taken_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_undecided, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_names_of_edits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hosts_of_redirects, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_forged_headers_decide_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -42,6 +43,11 @@ static const struct {
 	{"a*b*c", "abc", false, 1, "|"},
 	{"a*b*c", "ab", false, 0, NULL},
 	{"*a*b", "aab", false, 1, "|a"},
+	{"*a*b", "b", false, 0, NULL},
+	{"*ab*ab", "ab", false, 0, NULL},
+	{"*ab*ab", "xabab", false, 1, "x|"},
+	{"*?b", "b", false, 0, NULL},
+	{"*.PHP", "/x.php", true, 1, "/x"},
 	{"a\\*b", "a*b", false, 1, ""},
 	{"a\\*b", "axb", false, 0, NULL},
 	{"a\\?", "a?", false, 1, ""},
@@ -114,6 +120,24 @@ static void test_endless_expression(void **state)
 	assert_int_equal(rules_pattern_init(&pattern, "regex:(a+)+c", false, false, NULL), 0);
 	assert_true(rules_pattern_fits(
 			    &pattern, (struct slice){text, sizeof(text)}, scratch, NULL) < 0);
+	rules_pattern_fini(&pattern);
+	rules_regex_scratch_free(scratch);
+}
+
+/* What is long and sane fits: there is memory for it. */
+static void test_long_texts(void **state)
+{
+	struct rules_regex_scratch *scratch = rules_regex_scratch_new();
+	struct rules_pattern pattern;
+	char text[12000] = "/admin";
+	size_t i;
+
+	for (i = 6; i < sizeof(text); i += 2)
+		memcpy(text + i, "/x", 2);
+	assert_int_equal(
+		rules_pattern_init(&pattern, "regex:/admin(/[^/]*)*", false, false, NULL), 0);
+	assert_int_equal(
+		rules_pattern_fits(&pattern, (struct slice){text, sizeof(text)}, scratch, NULL), 1);
 	rules_pattern_fini(&pattern);
 	rules_regex_scratch_free(scratch);
 }
@@ -404,6 +428,123 @@ static void test_the_least_priority_wins(void **state)
 	made_fini(made);
 }
 
+/* --- what nobody may know */
+static bool is_undecided(const struct made *made, const struct asked *asked)
+{
+	struct rules_stats_row before = made->stats->workers[0];
+	struct rules_match match;
+
+	rules_match(made->compiled, &asked->request, &asked->client, 0, &match);
+	assert_int_equal(made->stats->workers[0].hits, before.hits + !match.is_undecided);
+	return match.is_undecided;
+}
+
+static uint64_t thread_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Each is within its own limit; all of them would hold the worker up for seconds. */
+static void test_all_rules_have_one_budget(void **state)
+{
+	struct made *made = malloc(sizeof(*made));
+	static char path[16001];
+	struct asked asked;
+	uint64_t begin;
+	uint32_t i;
+
+	memset(path, 'a', sizeof(path) - 1);
+	path[0] = '/';
+	path[sizeof(path) - 3] = 'q'; /* or nobody would look for it */
+	made_init(made);
+	for (i = 0; i < RULES_MAX; i++) {
+		made_rule(made, i + 1);
+		made_test(made, RULES_PATH, NULL, false, VALUES("regex:(?:.(?!.*zz))*q"));
+	}
+	made_compile(made);
+	asked_init(&asked, "a.test", path, NULL);
+	begin = thread_ms();
+	assert_true(is_undecided(made, &asked));
+	assert_true(thread_ms() - begin < 500);
+	asked_init(&asked, "a.test", "/a", NULL);
+	assert_false(is_undecided(made, &asked));
+	made_fini(made);
+}
+
+/* The same of many parts of a query. */
+static void test_long_queries_have_it_too(void **state)
+{
+	struct made *made = malloc(sizeof(*made));
+	static char query[60001];
+	struct asked asked;
+	uint64_t begin;
+	uint32_t i;
+
+	for (i = 0; i < sizeof(query) - 1; i += 2)
+		memcpy(query + i, "a&", 2);
+	made_init(made);
+	for (i = 0; i < RULES_MAX; i++) {
+		made_rule(made, i + 1);
+		made_test(made, RULES_QUERY, NULL, false, VALUES("*b*", "*c*", "*d*"));
+	}
+	made_compile(made);
+	asked_init(&asked, "a.test", "/", query);
+	begin = thread_ms();
+	assert_true(is_undecided(made, &asked));
+	assert_true(thread_ms() - begin < 500);
+	made_fini(made);
+}
+
+/* What is before the rule that was given up is known, and what that one's other condition tells. */
+static void test_undecided_by_priority(void **state)
+{
+	struct made *made = malloc(sizeof(*made));
+	static char path[4001];
+	struct asked asked;
+
+	memset(path, 'a', sizeof(path) - 1);
+	memcpy(path + sizeof(path) - 3, "bc", 2);
+	path[0] = '/';
+	made_init(made);
+	made_rule(made, 1);
+	made_test(made, RULES_HOST, NULL, false, VALUES("first.test"));
+	made_rule(made, 2);
+	made_test(made, RULES_METHOD, NULL, false, VALUES("GET"));
+	made_test(made, RULES_PATH, NULL, true, VALUES("regex:/(a+)+c"));
+	made_rule(made, 3);
+	made_compile(made);
+	asked_init(&asked, "first.test", path, NULL);
+	assert_int_equal(matched(made, &asked), 0);
+	asked_init(&asked, "a.test", path, NULL);
+	assert_true(is_undecided(made, &asked));
+	asked.request.method_text = SLICE("PUT");
+	assert_int_equal(matched(made, &asked), 2);
+	made_fini(made);
+}
+
+static void test_longest_host(void **state)
+{
+	struct made *made = malloc(sizeof(*made));
+	char host[300];
+	struct asked asked;
+
+	made_init(made);
+	made_rule(made, 1);
+	made_test(made, RULES_HOST, NULL, false, VALUES("*.corp.test"));
+	made_compile(made);
+	memset(host, 'a', sizeof(host));
+	strcpy(host + 245, ".corp.test");
+	asked_init(&asked, host, "/", NULL);
+	assert_int_equal(matched(made, &asked), 0);
+	strcpy(host + 246, ".corp.test");
+	asked_init(&asked, host, "/", NULL);
+	assert_true(is_undecided(made, &asked));
+	made_fini(made);
+}
+
 /* --- the index against looking at every rule */
 static uint32_t next_random;
 
@@ -531,10 +672,15 @@ int main(void)
 		cmocka_unit_test(test_patterns),
 		cmocka_unit_test(test_bad_patterns),
 		cmocka_unit_test(test_endless_expression),
+		cmocka_unit_test(test_long_texts),
 		cmocka_unit_test(test_templates),
 		cmocka_unit_test(test_conditions),
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_the_least_priority_wins),
+		cmocka_unit_test(test_all_rules_have_one_budget),
+		cmocka_unit_test(test_long_queries_have_it_too),
+		cmocka_unit_test(test_undecided_by_priority),
+		cmocka_unit_test(test_longest_host),
 		cmocka_unit_test(test_as_every_rule_in_turn),
 	};
 
