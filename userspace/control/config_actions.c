@@ -281,6 +281,31 @@ static void check_headers(struct config_checker *checker, const struct config_he
 	config_path_cut(&checker->path, before);
 }
 
+enum { ANSWER_EDITS_BYTES_MAX = 8 * 1024 }; /* of a rule, and of its listener */
+
+static size_t bytes_of(const struct config_header_value *headers, uint32_t n)
+{
+	size_t bytes = 0;
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		if (headers[i].name && headers[i].value)
+			bytes += strlen(headers[i].name) + strlen(headers[i].value) + 4;
+	return bytes;
+}
+
+/* They are part of every answer's head, which has to have room for what the target sends. */
+static void check_bytes(struct config_checker *checker, const struct config_header_edits *edits)
+{
+	size_t bytes =
+		bytes_of(edits->set, edits->set_count) + bytes_of(edits->add, edits->add_count);
+
+	if (bytes > ANSWER_EDITS_BYTES_MAX)
+		config_errors_add(checker->errors, edits->mark, checker->path.text,
+			"sets and adds headers of %zu bytes: at most %d are allowed", bytes,
+			ANSWER_EDITS_BYTES_MAX);
+}
+
 void config_check_edits(struct config_checker *checker, const struct config_header_edits *edits,
 	const char *section, uint32_t n_others, const struct config_captures *captures)
 {
@@ -295,5 +320,7 @@ void config_check_edits(struct config_checker *checker, const struct config_head
 		config_errors_add(checker->errors, edits->mark, checker->path.text,
 			"changes %u headers, with those of the listener: at most %d are allowed",
 			n + n_others, RULES_EDITS_MAX);
+	if (!captures)
+		check_bytes(checker, edits);
 	config_path_cut(&checker->path, before);
 }

@@ -7,6 +7,7 @@
 #include "proxy/rules.h"
 #include "proxy/tls_headers.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +52,17 @@ static bool is_path_pattern(const char *text)
 	return strchr("/*?\\", *text) || strncmp(text, "regex:", 6) == 0;
 }
 
+/* What a request's host never has in it. An address with colons stands in brackets. */
+static bool is_no_host(const char *text)
+{
+	size_t len = strlen(text);
+
+	if (strncmp(text, "regex:", 6) == 0)
+		return false;
+	return strchr(text, '/') || (text[0] != '[' && strchr(text, ':')) ||
+	       (len > 1 && text[len - 1] == '.');
+}
+
 /* One value, at the present place. */
 static void check_value(struct config_checker *checker, enum rules_field field, char *const *value,
 	struct captures *captures)
@@ -65,6 +77,10 @@ static void check_value(struct config_checker *checker, enum rules_field field, 
 	else if (field == RULES_PATH && !is_path_pattern(*value))
 		config_errors_add(checker->errors, mark, checker->path.text,
 			"%s fits no path: begin it with / or *",
+			scalar_quote(slice_of(*value), quoted));
+	else if (field == RULES_HOST && is_no_host(*value))
+		config_errors_add(checker->errors, mark, checker->path.text,
+			"%s fits no host: leave out the scheme, the port and a dot at the end",
 			scalar_quote(slice_of(*value), quoted));
 	else if (rules_pattern_check(field, *value, &n, &err) < 0)
 		config_errors_add(checker->errors, mark, checker->path.text, "%s", err.text);
@@ -267,14 +283,36 @@ static void check_edits_fit(struct config_checker *checker, const struct config_
 			"request_headers have no effect: nothing is forwarded");
 }
 
+/* rule-PRIORITY */
+static bool is_numbered(const char *name)
+{
+	return strncmp(name, "rule-", 5) == 0 && name[5] &&
+	       !name[5 + strspn(name + 5, "0123456789")];
+}
+
+/* The names of rules without one are theirs: counts and cookies go by names. */
+static void check_rule_name(struct config_checker *checker, const struct config_rule *rule)
+{
+	char own[32];
+
+	if (!rule->name)
+		return;
+	snprintf(own, sizeof(own), "rule-%u", rule->priority);
+	if (strcmp(rule->name, "default") == 0)
+		config_refuse(checker, &rule->name, rule->mark, "name",
+			"is what the default action is called: choose another one");
+	else if (is_numbered(rule->name) && strcmp(rule->name, own) != 0)
+		config_refuse(checker, &rule->name, rule->mark, "name",
+			"is what a rule of that priority is called if it has no name: choose "
+			"another one");
+}
+
 static void check_rule(struct config_checker *checker, const struct config_listener *listener,
 	const struct config_rule *rule)
 {
 	struct config_captures captures;
 
-	if (rule->name && strcmp(rule->name, "default") == 0)
-		config_refuse(checker, &rule->name, rule->mark, "name",
-			"is what the default action is called: choose another one");
+	check_rule_name(checker, rule);
 	check_conditions(checker, rule, &captures);
 	config_check_target(
 		checker, &rule->target_group, rule->actions_count, rule->mark, "actions");

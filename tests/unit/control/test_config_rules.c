@@ -24,6 +24,18 @@ static const struct {
 	{"{priority: 1, target_group: blue, name: default}",
 		"41: listeners[web].rules[default].name: is what the default action is called: choose "
 		"another one\n"},
+	{"{priority: 1, target_group: blue, name: rule-2}",
+		"41: listeners[web].rules[rule-2].name: is what a rule of that priority is called if "
+		"it has no name: choose another one\n"},
+	{"{priority: 1, target_group: blue, conditions: [{host: [a.test, \"a.test:80\"]}]}",
+		"64: listeners[web].rules[0].conditions[0].host[1]: \"a.test:80\" fits no host: "
+		"leave out the scheme, the port and a dot at the end\n"},
+	{"{priority: 1, target_group: blue, conditions: [{host: \"http://a.test\"}]}",
+		"55: listeners[web].rules[0].conditions[0].host[0]: \"http://a.test\" fits no host: "
+		"leave out the scheme, the port and a dot at the end\n"},
+	{"{priority: 1, target_group: blue, conditions: [{host: a.test.}]}",
+		"55: listeners[web].rules[0].conditions[0].host[0]: \"a.test.\" fits no host: "
+		"leave out the scheme, the port and a dot at the end\n"},
 	{"{priority: 1, target_group: blue}, {priority: 1, target_group: blue}",
 		"47: listeners[web].rules[1].priority: 1 is already that of the rule in line 4\n"},
 	{"{priority: 1, target_group: blue, conditions: [{not: true}]}",
@@ -89,6 +101,32 @@ static void bad_rules_are_refused(void **state)
 	}
 }
 
+/* With them no answer of a target would have room. */
+static void headers_of_answers_are_few(void **state)
+{
+	char yaml[16384], value[2801];
+
+	memset(value, 'v', sizeof(value) - 1);
+	value[sizeof(value) - 1] = '\0';
+	snprintf(yaml, sizeof(yaml),
+		HEAD
+		"{priority: 1, target_group: blue, response_headers: {set: [{name: A1, value: %s}, "
+		"{name: A2, value: %s}], add: [{name: A3, value: %s}]}}]}\n",
+		value, value, value);
+	case_refused(yaml,
+		PLACE "53: listeners[web].rules[0].response_headers: sets and adds headers "
+		      "of 8418 bytes: at most 8192 are allowed\n");
+}
+
+/* What is right beside it. */
+static void names_and_hosts(void **state)
+{
+	config_free(
+		case_accepted(HEAD "{priority: 20, target_group: blue, name: rule-20, conditions: "
+				   "[{host: [\"[::1]\", \"*\", \"regex:a:b/\", \"*.x.test\"]}]}, "
+				   "{priority: 21, target_group: blue, name: rule-x}]}\n"));
+}
+
 static void a_listener_leads_somewhere(void **state)
 {
 	case_refused("listeners: [{name: web, protocol: http, address: \"127.0.0.1:1\"}]\n",
@@ -144,6 +182,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_rules_are_refused),
+		cmocka_unit_test(headers_of_answers_are_few),
+		cmocka_unit_test(names_and_hosts),
 		cmocka_unit_test(a_listener_leads_somewhere),
 		cmocka_unit_test(what_targets_are_told_is_not_set_by_rules),
 		cmocka_unit_test(what_is_shown_can_be_read),

@@ -503,6 +503,7 @@ static void test_undecided_by_priority(void **state)
 {
 	struct made *made = malloc(sizeof(*made));
 	static char path[4001];
+	struct rules_match match;
 	struct asked asked;
 
 	memset(path, 'a', sizeof(path) - 1);
@@ -520,6 +521,8 @@ static void test_undecided_by_priority(void **state)
 	assert_int_equal(matched(made, &asked), 0);
 	asked_init(&asked, "a.test", path, NULL);
 	assert_true(is_undecided(made, &asked));
+	rules_match(made->compiled, &asked.request, &asked.client, 0, &match);
+	assert_int_equal(match.evaluations, 1); /* nothing behind it */
 	asked.request.method_text = SLICE("PUT");
 	assert_int_equal(matched(made, &asked), 2);
 	made_fini(made);
