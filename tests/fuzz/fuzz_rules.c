@@ -96,7 +96,7 @@ static void read_line(struct made *made, char *line, struct rules_stats *stats)
 		add_rule(made, stats);
 	else if (line[0] == 'r' && line[1] == ' ' && line[2] == '/')
 		made->rules[made->n - 1].rewrite_path = line + 2;
-	else if (line[0] == 'R' && line[1] == ' ')
+	else if (line[0] == 'R' && line[1] == ' ' && line[2] == '/') /* as the configuration asks */
 		made->rules[made->n - 1].action =
 			(struct rules_action_spec){.action = RULES_REDIRECT,
 				.protocol = "#{protocol}",
@@ -121,7 +121,6 @@ static void check_location(struct slice location)
 	struct slice rest = location, host;
 	uint16_t port;
 
-	check(syntax_all(location, SYNTAX_TARGET));
 	if (location.ptr[0] == '/') {
 		check(location.len == 1 || (location.ptr[1] != '/' && location.ptr[1] != '\\'));
 		return;
