@@ -28,7 +28,7 @@ struct exchange {
 	struct pump up, down;
 	struct upstream *upstream; /* NULL: none now */
 	struct task resume_task;
-	uint8_t tries;
+	uint8_t tries, stale; /* stale: of these, with a connection that had ended in the pool */
 	uint64_t balance_key; /* of the group; while `tries` > 0 */
 	struct sticky sticky; /* its group's; while `tries` > 0 */
 	uint64_t sent_us; /* loop_now_us(): the request began to go to this target */

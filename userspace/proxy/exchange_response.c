@@ -55,7 +55,7 @@ bool exchange_take_retry(struct exchange *exchange)
 	struct target_group *group = exchange->route.group;
 	uint32_t index = worker->io.worker;
 
-	if (exchange->tries > group->spec.retry.attempts)
+	if (exchange->tries - exchange->stale > group->spec.retry.attempts)
 		return false;
 	if (exchange->state != EXCHANGE_TARGET)
 		return retry_take(group, index, loop_now_ms(worker->io.loop));
@@ -81,6 +81,7 @@ void exchange_target_failed(struct exchange *exchange, enum close_reason reason)
 
 	/* A pooled connection that had ended says nothing about its target. */
 	is_stale = upstream->reused && reason == CLOSE_target_refused;
+	exchange->stale += is_stale;
 	if (was_sent && reason != CLOSE_deregistered) {
 		counter_inc(&target->workers[worker].failures);
 		if (!is_stale)

@@ -6,17 +6,31 @@
 
 enum { ONE = 1000, SAVED_MAX = 100 * ONE, START_S = 3 };
 
-/* What time has paid. A group begins with that of a few seconds. */
-static void refill(const struct target_group *group, struct retry_budget *budget, uint64_t now_ms)
+/* A group begins with what a few seconds pay, and each worker's part with one at least: the first
+ * failure is no sign of many. */
+static void start(const struct target_group *group, struct retry_budget *budget, uint64_t now_ms)
 {
-	uint64_t rate = group->spec.retry.budget_per_second, passed_ms;
+	uint64_t rate = group->spec.retry.budget_per_second;
+	uint64_t paid = rate * START_S * ONE / group->spec.n_workers;
 
-	passed_ms = budget->is_started ? now_ms - budget->refilled_ms : START_S * 1000;
 	budget->is_started = true;
 	budget->refilled_ms = now_ms;
-	if (passed_ms > 100000)
-		passed_ms = 100000; /* whatever the rate, that is enough to fill it or it is 0 */
-	budget->saved += passed_ms * rate * ONE / 1000 / group->spec.n_workers;
+	budget->saved += rate && paid < ONE ? ONE : paid;
+}
+
+/* What time has paid. Time that pays nothing yet is kept. */
+static void refill(const struct target_group *group, struct retry_budget *budget, uint64_t now_ms)
+{
+	uint64_t rate = group->spec.retry.budget_per_second, n = group->spec.n_workers;
+	uint64_t passed_ms = now_ms - budget->refilled_ms, paid;
+
+	if (!budget->is_started) {
+		start(group, budget, now_ms);
+	} else if (rate) {
+		paid = passed_ms * rate / n; /* thousandths, of milliseconds */
+		budget->refilled_ms += paid * n / rate;
+		budget->saved += paid;
+	}
 	if (budget->saved > SAVED_MAX)
 		budget->saved = SAVED_MAX;
 }
@@ -26,10 +40,9 @@ void retry_note_request(struct target_group *group, uint32_t worker, uint64_t no
 	struct retry_budget *budget = &group->spec.state->workers[worker].budget;
 
 	budget->saved += group->spec.retry.budget_percent * (ONE / 100);
-	/* Time that is less than a millisecond pays nothing, and must not be lost. */
-	if (!budget->is_started || now_ms - budget->refilled_ms >= 100)
-		refill(group, budget, now_ms);
-	else if (budget->saved > SAVED_MAX)
+	if (!budget->is_started)
+		start(group, budget, now_ms);
+	if (budget->saved > SAVED_MAX)
 		budget->saved = SAVED_MAX;
 }
 

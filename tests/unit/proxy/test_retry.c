@@ -217,6 +217,46 @@ static void budget(void **state)
 	assert_int_equal(taken, 100);
 }
 
+/* However many workers share it: the first failure of each is tried again, and time pays in full. */
+static void budget_of_many_workers(void **state)
+{
+	int i, taken;
+
+	rig.group_spec.retry = (struct retry_spec){.attempts = 2, .budget_per_second = 3};
+	rig_serve(&rig);
+	rig.group->spec.n_workers = 64;
+	retry_note_request(rig.group, 0, 1000);
+	assert_true(retry_take(rig.group, 0, 1000));
+	assert_false(retry_take(rig.group, 0, 1000));
+	for (i = 0, taken = 0; i < 64000; i++) /* its part of 3 a second, in a minute */
+		taken += retry_take(rig.group, 0, 1001 + (uint64_t)i);
+	rig.group->spec.n_workers = 1;
+	assert_int_equal(taken, 3);
+}
+
+/* The target ended a connection that had waited in the pool: that was none of the attempts. */
+static void a_stale_connection_is_no_attempt(void **state)
+{
+	struct peer client, target;
+
+	rig.group_spec.retry.attempts = 1;
+	rig.group_spec.n_members = 1;
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, GET);
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_has(&target, "\r\n\r\n"));
+	peer_send(&target, OK);
+	WAIT(&rig, peer_has(&client, "200 OK"));
+	peer_send(&client, PUT);
+	WAIT(&rig, peer_has(&target, "abc"));
+	refuse(0);
+	peer_fini(&target);
+	WAIT(&rig, peer_has(&client, "502 Bad Gateway"));
+	assert_int_equal(counts()->retries, 1);
+	peer_fini(&client);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -229,6 +269,8 @@ int main(void)
 		CASE(statuses),
 		CASE(a_tunnel),
 		CASE(budget),
+		CASE(budget_of_many_workers),
+		CASE(a_stale_connection_is_no_attempt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
