@@ -426,6 +426,9 @@ static _Noreturn void stop_hard(struct daemon *daemon)
 	_exit(EXIT_FAILURE);
 }
 
+/* The thread of the logs waits for somebody to take its lines, and did not end. */
+static bool is_log_held;
+
 static void stop(struct daemon *daemon)
 {
 	bool has_written;
@@ -446,6 +449,7 @@ static void stop(struct daemon *daemon)
 		logs_free(daemon->logs);
 	else
 		logs_stop(daemon->logs);
+	is_log_held = !has_written;
 	renewal_free(daemon);
 	expiry_free(daemon->expiry);
 	stapling_free(daemon->stapling);
@@ -530,8 +534,8 @@ int daemon_run(const char *config_path, struct config *config)
 int daemon_end(int status)
 {
 	token_thread_stop();
-	if (!token_thread_is_inside())
+	if (!token_thread_is_inside() && !is_log_held)
 		return status;
 	fflush(NULL);
-	_exit(status); /* exit() would take the library from under its feet */
+	_exit(status); /* exit() would take from under its feet what the thread uses */
 }

@@ -164,9 +164,25 @@ static bool is_split(void)
 #endif
 }
 
+static void *split_alloc(size_t size)
+{
+	pthread_mutex_lock(&lock);
+	mapped_bytes += size;
+	pthread_mutex_unlock(&lock);
+	return mem_alloc(size);
+}
+
+static void split_free(void *bytes, size_t size)
+{
+	pthread_mutex_lock(&lock);
+	mapped_bytes -= size;
+	pthread_mutex_unlock(&lock);
+	free(bytes);
+}
+
 void *vault_alloc(size_t size)
 {
-	return is_split() ? mem_alloc(size) : locked_alloc(size);
+	return is_split() ? split_alloc(size) : locked_alloc(size);
 }
 
 void vault_free(void *bytes, size_t size)
@@ -175,7 +191,7 @@ void vault_free(void *bytes, size_t size)
 		return;
 	explicit_bzero(bytes, size);
 	if (is_split())
-		free(bytes);
+		split_free(bytes, size);
 	else
 		locked_free(bytes, size);
 }
