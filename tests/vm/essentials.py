@@ -5,7 +5,7 @@ of tests/net. `make test-vm` runs everything."""
 
 # None: all of tests/bpf, tests/unit/gate and tests/unit/tls/test_ktls*. Those named are the ones whose
 # subject is the kernel's part: handing sockets over, AF_XDP, records. What a loaded program decides
-# about a packet is the same on every kernel that takes it, and tests/vm/test_objects.py loads them all.
+# about a packet is the same on every kernel that takes it, and tests/vm/test_bpf_objects.py loads them all.
 PROGRAMS = {
     "stable": None,
     "backports": ["test_gated", "test_handover", "test_release", "test_ktls", "test_ktls_records"],
@@ -41,4 +41,4 @@ def _paths(cases):
 
 KTLS = _paths(_KTLS)
 CASES = _paths(_CASES) + KTLS
-PATHS = {"stable": ["tests/vm", *KTLS], "backports": ["tests/vm/test_objects.py", *CASES]}
+PATHS = {"stable": ["tests/vm", *KTLS], "backports": ["tests/vm/test_bpf_objects.py", *CASES]}
