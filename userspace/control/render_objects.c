@@ -13,13 +13,9 @@ void render_objects(yyjson_val *root, const struct render_look *look, FILE *out)
 	static const char *const members[] = {"kind", "name", "origin", "etag"};
 	struct render_table table;
 	struct render_value text;
-	yyjson_val *row;
-	size_t i, n, at;
 
 	render_table_init(&table, columns, array_len(columns));
-	yyjson_arr_foreach(yyjson_obj_get(root, "objects"), i, n, row) for (at = 0;
-		at < array_len(members); at++)
-		render_table_cell(&table, "%s", render_get(row, members[at], &text));
+	render_get_rows(&table, yyjson_obj_get(root, "objects"), members);
 	render_table_print(&table, look->width, out);
 	render_table_fini(&table);
 	fprintf(out, "\nversion %s of what was made at run time\n",

@@ -124,6 +124,19 @@ const char *render_get_ago(
 	return render_duration(now_unix_s - (int64_t)yyjson_get_num(json), ret_text);
 }
 
+void render_get_rows(struct render_table *table, yyjson_val *rows, const char *const members[])
+{
+	struct render_value text;
+	yyjson_val *row;
+	size_t i, n, at;
+
+	yyjson_arr_foreach(rows, i, n, row)
+	{
+		for (at = 0; at < table->n_columns; at++)
+			render_table_cell(table, "%s", render_get(row, members[at], &text));
+	}
+}
+
 const char *render_get_date(yyjson_val *object, const char *member, struct render_value *ret_text)
 {
 	yyjson_val *json = yyjson_obj_get(object, member);

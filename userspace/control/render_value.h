@@ -5,6 +5,8 @@
 #ifndef SLUICE_CONTROL_RENDER_VALUE_H
 #define SLUICE_CONTROL_RENDER_VALUE_H
 
+#include "control/render_table.h"
+
 #include <stdint.h>
 #include <yyjson.h>
 
@@ -19,6 +21,8 @@ const char *render_get(yyjson_val *object, const char *member, struct render_val
 /* As above, but "" for what is missing, so that a column of nothing vanishes. */
 const char *render_get_or_empty(
 	yyjson_val *object, const char *member, struct render_value *ret_text);
+/* A line of the table for each object of the list: one member, as render_get() shows it, per column. */
+void render_get_rows(struct render_table *table, yyjson_val *rows, const char *const members[]);
 /* 1536 is "1.5K". */
 const char *render_get_bytes(yyjson_val *object, const char *member, struct render_value *ret_text);
 /* Microseconds: "850us", "1.3ms", "2.0s". */

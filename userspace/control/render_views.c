@@ -33,16 +33,9 @@ static void put_listener_packets(yyjson_val *rows, const struct render_look *loo
 	static const char *const members[] = {"name", "gated", "syn_cookies", "cookies", "syns",
 		"syns_refused", "gate_frames", "released", "dropped"};
 	struct render_table table;
-	struct render_value text;
-	yyjson_val *row;
-	size_t i, n;
 
 	render_table_init(&table, columns, array_len(columns));
-	yyjson_arr_foreach(rows, i, n, row)
-	{
-		for (size_t at = 0; at < array_len(members); at++)
-			render_table_cell(&table, "%s", render_get(row, members[at], &text));
-	}
+	render_get_rows(&table, rows, members);
 	putc('\n', out);
 	render_table_print(&table, look->width, out);
 	render_table_fini(&table);
@@ -217,16 +210,9 @@ static void put_group_counts(yyjson_val *groups, const struct render_look *look,
 		{"OVER THE BUDGET", RENDER_NUMBER}};
 	static const char *const names[] = {"name", "limited", "retries", "retries_refused"};
 	struct render_table table;
-	struct render_value text;
-	yyjson_val *row;
-	size_t i, n;
 
 	render_table_init(&table, columns, array_len(columns));
-	yyjson_arr_foreach(groups, i, n, row)
-	{
-		for (size_t at = 0; at < array_len(names); at++)
-			render_table_cell(&table, "%s", render_get(row, names[at], &text));
-	}
+	render_get_rows(&table, groups, names);
 	if (table.n_cells > 0)
 		putc('\n', out);
 	render_table_print(&table, look->width, out);

@@ -116,6 +116,27 @@ static void put_responses(struct metrics *metrics, const struct listener_row *ro
 		}
 }
 
+/* Counts of listeners, a family each. */
+static const struct {
+	const char *name, *help;
+	size_t offset; /* in struct listener_counts */
+} listener_families[] = {
+	{"sluice_connections_accepted_total", "Client connections that were accepted.",
+		offsetof(struct listener_counts, accepted)},
+	{"sluice_requests_total", "HTTP requests.", offsetof(struct listener_counts, requests)},
+	{"sluice_rule_evaluations_total", "Rules that were looked at for HTTP requests.",
+		offsetof(struct listener_counts, rule_evaluations)},
+	{"sluice_redirects_total", "HTTP requests that a rule answered with a redirect.",
+		offsetof(struct listener_counts, redirects)},
+	{"sluice_fixed_responses_total",
+		"HTTP requests that a rule answered with a fixed response.",
+		offsetof(struct listener_counts, fixed_responses)},
+	{"sluice_received_bytes_total", "Bytes from clients, of ended connections and requests.",
+		offsetof(struct listener_counts, bytes_in)},
+	{"sluice_sent_bytes_total", "Bytes to clients, of ended connections and requests.",
+		offsetof(struct listener_counts, bytes_out)},
+};
+
 static void put_listeners(struct metrics *metrics, const struct daemon *daemon)
 {
 	uint32_t i, n = daemon->build->n_listeners;
@@ -127,26 +148,9 @@ static void put_listeners(struct metrics *metrics, const struct daemon *daemon)
 		counts_of_stats(rows[i].stats, daemon->env.n_workers, &rows[i].sum);
 	}
 	put_open(metrics, rows, n);
-	put_by_listener(metrics, rows, n, "sluice_connections_accepted_total",
-		"Client connections that were accepted.",
-		offsetof(struct listener_counts, accepted));
-	put_by_listener(metrics, rows, n, "sluice_requests_total", "HTTP requests.",
-		offsetof(struct listener_counts, requests));
-	put_by_listener(metrics, rows, n, "sluice_rule_evaluations_total",
-		"Rules that were looked at for HTTP requests.",
-		offsetof(struct listener_counts, rule_evaluations));
-	put_by_listener(metrics, rows, n, "sluice_redirects_total",
-		"HTTP requests that a rule answered with a redirect.",
-		offsetof(struct listener_counts, redirects));
-	put_by_listener(metrics, rows, n, "sluice_fixed_responses_total",
-		"HTTP requests that a rule answered with a fixed response.",
-		offsetof(struct listener_counts, fixed_responses));
-	put_by_listener(metrics, rows, n, "sluice_received_bytes_total",
-		"Bytes from clients, of ended connections and requests.",
-		offsetof(struct listener_counts, bytes_in));
-	put_by_listener(metrics, rows, n, "sluice_sent_bytes_total",
-		"Bytes to clients, of ended connections and requests.",
-		offsetof(struct listener_counts, bytes_out));
+	for (i = 0; i < array_len(listener_families); i++)
+		put_by_listener(metrics, rows, n, listener_families[i].name,
+			listener_families[i].help, listener_families[i].offset);
 	put_handshakes(metrics, rows, n);
 	put_by_listener(metrics, rows, n, "sluice_tickets_refused_total",
 		"TLS handshakes in full of clients that wanted to resume a session.",

@@ -69,18 +69,11 @@ static int compare_numbers(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The lower one of two in the middle: an error in favour of the target. */
-static uint64_t median(uint64_t *numbers, uint32_t n)
+/* The `at`th smallest. Of two in the middle the one in favour of the target is its median. */
+static uint64_t nth(uint64_t *numbers, uint32_t n, uint32_t at)
 {
 	qsort(numbers, n, sizeof(*numbers), compare_numbers);
-	return numbers[(n - 1) / 2];
-}
-
-/* The upper one: the same for what is better when it is small. */
-static uint64_t upper_median(uint64_t *numbers, uint32_t n)
-{
-	qsort(numbers, n, sizeof(*numbers), compare_numbers);
-	return numbers[n / 2];
+	return numbers[at];
 }
 
 static void judge_success(struct target_group *group, const struct sample *samples, uint32_t n,
@@ -93,7 +86,7 @@ static void judge_success(struct target_group *group, const struct sample *sampl
 	for (i = 0; i < n; i++)
 		if (i != index)
 			scratch[n_others++] = samples[i].success_percent;
-	others = median(scratch, n_others);
+	others = nth(scratch, n_others, (n_others - 1) / 2);
 	if (value * 100 >= others * group->spec.outlier.success_percent)
 		return;
 	target->outlier.value = value;
@@ -113,7 +106,7 @@ static void judge_latency(struct target_group *group, const struct sample *sampl
 			scratch[n_others++] = samples[i].mean_us;
 	if (!n_others || !samples[index].has_latency || value < LATENCY_FLOOR_US)
 		return;
-	others = upper_median(scratch, n_others);
+	others = nth(scratch, n_others, n_others / 2);
 	if (value <= others * group->spec.outlier.latency_ratio)
 		return;
 	target->outlier.value = value;

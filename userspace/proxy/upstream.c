@@ -347,7 +347,7 @@ static int reserve_new(struct proxy_worker *worker, struct target_group *group,
 	*ret_upstream = upstream_new(worker, group, target, ops, owner);
 	if (*ret_upstream) {
 		(*ret_upstream)->is_pending = limits->pending != 0;
-		reserve(&target->open, 0);
+		atomic_fetch_add_explicit(&target->open, 1, memory_order_relaxed);
 		return 0;
 	}
 	if (limits->pending)

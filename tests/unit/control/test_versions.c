@@ -503,17 +503,26 @@ static void a_damaged_version_in_between_costs_no_contents(void **state)
 	close_all();
 }
 
-static void a_damaged_content_too(void **state)
-{
-	char hex[DIGEST_HEX_BYTES], name[DIGEST_HEX_BYTES + 8];
+enum { BLOB_NAME_BYTES = DIGEST_HEX_BYTES + 8 };
 
+/* Two versions; the content of the second, of this digest and file, is not what it was. */
+static void damage_the_second(
+	char ret_hex[static DIGEST_HEX_BYTES], char ret_name[static BLOB_NAME_BYTES])
+{
 	open_all();
 	must_change_to("one");
 	must_change_to("two");
 	close_all();
-	digest_hex("two", 3, hex);
-	snprintf(name, sizeof(name), "blobs/%s", hex);
-	overwrite(name, 0, "T");
+	digest_hex("two", 3, ret_hex);
+	snprintf(ret_name, BLOB_NAME_BYTES, "blobs/%s", ret_hex);
+	overwrite(ret_name, 0, "T");
+}
+
+static void a_damaged_content_too(void **state)
+{
+	char hex[DIGEST_HEX_BYTES], name[BLOB_NAME_BYTES];
+
+	damage_the_second(hex, name);
 	open_all();
 	assert_int_equal(versions_head(versions), 1);
 	assert_non_null(strstr(warning.text, "is damaged"));
@@ -523,16 +532,10 @@ static void a_damaged_content_too(void **state)
 /* By sending it again; and what sent it need not come to its end. */
 static void a_damaged_content_is_healed(void **state)
 {
-	char hex[DIGEST_HEX_BYTES], name[DIGEST_HEX_BYTES + 8];
+	char hex[DIGEST_HEX_BYTES], name[BLOB_NAME_BYTES];
 	struct err err;
 
-	open_all();
-	must_change_to("one");
-	must_change_to("two");
-	close_all();
-	digest_hex("two", 3, hex);
-	snprintf(name, sizeof(name), "blobs/%s", hex);
-	overwrite(name, 0, "T");
+	damage_the_second(hex, name);
 	open_all();
 	assert_content(&set, "one");
 	must_change_to("two");

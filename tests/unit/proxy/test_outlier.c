@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "members.h"
+
 enum { MAX = 6, WORKERS = 2, START_MS = 1000000 };
 
 static struct target *targets[MAX];
@@ -23,17 +25,7 @@ static char told[64]; /* "-b": b was taken out, "+b": let in again */
 
 static int setup(void **state)
 {
-	char text[ADDR_TEXT_BYTES];
-	union addr addr;
-	uint32_t i;
-
-	for (i = 0; i < MAX; i++) {
-		snprintf(text, sizeof(text), "192.0.2.%u:80", i + 1);
-		assert_int_equal(addr_parse(text, &addr), 0);
-		targets[i] = target_new("group", NULL, &addr, i, WORKERS);
-		atomic_store(&targets[i]->health, TARGET_HEALTHY);
-		members[i] = (struct target_member){targets[i], 1};
-	}
+	members_make(targets, members, MAX, WORKERS);
 	spec = (struct group_spec){
 		.name = "group",
 		.members = members,
