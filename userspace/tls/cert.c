@@ -91,6 +91,8 @@ bool cert_record_is_sound(const struct cert_record *record, size_t len)
 	       record->facts.key_kind < KEY_KINDS && is_bool(&record->facts.is_self_signed) &&
 	       is_bool(&record->facts.must_staple) && is_bool(&record->facts.is_in_token) &&
 	       is_bool(&record->is_key_plain) && is_bool(&record->is_key_volatile) &&
+	       key_der_is_token(cert_record_key(record), record->key_len) ==
+		       record->facts.is_in_token &&
 	       are_names_sound(record);
 }
 

@@ -158,10 +158,11 @@ int key_der_of_token(const char *uri, const struct key_password_source *pin,
 	return r;
 }
 
-/* DER begins with another byte. */
+/* DER begins with another byte. URI and PIN end both within it. */
 bool key_der_is_token(const uint8_t *der, size_t len)
 {
-	return len && *der == 'p' && !der[len - 1] && token_is_uri((const char *)der);
+	return len && *der == 'p' && !der[len - 1] && memchr(der, 0, len - 1) &&
+	       token_is_uri((const char *)der);
 }
 
 static bool is_key_block(const char *name)

@@ -40,6 +40,7 @@ int key_der_read(const uint8_t *pem, size_t len, const char *path,
 /* The same for a key in a token, which is not looked at. */
 int key_der_of_token(const char *uri, const struct key_password_source *pin,
 	struct key_der *ret_der, struct err *err) must_check;
+/* Of what key_der_of_token() makes: URI and PIN, each with its end. */
 bool key_der_is_token(const uint8_t *der, size_t len);
 void key_der_fini(struct key_der *der);
 /* `path` is for the error. What OpenSSL says to it stays in its queue. Not of a token's. */
