@@ -77,14 +77,15 @@ def test_many_reloads_add_no_memory(net, launch):
     one = launch(config(net))
     with TlsConnection((net.v4, 443), WWW) as client:
         assert client.request().status in (200, 503)
-        for _ in range(20):
-            one.reload(config(net))
-        before = one.rss_bytes()
-        for _ in range(50):
-            one.reload(config(net))
+        rss = []
+        for _ in range(4):
+            for _ in range(18):
+                one.reload(config(net))
+            rss.append(one.rss_bytes())
         assert client.request().status == 200
-        # The allocator keeps some; a configuration with its certificates is far more than that.
-        assert one.rss_bytes() - before < 2 << 20 or IS_SANITIZED
+    # Kept configurations show in each span, a heap that gets its next (huge) page in one of them.
+    growth = min(after - before for before, after in zip(rss, rss[1:]))
+    assert growth < 256 << 10 or IS_SANITIZED
 
 
 @pytest.mark.parametrize("how", ["ctl", "sighup"])
