@@ -196,7 +196,7 @@ def test_wrong_usage(std, words):
 
 def test_completion(std):
     text = std.ctl("completion", "bash")[1]
-    assert "connections" in text and "peek handshake idle request tunnel linger" in text
+    assert "connections" in text and "peek handshake idle request http2 tunnel linger" in text
     assert "table wide json yaml" in text
 
 

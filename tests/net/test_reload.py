@@ -233,11 +233,11 @@ def test_debug_log_names_clients(net, launch):
     """A reload to level debug: from then on the log says which client failed, and how."""
     one = launch(config(net))
     with pytest.raises(ssl.SSLError):
-        TlsConnection((net.v4, 443), WWW, client_context(alpn=["h2"]))
+        TlsConnection((net.v4, 443), WWW, client_context(alpn=["h3"]))
     assert "alpn_refused" not in one.log()
     one.reload(config(net) | {"log": {"level": "debug"}})
     with pytest.raises(ssl.SSLError):
-        TlsConnection((net.v4, 443), WWW, client_context(alpn=["h2"]))
+        TlsConnection((net.v4, 443), WWW, client_context(alpn=["h3"]))
     until(lambda: re.search(r"listener web-443: client [0-9.]+:\d+: refused: alpn_refused "
                             "server_name=www.sluice.test", one.log()), "the log names client and cause")
 

@@ -103,16 +103,12 @@ static void set_limits(struct gate_policy_spec *spec, const struct config_limits
 static void set_tls(struct gate_policy_spec *spec, const struct config_listener *wanted,
 	const struct built_listener *listener)
 {
-	static const char *const web[] = {"http/1.1", "http/1.0"};
-	bool is_https = wanted->protocol == CONFIG_HTTPS;
-
 	if (!listener->tls)
 		return;
 	spec->tls = listener->tls;
 	spec->version_min = tls_server_policy(listener->tls)->version_min;
 	spec->version_max = tls_server_policy(listener->tls)->version_max;
-	spec->alpn = is_https ? web : (const char *const *)wanted->tls.alpn;
-	spec->n_alpn = is_https ? array_len(web) : wanted->tls.alpn_count;
+	build_alpn(wanted, &spec->alpn, &spec->n_alpn);
 }
 
 void build_policy(struct building *building, const struct config_listener *wanted,

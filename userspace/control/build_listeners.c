@@ -59,8 +59,8 @@ static bool is_same_tls(const struct building *building, const struct config_lis
 {
 	const struct config_listener *was = before_config(building, old);
 
-	return was->protocol == wanted->protocol && listener->certs == old->certs &&
-	       is_same_policy(building, was, wanted) &&
+	return was->protocol == wanted->protocol && was->http2 == wanted->http2 &&
+	       listener->certs == old->certs && is_same_policy(building, was, wanted) &&
 	       was->tls.session_tickets == wanted->tls.session_tickets &&
 	       build_is_same_tickets(building->before, building->build) &&
 	       was->tls.ktls == wanted->tls.ktls &&
@@ -79,19 +79,28 @@ static void warn_missing(const struct config_listener *wanted, const struct tls_
 			wanted->name, policy->name, missing);
 }
 
+void build_alpn(const struct config_listener *wanted, const char *const **ret_names, size_t *ret_n)
+{
+	static const char *const web[] = {"h2", "http/1.1", "http/1.0"};
+
+	if (wanted->protocol != CONFIG_HTTPS) {
+		*ret_names = (const char *const *)wanted->tls.alpn;
+		*ret_n = wanted->tls.alpn_count;
+		return;
+	}
+	*ret_names = wanted->http2 ? web : web + 1;
+	*ret_n = array_len(web) - !wanted->http2;
+}
+
 static void build_tls(struct building *building, const struct config_listener *wanted,
 	struct built_listener *listener)
 {
-	static const char *const http1[] = {"http/1.1", "http/1.0"};
 	const struct built_listener *old = build_before_listener(building, wanted->name);
-	bool is_https = wanted->protocol == CONFIG_HTTPS;
 	const struct config_tickets *tickets = &building->build->config->session_tickets;
 	struct tls_policy policy = *tls_policy_default();
 	struct tls_server_spec spec = {
 		.name = wanted->name,
 		.policy = &policy,
-		.alpn = is_https ? http1 : (const char *const *)wanted->tls.alpn,
-		.n_alpn = is_https ? array_len(http1) : wanted->tls.alpn_count,
 		.tickets = wanted->tls.session_tickets ? building->env->tickets : NULL,
 		.ticket_life_s = tickets->lifetime_ms / 1000,
 		.session_age_max_s = tickets->session_age_ms / 1000,
@@ -100,6 +109,7 @@ static void build_tls(struct building *building, const struct config_listener *w
 	};
 	struct err err;
 
+	build_alpn(wanted, &spec.alpn, &spec.n_alpn);
 	if (build_store(building, wanted, &listener->certs, &err) < 0) {
 		refuse(building, wanted, "certificates", &err);
 		return;
@@ -222,6 +232,7 @@ static void build_listener(struct building *building, const struct config_listen
 							       : LISTEN_TCP,
 		.proxy_in = (enum proxy_in)wanted->proxy_protocol,
 		.x_forwarded_for = (enum http_forwarded_mode)wanted->x_forwarded_for,
+		.http2 = wanted->http2,
 		.group = build_default_group(building, wanted),
 		.stats = stats,
 		.handshake_ms = wanted->timeouts.handshake_ms,

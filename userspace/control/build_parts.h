@@ -67,6 +67,8 @@ void build_listeners(struct building *building);
 void build_renew_groups(struct building *building);
 void build_renew_listener(struct building *building, const struct config_listener *wanted,
 	const struct built_listener *old, struct built_listener *ret_listener);
+/* The protocols a TLS listener offers by ALPN; static, or the configuration's. */
+void build_alpn(const struct config_listener *wanted, const char *const **ret_names, size_t *ret_n);
 void build_policy(struct building *building, const struct config_listener *wanted,
 	struct built_listener *listener);
 void build_cookie_secret(struct building *building);

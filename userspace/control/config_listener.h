@@ -19,7 +19,7 @@ struct config_listener_tls {
 	bool session_tickets;
 	enum config_ktls ktls;
 	enum config_existing existing; /* connections, when a change tightens who is let in */
-	char **alpn; /* tls listeners only, most preferred first; https is always http/1.1 */
+	char **alpn; /* tls listeners only, most preferred first; https: see http2 */
 	uint32_t alpn_count;
 };
 
@@ -97,6 +97,7 @@ struct config_listener {
 	struct config_header_edits request_headers, response_headers; /* of all its rules */
 	enum config_proxy_in proxy_protocol;
 	enum config_xff x_forwarded_for;
+	bool http2;
 	struct config_listener_tls tls;
 	struct config_client_auth client_auth;
 	struct config_tls_headers tls_headers;

@@ -152,6 +152,23 @@ static enum http_method method_of(uint8_t llhttp_method)
 	}
 }
 
+bool h1_method_find(struct slice text, enum http_method *ret_method)
+{
+	/* The methods of HTTP; behind SOURCE are those of RTSP, and PRI, which is none. */
+	static const llhttp_method_t last = HTTP_SOURCE;
+	int method;
+
+	for (method = 0; method <= (int)HTTP_QUERY; method++) {
+		if (method > (int)last && method != HTTP_QUERY)
+			continue;
+		if (slice_eq(text, slice_of(llhttp_method_name((llhttp_method_t)method)))) {
+			*ret_method = method_of((uint8_t)method);
+			return true;
+		}
+	}
+	return false;
+}
+
 /* A message of either kind while its head is read. */
 struct target {
 	llhttp_type_t type;

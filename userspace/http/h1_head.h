@@ -58,4 +58,7 @@ int h1_head_response(struct h1_head *head, const struct h1_limits *limits,
 	const struct h1_expected *expected, const char *bytes, size_t len,
 	struct http_response *ret_response, enum h1_error *ret_error) must_check;
 
+/* The methods a request may have, whatever version brings it. False: no such. */
+bool h1_method_find(struct slice text, enum http_method *ret_method) must_check;
+
 #endif

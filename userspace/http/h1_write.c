@@ -176,16 +176,22 @@ const char *http_date(time_t unix_s, char text[static HTTP_DATE_BYTES])
 	return text;
 }
 
+size_t http_canned_text(unsigned int status, char text[static HTTP_CANNED_TEXT_BYTES])
+{
+	struct slice reason = http_status_reason(status);
+	int len = snprintf(
+		text, HTTP_CANNED_TEXT_BYTES, "%u %.*s\n", status, (int)reason.len, reason.ptr);
+
+	assert(len > 0 && len < HTTP_CANNED_TEXT_BYTES);
+	return (size_t)len;
+}
+
 int h1_write_canned(unsigned int status, bool head, bool close, time_t now, char *out, size_t size)
 {
 	struct slice reason = http_status_reason(status);
-	const char *allow =
-		status == 405 ? "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n" : "";
-	char body[64], date[HTTP_DATE_BYTES];
-	int body_len =
-		snprintf(body, sizeof(body), "%u %.*s\n", status, (int)reason.len, reason.ptr);
-
-	assert(body_len > 0 && (size_t)body_len < sizeof(body));
+	const char *allow = status == 405 ? "Allow: " HTTP_CANNED_ALLOW "\r\n" : "";
+	char body[HTTP_CANNED_TEXT_BYTES], date[HTTP_DATE_BYTES];
+	int body_len = (int)http_canned_text(status, body);
 	int len = snprintf(out, size,
 		"HTTP/1.1 %u %.*s\r\nDate: %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
 		"Content-Length: %d\r\nCache-Control: no-store\r\n%s%s\r\n%s",

@@ -42,6 +42,12 @@ enum { H1_CANNED_BYTES = 512 };
 enum { HTTP_DATE_BYTES = 30 };
 const char *http_date(time_t unix_s, char text[static HTTP_DATE_BYTES]);
 
+/* The text of a response of our own, "404 Not Found" and a line end. Returns its length. */
+enum { HTTP_CANNED_TEXT_BYTES = 64 };
+size_t http_canned_text(unsigned int status, char text[static HTTP_CANNED_TEXT_BYTES]);
+/* What 405 says is allowed. */
+#define HTTP_CANNED_ALLOW "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"
+
 /* A whole response of our own: Date, a short text, Content-Length, with `close` Connection: close.
  * `head`: it answers HEAD, so the body is left out. Bytes written, or -ENOBUFS. */
 int h1_write_canned(

@@ -4,6 +4,7 @@
 #include "core/counter.h"
 #include "core/log.h"
 #include "net/socket.h"
+#include "proxy/conn_h2.h"
 #include "proxy/conn_walk.h"
 #include "proxy/connlog.h"
 #include "proxy/exchange.h"
@@ -177,6 +178,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
 		exchange_free(conn->exchange);
 	if (conn->tunnel)
 		tunnel_free(conn->tunnel);
+	conn_h2_free(conn);
 	conn->exchange = NULL;
 	conn->tunnel = NULL;
 	conn_count_bytes(conn);
@@ -224,6 +226,9 @@ static void conn_event(struct conn *conn)
 	case CONN_EXCHANGE:
 		exchange_front_event(conn->exchange);
 		break;
+	case CONN_HTTP2:
+		conn_h2_event(conn);
+		break;
 	case CONN_TUNNEL:
 		tunnel_front_event(conn->tunnel);
 		break;
@@ -259,6 +264,9 @@ static void timed_out(struct timer *timer)
 		break;
 	case CONN_EXCHANGE:
 		exchange_timed_out(conn->exchange);
+		break;
+	case CONN_HTTP2:
+		conn_h2_timed_out(conn);
 		break;
 	case CONN_TUNNEL:
 		conn_close(conn, CLOSE_idle_timeout);
@@ -331,6 +339,8 @@ void conn_drain_all(struct proxy_worker *worker)
 		conn = container_of(link, struct conn, link);
 		if (conn->state == CONN_IDLE)
 			conn_end(conn, CLOSE_shutdown);
+		else if (conn->state == CONN_HTTP2)
+			conn_h2_drain(conn, CLOSE_shutdown);
 	}
 }
 

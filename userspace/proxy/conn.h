@@ -13,6 +13,7 @@
 #include "tls/ja4.h"
 
 struct exchange;
+struct h2;
 struct tunnel;
 
 enum conn_state {
@@ -20,6 +21,7 @@ enum conn_state {
 	CONN_HANDSHAKE,    /* TLS handshake */
 	CONN_IDLE,         /* HTTP: between requests; owns no buffer */
 	CONN_EXCHANGE,     /* HTTP: conn->exchange */
+	CONN_HTTP2,        /* conn->h2, which has the exchanges */
 	CONN_TUNNEL,       /* conn->tunnel */
 	CONN_LINGER, /* sends what is left, and our end; reads on so that no RST eats the answer */
 	CONN_CLOSED, /* freed at the end of the turn */
@@ -49,11 +51,12 @@ struct conn {
 	uint32_t requests;
 	uint32_t linger_bytes;
 	uint64_t linger_acked_bytes; /* CONN_LINGER: of what is sent, when last asked */
-	enum close_reason end_reason; /* CONN_LINGER: what conn_close() will be told */
+	enum close_reason end_reason; /* CONN_LINGER, CONN_HTTP2: what conn_close() will be told */
 	bool front_ended; /* CONN_LINGER: all is sent, our end too */
 	bool client_over; /* CONN_LINGER: the client has ended, or is not waited for */
 	struct target_group *route_group; /* the listener's, by server name; NULL: its default */
 	struct exchange *exchange;
+	struct h2 *h2; /* conn_h2.h */
 	struct tunnel *tunnel;
 	uint64_t counted_in, counted_out; /* of front->bytes_*, already in the statistics */
 	/* As the client sees them. `local` is the listener's, maybe a wildcard, unless a PROXY header

@@ -1,6 +1,7 @@
 /* How the connection of an HTTP client ends in order: see conn.h. */
 #include "net/stream_arrival.h"
 #include "proxy/conn.h"
+#include "proxy/conn_h2.h"
 #include "proxy/exchange.h"
 
 #include <errno.h>
@@ -64,6 +65,7 @@ static void start_lingering(struct conn *conn, enum close_reason reason, bool wa
 	if (conn->exchange)
 		exchange_free(conn->exchange);
 	conn->exchange = NULL;
+	conn_h2_free(conn);
 	conn->end_reason = reason;
 	conn->client_over = !waits_for_client;
 	conn_change_state(conn, CONN_LINGER);

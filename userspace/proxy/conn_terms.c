@@ -1,5 +1,6 @@
 /* Connections and the terms in force: see conn_terms.h. */
 #include "proxy/conn_terms.h"
+#include "proxy/conn_h2.h"
 #include "proxy/conn_walk.h"
 #include "proxy/rules.h"
 
@@ -101,6 +102,8 @@ static void drain(struct conn *conn)
 		conn_linger(conn, CLOSE_terms_changed);
 		return;
 	}
+	if (conn->state == CONN_HTTP2)
+		conn_h2_drain(conn, CLOSE_terms_changed);
 	if (!conn->drain_until_ms)
 		conn->drain_until_ms = now_ms + now->spec.drain_ms;
 	if (conn->drain_until_ms <= now_ms)

@@ -50,6 +50,7 @@ const char *conn_state_name(enum conn_state state)
 		[CONN_HANDSHAKE] = "handshake",
 		[CONN_IDLE] = "idle",
 		[CONN_EXCHANGE] = "request",
+		[CONN_HTTP2] = "http2",
 		[CONN_TUNNEL] = "tunnel",
 		[CONN_LINGER] = "linger",
 		[CONN_CLOSED] = "closed",

@@ -1,8 +1,6 @@
 /* HTTP exchanges: see exchange.h. Life, progress in both directions, the end. */
-#include "proxy/exchange_parts.h"
 #include "core/counter.h"
-#include "proxy/conn_terms.h"
-#include "proxy/tunnel.h"
+#include "proxy/exchange_parts.h"
 
 #include <errno.h>
 
@@ -21,39 +19,55 @@ static void resume(struct task *task)
 		exchange_run(exchange);
 }
 
-/* Everything but the arrays: they are filled by the codec. */
-static void exchange_init(struct exchange *exchange, struct conn *conn)
+/* The listener of the connection, which may change over before each request. */
+static void take_listener(struct exchange *exchange)
 {
-	memset(exchange, 0, offsetof(struct exchange, request));
-	exchange->conn = conn;
-	exchange->resume_task.run = resume;
-	http_headers_lend(&exchange->request.headers, exchange->request_headers,
-		array_len(exchange->request_headers));
-	http_headers_lend(&exchange->response.headers, exchange->response_headers,
-		array_len(exchange->response_headers));
+	struct conn *conn = exchange->conn;
+	uint32_t worker = conn->worker->io.worker;
+
+	conn_renew_listener(conn);
+	if (exchange->listener == conn->listener)
+		return;
+	shared_hold(&conn->listener->shared, worker);
+	if (exchange->listener)
+		shared_drop(&exchange->listener->shared, worker);
+	exchange->listener = conn->listener;
 }
 
-static struct exchange *start(struct conn *conn)
+static void clear(struct exchange *exchange, struct conn *conn, const struct front_ops *ops,
+	struct stream *front)
+{
+	*exchange = (struct exchange){.conn = conn, .ops = ops, .front = front};
+	exchange->resume_task.run = resume;
+	exchange_lend_request(exchange);
+	exchange_lend_response(exchange);
+}
+
+struct exchange *exchange_new(struct conn *conn, const struct front_ops *ops, struct stream *front)
 {
 	struct exchange *exchange = pool_get(&conn->worker->exchanges);
 
-	if (!exchange) {
-		conn_close(conn, CLOSE_out_of_memory);
+	if (!exchange)
 		return NULL;
-	}
-	exchange_init(exchange, conn);
-	conn_renew_listener(conn);
-	conn->exchange = exchange;
-	conn_change_state(conn, CONN_EXCHANGE);
+	clear(exchange, conn, ops, front);
+	take_listener(exchange);
 	return exchange;
 }
 
-void exchange_start(struct conn *conn)
+void exchange_renew(struct exchange *exchange)
 {
-	struct exchange *exchange = start(conn);
+	struct bufpool *bufs = &exchange->conn->worker->io.bufs;
+	struct listener *listener = exchange->listener;
+	struct buf in = exchange->in;
 
-	if (exchange)
-		exchange_read_head(exchange);
+	task_cancel(&exchange->resume_task); /* posted when a turn's share was used up */
+	pump_fini(&exchange->up, bufs);
+	pump_fini(&exchange->down, bufs);
+	buf_drop(&exchange->from, bufs);
+	clear(exchange, exchange->conn, exchange->ops, exchange->front);
+	exchange->listener = listener;
+	exchange->in = in;
+	take_listener(exchange);
 }
 
 bool exchange_is_answering(const struct exchange *exchange)
@@ -72,31 +86,15 @@ void exchange_free(struct exchange *exchange)
 	struct bufpool *bufs = &worker->io.bufs;
 
 	task_cancel(&exchange->resume_task);
+	timer_clear(&exchange->timer);
 	if (exchange->upstream)
 		upstream_put(exchange->upstream, UPSTREAM_END_ABORT);
 	pump_fini(&exchange->up, bufs);
 	pump_fini(&exchange->down, bufs);
 	buf_drop(&exchange->in, bufs);
 	buf_drop(&exchange->from, bufs);
+	shared_drop(&exchange->listener->shared, worker->io.worker);
 	pool_put(&worker->exchanges, exchange);
-}
-
-/* The next request has come behind this one: starts over with what is in `in`. */
-static void next_request(struct exchange *exchange)
-{
-	struct conn *conn = exchange->conn;
-	struct buf in = exchange->in;
-
-	task_cancel(&exchange->resume_task); /* posted when a turn's share was used up */
-	exchange->in = (struct buf){0};
-	pump_fini(&exchange->up, &conn->worker->io.bufs);
-	pump_fini(&exchange->down, &conn->worker->io.bufs);
-	buf_drop(&exchange->from, &conn->worker->io.bufs);
-	exchange_init(exchange, conn);
-	exchange->in = in;
-	conn_renew_listener(conn);
-	conn_set_timeout(conn, conn->listener->spec.header_ms);
-	loop_post(conn->worker->io.loop, &exchange->resume_task);
 }
 
 static void give_upstream_back(struct exchange *exchange)
@@ -113,47 +111,16 @@ static void give_upstream_back(struct exchange *exchange)
 	exchange->upstream = NULL;
 }
 
-/* A request that came meanwhile raises no further event. It has to wait for the next turn: behind one
- * that is answered at once comes another, and so on. */
-static void go_idle(struct exchange *exchange)
-{
-	struct conn *conn = exchange->conn;
-
-	exchange_free(exchange);
-	conn->exchange = NULL;
-	conn_set_idle(conn);
-	if (!conn->front->can_read && !conn->front->ops->has_pending(conn->front))
-		return;
-	exchange = start(conn);
-	if (exchange)
-		loop_post(conn->worker->io.loop, &exchange->resume_task);
-}
-
 /* The answer has been handed to the client's stream. */
 static void finish(struct exchange *exchange)
 {
-	struct conn *conn = exchange->conn;
-	struct upstream *upstream = exchange->upstream;
+	bool is_tunnel = exchange->state == EXCHANGE_BODY && exchange->response.upgrade.len;
 
-	counter_inc(
-		&conn_counts(conn)->status[exchange->status < 600 ? exchange->status / 100 : 5]);
-	if (exchange->state == EXCHANGE_BODY && exchange->response.upgrade.len) {
-		exchange->upstream = NULL;
-		conn->exchange = NULL;
-		tunnel_adopt(conn, upstream, &exchange->in, &exchange->from);
-		exchange_free(exchange);
-		return;
-	}
-	give_upstream_back(exchange);
-	if (conn_terms(conn) != CONN_TERMS_GOOD) {
-		conn_linger(conn, CLOSE_terms_changed);
-	} else if (!exchange->keep_client || (conn->worker->draining && !buf_len(&exchange->in))) {
-		conn_linger(conn, CLOSE_done);
-	} else if (buf_len(&exchange->in)) {
-		next_request(exchange);
-	} else {
-		go_idle(exchange);
-	}
+	counter_inc(&conn_counts(exchange->conn)
+			->status[exchange->status < 600 ? exchange->status / 100 : 5]);
+	if (!is_tunnel)
+		give_upstream_back(exchange);
+	exchange->ops->finished(exchange);
 }
 
 /* False: the exchange is over. */
@@ -177,10 +144,10 @@ static bool run_up(struct exchange *exchange)
 		exchange->up_broken = true; /* it may have answered before it went */
 		return true;
 	case PUMP_SRC_ENDED:
-		conn_close(conn, CLOSE_client_gone);
+		exchange->ops->fail(exchange, CLOSE_client_gone);
 		return false;
 	case PUMP_SRC_FAILED:
-		conn_close(conn, CLOSE_client_reset);
+		exchange->ops->fail(exchange, CLOSE_client_reset);
 		return false;
 	case PUMP_BAD_BODY:
 		exchange_answer(
@@ -211,55 +178,40 @@ static void run_down(struct exchange *exchange)
 	case PUMP_WAITS_DST:
 		break;
 	case PUMP_DST_FAILED:
-		conn_close(conn, CLOSE_client_reset);
+		exchange->ops->fail(exchange, CLOSE_client_reset);
 		return;
 	case PUMP_SRC_ENDED:
 	case PUMP_SRC_FAILED:
-		conn_close(conn, CLOSE_target_cut_response);
+		exchange->ops->fail(exchange, CLOSE_target_cut_response);
 		return;
 	case PUMP_BAD_BODY:
 	case PUMP_OVER_LIMIT:
-		conn_close(conn, CLOSE_target_bad_response);
+		exchange->ops->fail(exchange, CLOSE_target_bad_response);
 		return;
 	case PUMP_NO_MEMORY:
-		conn_close(conn, CLOSE_out_of_memory);
+		exchange->ops->fail(exchange, CLOSE_out_of_memory);
 		return;
 	}
-	conn_set_timeout(conn, conn->listener->spec.idle_ms);
+	exchange_set_timeout(exchange, exchange_spec(exchange)->idle_ms);
 }
 
 static void wait_for_response(struct exchange *exchange)
 {
-	const struct listener_spec *spec = &exchange->conn->listener->spec;
+	const struct listener_spec *spec = exchange_spec(exchange);
 
 	if (exchange->response_awaited)
 		return; /* no event of the client's makes it longer */
 	exchange->response_awaited = exchange->up_done;
-	conn_set_timeout(exchange->conn, !exchange->up_done && exchange->up_waits_client
-						 ? spec->request_body_ms
-						 : exchange->route.group->spec.response_ms);
-}
-
-/* What is left of an interim response. */
-static bool push_interim(struct exchange *exchange)
-{
-	struct conn *conn = exchange->conn;
-	enum pump_result result;
-
-	if (!buf_len(&exchange->down.out))
-		return true;
-	result = pump_run(&exchange->down, &conn->worker->io.bufs);
-	if (result == PUMP_DONE || result == PUMP_WAITS_DST)
-		return true;
-	conn_close(conn, CLOSE_client_reset);
-	return false;
+	exchange_set_timeout(exchange, !exchange->up_done && exchange->up_waits_client
+					       ? spec->request_body_ms
+					       : exchange->route.group->spec.response_ms);
 }
 
 /* A client that was reset has gone, and so has a TLS client that ends its side: nobody half-closes
  * HTTP over TLS. A plain one may have sent its last request and wait for the answer. */
 static bool has_client_gone(const struct exchange *exchange)
 {
-	const struct stream *front = exchange->conn->front;
+	const struct stream *front = exchange->front;
 
 	if (exchange->state == EXCHANGE_HEAD || exchange->state == EXCHANGE_ANSWER)
 		return false;
@@ -269,45 +221,50 @@ static bool has_client_gone(const struct exchange *exchange)
 	       !buf_len(&exchange->in);
 }
 
+/* False: there is no answer to move, or the exchange is over. */
+static bool run_response(struct exchange *exchange)
+{
+	if (!exchange->ops->push_interim(exchange))
+		return false;
+	switch (exchange_read_response(exchange)) {
+	case EXCHANGE_BEGUN:
+		return true;
+	case EXCHANGE_WAITS:
+		/* It may have gone before there was a target to wait for. */
+		if (has_client_gone(exchange))
+			exchange->ops->fail(exchange, CLOSE_client_gone);
+		else
+			wait_for_response(exchange);
+		return false;
+	case EXCHANGE_OVER:
+		return false;
+	}
+	return false;
+}
+
 void exchange_run(struct exchange *exchange)
 {
 	bool moves_up = exchange->state == EXCHANGE_RESPONSE || exchange->state == EXCHANGE_BODY;
 
 	if (moves_up && !exchange->up_done && !exchange->up_broken && !run_up(exchange))
 		return;
-	if (exchange->state == EXCHANGE_RESPONSE) {
-		struct conn *conn = exchange->conn;
-
-		if (!push_interim(exchange))
-			return;
-		if (!exchange_read_response(exchange)) {
-			/* Still this exchange, and still waiting? */
-			if (conn->state != CONN_EXCHANGE || conn->exchange != exchange ||
-				exchange->state != EXCHANGE_RESPONSE)
-				return;
-			/* It may have gone before there was a target to wait for. */
-			if (has_client_gone(exchange))
-				conn_close(conn, CLOSE_client_gone);
-			else
-				wait_for_response(exchange);
-			return;
-		}
-	}
+	if (exchange->state == EXCHANGE_RESPONSE && !run_response(exchange))
+		return;
 	if (exchange->state == EXCHANGE_BODY || exchange->state == EXCHANGE_ANSWER)
 		run_down(exchange);
 }
 
 void exchange_front_event(struct exchange *exchange)
 {
-	struct stream *front = exchange->conn->front;
+	struct stream *front = exchange->front;
 	int r = front->ops->flush(front); /* of an answer that the pump is done with, too */
 
 	if (r < 0 && r != -EAGAIN)
-		conn_close(exchange->conn, CLOSE_client_reset);
+		exchange->ops->fail(exchange, CLOSE_client_reset);
 	else if (exchange->state == EXCHANGE_HEAD)
 		exchange_read_head(exchange);
 	else if (has_client_gone(exchange))
-		conn_close(exchange->conn, CLOSE_client_gone);
+		exchange->ops->fail(exchange, CLOSE_client_gone);
 	else
 		exchange_run(exchange);
 }
@@ -329,7 +286,7 @@ void exchange_timed_out(struct exchange *exchange)
 		break;
 	case EXCHANGE_BODY:
 	case EXCHANGE_ANSWER:
-		conn_close(exchange->conn, CLOSE_idle_timeout);
+		exchange->ops->fail(exchange, CLOSE_idle_timeout);
 		break;
 	}
 }

@@ -19,25 +19,56 @@ enum exchange_state {
 	EXCHANGE_ANSWER,   /* an answer of our own is */
 };
 
+/* The client's side of an exchange, by the version of HTTP that is spoken there. */
+struct front_ops {
+	/* Trailers that go apart from bodies (pump.h); NULL: within them. */
+	bool (*next_trailer)(struct stream *front, struct http_header *ret_trailer);
+	bool (*put_trailer)(struct stream *front, const struct http_header *trailer);
+	/* The time-out of what the exchange does now. */
+	void (*set_timeout)(struct exchange *exchange, uint32_t after_ms);
+	/* Hands `response`, an interim one, on. 0 or -errno. */
+	int (*interim)(struct exchange *exchange) must_check;
+	/* Sends what is left of it. False: the exchange is over. */
+	bool (*push_interim)(struct exchange *exchange) must_check;
+	/* Begins the answer: the head of `response` with `extra` goes first, `down` brings the body. 0
+	 * or -errno. */
+	int (*begin)(struct exchange *exchange, const struct http_header *extra,
+		uint32_t n_extra) must_check;
+	/* A whole answer of our own: the head goes on its way, or with the body into down.out. `body`
+	 * is what is sent of it: nothing, for HEAD. 0 or -errno. */
+	int (*respond)(struct exchange *exchange, const struct http_response *response,
+		struct slice body) must_check;
+	/* The same with the text we have for a status. `is_head`: without the body. */
+	int (*answer)(struct exchange *exchange, unsigned int status, bool is_head) must_check;
+	/* The answer was handed to the client whole, and the target's connection given back. */
+	void (*finished)(struct exchange *exchange);
+	/* The exchange cannot come to its end: the client must not take it for whole. */
+	void (*fail)(struct exchange *exchange, enum close_reason reason);
+};
+
 struct exchange {
 	struct conn *conn;
+	struct listener *listener; /* held: the one in force when the request came */
+	const struct front_ops *ops;
+	struct stream *front; /* what brings the request's body and takes the answer */
 	enum exchange_state state;
-	struct buf in;   /* from the client */
+	struct buf in; /* from the client */
 	struct buf from; /* from the target */
 	struct h1_head request_head, response_head;
 	struct pump up, down;
 	struct upstream *upstream; /* NULL: none now */
 	struct task resume_task;
+	struct timer timer; /* HTTP/2: the time-out; else the connection's is used */
 	uint8_t tries, stale; /* stale: of these, with a connection that had ended in the pool */
 	uint64_t balance_key; /* of the group; while `tries` > 0 */
 	struct sticky sticky; /* its group's; while `tries` > 0 */
 	uint64_t sent_us; /* loop_now_us(): the request began to go to this target */
-	bool parsed;         /* `request` is set */
-	bool up_done;        /* the request is sent whole */
+	bool parsed; /* `request` is set */
+	bool up_done; /* the request is sent whole */
 	bool up_waits_client;
-	bool up_broken;      /* the target takes no more of it: it may still answer */
-	bool replayable;     /* the request is still here whole: up.out and `in` */
-	bool keep_client;    /* the connection goes on after the answer */
+	bool up_broken; /* the target takes no more of it: it may still answer */
+	bool replayable; /* the request is still here whole: up.out and `in` */
+	bool keep_client; /* the connection goes on after the answer */
 	bool response_awaited; /* the time-out for it runs */
 	uint32_t replay_head; /* length of the head in up.out */
 	uint32_t replay_start, replay_end; /* of `in`, as when it was first sent */
@@ -45,24 +76,69 @@ struct exchange {
 	struct route route; /* once the request is parsed */
 	struct http_request request;
 	struct http_response response;
-	struct http_header request_headers[H1_HEADERS_DEFAULT];
-	struct http_header response_headers[H1_HEADERS_DEFAULT];
 };
 
-/* Each of these may end in conn_close(): the exchange may be gone when it returns. */
+static inline const struct listener_spec *exchange_spec(const struct exchange *exchange)
+{
+	return &exchange->listener->spec;
+}
 
-/* Reads on at the head; then finds a target. */
+static inline void exchange_set_timeout(struct exchange *exchange, uint32_t after_ms)
+{
+	exchange->ops->set_timeout(exchange, after_ms);
+}
+
+_Static_assert(PROXY_HEADERS_MAX >= H1_HEADERS_DEFAULT, "arrays hold what the codec lets through");
+
+/* The worker's arrays hold the headers of the one head that is being dealt with: what is wanted of
+ * them later must be kept elsewhere. */
+static inline void exchange_lend_request(struct exchange *exchange)
+{
+	http_headers_lend(&exchange->request.headers, exchange->conn->worker->request_headers,
+		PROXY_HEADERS_MAX);
+}
+
+static inline void exchange_lend_response(struct exchange *exchange)
+{
+	http_headers_lend(&exchange->response.headers, exchange->conn->worker->response_headers,
+		PROXY_HEADERS_MAX);
+}
+
+/* A new one in the state HEAD; NULL: no memory. */
+struct exchange *exchange_new(
+	struct conn *conn, const struct front_ops *ops, struct stream *front) must_check;
+/* Before the first request and each that follows: everything but `in` as new. */
+void exchange_renew(struct exchange *exchange);
+
+/* Each of these may end the exchange: it may be gone when they return. */
+
+/* Bodies that HTTP/2 brings have no framing but their end. */
+static inline enum http_body exchange_body_kind(const struct exchange *exchange)
+{
+	bool has_frames =
+		exchange->ops->next_trailer && exchange->request.body == HTTP_BODY_CHUNKED;
+
+	return has_frames ? HTTP_BODY_UNTIL_CLOSE : exchange->request.body;
+}
+
+/* HTTP/1: reads on at the head. */
 void exchange_read_head(struct exchange *exchange);
+/* The head is in `request`, and what is behind it in `in`: finds a target. */
+void exchange_got_head(struct exchange *exchange);
 /* Finds a target (another than `avoid` if there is one) and sends the request. */
 void exchange_find_target(struct exchange *exchange, const struct target *avoid, bool fresh);
 /* Moves what can be moved, in both directions. */
 void exchange_run(struct exchange *exchange);
-/* Reads the answer's head; true if there is now an answer to move (state BODY). */
-bool exchange_read_response(struct exchange *exchange);
+/* Reads the answer's head. BEGUN: there is an answer to move (state BODY); WAITS: for more of it;
+ * OVER: it failed, and what followed from that was done. */
+enum exchange_progress { EXCHANGE_WAITS, EXCHANGE_BEGUN, EXCHANGE_OVER };
+enum exchange_progress exchange_read_response(struct exchange *exchange) must_check;
 /* The target went away, or did not answer, before the answer began. */
 void exchange_target_failed(struct exchange *exchange, enum close_reason reason);
 /* One more try, if there may be one: attempts and budget. */
 bool exchange_take_retry(struct exchange *exchange);
+/* The head is malformed, or over a limit: answers with this status. */
+void exchange_refuse(struct exchange *exchange, unsigned int status);
 /* Answers for ourselves. `reason` is counted; too late for an answer: closes. */
 void exchange_answer(struct exchange *exchange, unsigned int status, enum close_reason reason);
 /* The same with an answer that a rule has: nothing has gone wrong. `body` is what is sent of it. */

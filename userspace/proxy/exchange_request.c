@@ -22,9 +22,14 @@ static enum close_reason reason_of_status(unsigned int status)
 	}
 }
 
+void exchange_refuse(struct exchange *exchange, unsigned int status)
+{
+	exchange_answer(exchange, status, reason_of_status(status));
+}
+
 static bool wants_body_over_limit(const struct exchange *exchange)
 {
-	uint64_t max = exchange->conn->listener->spec.max_body_bytes;
+	uint64_t max = exchange_spec(exchange)->max_body_bytes;
 
 	return max && exchange->request.body == HTTP_BODY_LENGTH &&
 	       exchange->request.content_length > max;
@@ -41,11 +46,11 @@ static int write_request(struct exchange *exchange, const struct rules_match *ma
 {
 	struct conn *conn = exchange->conn;
 	struct http_request changed = exchange->request, *request = &changed;
-	const struct tls_headers *tls_headers = &conn->listener->spec.tls_headers;
+	const struct tls_headers *tls_headers = &exchange_spec(exchange)->tls_headers;
 	struct http_header extra[HTTP_FORWARDED_EXTRA + TLS_HEADERS + RULES_EDITS_MAX];
 	char client[ADDR_TEXT_BYTES], port[8], scratch[SCRATCH_BYTES];
 	struct http_forwarded forwarded = {
-		.mode = conn->listener->spec.x_forwarded_for,
+		.mode = exchange_spec(exchange)->x_forwarded_for,
 		.client = slice_of(addr_format_host(&conn->client, client)),
 		.scheme = conn->is_tls ? SLICE("https") : SLICE("http"),
 		.port = {port, port_text(conn, port)},
@@ -105,7 +110,7 @@ static bool find_route(struct exchange *exchange, struct rules_match *ret_match)
 	struct slice body;
 	int r;
 
-	tls_headers_remove(&conn->listener->spec.tls_headers, &exchange->request.headers);
+	tls_headers_remove(&exchange_spec(exchange)->tls_headers, &exchange->request.headers);
 	route_find(conn, &exchange->request, ret_match, &exchange->route);
 	if (exchange->route.is_undecided) {
 		exchange_answer(exchange, 400, CLOSE_rules_undecided);
@@ -147,22 +152,16 @@ static void refuse_unwritten(struct exchange *exchange, int error)
 		exchange_answer(exchange, 431, CLOSE_header_too_large);
 }
 
-static void got_head(struct exchange *exchange, uint32_t head_bytes)
+void exchange_got_head(struct exchange *exchange)
 {
 	struct conn *conn = exchange->conn;
-	const struct listener_spec *spec = &conn->listener->spec;
+	const struct listener_spec *spec = exchange_spec(exchange);
 	struct rules_match match;
 	int r;
 
 	exchange->parsed = true;
 	conn->requests++;
 	counter_inc(&conn_counts(conn)->requests);
-	buf_consume(&exchange->in, head_bytes);
-	exchange->keep_client = exchange->request.keep_alive && !conn->worker->draining &&
-				!conn_is_orphan(conn) && conn_terms(conn) == CONN_TERMS_GOOD &&
-				!conn->front->retiring &&
-				(!spec->max_requests_per_connection ||
-					conn->requests < spec->max_requests_per_connection);
 	if (wants_body_over_limit(exchange)) {
 		exchange_answer(exchange, 413, CLOSE_body_too_large);
 		return;
@@ -176,105 +175,14 @@ static void got_head(struct exchange *exchange, uint32_t head_bytes)
 		return;
 	}
 	note_replay(exchange);
-	pump_init(&exchange->up, conn->front, &exchange->in, exchange->request.body,
+	pump_init(&exchange->up, exchange->front, &exchange->in, exchange_body_kind(exchange),
 		exchange->request.content_length, exchange->request.body == HTTP_BODY_CHUNKED);
 	exchange->up.pipes = &conn->worker->pipes;
+	exchange->up.next_trailer = exchange->ops->next_trailer;
 	exchange->up.max_bytes = spec->max_body_bytes;
 	exchange->up.forged = &spec->tls_headers;
 	exchange->up.rule = exchange->route.rule;
 	exchange_find_target(exchange, NULL, false);
-}
-
-/* Nothing came after all (a spurious event, a TLS record without data). The time-out of the idle
- * connection has not been touched. */
-static void back_to_idle(struct exchange *exchange)
-{
-	struct conn *conn = exchange->conn;
-
-	exchange_free(exchange);
-	conn->exchange = NULL;
-	conn_change_state(conn, CONN_IDLE);
-	if (conn->worker->draining)
-		conn_end(conn, CLOSE_shutdown);
-}
-
-static void client_ended(struct exchange *exchange, ssize_t got)
-{
-	struct conn *conn = exchange->conn;
-	enum close_reason reason = CLOSE_client_reset;
-
-	/* Many clients leave out close_notify: between requests that cuts nothing. */
-	if (got == 0 || conn->front->truncated)
-		reason = buf_len(&exchange->in) ? CLOSE_client_gone : CLOSE_done;
-	else if (got == -EPROTO)
-		reason = CLOSE_tls_error;
-	/* An earlier answer may still be on its way to a client that ended its side only. */
-	if (reason == CLOSE_done || reason == CLOSE_client_gone)
-		conn_end(conn, reason);
-	else
-		conn_close(conn, reason);
-}
-
-/* Reads once. False: the exchange waits, or is over. */
-static bool read_more(struct exchange *exchange)
-{
-	struct conn *conn = exchange->conn;
-	struct stream *front = conn->front;
-	struct buf *in = &exchange->in;
-	ssize_t got;
-	int r;
-
-	if (front->can_read || front->ops->has_pending(front)) {
-		r = buf_make_room(in, &conn->worker->io.bufs);
-		if (r < 0) {
-			exchange_answer(exchange, r == -ENOMEM ? 503 : 431,
-				r == -ENOMEM ? CLOSE_out_of_memory : CLOSE_header_too_large);
-			return false;
-		}
-		got = front->ops->read(front, buf_tail(in), buf_space(in));
-		if (got > 0) {
-			/* The first request's time began with the connection. */
-			if (!buf_len(in) && conn->requests)
-				conn_set_timeout(conn, conn->listener->spec.header_ms);
-			in->end += (uint32_t)got;
-			return true;
-		}
-		if (got != -EAGAIN) {
-			client_ended(exchange, got);
-			return false;
-		}
-	}
-	if (!buf_len(in))
-		back_to_idle(exchange);
-	return false;
-}
-
-void exchange_read_head(struct exchange *exchange)
-{
-	struct h1_limits limits = H1_LIMITS_DEFAULT;
-	enum h1_error error;
-	int r;
-
-	limits.head_bytes = exchange->conn->listener->spec.max_header_bytes;
-	for (;;) {
-		if (buf_len(&exchange->in)) {
-			r = h1_head_request(&exchange->request_head, &limits,
-				(const char *)buf_head(&exchange->in), buf_len(&exchange->in),
-				&exchange->request, &error);
-			if (r > 0) {
-				got_head(exchange, (uint32_t)r);
-				return;
-			}
-			if (r == -EBADMSG) {
-				r = h1_error_row(error)->status;
-				exchange_answer(exchange, (unsigned int)r,
-					reason_of_status((unsigned int)r));
-				return;
-			}
-		}
-		if (!read_more(exchange))
-			return;
-	}
 }
 
 static void target_ready(struct upstream *upstream);
@@ -344,7 +252,7 @@ void exchange_find_target(struct exchange *exchange, const struct target *avoid,
 		exchange_answer(exchange, 502, CLOSE_target_refused);
 		return;
 	}
-	conn_set_timeout(conn, group->spec.response_ms);
+	exchange_set_timeout(exchange, group->spec.response_ms);
 	if (exchange->upstream->state == UPSTREAM_LENT)
 		send_request(exchange);
 }

@@ -4,6 +4,7 @@
 #include "core/counter.h"
 #include "core/log.h"
 #include "net/socket.h"
+#include "proxy/conn_h2.h"
 #include "proxy/connlog.h"
 #include "proxy/exchange.h"
 #include "proxy/peek.h"
@@ -12,6 +13,7 @@
 #include "tls/stream.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -85,12 +87,24 @@ void frontend_accept_last(struct acceptor *acceptor)
 	accept_some(acceptor, ACCEPTS_LAST);
 }
 
+static bool agreed_on_h2(const struct conn *conn)
+{
+	struct tls_stream_facts facts;
+
+	tls_stream_facts(conn->front, &facts);
+	return strcmp(facts.alpn, "h2") == 0;
+}
+
 static void speak_protocol(struct conn *conn)
 {
 	enum listener_protocol protocol = conn->listener->spec.protocol;
 
 	if (protocol == LISTEN_TLS || protocol == LISTEN_TCP) {
 		tunnel_start(conn);
+		return;
+	}
+	if (conn->is_tls && agreed_on_h2(conn)) {
+		conn_h2_start(conn, NULL);
 		return;
 	}
 	conn_set_idle(conn);

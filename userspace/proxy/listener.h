@@ -86,19 +86,19 @@ struct listener_spec {
 	enum listener_protocol protocol;
 	enum proxy_in proxy_in;
 	enum http_forwarded_mode x_forwarded_for;
+	bool http2; /* http, https: offered to clients */
 	struct tls_headers tls_headers; /* http, https; the names are copied */
-	struct tls_server *tls; /* https, tls */
+	struct tls_server *tls;         /* https, tls */
 	/* Whom it lets in; NULL: everybody. Judged by the gate, or after accept. A count is taken. */
 	struct gate_policy *policy;
 	struct target_group *group;
-	struct rules *rules; /* NULL: all to `group`. The listener takes them over */
+	struct rules *rules; /* NULL: all to `group`; taken over */
 	/* tcp with a policy: where connections go by server name. The policy's names have indices of
 	 * this list; other names go to `group`. The list is copied, a count taken on each. */
 	struct target_group **route_groups;
 	uint32_t n_route_groups;
 	struct listener_stats *stats;
-	/* Not counted: a connection that outlives its listener must not keep the port open. Valid while
-	 * the listener is in the snapshot. */
+	/* Not counted, valid while the listener is in the snapshot: its connections keep no port open. */
 	struct listener_socket **sockets;
 	uint32_t n_sockets;
 	uint32_t handshake_ms, header_ms, request_body_ms, idle_ms, keep_alive_ms;

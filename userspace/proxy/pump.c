@@ -140,6 +140,10 @@ static bool put_trailer(struct pump *pump, struct bufpool *bufs, const struct ht
 		(pump->forged && tls_headers_is_removed(pump->forged, trailer->name)) ||
 		(pump->rule && route_drops_trailer(pump->rule, trailer)))
 		return true;
+	if (pump->put_trailer)
+		return pump->put_trailer(pump->dst, trailer);
+	if (!pump->chunked)
+		return true;
 	if (!pump->in_trailers && !put_out(pump, bufs, H1_CHUNK_LAST_LINE))
 		return false;
 	pump->in_trailers = true;
@@ -267,6 +271,17 @@ static ssize_t read_copied(struct pump *pump, struct bufpool *bufs)
 	return got;
 }
 
+/* The source has ended, where it may. */
+static enum pump_result end_with_source(struct pump *pump, struct bufpool *bufs)
+{
+	struct http_header trailer;
+
+	while (pump->next_trailer && pump->next_trailer(pump->src, &trailer))
+		if (!put_trailer(pump, bufs, &trailer))
+			return PUMP_NO_MEMORY;
+	return put_end(pump, bufs) ? PUMP_DONE : PUMP_NO_MEMORY;
+}
+
 /* PUMP_DONE: bytes came (or the body ended with its source). */
 static enum pump_result read_input(struct pump *pump, struct bufpool *bufs)
 {
@@ -298,7 +313,7 @@ static enum pump_result read_input(struct pump *pump, struct bufpool *bufs)
 		return PUMP_SRC_FAILED;
 	if (!h1_body_may_end(&pump->body) || src->truncated)
 		return PUMP_SRC_ENDED;
-	return put_end(pump, bufs) ? PUMP_DONE : PUMP_NO_MEMORY;
+	return end_with_source(pump, bufs);
 }
 
 enum pump_result pump_run(struct pump *pump, struct bufpool *bufs)

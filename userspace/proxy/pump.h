@@ -35,23 +35,27 @@ struct pump {
 	struct pipes *pipes; /* NULL: nothing is spliced */
 	struct splice_way way; /* holds bytes only while out, span and tail are empty */
 	struct h1_body body;
+	/* Where trailers come and go apart from the body, as in HTTP/2; NULL: within it. The next one of
+	 * a source that has ended, false: no more; false: there is no memory for it. */
+	bool (*next_trailer)(struct stream *src, struct http_header *ret_trailer);
+	bool (*put_trailer)(struct stream *dst, const struct http_header *trailer);
 	const struct tls_headers *forged; /* trailers that are not passed on; NULL: all are */
 	const struct rules_rule
 		*rule; /* by whose header edits trailers are left out, too, or NULL */
-	uint64_t max_bytes;  /* 0: no limit */
+	uint64_t max_bytes; /* 0: no limit */
 	uint64_t body_bytes; /* so far */
-	uint32_t span;       /* bytes at the front of `in` on their way to dst */
+	uint32_t span; /* bytes at the front of `in` on their way to dst */
 	uint8_t line_start, line_end, tail;
-	bool chunked;        /* framing towards dst */
+	bool chunked; /* framing towards dst */
 	bool in_trailers;
-	bool ended;          /* everything is in out, span and tail */
-	bool is_bulk;        /* the body is worth more than a small buffer */
+	bool ended; /* everything is in out, span and tail */
+	bool is_bulk; /* the body is worth more than a small buffer */
 	enum h1_error error;
 	char line[H1_CHUNK_LINE_BYTES];
 };
 
-/* `out` keeps its contents. Sets everything else: then set dst, and pipes, forged, rule and max_bytes where
- * they apply. */
+/* `out` keeps its contents. Sets everything else: then set dst, and pipes, forged, rule, max_bytes and
+ * the functions for trailers where they apply (with put_trailer, body.want_trailers). */
 void pump_init(struct pump *pump, struct stream *src, struct buf *in, enum http_body kind,
 	uint64_t content_length, bool chunked);
 void pump_fini(struct pump *pump, struct bufpool *bufs);

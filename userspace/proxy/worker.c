@@ -28,7 +28,16 @@ int proxy_worker_init(struct proxy_worker *worker, struct proxy_node *node, uint
 		*worker = (struct proxy_worker){0};
 		return -ENOMEM;
 	}
+	r = h2_thread_init(&worker->h2, &worker->io);
+	if (r < 0) {
+		tls_thread_free(worker->tls);
+		iothread_fini(&worker->io);
+		*worker = (struct proxy_worker){0};
+		return r;
+	}
 	worker->peek_bytes = mem_alloc(PEEK_BYTES_MAX);
+	worker->request_headers = mem_alloc(PROXY_HEADERS_MAX * sizeof(struct http_header));
+	worker->response_headers = mem_alloc(PROXY_HEADERS_MAX * sizeof(struct http_header));
 	worker->route_text = mem_alloc(ROUTE_TEXT_BYTES);
 	pool_init(&worker->conns, sizeof(struct conn), KEEP_CONNS);
 	pool_init(&worker->exchanges, exchange_bytes(), KEEP_EXCHANGES);
@@ -50,10 +59,13 @@ void proxy_worker_fini(struct proxy_worker *worker)
 	/* The loop first: it frees the streams that were closed last into the pools of the others. */
 	iothread_fini(&worker->io);
 	tls_thread_free(worker->tls);
+	h2_thread_fini(&worker->h2);
 	pool_fini(&worker->conns);
 	pool_fini(&worker->exchanges);
 	pool_fini(&worker->tunnels);
 	pool_fini(&worker->upstreams);
 	free(worker->peek_bytes);
+	free(worker->request_headers);
+	free(worker->response_headers);
 	free(worker->route_text);
 }

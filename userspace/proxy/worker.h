@@ -6,6 +6,7 @@
 #define SLUICE_PROXY_WORKER_H
 
 #include "core/list.h"
+#include "http/h2.h"
 #include "net/stream.h"
 #include "proxy/splice.h"
 #include <stdatomic.h>
@@ -13,6 +14,9 @@
 struct gate_worker;
 struct linering;
 struct tls_thread;
+
+/* Of one head; as many as the codecs let through. */
+enum { PROXY_HEADERS_MAX = 128 };
 
 /* Limits that hold for the node: shared by all workers, relaxed atomics. */
 struct proxy_node {
@@ -45,6 +49,8 @@ struct proxy_worker {
 	uint8_t *peek_bytes; /* PEEK_BYTES_MAX, of whichever connection is being looked at */
 	char *route_text; /* ROUTE_TEXT_BYTES, of whichever request is being changed */
 	struct pool conns, exchanges, tunnels, upstreams;
+	struct h2_thread h2;
+	struct http_header *request_headers, *response_headers; /* exchange_lend_request() */
 	struct pipes pipes;
 	struct list open;      /* struct conn, all of them, by id */
 	struct list walks;     /* struct conn_walk: over `open`, under way */

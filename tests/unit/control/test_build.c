@@ -458,7 +458,8 @@ static void test_gates(void **state)
 	assert_int_equal(old->gate_listeners[0].flights_per_prefix, 512);
 	assert_null(old->built[RAW].policy);
 	assert_int_equal(asks(old, WEB)->version_min, TLS_VERSION_1_2);
-	assert_string_equal(asks(old, WEB)->alpn[0], "http/1.1");
+	assert_string_equal(asks(old, WEB)->alpn[0], "h2");
+	assert_string_equal(asks(old, WEB)->alpn[1], "http/1.1");
 	assert_true(asks(old, WEB)->refuse_by_alert);
 	assert_false(asks(old, WEB)->refuse_unknown_name);
 	assert_int_equal(asks(old, API)->listener_id, old->listeners[API]->spec.stats->id);

@@ -139,6 +139,7 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "    target_group: web\n"
 				    "    proxy_protocol: off\n"
 				    "    x_forwarded_for: append\n"
+				    "    http2: true\n"
 				    "    tls:\n"
 				    "      policy: default\n"
 				    "      min_version: policy\n"
@@ -245,7 +246,7 @@ static const char *const kept[] = {"workers: 7",
 	"proxy_protocol: v1", "ca: /ca.pem", "server_name: srv", "connect: 10ms",
 	"idle_per_worker: 0", "name: t1", "weight: 0", "port: 8080", "path: \"/x?a=b\"", "host: h",
 	"matcher: 200,204-206", "jitter: 0%", "server_name: chk", "proxy_protocol: require",
-	"x_forwarded_for: remove", "min_version: 1.3", "session_tickets: false",
+	"x_forwarded_for: remove", "http2: false", "min_version: 1.3", "session_tickets: false",
 	"header_bytes: 1025", "body_bytes: 5g", "pkcs11_module: /lib/token.so", "- imap",
 	"name: \"null\"", "handover: kernel_cookies", "dispatcher: never", "cookie_secret_file: /s",
 	"deny_file: /d", "- 10.1.0.0/16", "allow_file: /a", "flights_per_prefix: 7",
@@ -305,7 +306,7 @@ static const char everything[] =
 	"- {name: \"null\", protocol: tcp}\n"
 	"listeners:\n"
 	"- {name: l, protocol: https, address: \"[::1]:1\", certificates: c, target_group: web,\n"
-	"   proxy_protocol: require, x_forwarded_for: remove, tls: {min_version: 1.3,\n"
+	"   proxy_protocol: require, x_forwarded_for: remove, http2: off, tls: {min_version: 1.3,\n"
 	"   session_tickets: off, ktls: require, existing: keep}, limits: {header_bytes: 1025, body_bytes: 5g},\n"
 	"   client_auth: {mode: verify, trust_store: people, max_depth: 3, ignore_expiry: yes,\n"
 	"   advertise_ca_names: yes, headers: {issuer: X-I, leaf: off}},\n"

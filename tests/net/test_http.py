@@ -1,0 +1,123 @@
+"""What every version of HTTP does for a request, over each that clients may speak: HTTP/1.1 and HTTP/2,
+plain and in TLS."""
+import hashlib
+
+import pytest
+
+import http2
+import standard as ports
+from counts import count
+from target import pattern, pattern_sha256
+from wire import Connection, TlsConnection
+
+WWW = "www.sluice.test"
+
+
+@pytest.fixture(params=["http/1.1", "http/1.1 tls", "h2c", "h2"])
+def client(request, std, net):
+    if request.param == "http/1.1":
+        context = Connection((net.v4, ports.HTTP))
+    elif request.param == "http/1.1 tls":
+        context = TlsConnection((net.v4, ports.HTTPS), WWW)
+    elif request.param == "h2c":
+        context = http2.connect((net.v4, ports.HTTP))
+    else:
+        context = http2.connect((net.v4, ports.HTTPS), WWW)
+    with context as connection:
+        yield connection
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_many_requests(client):
+    for _ in range(20):
+        assert client.request().body.startswith(b"hello")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])
+def test_methods(client, method):
+    answer = client.request("/echo", method, body=b"x" * 10)
+    assert (answer.json()["method"], answer.json()["length"]) == (method, 10)
+
+
+def test_head(client):
+    answer = client.request("/bytes/1234", "HEAD")
+    assert (answer.status, answer.get("content-length"), answer.body) == (200, "1234", b"")
+    assert client.request().status == 200
+
+
+@pytest.mark.parametrize("status", [204, 304, 404, 500])
+def test_statuses(client, status):
+    assert client.request(f"/status/{status}").status == status
+    assert client.request().status == 200
+
+
+@pytest.mark.parametrize("path", ["/bytes", "/chunked", "/close"])
+@pytest.mark.parametrize("length", [0, 1, 16384, 65535, 65536, 1_000_000])
+def test_download(client, path, length):
+    answer = client.request(f"{path}/{length}")
+    assert (answer.is_cut, len(answer.body), sha256(answer.body)) == (False, length, pattern_sha256(length))
+
+
+def test_big_download(client):
+    length = count("big_bytes")
+    assert sha256(client.request(f"/bytes/{length}").body) == pattern_sha256(length)
+
+
+@pytest.mark.parametrize("length", [1, 16384, 65535, 65537, 1_000_000])
+def test_upload(client, length):
+    body = b"".join(pattern(length))
+    answer = client.request("/echo", "POST", body=body).json()
+    assert (answer["length"], answer["sha256"]) == (length, sha256(body))
+
+
+def test_trailers_of_the_answer(client):
+    answer = client.request("/chunked/300000", headers=[("TE", "trailers")])
+    assert [t.lower() for t in answer.trailers] == [f"x-sum: {pattern_sha256(300000)}"]
+
+
+def test_early_hints(client):
+    answer = client.request("/early-hints")
+    assert (answer.status, [i.status for i in answer.interim]) == (200, [103])
+
+
+def test_headers_reach_the_target(client):
+    answer = client.request("/echo?a=b&c", headers=[("X-One", "1"), ("Accept", "*/*")]).json()
+    headers = {name.lower(): value for name, value in answer["headers"]}
+    assert (headers["x-one"], headers["accept"], headers["host"]) == ("1", "*/*", WWW)
+    assert headers["x-forwarded-for"].startswith("198.18.")
+    assert (answer["path"], answer["version"]) == ("/echo?a=b&c", "HTTP/1.1")
+
+
+def test_headers_of_one_hop_end_here(client):
+    answer = client.request("/hop")
+    names = {name.lower() for name, _ in answer.headers}
+    assert "x-public" in names and not names & {"x-private", "keep-alive", "connection"}
+
+
+def test_unknown_expectation(client):
+    assert client.request(headers=[("Expect", "miracles")]).status == 417
+
+
+def test_unknown_method(client):
+    assert client.request(method="BREW").status == 501
+
+
+def test_large_header(client):
+    """Of 15 KiB: passes; of 17 KiB: refused."""
+    assert client.request("/echo", headers=[("X-Big", "x" * 15000)]).status == 200
+    assert client.request("/echo", headers=[("X-Big", "x" * 17000)]).status == 431
+
+
+@pytest.mark.parametrize("path", ["/partial", "/partial-chunked", "/stall"])
+def test_cut_answers_do_not_look_whole(client, path):
+    if path == "/stall":
+        pytest.skip("covered by the time-outs")
+    assert client.request(path).is_cut
+
+
+@pytest.mark.parametrize("path", ["/garbage", "/drop"])
+def test_targets_that_fail(client, path):
+    assert client.request(path, "POST").status == 502

@@ -1,0 +1,141 @@
+/*
+ * HTTP/2 (RFC 9113) on one connection, server's side: a session over a stream of bytes, in which
+ * each request is a stream of its own. A request's head comes up as a http_request; its body, and
+ * that of the answer, is a `struct stream` like any other: read() takes what the client sent, and
+ * only that opens its window again; writev() takes what the client's windows and the connection
+ * have room for. So a slow side holds the other one up, per request, and nothing piles up here but
+ * a window of received bytes.
+ *
+ * A session has a budget for what costs more here than at the sender (h2_budget.h); one that
+ * overdraws it is ended. Owned by one connection on one thread. Nothing here calls up from within a
+ * call from above, but for ops->request, which comes while bytes are read.
+ */
+#ifndef SLUICE_HTTP_H2_H
+#define SLUICE_HTTP_H2_H
+
+#include "http/h2_budget.h"
+#include "http/message.h"
+#include "net/stream.h"
+
+struct h2;
+struct h2_head;
+
+/* What the sessions of a thread share. */
+struct h2_thread {
+	struct iothread *io;
+	struct pool sessions, streams, heads;
+	struct h2_vendor *vendor;
+	uint8_t *bytes; /* just read, of whichever session reads */
+};
+
+/* One request and its answer. */
+struct h2_stream {
+	struct stream body; /* read() and writev() are the bodies; body.broken: it was reset */
+	struct h2 *h2;
+	struct h2_thread *thread;
+	struct list link;    /* h2->streams */
+	struct list touched; /* h2->touched: there is news for the owner */
+	struct list blocked; /* h2->blocked: it has more to write than there was room for */
+	struct task free_task;
+	int32_t id;
+	bool is_open; /* the library knows it */
+	bool is_released; /* its owner has let go of it */
+	bool in_ended; /* the request is here whole */
+	bool has_left; /* the answer's length is known: */
+	bool out_ended; /* no more will be written */
+	bool end_sent;
+	bool is_faulty; /* it was reset from here, as what the client sent was wrong */
+	uint64_t left; /* bytes of the answer to come */
+	struct buf in; /* body bytes not read yet */
+	struct buf in_trailers, out_trailers; /* h2_trailers.h */
+	const struct iovec *offered; /* while writev() lasts: */
+	int n_offered;
+	size_t offset; /* into offered[0] */
+	size_t n_bytes, n_taken;
+};
+
+static inline struct h2_stream *h2_stream_of(struct stream *body)
+{
+	return container_of(body, struct h2_stream, body);
+}
+
+struct h2_ops {
+	/* A request. Its slices hold until this returns; stream->body.owner may be set. `refusal`:
+	 * the status it is to be refused with, 0: it is in order. Comes while the session reads:
+	 * what is written now is sent later. */
+	void (*request)(
+		struct h2_stream *stream, const struct http_request *request, unsigned int refusal);
+	/* Something to read, room to write, the end, a reset: stream->body says. */
+	void (*event)(struct h2_stream *stream);
+	/* Streams came or went, or a head that had begun is whole, or the other way round. */
+	void (*changed)(struct h2 *h2);
+	/* It is over: h2_fault() says why. Frees it. */
+	void (*over)(struct h2 *h2);
+};
+
+struct h2_spec {
+	uint32_t max_header_bytes; /* a list of headers, counted as in RFC 9113 section 6.5.2 */
+};
+
+enum { H2_STREAMS_MAX = 128, H2_PREFACE_BYTES = 24 };
+
+/* What a client sends first, in every connection. */
+extern const char h2_preface[H2_PREFACE_BYTES + 1];
+
+int h2_thread_init(struct h2_thread *thread, struct iothread *io) must_check;
+void h2_thread_fini(struct h2_thread *thread);
+
+/* `io` stays the caller's. NULL: no memory. */
+struct h2 *h2_new(struct h2_thread *thread, struct stream *io, const struct h2_spec *spec,
+	const struct h2_ops *ops, void *owner) must_check;
+/* The owners of its streams have let go of them, or will not touch them any more. */
+void h2_free(struct h2 *h2);
+void *h2_owner(const struct h2 *h2);
+
+/* Bytes that were read from `io` already. */
+void h2_take(struct h2 *h2, const void *bytes, size_t len);
+/* An event on `io`. */
+void h2_run(struct h2 *h2);
+/* No more requests, by GOAWAY as RFC 9113 section 6.8 has it: those on their way are answered. Over
+ * when the last one is. */
+void h2_drain(struct h2 *h2);
+/* Over as soon as a GOAWAY is sent. */
+void h2_terminate(struct h2 *h2);
+
+/* Nothing is read or answered any more; over when the client was told. */
+bool h2_is_ending(const struct h2 *h2);
+/* Requests that have no whole answer yet. */
+uint32_t h2_streams_open(const struct h2 *h2);
+/* Headers have begun and have not come to their end. */
+bool h2_is_in_head(const struct h2 *h2);
+/* The next of its streams that has an owner; NULL: the first, none. */
+struct h2_stream *h2_next_owned(const struct h2 *h2, struct h2_stream *after);
+
+enum h2_fault {
+	H2_FAULT_NONE, /* ended in order, by either side */
+	H2_FAULT_GONE, /* the connection is broken, or ended with requests under way */
+	H2_FAULT_PROTOCOL, /* the client broke the protocol, and was told so by GOAWAY */
+	H2_FAULT_FLOOD, /* it overdrew its budget: h2_flood() */
+	H2_FAULT_MEMORY,
+};
+enum h2_fault h2_fault(const struct h2 *h2);
+/* What it had too much of. */
+enum h2_cost h2_flood(const struct h2 *h2);
+
+/* 100..199. 0 or -errno. */
+int h2_stream_interim(struct h2_stream *stream, const struct http_response *response) must_check;
+/* The head of the answer; `extra` are headers more. Behind it goes what is written to the body; `ends`:
+ * nothing. 0 or -errno. */
+int h2_stream_respond(struct h2_stream *stream, const struct http_response *response,
+	const struct http_header *extra, uint32_t n_extra, bool ends) must_check;
+/* One of the trailers behind the answer, copied. False: they are too many. */
+bool h2_stream_put_trailer(struct stream *body, const struct http_header *trailer);
+/* After the end of the request: the next of its trailers. The slices hold until the next call. */
+bool h2_stream_next_trailer(struct stream *body, struct http_header *ret_trailer);
+/* The answer was written whole. The stream is not the owner's any more. */
+void h2_stream_end(struct h2_stream *stream);
+/* The answer will not be whole, or the request is not wanted: RST_STREAM. Not the owner's any more. */
+enum h2_reset { H2_RESET_INTERNAL, H2_RESET_CANCEL, H2_RESET_REFUSED };
+void h2_stream_reset(struct h2_stream *stream, enum h2_reset reason);
+
+#endif

@@ -1,0 +1,234 @@
+/* Lists of headers of HTTP/2: see h2_head.h. */
+#include "http/h2_head.h"
+#include "http/h1_head.h"
+#include "http/syntax.h"
+
+enum { FIELD_OVERHEAD = 32 };
+
+void h2_head_init(struct h2_head *head, uint32_t max_bytes)
+{
+	memset(head, 0, offsetof(struct h2_head, items));
+	head->max_bytes = max_bytes;
+	http_headers_lend(&head->headers, head->items, H2_HEAD_FIELDS_MAX);
+}
+
+static void refuse(struct h2_head *head, unsigned int status)
+{
+	if (!head->refusal)
+		head->refusal = (uint16_t)status;
+}
+
+static struct slice copy(struct h2_head *head, struct slice text)
+{
+	char *at = head->text + head->used;
+
+	memcpy(at, text.ptr, text.len);
+	head->used += (uint32_t)text.len;
+	return (struct slice){at, text.len};
+}
+
+static void add_pseudo(struct h2_head *head, struct slice name, struct slice value)
+{
+	struct slice *field = NULL;
+
+	if (slice_eq(name, SLICE(":method")))
+		field = &head->method;
+	else if (slice_eq(name, SLICE(":scheme")))
+		field = &head->scheme;
+	else if (slice_eq(name, SLICE(":authority")))
+		field = &head->authority;
+	else if (slice_eq(name, SLICE(":path")))
+		field = &head->path;
+	if (!field || field->ptr)
+		refuse(head, 400);
+	else
+		*field = copy(head, value);
+}
+
+/* Names are in lower case (RFC 9113 section 8.2.1). */
+static bool is_name(struct slice name)
+{
+	size_t i;
+
+	for (i = 0; i < name.len; i++)
+		if (syntax_byte_is(name.ptr[i], SYNTAX_UPPER))
+			return false;
+	return syntax_is_token(name);
+}
+
+static bool is_value(struct slice value)
+{
+	return syntax_all(value, SYNTAX_VALUE) && syntax_trim(value).len == value.len;
+}
+
+void h2_head_add(struct h2_head *head, struct slice name, struct slice value)
+{
+	head->list_bytes += name.len + value.len + FIELD_OVERHEAD;
+	if (head->list_bytes > head->max_bytes || name.len + value.len > H2_HEAD_FIELD_BYTES_MAX)
+		refuse(head, name.len == 5 && slice_eq(name, SLICE(":path")) ? 414 : 431);
+	if (head->refusal)
+		return;
+	if (name.len && name.ptr[0] == ':') {
+		add_pseudo(head, name, value);
+		return;
+	}
+	if (!is_name(name) || !is_value(value)) {
+		refuse(head, 400);
+		return;
+	}
+	name = copy(head, name);
+	value = copy(head, value);
+	if (http_headers_add(&head->headers, name, value) < 0)
+		refuse(head, 431);
+	else if (head->items[head->headers.len - 1].id == HTTP_HEADER_COOKIE)
+		head->cookies += (uint32_t)value.len + 2;
+}
+
+/* HTTP/1.1 has one line with all of them (RFC 9113 section 8.2.3). There is room: `text` is twice as
+ * large as what comes, and each field was counted with more than the two bytes between them. */
+static void join_cookies(struct h2_head *head)
+{
+	struct http_headers *headers = &head->headers;
+	struct http_header *first = http_headers_find(headers, HTTP_HEADER_COOKIE), *next;
+	char *start = head->text + head->used;
+
+	if (!first || !http_headers_next(headers, first))
+		return;
+	copy(head, first->value);
+	while ((next = http_headers_next(headers, first))) {
+		copy(head, SLICE("; "));
+		copy(head, next->value);
+		next->flags |= HTTP_HEADER_DROPPED;
+	}
+	first->value = (struct slice){start, (size_t)(head->text + head->used - start)};
+}
+
+static unsigned int set_method(const struct h2_head *head, struct http_request *request)
+{
+	if (slice_eq(head->method, SLICE("CONNECT")))
+		return 405;
+	request->method_text = head->method;
+	if (!syntax_is_token(head->method))
+		return 400;
+	return h1_method_find(head->method, &request->method) ? 0 : 501;
+}
+
+static unsigned int set_target(const struct h2_head *head, struct http_request *request)
+{
+	struct slice path = head->path;
+	const char *mark;
+
+	if (!slice_eq_nocase(head->scheme, SLICE("https")) &&
+		!slice_eq_nocase(head->scheme, SLICE("http")))
+		return 400;
+	request->scheme = head->scheme;
+	if (!path.len || !syntax_all(path, SYNTAX_TARGET))
+		return 400;
+	if (path.ptr[0] != '/' &&
+		(request->method != HTTP_METHOD_OPTIONS || !slice_eq(path, SLICE("*"))))
+		return 400;
+	request->target = request->path = path;
+	mark = memchr(path.ptr, '?', path.len);
+	if (mark) {
+		request->path.len = (size_t)(mark - path.ptr);
+		request->query = (struct slice){mark + 1, path.len - request->path.len - 1};
+	}
+	return 0;
+}
+
+/* One of :authority and Host, or both and the same (RFC 9113 section 8.3.1). */
+static unsigned int set_authority(const struct h2_head *head, struct http_request *request)
+{
+	const struct http_header *host = http_headers_find(&head->headers, HTTP_HEADER_HOST);
+	struct slice authority = head->authority;
+
+	if (host && http_headers_next(&head->headers, host))
+		return 400;
+	if (!authority.len && host)
+		authority = host->value;
+	else if (host && !slice_eq_nocase(authority, host->value))
+		return 400;
+	request->authority = authority;
+	return syntax_authority(authority, &request->host, &request->port) < 0 ? 400 : 0;
+}
+
+/* Fields that say something about the connection have no place here (section 8.2.2). */
+static unsigned int check_connection_fields(struct h2_head *head, struct http_request *request)
+{
+	static const uint8_t wrong[] = {HTTP_HEADER_CONNECTION, HTTP_HEADER_TRANSFER_ENCODING,
+		HTTP_HEADER_UPGRADE, HTTP_HEADER_KEEP_ALIVE, HTTP_HEADER_PROXY_CONNECTION};
+	const struct http_header *te;
+	size_t i;
+
+	for (i = 0; i < sizeof(wrong); i++)
+		if (http_headers_find(&head->headers, wrong[i]))
+			return 400;
+	te = http_headers_find(&head->headers, HTTP_HEADER_TE);
+	for (; te; te = http_headers_next(&head->headers, te)) {
+		if (!slice_eq_nocase(te->value, SLICE("trailers")))
+			return 400;
+		request->te_trailers = true;
+	}
+	return 0;
+}
+
+static unsigned int set_body(struct h2_head *head, bool ended, struct http_request *request)
+{
+	const struct http_header *length =
+		http_headers_find(&head->headers, HTTP_HEADER_CONTENT_LENGTH);
+
+	if (length && (http_headers_next(&head->headers, length) ||
+			      syntax_number(length->value, &request->content_length) < 0))
+		return 400;
+	if (ended && request->content_length)
+		return 400;
+	if (ended || (length && !request->content_length))
+		request->body = HTTP_BODY_NONE;
+	else
+		request->body = length ? HTTP_BODY_LENGTH : HTTP_BODY_CHUNKED;
+	return 0;
+}
+
+static unsigned int set_expect(struct h2_head *head, struct http_request *request)
+{
+	const struct http_header *expect = http_headers_find(&head->headers, HTTP_HEADER_EXPECT);
+
+	if (!expect)
+		return 0;
+	if (http_headers_next(&head->headers, expect))
+		return 400;
+	if (!slice_eq_nocase(expect->value, SLICE("100-continue")))
+		return 417;
+	request->expect_continue = request->body != HTTP_BODY_NONE;
+	if (!request->expect_continue)
+		http_headers_drop(&head->headers, HTTP_HEADER_EXPECT);
+	return 0;
+}
+
+unsigned int h2_head_request(struct h2_head *head, bool ended, struct http_request *ret_request)
+{
+	struct http_request request = {.version = HTTP_VERSION_2, .keep_alive = true};
+	unsigned int status = head->refusal;
+
+	*ret_request = request;
+	if (!status)
+		status = set_method(head, &request);
+	ret_request->method = request.method;
+	if (!status)
+		status = set_target(head, &request);
+	if (!status)
+		status = set_authority(head, &request);
+	if (!status)
+		status = check_connection_fields(head, &request);
+	if (!status)
+		status = set_body(head, ended, &request);
+	if (!status)
+		status = set_expect(head, &request);
+	if (status)
+		return status;
+	if (head->cookies)
+		join_cookies(head);
+	request.headers = head->headers;
+	*ret_request = request;
+	return 0;
+}

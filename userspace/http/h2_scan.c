@@ -1,0 +1,44 @@
+/* Heads of frames: see h2_scan.h. RFC 9113 section 4.1. */
+#include "http/h2_scan.h"
+
+#include <string.h>
+
+enum { PREFACE_BYTES = 24 };
+enum { TYPE_DATA = 0, TYPE_PRIORITY = 2, TYPE_CONTINUATION = 9, FLAG_END_STREAM = 1 };
+
+static size_t smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+bool h2_scan_next(struct h2_scan *scan, const uint8_t *bytes, size_t len, size_t *at)
+{
+	size_t n = smaller(PREFACE_BYTES - scan->passed, len - *at);
+
+	scan->passed += (uint32_t)n;
+	*at += n;
+	if (scan->have == H2_FRAME_HEAD_BYTES)
+		scan->have = 0;
+	n = smaller(scan->left, len - *at);
+	scan->left -= (uint32_t)n;
+	*at += n;
+	n = smaller((size_t)(H2_FRAME_HEAD_BYTES - scan->have), len - *at);
+	memcpy(scan->head + scan->have, bytes + *at, n);
+	scan->have += (uint8_t)n;
+	*at += n;
+	if (scan->have < H2_FRAME_HEAD_BYTES)
+		return false;
+	scan->left = (uint32_t)scan->head[0] << 16 | (uint32_t)scan->head[1] << 8 | scan->head[2];
+	return true;
+}
+
+enum h2_cost h2_scan_cost(const struct h2_scan *scan)
+{
+	uint8_t type = scan->head[3], flags = scan->head[4];
+
+	if (type == TYPE_DATA && !scan->left && !(flags & FLAG_END_STREAM))
+		return H2_COST_empty_data;
+	if (type == TYPE_CONTINUATION)
+		return H2_COST_continuation;
+	return type == TYPE_PRIORITY || type > TYPE_CONTINUATION ? H2_COST_priority : H2_COSTS;
+}

@@ -1,0 +1,142 @@
+/* Exchanges in HTTP/2: see exchange_h2.h and struct front_ops. */
+#include "proxy/exchange_h2.h"
+#include "proxy/exchange_parts.h"
+
+static const struct front_ops h2_front;
+
+static struct h2_stream *stream_of(const struct exchange *exchange)
+{
+	return h2_stream_of(exchange->front);
+}
+
+static void timed_out(struct timer *timer)
+{
+	exchange_timed_out(container_of(timer, struct exchange, timer));
+}
+
+void exchange_h2_start(struct conn *conn, struct h2_stream *stream,
+	const struct http_request *request, unsigned int refusal)
+{
+	struct exchange *exchange = exchange_new(conn, &h2_front, &stream->body);
+
+	if (!exchange)
+		return;
+	stream->body.owner = exchange;
+	exchange->timer.fire = timed_out;
+	exchange->request = *request;
+	exchange->parsed = true;
+	if (refusal)
+		exchange_refuse(exchange, refusal);
+	else
+		exchange_got_head(exchange);
+}
+
+static void set_timeout(struct exchange *exchange, uint32_t after_ms)
+{
+	struct loop *loop = exchange->conn->worker->io.loop;
+
+	exchange->conn->active_ms = loop_now_ms(loop);
+	if (after_ms)
+		timer_set(loop, &exchange->timer, after_ms);
+	else
+		timer_clear(&exchange->timer);
+}
+
+static int interim(struct exchange *exchange)
+{
+	return h2_stream_interim(stream_of(exchange), &exchange->response);
+}
+
+static bool push_interim(struct exchange *exchange)
+{
+	return true; /* the session has it */
+}
+
+static int begin(struct exchange *exchange, const struct http_header *extra, uint32_t n_extra)
+{
+	const struct http_response *response = &exchange->response;
+	struct pump *down = &exchange->down;
+	int r = h2_stream_respond(
+		stream_of(exchange), response, extra, n_extra, response->body == HTTP_BODY_NONE);
+
+	if (r < 0)
+		return r;
+	pump_init(down, exchange->upstream->stream, &exchange->from, response->body,
+		response->content_length, false);
+	down->dst = exchange->front;
+	down->put_trailer = h2_stream_put_trailer;
+	down->body.want_trailers = true;
+	return 0;
+}
+
+static void add(struct http_headers *headers, struct slice name, struct slice value)
+{
+	/* There is room for what answer() has. */
+	if (http_headers_add(headers, name, value) < 0)
+		return;
+}
+
+static int respond(
+	struct exchange *exchange, const struct http_response *response, struct slice body)
+{
+	struct bufpool *bufs = &exchange->conn->worker->io.bufs;
+	struct buf *out = &exchange->down.out;
+	int r = h2_stream_respond(stream_of(exchange), response, NULL, 0, !body.len);
+
+	if (r < 0 || !body.len)
+		return r;
+	r = buf_hold(out, bufs, body.len > BUF_SMALL ? BUF_MEDIUM : BUF_SMALL);
+	if (r < 0)
+		return r;
+	return buf_append(out, body.ptr, body.len) ? 0 : -ENOBUFS;
+}
+
+static int answer(struct exchange *exchange, unsigned int status, bool is_head)
+{
+	char text[HTTP_CANNED_TEXT_BYTES], date[HTTP_DATE_BYTES];
+	struct http_response response = {.status = (uint16_t)status, .body = HTTP_BODY_LENGTH};
+	struct http_header items[5];
+
+	response.content_length = http_canned_text(status, text);
+	http_headers_lend(&response.headers, items, array_len(items));
+	add(&response.headers, SLICE("date"), slice_of(http_date(time(NULL), date)));
+	add(&response.headers, SLICE("content-type"), SLICE("text/plain; charset=utf-8"));
+	add(&response.headers, SLICE("cache-control"), SLICE("no-store"));
+	if (status == 405)
+		add(&response.headers, SLICE("allow"), SLICE(HTTP_CANNED_ALLOW));
+	return respond(exchange, &response,
+		(struct slice){text, is_head ? 0 : (size_t)response.content_length});
+}
+
+static void finished(struct exchange *exchange)
+{
+	struct h2_stream *stream = stream_of(exchange);
+
+	exchange_free(exchange);
+	h2_stream_end(stream);
+}
+
+/* The others on the connection go on. */
+static void fail(struct exchange *exchange, enum close_reason reason)
+{
+	struct h2_stream *stream = stream_of(exchange);
+
+	if (stream->is_faulty && (reason == CLOSE_client_reset || reason == CLOSE_client_gone))
+		reason = CLOSE_bad_request;
+	conn_count_reason(exchange->conn, reason);
+	exchange_free(exchange);
+	h2_stream_reset(stream, reason == CLOSE_idle_timeout ? H2_RESET_CANCEL : H2_RESET_INTERNAL);
+}
+
+static const struct front_ops h2_front = {
+	.next_trailer = h2_stream_next_trailer,
+	.put_trailer = h2_stream_put_trailer,
+	.set_timeout = set_timeout,
+	.interim = interim,
+	.push_interim = push_interim,
+	.begin = begin,
+	.respond = respond,
+	.answer = answer,
+	.finished = finished,
+	.fail = fail,
+};
