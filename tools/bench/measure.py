@@ -4,6 +4,7 @@ import json
 import select
 import subprocess
 
+from h2load import H2Load
 from peers import Product
 from proc import BenchError, Process, cpu_busy_seconds, settled
 from rows import NS_BYTE
@@ -72,7 +73,8 @@ def check_negotiated(row, opened):
 
 def load_round(site, product, row, cell, defaults=False):
     """Adds one round of handshakes or requests to `cell`."""
-    load = Load(site, product, row, row.conns, defaults)
+    load = H2Load(site, product, row, row.conns) if row.is_h2 else Load(
+        site, product, row, row.conns, defaults)
     try:
         opened = load.opened
         if not defaults:

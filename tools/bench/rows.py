@@ -74,6 +74,10 @@ class Row:
         return self.is_xdp or (self.is_certs and self.unit != CPU_US)
 
     @property
+    def is_h2(self):
+        return self.mode == "h2"
+
+    @property
     def is_idle(self):
         return self.mode == "idle"
 
@@ -90,6 +94,7 @@ ROWS = (
     Row("handshake_mlkem_full", CPU_US, "handshake", 8, 0.3, 16, 0.9, group="X25519MLKEM768"),
     Row("handshake_resumed", CPU_US, "handshake", 8, 0.3, 16, 0.95, resume=True, defaults=True),
     Row("keepalive_h1", CPU_US, "request", 64, 0.3, 16, 0.8, defaults=True),
+    Row("keepalive_h2", CPU_US, "h2", 4, 0.0, 12, 0.7),
     Row("bulk_1m", NS_BYTE, "request", 8, 0.3, 16, 0.8, path="/bytes/1000000", defaults=True),
     Row("bulk_100m", NS_BYTE, "request", 2, 0.3, 16, 0.8, path="/bytes/100000000"),
     Row("idle_conn", KIB, "idle", 2000, 0.0, 2, 1.0),
