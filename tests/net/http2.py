@@ -78,10 +78,11 @@ class Http2:
         self.fields(stream, fields + [(name.lower(), value) for name, value in headers], ends)
         return stream
 
-    def fields(self, stream, fields, ends=True):
+    def fields(self, stream, fields, ends=True, flushes=True):
         self.answers[stream] = Answer()
         self.h2.send_headers(stream, fields, end_stream=ends)
-        self.flush()
+        if flushes:
+            self.flush()
 
     def body(self, stream, data, ends=True):
         """As the windows of the other side allow."""
@@ -176,6 +177,55 @@ class Http2:
             if not self.more():
                 return False
         return True
+
+
+class Frames:
+    """A client that sends frames as they are, and reads what comes frame by frame. `wire` is connected."""
+
+    def __init__(self, wire, settings=b""):
+        self.wire, self.goaway, self.resets, self.ended, self.statuses = wire, None, {}, set(), {}
+        wire.send(PREFACE + frame(SETTINGS, 0, 0, settings))
+
+    def next(self):
+        """(kind, flags, stream, payload) of the next frame; None at the end."""
+        try:
+            head = self.wire.take(9)
+            payload = self.wire.take(int.from_bytes(head[:3]))
+        except (EOFError, ConnectionError):
+            return None
+        kind, flags, stream = head[3], head[4], int.from_bytes(head[5:])
+        if kind == GOAWAY:
+            self.goaway = struct.unpack("!II", payload[:8])
+        elif kind == RST_STREAM:
+            self.resets[stream] = int.from_bytes(payload)
+        elif kind in (DATA, HEADERS) and flags & END_STREAM:
+            self.ended.add(stream)
+        return kind, flags, stream, payload
+
+    def ping(self):
+        """False: the other side has ended the connection, or is about to."""
+        try:
+            self.wire.send(frame(PING, 0, 0, b"pingpong"))
+        except ConnectionError:
+            return self.read_on()
+        while came := self.next():
+            if came[0] == PING and came[3] == b"pingpong":
+                return True
+            if came[0] == GOAWAY and self.goaway[1]:
+                return False
+        return False
+
+    def read_on(self):
+        """Everything there is, up to the end. False."""
+        while self.next():
+            pass
+        return False
+
+
+@contextmanager
+def frames(address, settings=b"", **options):
+    with Connection(address, **options) as wire:
+        yield Frames(wire, settings)
 
 
 @contextmanager

@@ -308,6 +308,18 @@ class Http:
         await self.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n")
         await self.do_index(request)
 
+    async def do_hints(self, request):
+        """/hints/N: N interim answers of 250 bytes before the one that counts."""
+        hint = b"HTTP/1.1 103 Early Hints\r\nLink: </" + b"a" * 220 + b">\r\n\r\n"
+        for _ in range(self.parameter(request) // 100):
+            await self.send(hint * 100)
+        await self.do_index(request)
+
+    async def do_head(self, request):
+        """/head/N: an answer whose head has N bytes, in 120 fields."""
+        fields = [(f"X-{number:03}", "y" * (self.parameter(request) // 120 - 9)) for number in range(120)]
+        await self.reply(request, b"head\n", headers=fields)
+
     async def do_partial(self, request):
         """Half the body that was announced, then the end."""
         await self.send(self.head(length=1000) + BLOCK[:500])

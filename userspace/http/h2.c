@@ -8,10 +8,13 @@ enum {
 	KEEP_SESSIONS = 1024,
 	KEEP_STREAMS = 1024,
 	KEEP_HEADS = 16,
-	READ_BYTES = BUF_MEDIUM,
-	READS_PER_TURN = 16,
 	ROUNDS_PER_TURN = 8,  /* of filling `out` */
+	BYTES_PER_TURN = 1024 * 1024,
 	DRAIN_WAIT_MS = 1000, /* for the answer to the PING behind the notice */
+	RESETS_MAX = 1000000,
+	/* Of an answer, as the library counts them: targets may send 64 KiB, rules and cookies add to
+	 * that, and each of hundreds of fields counts a few bytes more. */
+	HEAD_BYTES_MAX = 256 * 1024,
 };
 
 const char h2_preface[H2_PREFACE_BYTES + 1] = NGHTTP2_CLIENT_MAGIC;
@@ -20,7 +23,7 @@ int h2_thread_init(struct h2_thread *thread, struct iothread *io)
 {
 	struct h2_vendor *vendor = mem_zalloc(sizeof(*vendor));
 
-	*thread = (struct h2_thread){.io = io, .vendor = vendor, .bytes = mem_alloc(READ_BYTES)};
+	*thread = (struct h2_thread){.io = io, .vendor = vendor, .bytes = mem_alloc(H2_READ_BYTES)};
 	pool_init(&thread->sessions, sizeof(struct h2), KEEP_SESSIONS);
 	pool_init(&thread->streams, sizeof(struct h2_stream), KEEP_STREAMS);
 	pool_init(&thread->heads, sizeof(struct h2_head), KEEP_HEADS);
@@ -33,6 +36,9 @@ int h2_thread_init(struct h2_thread *thread, struct iothread *io)
 	nghttp2_option_set_no_auto_window_update(vendor->options, 1);
 	nghttp2_option_set_no_closed_streams(vendor->options, 1);
 	nghttp2_option_set_max_reserved_remote_streams(vendor->options, 0);
+	nghttp2_option_set_max_send_header_block_length(vendor->options, HEAD_BYTES_MAX);
+	/* The budget decides, which knows how much a connection does. */
+	nghttp2_option_set_stream_reset_rate_limit(vendor->options, RESETS_MAX, RESETS_MAX);
 	return 0;
 }
 
@@ -51,7 +57,6 @@ void h2_thread_fini(struct h2_thread *thread)
 }
 
 static void settle(struct task *task);
-static void read_on(struct task *task);
 static void drain_waited(struct timer *timer);
 
 /* What we say first. */
@@ -84,7 +89,7 @@ struct h2 *h2_new(struct h2_thread *thread, struct stream *io, const struct h2_s
 		.owner = owner,
 		.max_header_bytes = spec->max_header_bytes,
 		.settle_task.run = settle,
-		.read_task.run = read_on,
+		.read_task.run = h2_read_on,
 		.drain_timer.fire = drain_waited,
 	};
 	list_init(&h2->streams);
@@ -122,14 +127,15 @@ void *h2_owner(const struct h2 *h2)
 	return h2->owner;
 }
 
-uint32_t h2_streams_open(const struct h2 *h2)
+enum h2_wait h2_waits(const struct h2 *h2)
 {
-	return h2->n_streams;
-}
-
-bool h2_is_in_head(const struct h2 *h2)
-{
-	return h2->head != NULL;
+	if (h2->is_ending)
+		return H2_WAITS_TAKER;
+	if (h2->head)
+		return H2_WAITS_HEAD;
+	if (buf_len(&h2->out) || (h2->n_streams && !h2->n_owned))
+		return H2_WAITS_TAKER;
+	return h2->n_owned ? H2_WAITS_OWNERS : H2_WAITS_REQUEST;
 }
 
 struct h2_stream *h2_next_owned(const struct h2 *h2, struct h2_stream *after)
@@ -186,7 +192,7 @@ void h2_terminate(struct h2 *h2)
 	h2_end(h2, H2_FAULT_NONE, NGHTTP2_NO_ERROR);
 }
 
-static void gone(struct h2 *h2)
+void h2_gone(struct h2 *h2)
 {
 	if (h2->fault == H2_FAULT_NONE && h2->n_streams)
 		h2->fault = H2_FAULT_GONE;
@@ -204,10 +210,10 @@ static void check(struct h2 *h2, int r)
 static void drain_last(struct h2 *h2)
 {
 	h2->drain = H2_DRAIN_LAST;
+	h2->last_id = nghttp2_session_get_last_proc_stream_id(h2->session);
 	timer_clear(&h2->drain_timer);
-	check(h2, nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
-			  nghttp2_session_get_last_proc_stream_id(h2->session), NGHTTP2_NO_ERROR,
-			  NULL, 0));
+	check(h2, nghttp2_submit_goaway(
+			  h2->session, NGHTTP2_FLAG_NONE, h2->last_id, NGHTTP2_NO_ERROR, NULL, 0));
 	h2_settle_soon(h2);
 }
 
@@ -233,84 +239,29 @@ void h2_drain(struct h2 *h2)
 	h2_settle_soon(h2);
 }
 
-/* --- sending */
+/* --- the end of each turn */
 
-/* Gives the stream what is in `out`. */
-static void flush(struct h2 *h2)
+/* The first of those that wait for room, if there is some and it was not woken in this round. Who is not
+ * served has the next room: nobody's answer is held up by a faster one. */
+static bool wake_next(struct h2 *h2)
 {
-	struct stream *io = h2->io;
-	struct iovec iov;
-	ssize_t sent;
-	int r;
+	struct h2_stream *stream = container_of(h2->blocked.next, struct h2_stream, blocked);
 
-	while (buf_len(&h2->out) && !h2->is_broken) {
-		iov = (struct iovec){buf_head(&h2->out), buf_len(&h2->out)};
-		sent = io->ops->writev(io, &iov, 1, false);
-		stream_note_pace(io, sent);
-		if (sent == -EAGAIN)
-			return;
-		if (sent < 0)
-			gone(h2);
-		else
-			buf_consume(&h2->out, (uint32_t)sent);
-	}
-	r = h2->is_broken ? 0 : io->ops->flush(io);
-	if (r < 0 && r != -EAGAIN)
-		gone(h2);
-	if (!buf_len(&h2->out))
-		buf_drop(&h2->out, &h2->thread->io->bufs);
-}
-
-bool h2_make_room(struct h2 *h2, uint32_t bytes)
-{
-	struct buf *out = &h2->out;
-
-	if (out->data && buf_space(out) >= bytes)
-		return true;
-	if (buf_len(out) && h2->io->can_write)
-		flush(h2);
-	if (buf_hold(out, &h2->thread->io->bufs, H2_OUT_BYTES) < 0) {
-		h2_end(h2, H2_FAULT_MEMORY, NGHTTP2_INTERNAL_ERROR);
+	if (list_is_empty(&h2->blocked) || stream->round == h2->round || !h2_has_room(h2))
 		return false;
+	stream->round = h2->round;
+	list_del(&stream->blocked);
+	if (!h2_stream_has_window(stream)) {
+		list_add_tail(&h2->blocked, &stream->blocked);
+		return true;
 	}
-	if (buf_space(out) < bytes)
-		buf_compact(out);
-	return !h2->is_broken && buf_space(out) >= bytes;
+	stream->share = H2_SHARE_BYTES;
+	stream->body.can_write = true;
+	h2_touch(h2, stream);
+	return true;
 }
 
-void h2_pull(struct h2 *h2)
-{
-	int r;
-
-	h2_settle_soon(h2);
-	if (h2->is_broken)
-		return;
-	r = nghttp2_session_send(h2->session);
-	if (r < 0) /* no memory, or a callback failed: nothing can be said any more */
-		gone(h2);
-}
-
-/* Those that wait for room, if there is some now. */
-static bool wake_blocked(struct h2 *h2)
-{
-	struct list *link, *after;
-	struct h2_stream *stream;
-	bool any = false;
-
-	list_for_each_safe(link, after, &h2->blocked) {
-		stream = container_of(link, struct h2_stream, blocked);
-		if (!h2_stream_may_write(stream))
-			continue;
-		list_del(&stream->blocked);
-		stream->body.can_write = true;
-		h2_touch(h2, stream);
-		any = true;
-	}
-	return any;
-}
-
-/* Tells the owners what is new. */
-static bool dispatch(struct h2 *h2)
+bool h2_dispatch(struct h2 *h2)
 {
 	struct h2_stream *stream;
 	bool any = false;
@@ -325,131 +276,60 @@ static bool dispatch(struct h2 *h2)
 	return any;
 }
 
+/* Sends, and has those go on who can. False: there is nothing more to do now. */
+static bool go_round(struct h2 *h2)
+{
+	bool any;
+
+	h2_pull(h2);
+	h2_flush(h2);
+	h2->round++;
+	any = h2_dispatch(h2);
+	while (wake_next(h2))
+		any |= h2_dispatch(h2);
+	return any;
+}
+
 static bool is_over(const struct h2 *h2)
 {
 	if (h2->is_broken)
 		return true;
-	return !buf_len(&h2->out) && !nghttp2_session_want_write(h2->session) &&
-	       (h2->is_ending || !nghttp2_session_want_read(h2->session));
+	if (buf_len(&h2->out) || nghttp2_session_want_write(h2->session))
+		return false;
+	return h2->is_ending || !nghttp2_session_want_read(h2->session) ||
+	       (h2->read_ended && !h2->n_streams);
 }
 
 static void tell_changes(struct h2 *h2)
 {
-	bool is_in_head = h2_is_in_head(h2);
+	enum h2_wait wait = h2_waits(h2);
 
-	if ((h2->told_open == h2->n_streams && h2->told_in_head == is_in_head) || h2->is_ending)
+	/* Of a client that takes nothing, requests are no sign of life. */
+	if (h2->told_wait == wait && (h2->told_heads == h2->heads || wait == H2_WAITS_TAKER))
 		return;
-	h2->told_open = h2->n_streams;
-	h2->told_in_head = is_in_head;
+	h2->told_wait = wait;
+	h2->told_heads = h2->heads;
 	h2->ops->changed(h2);
 }
 
 static void settle(struct task *task)
 {
 	struct h2 *h2 = container_of(task, struct h2, settle_task);
+	uint64_t bytes_max = h2->io->bytes_out + BYTES_PER_TURN;
+	int round = 0;
 	bool more;
-	int round;
 
-	for (round = 0, more = true; more && round < ROUNDS_PER_TURN; round++) {
-		h2_pull(h2);
-		flush(h2);
-		more = wake_blocked(h2);
-		more |= dispatch(h2);
-	}
-	if (more) {
-		task_cancel(task);
-		loop_post(h2->thread->io->loop, task);
-		return;
+	do
+		more = go_round(h2);
+	while (more && ++round < ROUNDS_PER_TURN && h2->io->bytes_out < bytes_max);
+	if (h2->is_held && !h2_is_held_up(h2)) {
+		h2->is_held = false;
+		loop_post(h2->thread->io->loop, &h2->read_task);
 	}
 	task_cancel(task); /* what it has done itself calls for no other */
 	tell_changes(h2);
-	if (is_over(h2))
+	if (more)
+		loop_post(h2->thread->io->loop, task);
+	else if (is_over(h2))
 		h2->ops->over(h2);
-}
-
-/* --- reading */
-
-/* The library does not go on. */
-static void end_by_library(struct h2 *h2, int error)
-{
-	switch (error) {
-	case NGHTTP2_ERR_FLOODED: /* answers to PING and SETTINGS that are not taken */
-		h2->flood = H2_COST_ping;
-		h2_end(h2, H2_FAULT_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
-		break;
-	case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS:
-		h2->flood = H2_COST_continuation;
-		h2_end(h2, H2_FAULT_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
-		break;
-	case NGHTTP2_ERR_BAD_CLIENT_MAGIC:
-		h2_end(h2, H2_FAULT_PROTOCOL, NGHTTP2_PROTOCOL_ERROR);
-		break;
-	default:
-		h2_end(h2, H2_FAULT_MEMORY, NGHTTP2_INTERNAL_ERROR);
-		break;
-	}
-}
-
-static void count_frames(struct h2 *h2, const uint8_t *bytes, size_t len)
-{
-	enum h2_cost cost;
-	size_t at = 0;
-
-	while (h2_scan_next(&h2->scan, bytes, len, &at)) {
-		cost = h2_scan_cost(&h2->scan);
-		if (cost != H2_COSTS)
-			h2_spend(h2, cost);
-	}
-}
-
-void h2_take(struct h2 *h2, const void *bytes, size_t len)
-{
-	nghttp2_ssize r;
-
-	count_frames(h2, bytes, len);
-	if (h2->is_ending)
-		return;
-	h2->is_reading = true;
-	r = nghttp2_session_mem_recv2(h2->session, bytes, len);
-	h2->is_reading = false;
-	if (r < 0)
-		end_by_library(h2, (int)r);
-	h2_settle_soon(h2);
-}
-
-/* Reads once. False: nothing is there, or nobody wants it. */
-static bool read_more(struct h2 *h2)
-{
-	struct stream *io = h2->io;
-	ssize_t got;
-
-	if (h2->is_broken || h2->is_ending || (!io->can_read && !io->ops->has_pending(io)))
-		return false;
-	got = io->ops->read(io, h2->thread->bytes, READ_BYTES);
-	if (got == -EAGAIN)
-		return false;
-	if (got <= 0) {
-		gone(h2);
-		return false;
-	}
-	h2_take(h2, h2->thread->bytes, (size_t)got);
-	dispatch(h2);
-	return true;
-}
-
-void h2_run(struct h2 *h2)
-{
-	int reads;
-
-	for (reads = 0; reads < READS_PER_TURN; reads++)
-		if (!read_more(h2))
-			break;
-	if (reads == READS_PER_TURN)
-		loop_post(h2->thread->io->loop, &h2->read_task);
-	h2_settle_soon(h2);
-}
-
-static void read_on(struct task *task)
-{
-	h2_run(container_of(task, struct h2, read_task));
 }

@@ -44,7 +44,12 @@ struct h2_stream {
 	bool has_left; /* the answer's length is known: */
 	bool out_ended; /* no more will be written */
 	bool end_sent;
+	bool is_reset;  /* from here, on purpose */
 	bool is_faulty; /* it was reset from here, as what the client sent was wrong */
+	uint16_t interims; /* interim answers that wait to be sent */
+	uint32_t interim_bytes; /* of them */
+	uint32_t share; /* bytes it may still write before others have their turn */
+	uint32_t round; /* h2->round in which it was woken last */
 	uint64_t left; /* bytes of the answer to come */
 	struct buf in; /* body bytes not read yet */
 	struct buf in_trailers, out_trailers; /* h2_trailers.h */
@@ -67,7 +72,7 @@ struct h2_ops {
 		struct h2_stream *stream, const struct http_request *request, unsigned int refusal);
 	/* Something to read, room to write, the end, a reset: stream->body says. */
 	void (*event)(struct h2_stream *stream);
-	/* Streams came or went, or a head that had begun is whole, or the other way round. */
+	/* It waits for something else than before (h2_waits()), or for the next of its kind. */
 	void (*changed)(struct h2 *h2);
 	/* It is over: h2_fault() says why. Frees it. */
 	void (*over)(struct h2 *h2);
@@ -104,10 +109,14 @@ void h2_terminate(struct h2 *h2);
 
 /* Nothing is read or answered any more; over when the client was told. */
 bool h2_is_ending(const struct h2 *h2);
-/* Requests that have no whole answer yet. */
-uint32_t h2_streams_open(const struct h2 *h2);
-/* Headers have begun and have not come to their end. */
-bool h2_is_in_head(const struct h2 *h2);
+/* What has to come next, and from whom. */
+enum h2_wait {
+	H2_WAITS_REQUEST, /* the next one */
+	H2_WAITS_HEAD, /* headers that have begun: nothing can come before they are whole */
+	H2_WAITS_OWNERS, /* those of its streams have something to do */
+	H2_WAITS_TAKER, /* the client takes nothing of what is on its way to it */
+};
+enum h2_wait h2_waits(const struct h2 *h2);
 /* The next of its streams that has an owner; NULL: the first, none. */
 struct h2_stream *h2_next_owned(const struct h2 *h2, struct h2_stream *after);
 
@@ -122,7 +131,7 @@ enum h2_fault h2_fault(const struct h2 *h2);
 /* What it had too much of. */
 enum h2_cost h2_flood(const struct h2 *h2);
 
-/* 100..199. 0 or -errno. */
+/* 100..199. 0 or -errno; -ENOBUFS: too much of that waits to be sent. */
 int h2_stream_interim(struct h2_stream *stream, const struct http_response *response) must_check;
 /* The head of the answer; `extra` are headers more. Behind it goes what is written to the body; `ends`:
  * nothing. 0 or -errno. */

@@ -61,6 +61,22 @@ static bool is_value(struct slice value)
 	return syntax_all(value, SYNTAX_VALUE) && syntax_trim(value).len == value.len;
 }
 
+static void add_cookie(struct h2_head *head, struct slice value)
+{
+	struct slice between = head->has_cookies ? SLICE("; ") : SLICE("");
+	char *at = head->cookies + head->cookie_bytes;
+
+	if (between.len + value.len + strlen("cookie") >
+		sizeof(head->cookies) - head->cookie_bytes) {
+		refuse(head, 431);
+		return;
+	}
+	memcpy(at, between.ptr, between.len);
+	memcpy(at + between.len, value.ptr, value.len);
+	head->cookie_bytes += (uint32_t)(between.len + value.len);
+	head->has_cookies = true;
+}
+
 void h2_head_add(struct h2_head *head, struct slice name, struct slice value)
 {
 	head->list_bytes += name.len + value.len + FIELD_OVERHEAD;
@@ -76,31 +92,22 @@ void h2_head_add(struct h2_head *head, struct slice name, struct slice value)
 		refuse(head, 400);
 		return;
 	}
+	if (slice_eq(name, SLICE("cookie"))) {
+		add_cookie(head, value);
+		return;
+	}
 	name = copy(head, name);
 	value = copy(head, value);
 	if (http_headers_add(&head->headers, name, value) < 0)
 		refuse(head, 431);
-	else if (head->items[head->headers.len - 1].id == HTTP_HEADER_COOKIE)
-		head->cookies += (uint32_t)value.len + 2;
 }
 
-/* HTTP/1.1 has one line with all of them (RFC 9113 section 8.2.3). There is room: `text` is twice as
- * large as what comes, and each field was counted with more than the two bytes between them. */
-static void join_cookies(struct h2_head *head)
+/* The last one may have been empty. */
+static int add_cookies(struct h2_head *head)
 {
-	struct http_headers *headers = &head->headers;
-	struct http_header *first = http_headers_find(headers, HTTP_HEADER_COOKIE), *next;
-	char *start = head->text + head->used;
+	struct slice line = {head->cookies, head->cookie_bytes};
 
-	if (!first || !http_headers_next(headers, first))
-		return;
-	copy(head, first->value);
-	while ((next = http_headers_next(headers, first))) {
-		copy(head, SLICE("; "));
-		copy(head, next->value);
-		next->flags |= HTTP_HEADER_DROPPED;
-	}
-	first->value = (struct slice){start, (size_t)(head->text + head->used - start)};
+	return http_headers_add(&head->headers, SLICE("cookie"), syntax_trim(line));
 }
 
 static unsigned int set_method(const struct h2_head *head, struct http_request *request)
@@ -226,8 +233,8 @@ unsigned int h2_head_request(struct h2_head *head, bool ended, struct http_reque
 		status = set_expect(head, &request);
 	if (status)
 		return status;
-	if (head->cookies)
-		join_cookies(head);
+	if (head->has_cookies && add_cookies(head) < 0)
+		return 431;
 	request.headers = head->headers;
 	*ret_request = request;
 	return 0;

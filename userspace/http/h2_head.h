@@ -8,8 +8,8 @@
 
 #include "http/message.h"
 
-/* The largest limits.header_bytes; as much again for what is put together from pieces. */
-enum { H2_HEAD_TEXT_BYTES = 2 * 64 * 1024, H2_HEAD_FIELDS_MAX = 128 };
+/* The largest limits.header_bytes. Cookies, each of which may come by itself, count as one field. */
+enum { H2_HEAD_TEXT_BYTES = 64 * 1024, H2_HEAD_FIELDS_MAX = 128 };
 /* A line of HTTP/1.1 would be as long. */
 enum { H2_HEAD_FIELD_BYTES_MAX = 16 * 1024 };
 
@@ -17,12 +17,15 @@ struct h2_head {
 	struct slice method, scheme, authority, path; /* ptr NULL: did not come */
 	struct http_headers headers;
 	uint64_t list_bytes; /* as RFC 9113 section 6.5.2 counts them, also of what is not kept */
-	uint32_t max_bytes;  /* of list_bytes */
-	uint32_t used;       /* of text */
-	uint32_t cookies;    /* bytes of all Cookie fields, put together */
-	uint16_t refusal;    /* the status that says what is wrong; 0: nothing so far */
+	uint32_t max_bytes; /* of list_bytes */
+	uint32_t used; /* of text */
+	uint32_t cookie_bytes;
+	bool has_cookies;
+	uint16_t refusal; /* the status that says what is wrong; 0: nothing so far */
 	struct http_header items[H2_HEAD_FIELDS_MAX];
 	char text[H2_HEAD_TEXT_BYTES];
+	/* All Cookie fields as the one line of HTTP/1.1 (RFC 9113 section 8.2.3). */
+	char cookies[H2_HEAD_FIELD_BYTES_MAX];
 };
 
 void h2_head_init(struct h2_head *head, uint32_t max_bytes);

@@ -12,6 +12,13 @@ enum {
 	H2_OUT_BYTES = BUF_MEDIUM,
 	/* Of `out`: less would make frames that are mostly heads. */
 	H2_ROOM_MIN = 2048,
+	/* Frames that wait to be sent; with more, and a client that takes nothing, nothing is read. */
+	H2_QUEUE_MAX = 2 * H2_STREAMS_MAX,
+	/* Interim answers of one request that wait to be sent. */
+	H2_INTERIM_BYTES_MAX = 64 * 1024,
+	/* Of an answer, before the others that wait have their turn. */
+	H2_SHARE_BYTES = 64 * 1024,
+	H2_READ_BYTES = BUF_MEDIUM,
 	/* What a client may send before it was read: one stream, all together. */
 	H2_WINDOW = 65535,
 	H2_CONNECTION_WINDOW = 1024 * 1024,
@@ -37,10 +44,15 @@ struct h2 {
 	struct buf out;
 	struct h2_head *head; /* of the list of headers under way; NULL: none is */
 	uint32_t max_header_bytes;
+	int32_t head_id; /* of its stream */
 	struct list streams, touched, blocked; /* struct h2_stream */
 	uint32_t n_streams; /* open ones */
-	uint32_t told_open; /* of which the owner knows */
-	bool told_in_head;
+	uint32_t n_owned; /* that are not released */
+	uint32_t heads; /* that have begun, ever */
+	uint32_t told_heads; /* of which the owner knows */
+	enum h2_wait told_wait;
+	uint32_t round; /* of waking those that wait for room */
+	int32_t last_id; /* H2_DRAIN_LAST: later requests are refused */
 	struct h2_budget budget;
 	struct h2_scan scan;
 	struct task settle_task, read_task;
@@ -49,6 +61,8 @@ struct h2 {
 	enum h2_fault fault;
 	enum h2_cost flood;
 	bool is_reading; /* within the library's reading: nothing may be sent */
+	bool is_held; /* nothing is read until the client has taken something */
+	bool read_ended; /* the client has ended its side, and waits for answers */
 	bool is_ending; /* nothing is read any more; over when `out` is gone */
 	bool is_broken; /* `io` is: there is nobody to send to */
 };
@@ -71,10 +85,32 @@ void h2_spend(struct h2 *h2, enum h2_cost cost);
 void h2_drained(struct h2 *h2);
 /* Ends it, telling the client by GOAWAY. */
 void h2_end(struct h2 *h2, enum h2_fault fault, uint32_t code);
-/* Has the library write what it has into `out`. */
+static inline struct h2_stream *h2_stream_by_id(const struct h2 *h2, int32_t id)
+{
+	return id ? nghttp2_session_get_stream_user_data(h2->session, id) : NULL;
+}
+
+static inline void h2_drop_head(struct h2 *h2)
+{
+	pool_put(&h2->thread->heads, h2->head);
+	h2->head = NULL;
+}
+
+/* The connection is broken. */
+void h2_gone(struct h2 *h2);
+/* Tells the owners of streams what is new. False: there was nothing. */
+bool h2_dispatch(struct h2 *h2);
+
+/* h2_io.c. Has the library write what it has into `out`. */
 void h2_pull(struct h2 *h2);
+/* Gives the connection what is in `out`. */
+void h2_flush(struct h2 *h2);
 /* Makes room in `out`, by sending if need be. */
 bool h2_make_room(struct h2 *h2, uint32_t bytes);
+/* More than enough waits for a client that does not read: it is not listened to. */
+bool h2_is_held_up(struct h2 *h2);
+/* Reads on what the kernel says nothing new about. */
+void h2_read_on(struct task *task);
 
 /* h2_stream.c. NULL: no memory. */
 struct h2_stream *h2_stream_new(struct h2 *h2, int32_t id);
@@ -84,11 +120,15 @@ void h2_stream_free(struct h2_stream *stream);
 void h2_stream_closed(struct h2_stream *stream, uint32_t code);
 /* DATA of the client. */
 int h2_stream_put(struct h2_stream *stream, const uint8_t *bytes, size_t len);
-/* Could it write now? */
-bool h2_stream_may_write(struct h2_stream *stream);
+/* The connection has room for bodies; the client has opened the stream's window. */
+bool h2_has_room(struct h2 *h2);
+bool h2_stream_has_window(const struct h2_stream *stream);
 
 /* h2_callbacks.c */
 void h2_callbacks_set(nghttp2_session_callbacks *callbacks);
+
+/* h2_send.c */
+void h2_send_callbacks_set(nghttp2_session_callbacks *callbacks);
 /* DATA behind the head of an answer. */
 nghttp2_data_provider2 h2_data_provider(struct h2_stream *stream);
 

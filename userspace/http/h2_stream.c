@@ -1,12 +1,9 @@
 /* Requests of an HTTP/2 session, and their bodies as streams of bytes: see h2.h. */
 #include "http/h2_parts.h"
-#include "http/h1_head.h"
 #include "http/h2_trailers.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 
 static const struct stream_ops body_ops;
 
@@ -32,6 +29,7 @@ struct h2_stream *h2_stream_new(struct h2 *h2, int32_t id)
 		.thread = h2->thread,
 		.id = id,
 		.is_open = true,
+		.share = H2_SHARE_BYTES,
 		.free_task.run = free_later,
 	};
 	list_add_tail(&h2->streams, &stream->link);
@@ -74,9 +72,9 @@ void h2_stream_closed(struct h2_stream *stream, uint32_t code)
 		h2_stream_free(stream);
 		return;
 	}
-	if (code == NGHTTP2_NO_ERROR && stream->in_ended && stream->end_sent)
-		return;
-	stream->body.broken = true;
+	/* Also with a request that was not wanted to its end: its owner will see that all is said. */
+	if (code != NGHTTP2_NO_ERROR || !stream->end_sent)
+		stream->body.broken = true;
 	h2_touch(h2, stream);
 }
 
@@ -146,14 +144,16 @@ bool h2_stream_next_trailer(struct stream *body, struct http_header *ret_trailer
 
 /* --- the answer's body */
 
-bool h2_stream_may_write(struct h2_stream *stream)
+bool h2_has_room(struct h2 *h2)
 {
-	struct h2 *h2 = stream->h2;
-
-	return stream->is_open && !h2->is_reading &&
-	       nghttp2_session_get_remote_window_size(h2->session) > 0 &&
-	       nghttp2_session_get_stream_remote_window_size(h2->session, stream->id) > 0 &&
+	return !h2->is_reading && nghttp2_session_get_remote_window_size(h2->session) > 0 &&
 	       h2_make_room(h2, H2_ROOM_MIN);
+}
+
+bool h2_stream_has_window(const struct h2_stream *stream)
+{
+	return stream->is_open &&
+	       nghttp2_session_get_stream_remote_window_size(stream->h2->session, stream->id) > 0;
 }
 
 static ssize_t wait_for_room(struct h2_stream *stream)
@@ -165,7 +165,8 @@ static ssize_t wait_for_room(struct h2_stream *stream)
 	return -EAGAIN;
 }
 
-/* Sets what the library may take from while it is made to send. */
+/* Sets what the library may take from while it is made to send. All bytes there are; no more than its
+ * share are on offer. */
 static size_t offer(struct h2_stream *stream, const struct iovec *iov, int n_iov)
 {
 	size_t n_bytes = 0;
@@ -176,7 +177,7 @@ static size_t offer(struct h2_stream *stream, const struct iovec *iov, int n_iov
 	stream->offered = iov;
 	stream->n_offered = n_iov;
 	stream->offset = 0;
-	stream->n_bytes = n_bytes;
+	stream->n_bytes = n_bytes < stream->share ? n_bytes : stream->share;
 	stream->n_taken = 0;
 	return n_bytes;
 }
@@ -189,7 +190,7 @@ static ssize_t body_writev(struct stream *body, const struct iovec *iov, int n_i
 
 	if (body->broken || !stream->is_open || h2->is_broken)
 		return -EPIPE;
-	if (!h2_stream_may_write(stream))
+	if (!stream->share || !h2_stream_has_window(stream) || !h2_has_room(h2))
 		return wait_for_room(stream);
 	n_bytes = offer(stream, iov, n_iov);
 	/* Not deferred when it is asked for the first time: then there is nothing to resume. */
@@ -200,9 +201,10 @@ static ssize_t body_writev(struct stream *body, const struct iovec *iov, int n_i
 	if (!stream->n_taken)
 		return body->broken ? -EPIPE : wait_for_room(stream);
 	body->bytes_out += stream->n_taken;
+	stream->share -= (uint32_t)stream->n_taken;
 	/* A request has no part in more than a connection: no large blocks for each of them. */
 	body->pace.trusted_bytes = 0;
-	if (stream->n_taken < n_bytes)
+	if (stream->n_taken < n_bytes || !stream->share)
 		wait_for_room(stream);
 	return (ssize_t)stream->n_taken;
 }
@@ -255,101 +257,7 @@ static const struct stream_ops body_ops = {
 	.splice_out = body_splice,
 };
 
-/* --- the answer's head and end */
-
-/* Of an answer, with what is put in. */
-enum { FIELDS_MAX = H1_HEADERS_DEFAULT + 64 };
-
-struct fields {
-	nghttp2_nv items[FIELDS_MAX];
-	size_t n;
-	char status[4], length[24];
-};
-
-static int add_field(struct fields *fields, struct slice name, struct slice value)
-{
-	if (fields->n == FIELDS_MAX)
-		return -ENOBUFS;
-	fields->items[fields->n++] = (nghttp2_nv){
-		.name = (uint8_t *)name.ptr,
-		.namelen = name.len,
-		.value = (uint8_t *)value.ptr,
-		.valuelen = value.len,
-	};
-	return 0;
-}
-
-static int add_list(struct fields *fields, const struct http_header *items, uint32_t n)
-{
-	uint32_t i;
-	int r = 0;
-
-	for (i = 0; i < n && r == 0; i++)
-		if (!(items[i].flags & HTTP_HEADER_DROPPED))
-			r = add_field(fields, items[i].name, items[i].value);
-	return r;
-}
-
-/* The library copies them, with the names in lower case. */
-static int fill(struct fields *fields, const struct http_response *response)
-{
-	const struct http_headers *headers = &response->headers;
-	int len, r;
-
-	fields->n = 0;
-	len = snprintf(fields->status, sizeof(fields->status), "%03u", response->status % 1000u);
-	r = add_field(fields, SLICE(":status"), (struct slice){fields->status, (size_t)len});
-	r = r ?: add_list(fields, headers->items, headers->len);
-	if (r < 0 || response->body != HTTP_BODY_LENGTH ||
-		http_headers_find(headers, HTTP_HEADER_CONTENT_LENGTH))
-		return r;
-	len = snprintf(
-		fields->length, sizeof(fields->length), "%" PRIu64, response->content_length);
-	return add_field(
-		fields, SLICE("content-length"), (struct slice){fields->length, (size_t)len});
-}
-
-static int check(struct h2_stream *stream, int r)
-{
-	if (r == NGHTTP2_ERR_NOMEM)
-		return -ENOMEM;
-	if (r < 0)
-		return -EPIPE; /* the stream, or the connection, is about to end */
-	h2_settle_soon(stream->h2);
-	return 0;
-}
-
-int h2_stream_interim(struct h2_stream *stream, const struct http_response *response)
-{
-	struct fields fields;
-	int r = fill(&fields, response);
-
-	if (r < 0)
-		return r;
-	if (!stream->is_open)
-		return -EPIPE;
-	return check(stream, nghttp2_submit_headers(stream->h2->session, NGHTTP2_FLAG_NONE,
-				     stream->id, NULL, fields.items, fields.n, NULL));
-}
-
-int h2_stream_respond(struct h2_stream *stream, const struct http_response *response,
-	const struct http_header *extra, uint32_t n_extra, bool ends)
-{
-	nghttp2_data_provider2 provider = h2_data_provider(stream);
-	struct fields fields;
-	int r = fill(&fields, response);
-
-	r = r ?: add_list(&fields, extra, n_extra);
-	if (r < 0)
-		return r;
-	if (!stream->is_open)
-		return -EPIPE;
-	stream->has_left = response->body == HTTP_BODY_LENGTH;
-	stream->left = response->content_length;
-	stream->out_ended = ends;
-	return check(stream, nghttp2_submit_response2(stream->h2->session, stream->id, fields.items,
-				     fields.n, ends ? NULL : &provider));
-}
+/* --- the answer's end */
 
 bool h2_stream_put_trailer(struct stream *body, const struct http_header *trailer)
 {
@@ -362,6 +270,7 @@ bool h2_stream_put_trailer(struct stream *body, const struct http_header *traile
 static void release(struct h2_stream *stream)
 {
 	stream->is_released = true;
+	stream->h2->n_owned--;
 	stream->body.owner = NULL;
 	list_del(&stream->blocked);
 	list_del(&stream->touched);
@@ -393,7 +302,7 @@ void h2_stream_reset(struct h2_stream *stream, enum h2_reset reason)
 	};
 	struct h2 *h2 = stream->h2;
 
-	stream->out_ended = true;
+	stream->out_ended = stream->is_reset = true;
 	if (stream->is_open && nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, stream->id,
 				       codes[reason]) < 0)
 		h2_end(h2, H2_FAULT_MEMORY, NGHTTP2_INTERNAL_ERROR);

@@ -50,7 +50,7 @@ struct conn {
 	uint32_t peek_needs; /* CONN_PEEK: fewer bytes would say nothing new; 0: not known */
 	uint32_t requests;
 	uint32_t linger_bytes;
-	uint64_t linger_acked_bytes; /* CONN_LINGER: of what is sent, when last asked */
+	uint64_t linger_acked_bytes; /* CONN_LINGER, CONN_HTTP2: of what is sent, when last asked */
 	enum close_reason end_reason; /* CONN_LINGER, CONN_HTTP2: what conn_close() will be told */
 	bool front_ended; /* CONN_LINGER: all is sent, our end too */
 	bool client_over; /* CONN_LINGER: the client has ended, or is not waited for */

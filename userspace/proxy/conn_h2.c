@@ -2,6 +2,7 @@
 #define LOG_MODULE "http2"
 #include "proxy/conn_h2.h"
 #include "core/log.h"
+#include "net/stream_arrival.h"
 #include "proxy/conn_terms.h"
 #include "proxy/exchange_h2.h"
 
@@ -34,19 +35,29 @@ static void stream_event(struct h2_stream *stream)
 }
 
 /* Between requests the connection waits as one of HTTP/1 does; during them, they have time-outs of
- * their own; but nothing can come before a head that has begun is whole. */
+ * their own. But nothing can come before a head that has begun is whole, and nothing goes where a client
+ * takes nothing. */
 static void changed(struct h2 *h2)
 {
 	struct conn *conn = h2_owner(h2);
 	const struct listener_spec *spec = &conn->listener->spec;
 
 	conn_count_bytes(conn);
-	if (h2_is_in_head(h2))
-		conn_set_timeout(conn, spec->header_ms);
-	else if (h2_streams_open(h2))
-		conn_set_timeout(conn, 0);
-	else
+	switch (h2_waits(h2)) {
+	case H2_WAITS_REQUEST:
 		conn_set_timeout(conn, conn->requests ? spec->keep_alive_ms : spec->header_ms);
+		break;
+	case H2_WAITS_HEAD:
+		conn_set_timeout(conn, spec->header_ms);
+		break;
+	case H2_WAITS_OWNERS:
+		conn_set_timeout(conn, 0);
+		break;
+	case H2_WAITS_TAKER:
+		conn->linger_acked_bytes = stream_acked_bytes(conn->front);
+		conn_set_timeout(conn, spec->idle_ms);
+		break;
+	}
 }
 
 static void log_flood(const struct conn *conn)
@@ -59,28 +70,34 @@ static void log_flood(const struct conn *conn)
 			h2_cost_name(h2_flood(conn->h2)));
 }
 
+static enum close_reason reason_of(const struct conn *conn)
+{
+	switch (h2_fault(conn->h2)) {
+	case H2_FAULT_NONE:
+		break;
+	case H2_FAULT_GONE:
+		return conn->front->read_ended ? CLOSE_client_gone : CLOSE_client_reset;
+	case H2_FAULT_PROTOCOL:
+		return CLOSE_http2_protocol;
+	case H2_FAULT_FLOOD:
+		return CLOSE_http2_flood;
+	case H2_FAULT_MEMORY:
+		return CLOSE_out_of_memory;
+	}
+	return conn->end_reason;
+}
+
 static void over(struct h2 *h2)
 {
 	struct conn *conn = h2_owner(h2);
+	enum h2_fault fault = h2_fault(h2);
 
-	switch (h2_fault(h2)) {
-	case H2_FAULT_NONE:
-		conn_linger(conn, conn->end_reason);
-		break;
-	case H2_FAULT_GONE:
-		conn_close(conn, conn->front->read_ended ? CLOSE_client_gone : CLOSE_client_reset);
-		break;
-	case H2_FAULT_PROTOCOL:
-		conn_linger(conn, CLOSE_http2_protocol);
-		break;
-	case H2_FAULT_FLOOD:
+	if (fault == H2_FAULT_FLOOD)
 		log_flood(conn);
-		conn_linger(conn, CLOSE_http2_flood);
-		break;
-	case H2_FAULT_MEMORY:
-		conn_close(conn, CLOSE_out_of_memory);
-		break;
-	}
+	if (fault == H2_FAULT_GONE || fault == H2_FAULT_MEMORY)
+		conn_close(conn, reason_of(conn));
+	else
+		conn_linger(conn, reason_of(conn));
 }
 
 static const struct h2_ops h2_ops = {
@@ -102,6 +119,8 @@ void conn_h2_start(struct conn *conn, const struct buf *in)
 	conn->end_reason = CLOSE_done;
 	conn_change_state(conn, CONN_HTTP2);
 	conn_set_timeout(conn, conn->listener->spec.header_ms);
+	if (conn->worker->draining)
+		conn_h2_drain(conn, CLOSE_shutdown);
 	if (in)
 		h2_take(conn->h2, buf_head(in), buf_len(in));
 	h2_run(conn->h2);
@@ -109,23 +128,37 @@ void conn_h2_start(struct conn *conn, const struct buf *in)
 
 void conn_h2_event(struct conn *conn)
 {
+	conn_count_bytes(conn); /* of streams that go on for long, too */
 	h2_run(conn->h2);
 }
 
-/* The second time the client has not even taken what it should be told. */
-void conn_h2_timed_out(struct conn *conn)
+/* As a lingering connection: there may be no event for long while a slow client takes what fills a large
+ * socket buffer. */
+static void taker_timed_out(struct conn *conn)
 {
-	enum close_reason reason = CLOSE_keep_alive_over;
+	uint64_t acked_bytes = stream_acked_bytes(conn->front);
 
-	if (h2_is_ending(conn->h2)) {
-		conn_close(conn, conn->end_reason);
+	if (acked_bytes != conn->linger_acked_bytes && h2_fault(conn->h2) == H2_FAULT_NONE) {
+		conn->linger_acked_bytes = acked_bytes;
+		conn_set_timeout(conn, conn->listener->spec.idle_ms);
 		return;
 	}
-	if (h2_is_in_head(conn->h2) || !conn->requests)
-		reason = CLOSE_header_timeout;
-	conn->end_reason = reason;
+	conn_close(conn, h2_is_ending(conn->h2) ? reason_of(conn) : CLOSE_idle_timeout);
+}
+
+void conn_h2_timed_out(struct conn *conn)
+{
+	enum h2_wait wait = h2_waits(conn->h2);
+
+	if (wait == H2_WAITS_TAKER) {
+		taker_timed_out(conn);
+		return;
+	}
+	if (wait == H2_WAITS_OWNERS) /* since this turn */
+		return;
+	conn->end_reason = wait == H2_WAITS_REQUEST && conn->requests ? CLOSE_keep_alive_over
+								      : CLOSE_header_timeout;
 	h2_terminate(conn->h2);
-	conn_set_timeout(conn, conn->listener->spec.idle_ms);
 }
 
 void conn_h2_drain(struct conn *conn, enum close_reason reason)

@@ -166,7 +166,27 @@ static void test_cookies(void **state)
 	assert_null(http_headers_next(&request.headers, cookie));
 }
 
-/* Cookies up to the limit are put together within the memory there is. */
+/* More of them than there may be fields; as long as one line of HTTP/1.1, and one byte more. */
+static void test_many_cookies(void **state)
+{
+	static const struct field fields[] = {GOOD};
+	static char crumb[100];
+	uint32_t i, n, left;
+
+	memset(crumb, 'c', sizeof(crumb));
+	for (n = 0; n < 2; n++) {
+		h2_head_init(head, 64 * 1024);
+		for (i = 0; i < array_len(fields); i++)
+			h2_head_add(head, slice_of(fields[i].name), slice_of(fields[i].value));
+		for (i = 0; i < 163; i++)
+			h2_head_add(head, SLICE("cookie"), (struct slice){crumb, 98});
+		left = H2_HEAD_FIELD_BYTES_MAX - (6 + 163 * 100);
+		assert_true(left < sizeof(crumb));
+		h2_head_add(head, SLICE("cookie"), (struct slice){crumb, left + n});
+		assert_int_equal(h2_head_request(head, true, &request), n ? 431 : 0);
+	}
+}
+
 static void test_limits(void **state)
 {
 	static const struct field fields[] = {GOOD};
@@ -177,8 +197,8 @@ static void test_limits(void **state)
 	for (i = 0; i < array_len(fields); i++)
 		h2_head_add(head, slice_of(fields[i].name), slice_of(fields[i].value));
 	memset(big, 'c', sizeof(big));
-	while (head->list_bytes + 32 + 6 + 500 <= head->max_bytes && head->headers.len < 120)
-		h2_head_add(head, SLICE("cookie"), (struct slice){big, 500});
+	while (head->list_bytes + 32 + 1 + 600 <= head->max_bytes && head->headers.len < 120)
+		h2_head_add(head, SLICE("x"), (struct slice){big, 600});
 	assert_int_equal(h2_head_request(head, true, &request), 0);
 	assert_true(head->used <= H2_HEAD_TEXT_BYTES);
 
@@ -246,6 +266,30 @@ static void test_budget(void **state)
 	assert_string_equal(h2_cost_name(H2_COST_reset_by_us), "reset_by_us");
 }
 
+/* Bytes pay, however many frames they come in; frames that answer ours are free, once each. */
+static void test_earnings(void **state)
+{
+	struct h2_budget budget = {.filled_ms = 1000};
+	int n;
+
+	for (n = 0; n < 1023; n++)
+		h2_budget_moved(&budget, 1);
+	assert_int_equal(budget.points, 0);
+	h2_budget_moved(&budget, 1);
+	assert_int_equal(budget.points, 1);
+	h2_budget_moved(&budget, 16384);
+	assert_int_equal(budget.points, 17);
+
+	assert_false(h2_budget_is_reply(&budget));
+	h2_budget_data_sent(&budget);
+	for (n = 0; h2_budget_is_reply(&budget); n++)
+		;
+	assert_int_equal(n, H2_REPLIES_PER_DATA);
+	for (n = 0; n < 1000; n++)
+		h2_budget_data_sent(&budget);
+	assert_int_equal(budget.replies, H2_REPLIES_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -254,9 +298,11 @@ int main(void)
 		cmocka_unit_test(test_accepted),
 		cmocka_unit_test(test_bodies),
 		cmocka_unit_test(test_cookies),
+		cmocka_unit_test(test_many_cookies),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_scan),
 		cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_earnings),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
