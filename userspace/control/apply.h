@@ -13,8 +13,8 @@
 int apply_build(struct daemon *daemon, struct build *build, struct lists_request *lists_done,
 	struct err *err) must_check;
 
-/* Puts a generation in force that differs from the one in force in certificates only (build_renew()).
- * Nothing else is touched; it cannot fail. */
+/* Puts a generation in force that differs from the one in force in certificates, or in what the names
+ * of targets stand for, only (build_renew()). Nothing else is touched; it cannot fail. */
 void apply_certs(struct daemon *daemon, struct build *build);
 /* Tells the workers to let go of certificates that nobody else has. */
 void apply_sweep(struct daemon *daemon);
@@ -43,6 +43,15 @@ void reload_change(
 
 /* Whatever it waited for is over. */
 void reload_continue(struct daemon *daemon);
+
+/* apply_targets.c */
+
+/* The targets and groups of the generation in force: checks, rows of the maps; those that only `old`
+ * (may be NULL) has begin to leave. */
+void apply_targets(struct daemon *daemon, const struct build *old);
+
+/* As maps have it. */
+struct sockaddr_storage apply_storage(const union addr *addr);
 
 /* Writes a target's row of the maps. */
 void apply_show_target(
