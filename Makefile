@@ -34,7 +34,8 @@ comma   := ,
 BUILD   := build/$(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)
 ARCH    := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
 
-LIBS     := libbpf libxdp libcrypto libssl libllhttp libnghttp2 yaml-0.1 yyjson liburcu-qsbr libcurl libpcre2-8
+LIBS     := libbpf libxdp libcrypto libssl libllhttp libnghttp2 yaml-0.1 yyjson liburcu-qsbr libcurl libpcre2-8 \
+	libcares
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
 	-Wno-unused-parameter -Wno-missing-field-initializers -Wno-format-nonliteral -Werror
 CPPFLAGS := -D_GNU_SOURCE -Iuserspace -Iinclude -Ibuild/gen

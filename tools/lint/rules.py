@@ -34,6 +34,7 @@ VENDORS = [
     ("OpenSSL", r"openssl/.*", r"\b(?:SSL|EVP|X509|BIO|OSSL|PEM|OCSP|ASN1|PKCS12|RAND)_\w+",
      r"userspace/tls/|tests/unit/tls/|tests/fuzz/|tools/bench/"),
     ("llhttp", r"llhttp.*", r"\b(?:llhttp|HPE)_\w+", r"userspace/http/h1"),
+    ("c-ares", r"ares.*", r"\b(?:ares|ARES)_\w+", r"userspace/control/dns_channel"),
     ("nghttp2", r"nghttp2/.*", r"\bnghttp2_\w+", r"userspace/http/h2"),
     ("nghttp3", r"nghttp3/.*", r"\bnghttp3_\w+", r"userspace/http/h3"),
     ("ngtcp2", r"ngtcp2/.*", r"\bngtcp2_\w+", r"userspace/quic/"),

@@ -2,6 +2,7 @@
 #include "control/build_parts.h"
 #include "control/certwatch.h"
 #include "control/ids.h"
+#include "control/resolver.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include <sluice/limits.h>
@@ -11,6 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { NAMES_WAIT_MS = 2000 }; /* for names that are new */
 
 void file_identity_read(const char *path, struct file_identity *ret_identity)
 {
@@ -221,6 +224,10 @@ int build_new(const struct build_env *env, const struct build *before, struct co
 
 	if (env->cert_watch)
 		certwatch_begin(env->cert_watch);
+	if (env->resolver) {
+		resolver_prepare(env->resolver, config, NAMES_WAIT_MS);
+		build->names_version = resolver_version(env->resolver);
+	}
 	build->config = config;
 	build->generation = before ? before->generation + 1 : 1;
 	build->loaded_unix_s = clock_unix_s();

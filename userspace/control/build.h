@@ -23,6 +23,7 @@ struct certindex;
 struct certstore;
 struct certwatch;
 struct ids;
+struct resolver;
 struct tls_client;
 struct tls_server;
 struct tls_ticket_keys;
@@ -63,7 +64,7 @@ struct built_group {
 	struct file_identity ca_file;
 	char *ca_fault; /* why `tls` is not what its files are now; NULL: it is */
 	struct check_spec *check;
-	struct target **targets; /* as configured; counted */
+	struct target **targets; /* in the order of the configuration; counted */
 	uint32_t n_targets;
 };
 
@@ -88,6 +89,7 @@ struct build {
 	bool has_cookie_secret;
 	struct dp_cookie_secret cookie_secret;
 	int64_t loaded_unix_s;
+	uint64_t names_version; /* resolver_version(): what the names of targets stand for */
 	struct config *config;
 	struct built_cert *certs;        /* as config->certificates */
 	bool is_incomplete; /* some files could not be looked at: look again some time */
@@ -113,6 +115,7 @@ struct build_env {
 	struct ids *target_ids, *socket_ids, *listener_ids; /* rows of the packet plane */
 	const struct certindex *cert_index; /* for the first generation; NULL: none */
 	struct certwatch *cert_watch; /* told which folders have certificates; NULL: nobody is */
+	struct resolver *resolver; /* NULL: names of targets stand for nothing */
 };
 
 /* Takes over `config` (also when it fails: then it is freed). `before` and `how` may be NULL. 0, or

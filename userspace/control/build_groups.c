@@ -1,51 +1,10 @@
 /* Targets and target groups of a generation: see build.h. */
-#include "control/build_parts.h"
-#include "control/ids.h"
+#include "control/build_members.h"
 #include "core/mem.h"
 #include "tls/client.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { PATH_BYTES = 256 };
-
-static struct target *same_target(
-	const struct built_group *old, const union addr *addr, const char *name)
-{
-	uint32_t i;
-
-	for (i = 0; old && i < old->n_targets; i++)
-		if (addr_eq(&old->targets[i]->addr, addr) &&
-			strcmp(old->targets[i]->name, name) == 0)
-			return old->targets[i];
-	return NULL;
-}
-
-static struct target *build_target(struct building *building,
-	const struct config_target_group *group, const struct config_target *wanted)
-{
-	const struct built_group *old = build_before_group(building, group->name);
-	union addr addr = build_addr(&wanted->address);
-	char text[ADDR_TEXT_BYTES], path[PATH_BYTES];
-	const char *name = wanted->name ? wanted->name : addr_format(&addr, text);
-	struct target *target = same_target(old, &addr, name);
-	uint32_t id;
-
-	if (target) {
-		shared_get(&target->shared);
-		return target;
-	}
-	if (ids_get(building->env->target_ids, &id) < 0) {
-		snprintf(path, sizeof(path), "target_groups[%s].targets", group->name);
-		config_errors_add(
-			building->errors, wanted->mark, path, "too many targets on this node");
-		return NULL;
-	}
-	target = target_new(group->name, name, &addr, id, building->env->n_workers);
-	target->is_founder = !old;
-	return target;
-}
 
 static bool is_same_check(const struct config_target_group *a, const struct config_target_group *b)
 {
@@ -142,12 +101,13 @@ static struct retry_spec build_retry(const struct config_retries *wanted)
 	return spec;
 }
 
-static void build_group(struct building *building, const struct config_target_group *wanted,
+/* Its terms are there. */
+static void make_group(struct building *building, const struct config_target_group *wanted,
 	struct built_group *group)
 {
 	char *cookie = wanted->stickiness.cookie ? mem_strdup(wanted->stickiness.cookie)
 						 : mem_printf("SLUICE-%s", wanted->name);
-	struct target_member *members = mem_zalloc((wanted->targets_count + 1) * sizeof(*members));
+	struct target_member *members = build_members(building, wanted, group);
 	const struct built_group *old = build_before_group(building, wanted->name);
 	struct group_spec spec = {
 		.name = wanted->name,
@@ -171,34 +131,30 @@ static void build_group(struct building *building, const struct config_target_gr
 		.limits = {wanted->limits.connections, wanted->limits.requests,
 			wanted->limits.pending},
 		.proxy_out = (enum proxy_out)wanted->proxy_protocol,
+		.tls = group->tls,
 		.tls_name = wanted->tls.server_name,
 		.connect_ms = wanted->timeouts.connect_ms,
 		.response_ms = wanted->timeouts.response_ms,
 		.pool_per_worker = wanted->pool.idle_per_worker,
 		.pool_idle_ms = wanted->pool.idle_timeout_ms,
 		.members = members,
+		.n_members = group->n_targets,
 		.n_workers = building->env->n_workers,
 	};
-	struct target *target;
-	uint32_t i;
 
-	build_group_tls(building, wanted, group);
-	spec.tls = group->tls;
-	group->targets = mem_zalloc((wanted->targets_count + 1) * sizeof(*group->targets));
-	for (i = 0; i < wanted->targets_count; i++) {
-		target = build_target(building, wanted, &wanted->targets[i]);
-		if (!target)
-			continue;
-		members[spec.n_members++] =
-			(struct target_member){target, wanted->targets[i].weight};
-		group->targets[group->n_targets++] = target;
-	}
-	group->check = unchanged_check(building, wanted, group);
-	if (!group->check)
-		build_check(building, wanted, group);
 	group->group = target_group_new(&spec);
 	free(members);
 	free(cookie);
+}
+
+static void build_group(struct building *building, const struct config_target_group *wanted,
+	struct built_group *group)
+{
+	build_group_tls(building, wanted, group);
+	group->check = unchanged_check(building, wanted, group);
+	if (!group->check)
+		build_check(building, wanted, group);
+	make_group(building, wanted, group);
 }
 
 void build_groups(struct building *building)
@@ -212,20 +168,23 @@ void build_groups(struct building *building)
 		build_group(building, &config->target_groups[i], &building->build->groups[i]);
 }
 
-/* What is known of files by now is in `ret_group` already. */
-static void share_group(const struct built_group *old, struct built_group *ret_group)
+/* How targets are reached and checked. What is known of files by now is in `ret_group` already. */
+static void share_terms(const struct built_group *old, struct built_group *ret_group)
 {
-	struct built_group known = *ret_group;
-	uint32_t i;
-
-	*ret_group = *old;
-	ret_group->ca_file = known.ca_file;
-	ret_group->ca_fault = known.ca_fault;
-	shared_get(&old->group->shared);
-	if (old->tls)
-		tls_client_get(old->tls);
+	ret_group->tls = old->tls ? tls_client_get(old->tls) : NULL;
+	ret_group->check = old->check;
 	if (old->check)
 		shared_get(&old->check->shared);
+}
+
+static void share_group(const struct built_group *old, struct built_group *ret_group)
+{
+	uint32_t i;
+
+	share_terms(old, ret_group);
+	ret_group->group = old->group;
+	ret_group->n_targets = old->n_targets;
+	shared_get(&old->group->shared);
 	ret_group->targets = mem_zalloc((old->n_targets + 1) * sizeof(struct target *));
 	for (i = 0; i < old->n_targets; i++) {
 		ret_group->targets[i] = old->targets[i];
@@ -246,6 +205,10 @@ void build_renew_groups(struct building *building)
 		old = &building->before->groups[i];
 		if (build_group_tls_renewed(building, &config->target_groups[i], old, &groups[i])) {
 			build_group(building, &config->target_groups[i], &groups[i]);
+			building->build->has_other_groups = true;
+		} else if (build_places_have_changed(building, &config->target_groups[i], old)) {
+			share_terms(old, &groups[i]);
+			make_group(building, &config->target_groups[i], &groups[i]);
 			building->build->has_other_groups = true;
 		} else {
 			share_group(old, &groups[i]);

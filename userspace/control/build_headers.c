@@ -25,15 +25,16 @@ struct place {
 };
 
 /* --- which groups have a target in common */
+/* By port, host names (of family 0) first. */
 static int compare_places(const void *a, const void *b)
 {
 	const struct config_address *x = ((const struct place *)a)->address;
 	const struct config_address *y = ((const struct place *)b)->address;
 
-	if (x->family != y->family)
-		return x->family < y->family ? -1 : 1;
 	if (x->port != y->port)
 		return x->port < y->port ? -1 : 1;
+	if (x->family != y->family)
+		return x->family < y->family ? -1 : 1;
 	return memcmp(x->ip, y->ip, sizeof(x->ip));
 }
 
@@ -42,6 +43,20 @@ static uint32_t door_of(const struct build_doors *doors, uint32_t group)
 	while (doors->of_group[group] != group)
 		group = doors->of_group[group];
 	return group;
+}
+
+static void join_places(struct build_doors *doors, const struct place *places, size_t n)
+{
+	bool has_names = false; /* which may come to lead to any target with the same port */
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (i == 0 || places[i].address->port != places[i - 1].address->port)
+			has_names = places[i].address->family == 0;
+		else if (has_names || compare_places(&places[i - 1], &places[i]) == 0)
+			doors->of_group[door_of(doors, places[i].group)] =
+				door_of(doors, places[i - 1].group);
+	}
 }
 
 static size_t list_places(const struct config *config, struct place **ret_places)
@@ -57,7 +72,7 @@ static size_t list_places(const struct config *config, struct place **ret_places
 	for (i = 0, n = 0; i < config->target_groups_count; i++) {
 		group = &config->target_groups[i];
 		for (at = 0; at < group->targets_count; at++)
-			places[n++] = (struct place){&group->targets[at].address, i};
+			places[n++] = (struct place){&group->targets[at].address.address, i};
 	}
 	*ret_places = places;
 	return n;
@@ -94,17 +109,14 @@ static void join_listener(struct build_doors *doors, const struct config *config
 static void join_groups(struct build_doors *doors, const struct config *config)
 {
 	struct place *places;
-	size_t n = list_places(config, &places), i;
+	size_t n = list_places(config, &places);
 	uint32_t group;
 
 	doors->of_group = mem_alloc((config->target_groups_count + 1) * sizeof(*doors->of_group));
 	for (group = 0; group < config->target_groups_count; group++)
 		doors->of_group[group] = group;
 	qsort(places, n, sizeof(*places), compare_places);
-	for (i = 1; i < n; i++)
-		if (compare_places(&places[i - 1], &places[i]) == 0)
-			doors->of_group[door_of(doors, places[i].group)] =
-				door_of(doors, places[i - 1].group);
+	join_places(doors, places, n);
 	for (group = 0; group < config->listeners_count; group++)
 		join_listener(doors, config, &config->listeners[group]);
 	/* Each points at its door at once. */

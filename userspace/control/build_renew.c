@@ -2,6 +2,7 @@
 #define LOG_MODULE "certificates"
 #include "control/build_parts.h"
 #include "control/certwatch.h"
+#include "control/resolver.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -300,6 +301,8 @@ struct build *build_renew(const struct build_env *env, const struct build *befor
 	config_errors_init(&errors);
 	build->config = config_get(before->config);
 	build->generation = before->generation + 1;
+	if (env->resolver)
+		build->names_version = resolver_version(env->resolver);
 	build->loaded_unix_s = before->loaded_unix_s;
 	renew_certs(&renewing);
 	build_trusts_renew(&building, touched, n);

@@ -28,7 +28,7 @@ struct build_renewal {
 
 /*
  * A generation that differs from `before` in certificates and trust stores only, where files were
- * touched: all else is shared with it, the configuration too. With `is_patient`, what does not fit together is
+ * touched, and in what the names of targets stand for: all else is shared with it, the configuration too. With `is_patient`, what does not fit together is
  * counted and left as it was. NULL: nothing has changed.
  */
 struct build *build_renew(const struct build_env *env, const struct build *before,

@@ -25,6 +25,7 @@ struct config {
 	struct config_xdp xdp;
 	char *pkcs11_module_path; /* NULL: the provider's own */
 	struct config_tickets session_tickets;
+	struct config_dns dns;
 	struct config_prefix *deny;
 	uint32_t deny_count;
 	char *deny_path; /* NULL: none */

@@ -2,6 +2,7 @@
 #include "control/config_scalar.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 
 static uint32_t ip_bits(uint16_t family)
@@ -93,6 +94,99 @@ int address_read(struct slice text, struct config_address *ret_address, struct e
 	if (r == 0)
 		*ret_address = address;
 	return r;
+}
+
+/* --- names */
+
+enum { HOST_BYTES_MAX = 253, LABEL_BYTES_MAX = 63 };
+
+static bool is_label(struct slice label)
+{
+	size_t i;
+
+	if (label.len < 1 || label.len > LABEL_BYTES_MAX || label.ptr[0] == '-' ||
+		label.ptr[label.len - 1] == '-')
+		return false;
+	for (i = 0; i < label.len; i++)
+		if (!isalnum((unsigned char)label.ptr[i]) && label.ptr[i] != '-' &&
+			label.ptr[i] != '_')
+			return false;
+	return true;
+}
+
+static bool is_number_like(struct slice text)
+{
+	size_t i;
+
+	for (i = 0; i < text.len; i++)
+		if (!isdigit((unsigned char)text.ptr[i]) && text.ptr[i] != '.')
+			return false;
+	return true;
+}
+
+/* A host name: labels of letters, digits, - and _ , with a dot behind it if it is whole. The last label is
+ * no number: 10.0.0.300 is a mistyped address. */
+static bool is_host(struct slice text)
+{
+	struct slice rest = text, label = {"", 0};
+	const char *dot;
+
+	if (rest.len && rest.ptr[rest.len - 1] == '.')
+		rest.len--;
+	if (rest.len > HOST_BYTES_MAX)
+		return false;
+	for (;;) {
+		dot = rest.len ? memchr(rest.ptr, '.', rest.len) : NULL;
+		label = (struct slice){rest.ptr, dot ? (size_t)(dot - rest.ptr) : rest.len};
+		if (!is_label(label))
+			return false;
+		if (!dot)
+			break;
+		rest = (struct slice){dot + 1, rest.len - label.len - 1};
+	}
+	return !is_number_like(label);
+}
+
+/* Letter case does not matter in names: "APP:80" is the same target as "app:80". */
+static char *copy_host(struct config_store *store, struct slice host)
+{
+	char *copy = config_store_strndup(store, host.ptr, host.len);
+	char *c;
+
+	for (c = copy; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	return copy;
+}
+
+int config_endpoint_read(struct slice text, struct config_store *store,
+	struct config_endpoint *ret_endpoint, struct err *err)
+{
+	struct config_endpoint endpoint = {0};
+	char quoted[QUOTED_BYTES];
+	struct slice host, port;
+	int r;
+
+	if (address_split(text, &host, &port) < 0)
+		return err_set(err, -EINVAL,
+			"%s is not an address or a name with a port (write 192.0.2.1:80, "
+			"\"[2001:db8::1]:80\" or app.example.com:80)",
+			scalar_quote(text, quoted));
+	if (text.ptr[0] != '[' && is_host(host)) {
+		if (small_number(port, 65535, &endpoint.address.port) < 0 || !endpoint.address.port)
+			return err_set(err, -EINVAL, "%s: the port must be between 1 and 65535",
+				scalar_quote(text, quoted));
+		endpoint.host = copy_host(store, host);
+	} else if (text.ptr[0] != '[' && !is_number_like(host)) {
+		return err_set(err, -EINVAL,
+			"%s is neither an IP address nor a host name, with a port",
+			scalar_quote(text, quoted));
+	} else {
+		r = address_read(text, &endpoint.address, err);
+		if (r < 0)
+			return r;
+	}
+	*ret_endpoint = endpoint;
+	return 0;
 }
 
 const char *address_text(const struct config_address *address, char *buf, size_t len)

@@ -189,11 +189,20 @@ static void check_health_protocol(
 			protocol_word(g->protocol));
 }
 
+static int compare_endpoints(const struct config_endpoint *x, const struct config_endpoint *y)
+{
+	int order = memcmp(&x->address, &y->address, sizeof(x->address));
+
+	if (order || (!x->host && !y->host))
+		return order;
+	return !x->host ? -1 : !y->host ? 1 : strcmp(x->host, y->host);
+}
+
 static int compare_targets(const void *a, const void *b)
 {
 	const struct config_target *x = *(const struct config_target *const *)a;
 	const struct config_target *y = *(const struct config_target *const *)b;
-	int order = memcmp(&x->address, &y->address, sizeof(x->address));
+	int order = compare_endpoints(&x->address, &y->address);
 
 	return order ? order : x < y ? -1 : x > y;
 }
@@ -202,12 +211,16 @@ static void refuse_same_target(struct config_checker *checker, const struct conf
 	const struct config_target *first, const struct config_target *again)
 {
 	char text[ADDRESS_TEXT_BYTES];
+	const char *host = again->address.host;
 	size_t before = config_path_enter(&checker->path, "targets");
 
+	if (!host)
+		address_text(&again->address.address, text, sizeof(text));
+	else
+		snprintf(text, sizeof(text), ":%u", again->address.address.port);
 	config_path_item(&checker->path, again->name, (uint32_t)(again - g->targets));
 	config_refuse(checker, &again->address, again->mark, "address",
-		"%s is already a target of this group (line %u)",
-		address_text(&again->address, text, sizeof(text)),
+		"%s%s is already a target of this group (line %u)", host ? host : "", text,
 		config_mark(checker->config, &first->address, first->mark).line);
 	config_path_cut(&checker->path, before);
 }
@@ -222,8 +235,8 @@ static void check_same_targets(struct config_checker *checker, const struct conf
 	for (uint32_t i = 1; i < g->targets_count; i++) {
 		const struct config_target *first = sorted[i - 1], *again = sorted[i];
 
-		if (first->address.family &&
-			!memcmp(&first->address, &again->address, sizeof(first->address)))
+		if (first->address.address.port &&
+			!compare_endpoints(&first->address, &again->address))
 			refuse_same_target(checker, g, first, again);
 	}
 	free(sorted);

@@ -160,6 +160,7 @@ static void put_type(const struct setting *row, FILE *out)
 		[SETTING_PATH] = "path",
 		[SETTING_INTERFACE] = "interface",
 		[SETTING_ADDRESS] = "address",
+		[SETTING_ENDPOINT] = "address or name",
 		[SETTING_PREFIX] = "prefix",
 		[SETTING_MATCHER] = "status codes",
 		[SETTING_SECTION] = "settings",

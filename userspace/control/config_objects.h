@@ -25,7 +25,7 @@ struct config_trust_store {
 struct config_target {
 	struct config_mark mark;
 	char *name; /* NULL: the address is the name */
-	struct config_address address;
+	struct config_endpoint address;
 	uint32_t weight; /* 0: no new traffic */
 };
 
@@ -83,6 +83,7 @@ struct config_target_group {
 	struct config_retries retries;
 	struct config_stickiness stickiness;
 	uint32_t deregistration_delay_ms;
+	struct config_group_dns dns;
 	enum config_proxy_out proxy_protocol;
 	struct config_group_tls tls;
 	struct config_group_timeouts timeouts;
@@ -116,6 +117,13 @@ struct config_limits {
 struct config_admin {
 	struct config_mark mark;
 	char *socket_path;
+};
+
+struct config_dns {
+	struct config_mark mark;
+	struct config_address *servers;
+	uint32_t servers_count; /* 0: those of the system */
+	uint32_t timeout_ms;
 };
 
 struct config_log {

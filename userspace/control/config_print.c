@@ -63,6 +63,16 @@ static void print_matcher(const struct config_matcher *matcher, FILE *out)
 	}
 }
 
+static void print_endpoint(const struct config_endpoint *endpoint, FILE *out)
+{
+	char buf[ADDRESS_TEXT_BYTES];
+
+	if (endpoint->host)
+		fprintf(out, "%s:%u", endpoint->host, endpoint->address.port);
+	else
+		fputs(address_text(&endpoint->address, buf, sizeof(buf)), out);
+}
+
 /* All references point to structs with a name behind the mark, as REF rows demand. */
 static const char *ref_name(const struct setting *row, const void *field)
 {
@@ -99,6 +109,9 @@ void config_print_scalar(const struct setting *row, const void *field, FILE *out
 		break;
 	case SETTING_ADDRESS:
 		fputs(address_text(field, buf, sizeof(buf)), out);
+		break;
+	case SETTING_ENDPOINT:
+		print_endpoint(field, out);
 		break;
 	case SETTING_PREFIX:
 		fputs(config_address_prefix_text(field, buf, sizeof(buf)), out);

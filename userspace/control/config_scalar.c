@@ -392,6 +392,8 @@ int scalar_read(const struct setting *row, struct slice text, const struct scala
 		return read_path(row, text, place, ret_field, err);
 	case SETTING_ADDRESS:
 		return address_read(text, ret_field, err);
+	case SETTING_ENDPOINT:
+		return config_endpoint_read(text, place->store, ret_field, err);
 	case SETTING_PREFIX:
 		return config_address_read_prefix(text, ret_field, err);
 	case SETTING_MATCHER:

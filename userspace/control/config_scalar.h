@@ -32,6 +32,9 @@ const char *scalar_quote(struct slice text, char buf[static QUOTED_BYTES]);
 /* config_address.c */
 enum { ADDRESS_TEXT_BYTES = 64 };
 int address_read(struct slice text, struct config_address *ret_address, struct err *err) must_check;
+/* An address, or a host name, with a port; the name is the store's. */
+int config_endpoint_read(struct slice text, struct config_store *store,
+	struct config_endpoint *ret_endpoint, struct err *err) must_check;
 int config_address_read_prefix(
 	struct slice text, struct config_prefix *ret_prefix, struct err *err) must_check;
 const char *address_text(const struct config_address *address, char *buf, size_t len);

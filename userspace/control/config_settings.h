@@ -26,6 +26,7 @@ enum setting_type {
 	SETTING_PATH,
 	SETTING_INTERFACE,
 	SETTING_ADDRESS,
+	SETTING_ENDPOINT, /* an address, or a host name with a port */
 	SETTING_PREFIX,
 	SETTING_MATCHER,
 	SETTING_SECTION, /* settings of section `child` */

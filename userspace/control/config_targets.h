@@ -27,6 +27,14 @@ struct config_group_limits {
 	uint32_t connections, requests, pending;
 };
 
+/* How the names of targets are looked up. */
+struct config_group_dns {
+	struct config_mark mark;
+	uint32_t interval_ms; /* 0: as the answer says */
+	enum config_family family;
+	uint32_t max_addresses; /* of a name */
+};
+
 struct config_outliers {
 	struct config_mark mark;
 	bool enabled;

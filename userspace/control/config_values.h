@@ -12,6 +12,12 @@ struct config_address {
 	uint8_t ip[16];  /* network byte order, IPv4 in the first 4 */
 };
 
+/* An address, or a name that stands for any number of them. */
+struct config_endpoint {
+	struct config_address address; /* with a host: the port only, family 0 */
+	char *host; /* in small letters; NULL: there is an address */
+};
+
 struct config_prefix {
 	uint16_t family;
 	uint16_t len_bits;
@@ -41,6 +47,7 @@ enum config_algorithm {
 	CONFIG_WEIGHTED_RANDOM,
 	CONFIG_CONSISTENT_HASH
 };
+enum config_family { CONFIG_FAMILY_ANY, CONFIG_FAMILY_V4, CONFIG_FAMILY_V6 };
 enum config_sticky { CONFIG_STICKY_OFF, CONFIG_STICKY_LB, CONFIG_STICKY_APP };
 enum config_proxy_in { CONFIG_PROXY_IN_OFF, CONFIG_PROXY_IN_ACCEPT, CONFIG_PROXY_IN_REQUIRE };
 enum config_proxy_out { CONFIG_PROXY_OUT_OFF, CONFIG_PROXY_OUT_V1, CONFIG_PROXY_OUT_V2 };

@@ -11,6 +11,7 @@
 #include "control/logs.h"
 #include "control/outliers.h"
 #include "control/renewal.h"
+#include "control/resolver.h"
 #include "control/stapling.h"
 #include "control/views.h"
 #include "core/clock.h"
@@ -168,6 +169,7 @@ static void begin_stop(struct daemon *daemon, const char *signal_name)
 	log_info("%s: stopping, %u connections open", signal_name, atomic_load(&daemon->node.open));
 	daemon->stopping = true;
 	cert_upkeep_stop(daemon->cert_upkeep);
+	resolver_stop(daemon->resolver);
 	/* No snapshot: workers let go of the listening sockets. The build stays for the views. */
 	old = snapshot_publish(&daemon->root, NULL);
 	if (old != daemon->build)
@@ -305,10 +307,12 @@ static int build_first(struct daemon *daemon, struct config *config, struct err 
 	} else {
 		stapling_ready(daemon->stapling, build);
 		r = apply_build(daemon, build, NULL, err);
-		if (r < 0)
+		if (r < 0) {
 			build_free(build);
-		else
+		} else {
+			resolver_apply(daemon->resolver, build->config);
 			watch_certificates(daemon);
+		}
 	}
 	config_errors_fini(&errors);
 	return r;
@@ -336,6 +340,24 @@ static int start_admin(struct daemon *daemon, const char *socket_path, struct er
 	return admin_new(daemon->io.loop, &spec, &daemon->admin, err);
 }
 
+static void names_changed(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	if (resolver_version(daemon->resolver) != daemon->build->names_version)
+		renewal_look(daemon);
+}
+
+static int start_resolver(struct daemon *daemon, struct err *err)
+{
+	struct resolver_spec spec = {daemon->io.loop, daemon->loader, names_changed, daemon};
+	int r = resolver_new(&spec, &daemon->resolver, err);
+
+	if (r == 0)
+		daemon->env.resolver = daemon->resolver;
+	return r;
+}
+
 static int start_io(struct daemon *daemon, struct err *err)
 {
 	int r = iothread_init(&daemon->io, daemon->env.n_workers);
@@ -352,7 +374,8 @@ static int start_io(struct daemon *daemon, struct err *err)
 		r = loader_new(daemon->io.loop, "sluice-loader", false, &daemon->loader);
 	if (r < 0)
 		return err_set(err, r, "cannot start: %s", strerror(-r));
-	return http_client_new(daemon->io.loop, &daemon->http, err);
+	r = start_resolver(daemon, err);
+	return r < 0 ? r : http_client_new(daemon->io.loop, &daemon->http, err);
 }
 
 /* In this order: nothing is served before the packet plane guards it, nothing is promised (admin
@@ -438,6 +461,7 @@ static void stop(struct daemon *daemon)
 	token_thread_stop();
 	key_password_stop();
 	cert_upkeep_stop(daemon->cert_upkeep);
+	resolver_stop(daemon->resolver);
 	admin_free(daemon->admin);
 	watch_hub_free(daemon->watch);
 	if (!stop_workers(daemon))
@@ -453,6 +477,7 @@ static void stop(struct daemon *daemon)
 	renewal_free(daemon);
 	expiry_free(daemon->expiry);
 	stapling_free(daemon->stapling);
+	resolver_free(daemon->resolver);
 	http_client_free(daemon->http);
 	cert_upkeep_free(daemon->cert_upkeep);
 	lists_free(daemon->lists);

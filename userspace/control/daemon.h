@@ -26,6 +26,7 @@ struct http_client;
 struct logs;
 struct reload;
 struct renewal;
+struct resolver;
 struct stapling;
 
 /* A target that the configuration no longer names: finishes what it has, then goes. */
@@ -69,6 +70,7 @@ struct daemon {
 	struct trust_upkeep trust_upkeep;
 	struct logs *logs;
 	struct http_client *http; /* asks other servers */
+	struct resolver *resolver; /* of the names of targets */
 	struct expiry *expiry;
 	struct stapling *stapling;
 	struct last_reload last_reload;

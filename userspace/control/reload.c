@@ -7,6 +7,7 @@
 #include "control/cert_upkeep.h"
 #include "control/reload_parts.h"
 #include "control/renewal.h"
+#include "control/resolver.h"
 #include "control/stapling.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -163,6 +164,8 @@ static void end(struct reload *reload)
 
 	reload_free(reload);
 	daemon->reload = NULL;
+	/* Names that were looked up for nothing are forgotten. */
+	resolver_apply(daemon->resolver, daemon->build->config);
 	if (!daemon->stopping) {
 		next = again ? NULL : next_waiting(daemon);
 		if (again)
@@ -254,6 +257,8 @@ static void put_in_force(struct reload *reload)
 		/* A reload may be over already, and gone: but then so is its turn. */
 		cert_upkeep_look(daemon->cert_upkeep, daemon->build, daemon->build->has_other_dirs);
 		renewal_retry(daemon);
+		if (resolver_version(daemon->resolver) != daemon->build->names_version)
+			renewal_look(daemon);
 		return; /* lists_done() goes on */
 	}
 	discard(reload);

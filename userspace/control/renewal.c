@@ -1,4 +1,4 @@
-/* Certificates whose files change: see renewal.h. */
+/* Certificates whose files change, names that stand for other addresses: see renewal.h. */
 #define LOG_MODULE "certificates"
 #include "control/renewal.h"
 
@@ -44,11 +44,11 @@ struct renewal {
 static void make_build(struct job *job)
 {
 	struct renewal *renewal = container_of(job, struct renewal, job);
-	struct build_touched *touched;
+	struct build_touched *touched = NULL;
 	size_t n;
 
 	renewal->started_us = clock_mono_us();
-	n = certwatch_look(renewal->watch, &touched);
+	n = renewal->watch ? certwatch_look(renewal->watch, &touched) : 0;
 	renewal->has_news = n > renewal->n_touched;
 	renewal->n_touched = n;
 	renewal->build = build_renew(&renewal->daemon->env, renewal->before, touched, n,
@@ -56,7 +56,7 @@ static void make_build(struct job *job)
 	free(touched);
 	if (renewal->build)
 		stapling_ready(renewal->daemon->stapling, renewal->build);
-	if (renewal->outcome.n_unsettled || renewal->outcome.n_later)
+	if (renewal->outcome.n_unsettled || renewal->outcome.n_later || !renewal->watch)
 		return;
 	certwatch_forget(renewal->watch);
 	renewal->n_touched = 0;
@@ -209,8 +209,7 @@ void renewal_look(struct daemon *daemon)
 {
 	struct renewal *renewal = daemon->renewal;
 
-	if (renewal->watch)
-		something_happened(&renewal->events, 0);
+	something_happened(&renewal->events, 0);
 }
 
 void renewal_free(struct daemon *daemon)

@@ -1,6 +1,7 @@
 /*
- * Certificates whose files change while the daemon runs: what the watch of their folders reports is
- * put in force as a generation that differs in nothing else. Control thread; the loader thread does
+ * Certificates whose files change while the daemon runs, and names of targets that stand for other
+ * addresses: what the watch of the folders or the resolver reports is put in force as a generation that
+ * differs in nothing else. Control thread; the loader thread does
  * the work.
  */
 #ifndef SLUICE_CONTROL_RENEWAL_H
@@ -27,7 +28,8 @@ void renewal_new(struct daemon *daemon);
 void renewal_begin(struct daemon *daemon);
 /* Another generation is in force: what it could not look at is looked at again after a while. */
 void renewal_retry(struct daemon *daemon);
-/* Something that no file tells of has changed: a key in a token was opened anew. */
+/* Something that no file tells of has changed: a key in a token was opened anew, or a name stands for
+ * other addresses. */
 void renewal_look(struct daemon *daemon);
 /* The loader thread has ended. */
 void renewal_free(struct daemon *daemon);

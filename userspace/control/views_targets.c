@@ -2,6 +2,7 @@
 #include "control/views_parts.h"
 
 #include "control/outliers.h"
+#include "control/resolver.h"
 
 #include "core/clock.h"
 #include "dataplane/dp_backends.h"
@@ -130,11 +131,13 @@ static void put_target(const struct daemon *daemon, const struct target_group *g
 	const struct target *target, uint32_t weight, const struct health_state *state,
 	const struct health_state *check, const struct view_list *list)
 {
+	uint32_t n_workers = target->workers ? daemon->env.n_workers : 0;
 	struct view row = view_list_object(list);
 
 	view_text(&row, "group", target->group_name);
 	view_text(&row, "name", target->name);
-	view_text(&row, "address", target->text);
+	view_text(&row, "address", *target->text ? target->text : NULL);
+	view_text(&row, "host", target->host);
 	view_number(&row, "weight", weight);
 	view_bool(&row, "slow_start",
 		group && target_group_is_ramping(group, target, clock_mono_ms()));
@@ -144,9 +147,9 @@ static void put_target(const struct daemon *daemon, const struct target_group *g
 	view_time(&row, "since", state->changed_unix_s);
 	put_ejection(daemon, group, target, &row);
 	put_last_check(check, &row);
-	put_load(target, daemon->env.n_workers, &row);
-	put_places(target, daemon->env.n_workers, &row);
-	put_refusals(target, daemon->env.n_workers, &row);
+	put_load(target, n_workers, &row);
+	put_places(target, n_workers, &row);
+	put_refusals(target, n_workers, &row);
 }
 
 static void put_members(
@@ -164,6 +167,31 @@ static void put_members(
 		state = outliers_state(group->group, member->target, check, &scratch);
 		put_target(daemon, group->group, member->target, member->weight,
 			state ? state : &unchecked, check, list);
+	}
+}
+
+/* Targets there would be if their names had addresses. */
+static void put_unresolved(const struct daemon *daemon, const struct config_target_group *group,
+	const struct view_list *list)
+{
+	const struct health_state state = {.state = BACKEND_UNUSED, .reason = WHY_NAME_UNRESOLVED};
+	const struct config_target *wanted;
+	struct resolver_facts facts;
+	uint32_t i;
+
+	for (i = 0; i < group->targets_count; i++) {
+		wanted = &group->targets[i];
+		struct target target = {
+			.group_name = group->name,
+			.name = wanted->name ? wanted->name : wanted->address.host,
+			.host = wanted->address.host,
+		};
+
+		if (wanted->address.host &&
+			resolver_facts(daemon->resolver, wanted->address.host, group->dns.family,
+				&facts) &&
+			!facts.n_addresses)
+			put_target(daemon, NULL, &target, wanted->weight, &state, NULL, list);
 	}
 }
 
@@ -190,8 +218,10 @@ int view_targets(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 	struct view_list list = view_list(&root, "targets");
 	uint32_t i;
 
-	for (i = 0; i < daemon->build->config->target_groups_count; i++)
+	for (i = 0; i < daemon->build->config->target_groups_count; i++) {
 		put_members(daemon, &daemon->build->groups[i], &list);
+		put_unresolved(daemon, &daemon->build->config->target_groups[i], &list);
+	}
 	put_departing(daemon, &list);
 	return 0;
 }
@@ -293,6 +323,33 @@ static bool leads_to(
 	return wanted.found;
 }
 
+static void put_names(const struct daemon *daemon, const struct config_target_group *group,
+	const struct view *row)
+{
+	struct view_list names = view_list(row, "names");
+	const struct config_target *wanted;
+	struct resolver_facts facts;
+	struct view name;
+	uint32_t i;
+
+	for (i = 0; i < group->targets_count; i++) {
+		wanted = &group->targets[i];
+		if (!wanted->address.host || !resolver_facts(daemon->resolver, wanted->address.host,
+						     group->dns.family, &facts))
+			continue;
+		name = view_list_object(&names);
+		view_text(&name, "host", wanted->address.host);
+		view_number(&name, "port", wanted->address.address.port);
+		view_number(&name, "addresses", facts.n_addresses);
+		view_number(&name, "used",
+			facts.n_addresses < group->dns.max_addresses ? facts.n_addresses
+								     : group->dns.max_addresses);
+		view_number(&name, "ttl_s", facts.ttl_s);
+		view_time(&name, "answered_at", facts.answered_unix_s);
+		view_text(&name, "fault", *facts.fault ? facts.fault : NULL);
+	}
+}
+
 static void put_group(const struct daemon *daemon, uint32_t index, const struct view_list *list)
 {
 	const struct config *all = daemon->build->config;
@@ -317,6 +374,7 @@ static void put_group(const struct daemon *daemon, uint32_t index, const struct 
 		if (leads_to(&all->listeners[i], config))
 			view_list_text(&listeners, all->listeners[i].name);
 	put_group_places(daemon, config, spec, &row);
+	put_names(daemon, config, &row);
 }
 
 int view_target_groups(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)

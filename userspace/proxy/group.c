@@ -26,6 +26,7 @@ static void target_free(struct shared *shared)
 	free(target->workers);
 	free(target->group_name);
 	free(target->name);
+	free(target->host);
 	shared_fini(shared);
 	free(target);
 }
@@ -47,6 +48,11 @@ struct target *target_new(const char *group_name, const char *name, const union 
 	for (i = 0; i < n_workers; i++)
 		list_init(&target->workers[i].idle);
 	return target;
+}
+
+void target_set_host(struct target *target, const char *host)
+{
+	target->host = host ? mem_strdup(host) : NULL;
 }
 
 static void target_group_free(struct shared *shared)

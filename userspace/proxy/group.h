@@ -46,12 +46,13 @@ struct target_worker {
 struct target {
 	struct shared shared;
 	char *group_name, *name;
+	char *host; /* the name that stands for its address, without a dot at the end; NULL: none */
 	char text[ADDR_TEXT_BYTES];
 	uint64_t hash; /* of the text: the same on every node */
 	union addr addr;
-	uint32_t id;                /* row of the backends map */
+	uint32_t id; /* row of the backends map */
 	_Atomic enum target_health health;
-	atomic_bool removed;        /* in no snapshot any more: nothing new, idle ones closed */
+	atomic_bool removed; /* in no snapshot any more: nothing new, idle ones closed */
 	atomic_bool expired; /* removed, and deregistration_delay is over: close everything */
 	_Atomic uint64_t ramp_since_ms; /* monotonic: its slow start began; 0: none */
 	atomic_uint outstanding cache_aligned; /* requests or tunnels under way, all workers */
@@ -86,6 +87,8 @@ struct target_group {
 /* `addr` is the identity within the group. Returns with one count, the caller's. */
 struct target *target_new(const char *group_name, const char *name, const union addr *addr,
 	uint32_t id, uint32_t n_workers);
+/* By whom it was made, before anybody else has it. */
+void target_set_host(struct target *target, const char *host);
 struct target_group *target_group_new(const struct group_spec *spec);
 
 /* It has a share, is healthy or not checked yet, and is no outlier. */

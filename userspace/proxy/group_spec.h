@@ -42,7 +42,7 @@ struct group_spec {
 	struct sticky_spec sticky; /* the texts are copied */
 	enum proxy_out proxy_out;
 	struct tls_client *tls; /* NULL: plain; the group takes its own count */
-	const char *tls_name; /* SNI and name to verify; NULL: the target's address */
+	const char *tls_name; /* SNI and name to verify; NULL: the target's host or address */
 	uint32_t connect_ms, response_ms;
 	uint32_t pool_per_worker; /* idle connections kept per target and worker */
 	uint32_t pool_idle_ms;

@@ -141,6 +141,7 @@ static void check(struct timer *timer)
 	checker->probe = (struct probe){
 		.spec = checker->spec,
 		.addr = checker->target->addr,
+		.host = checker->target->host, /* lives as long as the checker */
 		.io = checker->health->io,
 		.tls = checker->health->tls,
 		.done = probe_done,

@@ -26,8 +26,8 @@ struct check_spec {
 	struct shared shared;
 	enum check_protocol protocol;
 	uint16_t port;       /* 0: the target's own */
-	char *path, *host;   /* HTTP; host NULL: the target's address */
-	char *tls_name;      /* NULL: the target's address */
+	char *path, *host;   /* HTTP; host NULL: the target's host or address, and port */
+	char *tls_name;      /* NULL: the target's host or address */
 	struct tls_client *tls; /* TLS, HTTPS; counted */
 	enum proxy_out proxy_out; /* the targets expect a PROXY header: we send one for ourselves */
 	struct status_range ranges[CHECK_RANGES_MAX];

@@ -14,6 +14,7 @@
 
 enum {
 	REQUEST_BYTES_MAX = 2048,
+	HOST_BYTES = 272, /* of a name, and a port */
 	/* In TLS 1.3 a target judges our certificate when we think the handshake is over: a check that
 	 * says nothing else waits for that so long. */
 	JUDGEMENT_MS = 100,
@@ -73,14 +74,21 @@ static bool is_http(const struct probe *probe)
 	return probe->spec->protocol == CHECK_HTTP || probe->spec->protocol == CHECK_HTTPS;
 }
 
+static const char *own_host(const struct probe *probe, char text[static HOST_BYTES])
+{
+	if (!probe->host)
+		return addr_format(&probe->addr, text);
+	snprintf(text, HOST_BYTES, "%s:%u", probe->host, addr_port(&probe->addr));
+	return text;
+}
+
 static int send_request(struct probe *probe)
 {
-	char text[REQUEST_BYTES_MAX], host[ADDR_TEXT_BYTES];
+	char text[REQUEST_BYTES_MAX], host[HOST_BYTES];
 	struct iovec iov = {.iov_base = text};
 	int len = snprintf(text, sizeof(text),
 		"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: sluice-health\r\nConnection: close\r\n\r\n",
-		probe->spec->path,
-		probe->spec->host ? probe->spec->host : addr_format(&probe->addr, host));
+		probe->spec->path, probe->spec->host ? probe->spec->host : own_host(probe, host));
 	ssize_t sent;
 
 	if (len >= (int)sizeof(text))
@@ -258,7 +266,9 @@ static void start_stream(struct probe *probe, int fd)
 
 	if (spec->protocol == CHECK_TLS || spec->protocol == CHECK_HTTPS)
 		probe->stream = tls_stream_client(probe->tls, spec->tls, fd,
-			spec->tls_name ? spec->tls_name : addr_format_host(&probe->addr, name),
+			spec->tls_name ? spec->tls_name
+			: probe->host  ? probe->host
+				       : addr_format_host(&probe->addr, name),
 			false);
 	else
 		probe->stream = plain_stream_new(probe->io, fd, false);

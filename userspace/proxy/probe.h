@@ -9,6 +9,7 @@ enum { PROBE_ANSWER_MAX = 8192 };
 struct probe {
 	const struct check_spec *spec; /* the checker's; lives as long as the probe */
 	union addr addr;               /* with the port override */
+	const char *host; /* the target's; NULL: it has none */
 	struct iothread *io;
 	struct tls_thread *tls;
 	struct watch dial;             /* until connected */
@@ -24,7 +25,7 @@ struct probe {
 	void (*done)(struct probe *probe, enum backend_reason reason, const char *detail);
 };
 
-/* `probe` zeroed but for spec, addr, io, tls, done. May call `done` before it returns. */
+/* `probe` zeroed but for spec, addr, host, io, tls, done. May call `done` before it returns. */
 void probe_start(struct probe *probe);
 /* Ends it without a result. */
 void probe_stop(struct probe *probe);

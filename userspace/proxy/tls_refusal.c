@@ -27,7 +27,7 @@ static bool may_tell(struct target_refusal *row, enum tls_failure failure)
 static void tell(const struct target_group *group, const struct target *target,
 	enum tls_failure failure, const char *detail)
 {
-	const char *name = group->spec.tls_name;
+	const char *name = group->spec.tls_name ? group->spec.tls_name : target->host;
 
 	log_warn("target %s/%s (%s): TLS failed: %s: %s%s%s%s%s%s", target->group_name,
 		target->name, target->text, tls_failure_name(failure), tls_failure_help(failure),

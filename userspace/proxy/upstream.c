@@ -198,16 +198,24 @@ static void stream_ready(struct watch *watch, uint32_t events)
 		upstream_close(upstream, false); /* idle: it ended, or said something unasked */
 }
 
+/* SNI, and what the certificate has to be for. */
+static const char *tls_name(const struct upstream *upstream, char text[static ADDR_TEXT_BYTES])
+{
+	const char *name = upstream->group->spec.tls_name;
+
+	if (!name)
+		name = upstream->target->host;
+	return name ? name : addr_format_host(&upstream->target->addr, text);
+}
+
 static int start_stream(struct upstream *upstream, int fd, bool connecting)
 {
 	const struct group_spec *spec = &upstream->group->spec;
 	char name[ADDR_TEXT_BYTES];
 
 	if (spec->tls)
-		upstream->stream = tls_stream_client(upstream->worker->tls, spec->tls, fd,
-			spec->tls_name ? spec->tls_name
-				       : addr_format_host(&upstream->target->addr, name),
-			connecting);
+		upstream->stream = tls_stream_client(
+			upstream->worker->tls, spec->tls, fd, tls_name(upstream, name), connecting);
 	else
 		upstream->stream = plain_stream_new(&upstream->worker->io, fd, connecting);
 	if (!upstream->stream)

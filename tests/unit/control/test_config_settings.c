@@ -66,6 +66,7 @@ static void words_fit_their_enums(void **state)
 		{SECTION_config_health_check, "protocol", CONFIG_CHECK_HTTPS},
 		{SECTION_config_target_group, "algorithm", CONFIG_CONSISTENT_HASH},
 		{SECTION_config_hash, "key", CONFIG_HASH_QUERY},
+		{SECTION_config_group_dns, "family", CONFIG_FAMILY_V6},
 		{SECTION_config_stickiness, "type", CONFIG_STICKY_APP},
 		{SECTION_config_listener, "proxy_protocol", CONFIG_PROXY_IN_REQUIRE},
 		{SECTION_config_target_group, "proxy_protocol", CONFIG_PROXY_OUT_V2},

@@ -27,6 +27,8 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "  rotation: 1h\n"
 				    "  lifetime: 2h\n"
 				    "  session_age: 1d\n"
+				    "dns:\n"
+				    "  timeout: 2s\n"
 				    "deny: []\n"
 				    "allow: []\n"
 				    "limits:\n"
@@ -103,6 +105,10 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "      budget: 20%\n"
 				    "      budget_per_second: 3\n"
 				    "    deregistration_delay: 5m\n"
+				    "    dns:\n"
+				    "      interval: ttl\n"
+				    "      family: any\n"
+				    "      max_addresses: 64\n"
 				    "    proxy_protocol: off\n"
 				    "    tls:\n"
 				    "      verify: true\n"
@@ -243,6 +249,7 @@ static const char *const kept[] = {"workers: 7",
 	"success_rate: 0%", "latency_ratio: 3", "ejection_time: 1s", "max_ejected: 100%",
 	"type: app_cookie", "duration: 2m", "cookie: LB", "app_cookie: SID", "attempts: 4",
 	"status: 502-504", "budget: 30%", "budget_per_second: 9", "deregistration_delay: 0ms",
+	"interval: 45s", "family: v6", "max_addresses: 7", "- \"[::1]:5353\"", "timeout: 700ms",
 	"proxy_protocol: v1", "ca: /ca.pem", "server_name: srv", "connect: 10ms",
 	"idle_per_worker: 0", "name: t1", "weight: 0", "port: 8080", "path: \"/x?a=b\"", "host: h",
 	"matcher: 200,204-206", "jitter: 0%", "server_name: chk", "proxy_protocol: require",
@@ -270,6 +277,7 @@ static const char everything[] =
 	"xdp: {mode: off, interfaces: [wlan0@x], pin_dir: /p, handover: kernel_cookies,\n"
 	"      cookie_secret_file: /s, dispatcher: never}\n"
 	"session_tickets: {keys_file: /t.keys, rotation: 2m, lifetime: 90s, session_age: 3h}\n"
+	"dns: {servers: [\"[::1]:5353\"], timeout: 700ms}\n"
 	"deny: [10.0.0.0/8, \"2001:db8::/32\"]\n"
 	"deny_file: /d\n"
 	"allow: [10.1.0.0/16]\n"
@@ -296,7 +304,8 @@ static const char everything[] =
 	"   success_rate: 0%, latency_ratio: 3, ejection_time: 1s, max_ejected: 100%},\n"
 	"   stickiness: {type: app_cookie, duration: 2m, cookie: LB, app_cookie: SID},\n"
 	"   retries: {attempts: 4, status: 502-504, budget: 30%, budget_per_second: 9},\n"
-	"   deregistration_delay: 0s, proxy_protocol: v1, tls: {ca: /ca.pem, server_name: srv,\n"
+	"   deregistration_delay: 0s, dns: {interval: 45s, family: v6,\n"
+	"   max_addresses: 7}, proxy_protocol: v1, tls: {ca: /ca.pem, server_name: srv,\n"
 	"   policy: mine, ktls: tx},\n"
 	"   timeouts: {connect: 10ms}, pool: {idle_per_worker: 0},\n"
 	"   targets: [{name: t1, address: 10.0.0.1:1, weight: 0}],\n"

@@ -118,12 +118,82 @@ static void numbers_are_in_range(void **state)
 			   "\"16m\""));
 }
 
+#define TARGETS(list) "target_groups:\n- {name: g, protocol: http, targets: [" list "]}\n"
+
+static void names_are_read(void **state)
+{
+	struct config *config = case_accepted(
+		"dns: {servers: [192.0.2.53:53, \"[2001:db8::53]:5353\"], timeout: 1s}\n"
+		"target_groups:\n- {name: g, protocol: http, dns: {interval: 5s, family: v4}, targets: ["
+		"{address: App.Example.com:8080}, {address: 10.0.0.1:80}, {address: a_b:1},"
+		" {address: x9.local.:65535}]}\n");
+	const struct config_target_group *group = &config->target_groups[0];
+	char *shown = case_shown(config);
+
+	assert_string_equal(group->targets[0].address.host, "app.example.com");
+	assert_int_equal(group->targets[0].address.address.port, 8080);
+	assert_int_equal(group->targets[0].address.address.family, 0);
+	assert_null(group->targets[1].address.host);
+	assert_string_equal(group->targets[2].address.host, "a_b");
+	assert_string_equal(group->targets[3].address.host, "x9.local.");
+	assert_int_equal(group->dns.interval_ms, 5000);
+	assert_int_equal(group->dns.family, CONFIG_FAMILY_V4);
+	assert_int_equal(group->dns.max_addresses, 64);
+	assert_int_equal(config->dns.servers_count, 2);
+	assert_int_equal(config->dns.timeout_ms, 1000);
+	assert_non_null(strstr(shown, "address: \"app.example.com:8080\"\n"));
+	assert_non_null(strstr(shown, "address: \"x9.local.:65535\"\n"));
+	config_free(config);
+	config_free(case_accepted(shown));
+	free(shown);
+}
+
+static void bad_names_are_refused(void **state)
+{
+	static const char *const bad[] = {"app", "app:", "app:0", "app:65536", "-a:1", "a-:1",
+		"a..b:1", ".a:1", "a b:1", "a/b:1", "10.0.0.300:80", "10.1:80", "1:80", "[app]:80",
+		"a:b:80", ":80", "*.a:1"};
+	struct config_errors errors;
+	struct config *config;
+	char yaml[256], *text;
+	size_t i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(yaml, sizeof(yaml), TARGETS("{address: \"%s\"}"), bad[i]);
+		config_errors_init(&errors);
+		assert_true(config_parse(yaml, strlen(yaml), "/t.yaml", &config, &errors) < 0);
+		text = case_errors_text(&errors);
+		assert_non_null(strstr(text, "/t.yaml:2:"));
+		assert_non_null(strstr(text, "target_groups[g].targets[0].address"));
+		free(text);
+		config_errors_fini(&errors);
+	}
+	case_refused(TARGETS("{address: app}"),
+		AT("2:49",
+			"target_groups[g].targets[0].address: \"app\" is not an address or a name "
+			"with a port (write 192.0.2.1:80, \"[2001:db8::1]:80\" or "
+			"app.example.com:80)"));
+	case_refused(TARGETS("{address: \"a b:80\"}"),
+		AT("2:49",
+			"target_groups[g].targets[0].address: \"a b:80\" is neither an IP address "
+			"nor a host name, with a port"));
+	case_refused(TARGETS("{address: 10.0.0.300:80}"),
+		AT("2:49", "target_groups[g].targets[0].address: \"10.0.0.300:80\": \"10.0.0.300\" "
+			   "is not an IPv4 address"));
+	case_refused(TARGETS("{address: app:80}, {address: app:81}, {address: APP:80}"),
+		AT("2:87",
+			"target_groups[g].targets[2].address: app:80 is already a target of this "
+			"group (line 2)"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(settings_are_read),
 		cmocka_unit_test(outlier_detection_is_read),
 		cmocka_unit_test(retries_are_read),
+		cmocka_unit_test(names_are_read),
+		cmocka_unit_test(bad_names_are_refused),
 		cmocka_unit_test(stickiness_is_checked),
 		cmocka_unit_test(what_has_no_effect_is_refused),
 		cmocka_unit_test(hashes_need_what_they_go_by),
