@@ -191,8 +191,15 @@ static void over(struct h2 *session)
 	let_go();
 }
 
-static const struct h2_ops ops = {
-	.request = request, .event = event, .changed = changed, .over = over};
+static void malformed(struct h2 *session)
+{
+}
+
+static const struct h2_ops ops = {.request = request,
+	.malformed = malformed,
+	.event = event,
+	.changed = changed,
+	.over = over};
 
 static void turn_end(void *arg)
 {

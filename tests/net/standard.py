@@ -15,6 +15,7 @@ STRICT, REQUESTS_3, XFF_PRESERVE, XFF_REMOVE = 83, 87, 88, 89
 REFUSED, EMPTY, IMPATIENT, ONE = 84, 85, 86, 90
 TCP_IDLE, TLS_IDLE, TCP_REFUSED, TCP_EMPTY, CONNECTION_LIMIT = 4004, 4005, 4006, 4007, 91
 TCP_GREET, TLS_GREET = 4009, 4447
+DESYNC_MONITOR, DESYNC_STRICTEST = 92, 93
 
 
 def group(name, protocol, targets, check=None, **settings):
@@ -90,6 +91,8 @@ def listeners():
         listener("requests-3", "http", REQUESTS_3, "one", limits={"requests_per_connection": 3}),
         listener("xff-preserve", "http", XFF_PRESERVE, "one", x_forwarded_for="preserve"),
         listener("xff-remove", "http", XFF_REMOVE, "one", x_forwarded_for="remove"),
+        listener("desync-monitor", "http", DESYNC_MONITOR, "one", http={"desync_mode": "monitor"}),
+        listener("desync-strictest", "http", DESYNC_STRICTEST, "one", http={"desync_mode": "strictest"}),
         listener("refused", "http", REFUSED, "refused"),
         listener("empty", "http", EMPTY, "empty"),
         listener("impatient", "http", IMPATIENT, "impatient", timeouts={"idle": milliseconds(400)}),

@@ -154,7 +154,7 @@ class Http:
                     raise Gone from None
                 return
             request = Request(self.reader, head[:-4])
-            word = request.path.split("/")[1]
+            word = (request.path.split("/") + [""])[1]  # "*" has none
             stats = self.target.stats
             stats["checks" if word == "healthz" else "requests"] += 1
             stats["paths"][word] = stats["paths"].get(word, 0) + 1

@@ -1,5 +1,6 @@
 /* Listeners of a generation, with their sockets and TLS contexts: see build.h. */
 #define LOG_MODULE "config"
+#include "control/build_http.h"
 #include "control/build_rules.h"
 #include "control/config_policy.h"
 #include "control/ids.h"
@@ -231,7 +232,7 @@ static void build_listener(struct building *building, const struct config_listen
 			    : wanted->protocol == CONFIG_TLS   ? LISTEN_TLS
 							       : LISTEN_TCP,
 		.proxy_in = (enum proxy_in)wanted->proxy_protocol,
-		.x_forwarded_for = (enum http_forwarded_mode)wanted->x_forwarded_for,
+		.http = build_http_terms(wanted),
 		.http2 = wanted->http2,
 		.group = build_default_group(building, wanted),
 		.stats = stats,
@@ -243,7 +244,6 @@ static void build_listener(struct building *building, const struct config_listen
 		.drain_ms = build_drain_ms(wanted),
 		.max_connections = wanted->limits.connections,
 		.max_requests_per_connection = wanted->limits.requests_per_connection,
-		.max_header_bytes = wanted->limits.header_bytes,
 		.max_body_bytes = wanted->limits.body_bytes,
 		.n_workers = building->env->n_workers,
 	};

@@ -55,9 +55,16 @@ struct config_listener_limits {
 	uint32_t connections_per_second, connections_burst;
 	uint32_t handshakes_per_second, handshakes_burst;
 	uint32_t syns_per_second, syns_burst;
-	uint32_t header_bytes;
+	uint32_t header_bytes, request_line_bytes, header_line_bytes, headers;
 	uint64_t body_bytes;
 	uint32_t requests_per_connection;
+};
+
+/* How requests are taken, whatever becomes of them. */
+struct config_listener_http {
+	struct config_mark mark;
+	enum config_desync desync_mode;
+	enum config_header_names header_names;
 };
 
 struct config_route {
@@ -98,6 +105,7 @@ struct config_listener {
 	enum config_proxy_in proxy_protocol;
 	enum config_xff x_forwarded_for;
 	bool http2;
+	struct config_listener_http http;
 	struct config_listener_tls tls;
 	struct config_client_auth client_auth;
 	struct config_tls_headers tls_headers;

@@ -34,6 +34,7 @@ void render_object(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_change(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_history(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_drops(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_desync(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_counters(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_rules(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_rules_test(yyjson_val *root, const struct render_look *look, FILE *out);

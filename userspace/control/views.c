@@ -211,6 +211,7 @@ const struct admin_source views_source = {
 	.targets = view_targets,
 	.target_groups = view_target_groups,
 	.drops = view_drops,
+	.desync = view_desync,
 	.counters = view_counters,
 	.config = view_config,
 	.certificates = view_certificates,

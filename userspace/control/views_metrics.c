@@ -137,6 +137,34 @@ static const struct {
 		offsetof(struct listener_counts, bytes_out)},
 };
 
+/* What never happened is left out. */
+static void put_found(
+	struct metrics *metrics, const struct listener_row *row, uint32_t found, uint32_t what)
+{
+	const struct desync_row *about = &desync_rows[found];
+	uint64_t n = row->sum.desync[found][what];
+
+	if (n)
+		metrics_sample(metrics,
+			METRICS_LABELS({"listener", row->name},
+				{"class", desync_class_names[about->class]}, {"found", about->name},
+				{"verdict", what ? "refused" : "forwarded"}),
+			(int64_t)n);
+}
+
+static void put_desync(struct metrics *metrics, const struct listener_row *rows, uint32_t n)
+{
+	uint32_t i, found;
+
+	metrics_family(metrics, "sluice_desync_requests_total", METRICS_COUNTER,
+		"Malformed and ambiguous HTTP requests, by what was found in them.");
+	for (i = 0; i < n; i++)
+		for (found = 0; found < DESYNCS; found++) {
+			put_found(metrics, &rows[i], found, 0);
+			put_found(metrics, &rows[i], found, 1);
+		}
+}
+
 static void put_listeners(struct metrics *metrics, const struct daemon *daemon)
 {
 	uint32_t i, n = daemon->build->n_listeners;
@@ -157,6 +185,7 @@ static void put_listeners(struct metrics *metrics, const struct daemon *daemon)
 		offsetof(struct listener_counts, tickets_refused));
 	put_failures(metrics, rows, n);
 	put_responses(metrics, rows, n);
+	put_desync(metrics, rows, n);
 	free(rows);
 }
 

@@ -114,6 +114,7 @@ static void put_listener(const struct daemon *daemon, uint32_t index, const stru
 	put_handshakes(built, &sum, &row);
 	put_ktls(config, &sum, &row);
 	view_client_auth(config, &sum, &row);
+	view_listener_desync(config, &sum, &row);
 	put_packets(daemon, stats->id, &row);
 }
 

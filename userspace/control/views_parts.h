@@ -50,6 +50,9 @@ int view_existing(struct slice query, struct build_how *ret_how) must_check;
 /* views_trust.c: whose certificates a listener wants, and whom it turned away. */
 void view_client_auth(const struct config_listener *config, const struct listener_counts *sum,
 	const struct view *row);
+/* views_desync.c: what was wrong with its requests, by class. */
+void view_listener_desync(const struct config_listener *config, const struct listener_counts *sum,
+	const struct view *row);
 /* views_capabilities.c */
 void view_capabilities(const struct daemon *daemon, const struct dataplane_report *report,
 	const struct view *root);
@@ -68,6 +71,7 @@ int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_listeners(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_targets(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_target_groups(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+int view_desync(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_drops(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_counters(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 void view_certificates(void *arg, const struct admin_call *call, struct admin_reply *reply);

@@ -65,11 +65,11 @@ static inline struct h2_stream *h2_stream_of(struct stream *body)
 }
 
 struct h2_ops {
-	/* A request. Its slices hold until this returns; stream->body.owner may be set. `refusal`:
-	 * the status it is to be refused with, 0: it is in order. Comes while the session reads:
-	 * what is written now is sent later. */
+	/* A request. Its slices hold until this returns; stream->body.owner may be set. `refusal`: the
+	 * status it is to be refused with, or 0. What is written now is sent later. */
 	void (*request)(
 		struct h2_stream *stream, const struct http_request *request, unsigned int refusal);
+	void (*malformed)(struct h2 *h2); /* a request that never came up: it was reset */
 	/* Something to read, room to write, the end, a reset: stream->body says. */
 	void (*event)(struct h2_stream *stream);
 	/* It waits for something else than before (h2_waits()), or for the next of its kind. */

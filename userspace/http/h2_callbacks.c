@@ -212,6 +212,9 @@ static int on_invalid_frame(
 	else
 		h2_spend(h2, error == NGHTTP2_ERR_REFUSED_STREAM ? H2_COST_refused_stream
 								 : H2_COST_invalid_frame);
+	if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST &&
+		(error == NGHTTP2_ERR_HTTP_HEADER || error == NGHTTP2_ERR_HTTP_MESSAGING))
+		h2->ops->malformed(h2);
 	return 0;
 }
 

@@ -18,6 +18,8 @@ enum {
 	SYNTAX_HEX = 1 << 4,
 	SYNTAX_VALUE = 1 << 5, /* may stand in a field value: all but control bytes; tab is in */
 	SYNTAX_UPPER = 1 << 6,
+	SYNTAX_NAME =
+		1 << 7, /* letters, digits and the hyphen: the names of headers have no others */
 };
 
 extern const uint8_t syntax_class[256];

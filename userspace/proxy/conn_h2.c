@@ -1,6 +1,7 @@
 /* HTTP/2 on a client's connection: see conn_h2.h. */
 #define LOG_MODULE "http2"
 #include "proxy/conn_h2.h"
+#include "core/counter.h"
 #include "core/log.h"
 #include "net/stream_arrival.h"
 #include "proxy/conn_terms.h"
@@ -26,6 +27,14 @@ static void got_request(
 	if (is_last(conn))
 		conn_h2_drain(conn,
 			conn_terms(conn) != CONN_TERMS_GOOD ? CLOSE_terms_changed : CLOSE_done);
+}
+
+static void malformed(struct h2 *h2)
+{
+	struct conn *conn = h2_owner(h2);
+
+	counter_inc(&conn_counts(conn)->desync[DESYNC_bad_h2_request][LISTENER_DESYNC_REFUSED]);
+	conn_count_reason(conn, CLOSE_bad_request);
 }
 
 static void stream_event(struct h2_stream *stream)
@@ -102,6 +111,7 @@ static void over(struct h2 *h2)
 
 static const struct h2_ops h2_ops = {
 	.request = got_request,
+	.malformed = malformed,
 	.event = stream_event,
 	.changed = changed,
 	.over = over,
@@ -109,7 +119,7 @@ static const struct h2_ops h2_ops = {
 
 void conn_h2_start(struct conn *conn, const struct buf *in)
 {
-	struct h2_spec spec = {.max_header_bytes = conn->listener->spec.max_header_bytes};
+	struct h2_spec spec = {.max_header_bytes = conn->listener->spec.http.limits.head_bytes};
 
 	conn->h2 = h2_new(&conn->worker->h2, conn->front, &spec, &h2_ops, conn);
 	if (!conn->h2) {

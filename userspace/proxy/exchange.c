@@ -105,7 +105,8 @@ static void give_upstream_back(struct exchange *exchange)
 		return;
 	if (!exchange->up_done)
 		end = UPSTREAM_END_ABORT;
-	else if (exchange->response.keep_alive && !buf_len(&exchange->from))
+	else if (exchange->response.keep_alive && !exchange->strict.is_last &&
+		 !buf_len(&exchange->from))
 		end = UPSTREAM_END_KEEP;
 	upstream_put(exchange->upstream, end);
 	exchange->upstream = NULL;
@@ -150,6 +151,7 @@ static bool run_up(struct exchange *exchange)
 		exchange->ops->fail(exchange, CLOSE_client_reset);
 		return false;
 	case PUMP_BAD_BODY:
+		exchange_strict_note(exchange, exchange->up.error);
 		exchange_answer(
 			exchange, h1_error_row(exchange->up.error)->status, CLOSE_bad_request);
 		return false;

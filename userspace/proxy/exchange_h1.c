@@ -146,11 +146,10 @@ static void become_h2(struct exchange *exchange)
 
 void exchange_read_head(struct exchange *exchange)
 {
-	struct h1_limits limits = H1_LIMITS_DEFAULT;
+	const struct h1_limits *limits = &exchange_spec(exchange)->http.limits;
 	enum h1_error error;
 	int r;
 
-	limits.head_bytes = exchange_spec(exchange)->max_header_bytes;
 	for (;;) {
 		switch (preface_of(exchange)) {
 		case PREFACE_NONE:
@@ -164,17 +163,15 @@ void exchange_read_head(struct exchange *exchange)
 			return;
 		}
 		if (buf_len(&exchange->in)) {
-			r = h1_head_request(&exchange->request_head, &limits,
+			r = h1_head_request(&exchange->request_head, limits,
 				(const char *)buf_head(&exchange->in), buf_len(&exchange->in),
 				&exchange->request, &error);
-			if (r > 0) {
+			if (r == -EBADMSG)
+				r = exchange_strict_mend(exchange, error);
+			if (r > 0)
 				got_head(exchange, (uint32_t)r);
+			if (r >= 0)
 				return;
-			}
-			if (r == -EBADMSG) {
-				exchange_refuse(exchange, h1_error_row(error)->status);
-				return;
-			}
 		}
 		if (!read_more(exchange))
 			return;

@@ -26,7 +26,7 @@ void exchange_h2_start(struct conn *conn, struct h2_stream *stream,
 	exchange->request = *request;
 	exchange->parsed = true;
 	if (refusal)
-		exchange_refuse(exchange, refusal);
+		exchange_strict_refuse_h2(exchange, refusal);
 	else
 		exchange_got_head(exchange);
 }
@@ -121,8 +121,10 @@ static void fail(struct exchange *exchange, enum close_reason reason)
 {
 	struct h2_stream *stream = stream_of(exchange);
 
-	if (stream->is_faulty && (reason == CLOSE_client_reset || reason == CLOSE_client_gone))
+	if (stream->is_faulty && (reason == CLOSE_client_reset || reason == CLOSE_client_gone)) {
 		reason = CLOSE_bad_request;
+		exchange_strict_note_h2(exchange);
+	}
 	conn_count_reason(exchange->conn, reason);
 	exchange_free(exchange);
 	h2_stream_reset(stream, reason == CLOSE_idle_timeout ? H2_RESET_CANCEL : H2_RESET_INTERNAL);

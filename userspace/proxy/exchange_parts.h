@@ -7,6 +7,7 @@
 #include "http/headers.h"
 #include "http/message.h"
 #include "proxy/exchange.h"
+#include "proxy/exchange_strict.h"
 #include "proxy/pump.h"
 #include "proxy/route.h"
 #include "proxy/upstream.h"
@@ -73,6 +74,7 @@ struct exchange {
 	uint32_t replay_head; /* length of the head in up.out */
 	uint32_t replay_start, replay_end; /* of `in`, as when it was first sent */
 	uint16_t status;
+	struct exchange_strict strict;
 	struct route route; /* once the request is parsed */
 	struct http_request request;
 	struct http_response response;

@@ -50,7 +50,7 @@ static int write_request(struct exchange *exchange, const struct rules_match *ma
 	struct http_header extra[HTTP_FORWARDED_EXTRA + TLS_HEADERS + RULES_EDITS_MAX];
 	char client[ADDR_TEXT_BYTES], port[8], scratch[SCRATCH_BYTES];
 	struct http_forwarded forwarded = {
-		.mode = exchange_spec(exchange)->x_forwarded_for,
+		.mode = exchange_spec(exchange)->http.x_forwarded_for,
 		.client = slice_of(addr_format_host(&conn->client, client)),
 		.scheme = conn->is_tls ? SLICE("https") : SLICE("http"),
 		.port = {port, port_text(conn, port)},
@@ -68,6 +68,8 @@ static int write_request(struct exchange *exchange, const struct rules_match *ma
 		request->authority = slice_of(exchange->route.group->spec.name);
 	if (request->upgrade.len)
 		how.connection = H1_CONNECTION_UPGRADE;
+	else if (exchange->strict.is_last)
+		how.connection = H1_CONNECTION_CLOSE;
 	http_headers_drop_hop_by_hop(&request->headers);
 	n = http_forwarded_apply(
 		&request->headers, &forwarded, scratch, sizeof(scratch), extra + edits);
@@ -162,6 +164,8 @@ void exchange_got_head(struct exchange *exchange)
 	exchange->parsed = true;
 	conn->requests++;
 	counter_inc(&conn_counts(conn)->requests);
+	if (!exchange_strict_admit(exchange))
+		return;
 	if (wants_body_over_limit(exchange)) {
 		exchange_answer(exchange, 413, CLOSE_body_too_large);
 		return;

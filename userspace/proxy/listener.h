@@ -9,9 +9,9 @@
 
 #include "core/err.h"
 #include "core/shared.h"
-#include "http/headers.h"
 #include "net/addr.h"
 #include "proxy/group.h"
+#include "proxy/http_terms.h"
 #include "proxy/listener_terms.h"
 #include "proxy/tls_headers.h"
 #include "tls/failure.h"
@@ -47,6 +47,7 @@ struct listener_counts {
 	uint64_t bytes_in, bytes_out; /* of closed connections and finished requests */
 	uint64_t status[6];           /* answers by class: 1xx at [1] ... 5xx at [5] */
 	uint64_t reasons[CLOSE_REASONS];
+	uint64_t desync[DESYNCS][2]; /* requests that went on, or were refused */
 	uint64_t tls_failures[TLS_FAILURES];
 	/* Where the records of closed TLS connections were at their end: enum ktls_place. */
 	uint64_t places[TLS_DIRECTIONS][KTLS_PLACES];
@@ -85,7 +86,7 @@ struct listener_spec {
 	struct listener_terms terms;
 	enum listener_protocol protocol;
 	enum proxy_in proxy_in;
-	enum http_forwarded_mode x_forwarded_for;
+	struct http_terms http; /* http, https */
 	bool http2; /* http, https: offered to clients */
 	struct tls_headers tls_headers; /* http, https; the names are copied */
 	struct tls_server *tls;         /* https, tls */
@@ -104,7 +105,6 @@ struct listener_spec {
 	uint32_t handshake_ms, header_ms, request_body_ms, idle_ms, keep_alive_ms;
 	uint32_t drain_ms; /* what is under way may take so long when its connection is to drain */
 	uint32_t max_connections, max_requests_per_connection; /* 0: no limit */
-	uint32_t max_header_bytes;
 	uint64_t max_body_bytes; /* 0: no limit */
 	uint32_t n_workers;
 };

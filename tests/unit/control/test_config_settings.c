@@ -71,6 +71,8 @@ static void words_fit_their_enums(void **state)
 		{SECTION_config_listener, "proxy_protocol", CONFIG_PROXY_IN_REQUIRE},
 		{SECTION_config_target_group, "proxy_protocol", CONFIG_PROXY_OUT_V2},
 		{SECTION_config_listener, "x_forwarded_for", CONFIG_XFF_REMOVE},
+		{SECTION_config_listener_http, "desync_mode", CONFIG_DESYNC_STRICTEST},
+		{SECTION_config_listener_http, "header_names", CONFIG_NAMES_REFUSE},
 		{SECTION_config_redirect, "status", CONFIG_REDIRECT_308},
 		{SECTION_config_listener_tls, "min_version", CONFIG_TLS_1_3},
 		{SECTION_config_security_policy, "max_version", CONFIG_TLS_1_3},

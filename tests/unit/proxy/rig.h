@@ -123,7 +123,9 @@ static inline void rig_init(struct rig *rig, uint32_t n)
 	rig->listener_spec = (struct listener_spec){
 		.name = "listener",
 		.protocol = LISTEN_HTTP,
-		.x_forwarded_for = HTTP_FORWARDED_REMOVE,
+		.http = {.limits = H1_LIMITS_DEFAULT,
+			.desync = DESYNC_DEFENSIVE,
+			.x_forwarded_for = HTTP_FORWARDED_REMOVE},
 		.stats = rig->stats,
 		.sockets = rig->no_sockets,
 		.handshake_ms = RIG_DEADLINE_MS,
@@ -131,7 +133,6 @@ static inline void rig_init(struct rig *rig, uint32_t n)
 		.request_body_ms = RIG_DEADLINE_MS,
 		.idle_ms = RIG_DEADLINE_MS,
 		.keep_alive_ms = RIG_DEADLINE_MS,
-		.max_header_bytes = 65536,
 		.n_workers = 1,
 	};
 }

@@ -519,7 +519,7 @@ static void test_proxy_header(void **state)
 	struct peer client, target;
 
 	rig.listener_spec.proxy_in = PROXY_IN_REQUIRE;
-	rig.listener_spec.x_forwarded_for = HTTP_FORWARDED_APPEND;
+	rig.listener_spec.http.x_forwarded_for = HTTP_FORWARDED_APPEND;
 	client = first_client();
 	send_bytewise(&client, "PROXY TCP4 192.0.2.9 192.0.2.1 4000 8443\r\n");
 	target = ask(&client);

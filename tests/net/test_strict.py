@@ -1,0 +1,164 @@
+"""http.desync_mode: each row of strict_requests, over the wire, in each mode; limits of heads; names of
+headers; what is counted."""
+from collections import Counter
+
+import pytest
+
+import http2
+import standard as ports
+from strict_client import verdict
+from strict_requests import MODES, ROWS
+from wire import Connection, until
+
+PORTS = dict(zip(MODES, (ports.DESYNC_MONITOR, ports.ONE, ports.DESYNC_STRICTEST)))
+NAMES = dict(zip(MODES, ("desync-monitor", "one", "desync-strictest")))
+
+
+def counts(daemon, listener):
+    """{(found, "forwarded" or "refused"): count} of a listener, what is not 0."""
+    rows = [row for row in daemon.api("/v1/desync")["desync"] if row["listener"] == listener]
+    return Counter({(row["found"], what): row[what] for row in rows for what in ("forwarded", "refused")})
+
+
+def framing(answer):
+    """The framing headers the target got, as far as it tells."""
+    if answer is None or not answer.body.startswith(b"{"):
+        return []
+    return [name for name, _ in answer.json()["headers"] if name.lower() in ("content-length", "transfer-encoding")]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_rows(std, net, targets, mode):
+    """The verdict of each, one framing at most for the target, nothing smuggled, everything counted."""
+    before, wrong, expected = counts(std, NAMES[mode]), {}, Counter()
+    for row in ROWS:
+        wanted = row.verdicts[MODES.index(mode)]
+        got, answer = verdict((net.v4, PORTS[mode]), row)
+        if got != wanted or len(framing(answer)) > 1:
+            wrong[row.name] = (got, wanted, answer)
+        for found in row.found[MODES.index(mode)].split():
+            expected[found, "forwarded" if wanted in ("forward", "close") else "refused"] += 1
+    assert not wrong
+    assert "smuggled" not in targets[0].stats()["paths"]
+    assert counts(std, NAMES[mode]) - before == expected
+
+
+def test_listener_shows_the_classes(std, net):
+    def classes():
+        one = next(row for row in std.api("/v1/listeners")["listeners"] if row["name"] == "desync-strictest")
+        return one["desync"]
+    before = classes()
+    assert before["mode"] == "strictest"
+    with Connection((net.v4, ports.DESYNC_STRICTEST)) as client:
+        assert client.request("/echo", headers=[("Content-Length", "0")]).status == 400
+    assert classes()["acceptable"]["refused"] == before["acceptable"]["refused"] + 1
+    with Connection((net.v4, ports.DESYNC_STRICTEST)) as client:
+        client.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert client.response().status == 400
+    assert classes()["severe"]["refused"] == before["severe"]["refused"] + 1
+    assert "bad_host" in std.ctl("desync")[1] and "all requests" not in std.ctl("desync")[1]
+
+
+def test_connection_to_the_target_is_closed(std, net, targets):
+    """Behind a GET with a body, which the target may not have read."""
+    with Connection((net.v4, ports.ONE)) as client:
+        first = client.request("/echo").json()
+        assert client.request("/echo").json()["served"] == first["served"] + 1
+        client.send(b"GET /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+        answer = client.response()
+        got = {name.lower(): value for name, value in answer.json()["headers"]}
+        assert answer.json()["served"] == first["served"] + 2 and got["connection"] == "close"
+        assert answer.get("connection") == "close" and client.is_ended()
+
+
+@pytest.mark.parametrize("rule, expected", [("forward", ["1", "2"]), ("drop", ["2"]), ("refuse", None)])
+def test_header_names(launch, net, rule, expected):
+    config = ports.config(net) | {"listeners": [
+        ports.listener("web", "http", 80, "one", http={"header_names": rule})]}
+    daemon = launch(config)
+    with Connection((net.v4, 80)) as client:
+        answer = client.request("/echo", headers=[("X_A", "1"), ("X-A", "2")])
+        if expected is None:
+            assert answer.status == 400 and client.is_ended()
+            assert until(lambda: daemon.drops().get("desync"), "the refusal is counted") == 1
+        else:
+            got = [v for k, v in answer.json()["headers"] if k in ("X_A", "X-A")]
+            assert got == expected
+        found = "header_name_odd", "forwarded" if expected else "refused"
+        assert counts(daemon, "web") == Counter({found: 1})
+
+
+def test_limits(launch, net):
+    """Each limit at its edge: the last byte, or header, that is in it, and the next one."""
+    limits = {"request_line_bytes": 300, "header_line_bytes": 400, "headers": 5, "header_bytes": "1k"}
+    launch(ports.config(net) | {"listeners": [ports.listener("web", "http", 80, "one", limits=limits)]})
+
+    def ask(data):
+        with Connection((net.v4, 80)) as client:
+            client.send(data)
+            return client.response().status
+    host, end = b"Host: a\r\n", b"\r\n"
+
+    def line(length):
+        return b"GET /echo/".ljust(length - 11, b"a") + b" HTTP/1.1\r\n"
+
+    def header(length):
+        return b"X: ".ljust(length - 2, b"a") + b"\r\n"
+    assert ask(line(300) + host + end) == 200 and ask(line(301) + host + end) == 414
+    assert ask(line(30) + host + header(400) + end) == 200 and ask(line(30) + host + header(401) + end) == 431
+    assert ask(line(30) + host + header(9) * 4 + end) == 200 and ask(line(30) + host + header(9) * 5 + end) == 431
+    with http2.connect((net.v4, 80)) as client:
+        long, wide = "/echo/".ljust(300 - 15, "a"), "a" * (400 - 5)
+        assert client.request(long, host="a").status == 200 and client.request(long + "a", host="a").status == 414
+        assert client.request("/echo", headers=[("x", wide)], host="a").status == 200
+        assert client.request("/echo", headers=[("x", wide + "a")], host="a").status == 431
+        assert client.request("/echo", headers=[("x", "a")] * 5, host="a").status == 200
+        assert client.request("/echo", headers=[("x", "a")] * 6, host="a").status == 431
+    used = 300 + len(host) + 400 + 2
+    assert ask(line(300) + host + header(400) + header(1024 - used) + end) == 200
+    assert ask(line(300) + host + header(400) + header(1025 - used) + end) == 431
+
+
+
+H2_ROWS = [
+    # (headers, body, verdicts by mode, found)
+    ([], b"", ("200",) * 3, ""),
+    ([("content-length", "0")], b"", ("200", "200", "400"), "get_zero_length"),
+    ([("content-length", "1")], b"x", ("200", "200", "400"), "get_with_length"),
+    ([], b"x", ("200", "200", "400"), "get_with_coding"),
+    ([("content_length", "9")], b"", ("200", "200", "400"), "suspicious_header header_name_odd"),
+    ([("x-name", "J\xfcrgen")], b"", ("200", "200", "400"), "header_not_ascii"),
+    ([("content-length", "x")], b"", ("reset",) * 3, "bad_h2_request"),
+    ([("transfer-encoding", "chunked")], b"", ("reset",) * 3, "bad_h2_request"),
+    ([("connection", "close")], b"", ("reset",) * 3, "bad_h2_request"),
+    ([("te", "gzip")], b"", ("reset",) * 3, "bad_h2_request"),
+    ([("X-Upper", "1")], b"", ("reset",) * 3, "bad_h2_request"),
+    ([("x-line", "a\r\nb: c")], b"", ("400",) * 3, "bad_h2_request"),
+    ([("x nul", "1")], b"", ("400",) * 3, "bad_h2_request"),
+    ([("host", "other.test")], b"", ("400",) * 3, "bad_h2_request"),
+]
+
+
+def ask_h2(client, headers, body):
+    stream = client.h2.get_next_available_stream_id()
+    client.fields(stream, [(":method", "GET"), (":scheme", "http"), (":authority", "www.sluice.test"),
+                           (":path", "/echo"), *headers], ends=not body)
+    if body:
+        client.body(stream, body)
+    return client.answer(stream)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_http2(std, net, targets, mode):
+    """The same for what HTTP/2 can bring: a refusal ends the request, and not the others' connection."""
+    before, wrong, expected = counts(std, NAMES[mode]), {}, Counter()
+    with http2.connect((net.v4, PORTS[mode])) as client:
+        for headers, body, verdicts, found in H2_ROWS:
+            status = verdicts[MODES.index(mode)]
+            answer = ask_h2(client, headers, body)
+            if str(answer.status or "reset") != status or len(framing(answer)) > 1:
+                wrong[str(headers)] = (answer.status, status, answer)
+            for one in found.split():
+                expected[one, "forwarded" if status == "200" else "refused"] += 1
+    assert not wrong
+    assert counts(std, NAMES[mode]) - before == expected

@@ -1,0 +1,17 @@
+/* How a listener takes requests, of its configuration: see build_http.h. */
+#include "control/build_http.h"
+
+struct http_terms build_http_terms(const struct config_listener *wanted)
+{
+	const struct config_listener_limits *limits = &wanted->limits;
+
+	return (struct http_terms){
+		.limits = {.head_bytes = limits->header_bytes,
+			.target_bytes = limits->request_line_bytes,
+			.line_bytes = limits->header_line_bytes,
+			.headers = limits->headers},
+		.desync = (enum desync_mode)wanted->http.desync_mode,
+		.names = (enum http_names)wanted->http.header_names,
+		.x_forwarded_for = (enum http_forwarded_mode)wanted->x_forwarded_for,
+	};
+}
