@@ -13,6 +13,7 @@ struct asked {
 	struct cert *cert; /* counted */
 	uint64_t next_ms;
 	uint32_t pause_ms; /* before the one after the next; 0: it is good */
+	bool was_looked_at;
 };
 
 struct token_upkeep {
@@ -88,6 +89,9 @@ bool token_upkeep_tick(struct token_upkeep *upkeep, uint64_t now_ms)
 
 	for (i = 0; i < upkeep->n; i++) {
 		asked = &upkeep->list[i];
+		/* Its key may have been opened after those who want it had given it up. */
+		has_opened |= !asked->was_looked_at && cert_state(asked->cert) != CERT_BAD;
+		asked->was_looked_at = true;
 		if (cert_state(asked->cert) == CERT_BAD) {
 			ask(asked, now_ms);
 		} else if (asked->pause_ms) {
