@@ -10,8 +10,9 @@ import netns
 import pytest
 
 from client_pki import Identity
+from sluiced import STOP_S
 from standard import CHECK, group, listener
-from tokens import SOFTHSM, Token, needs_token, state
+from tokens import SOFTHSM, STALLING, Token, needs_token, state
 from wire import Connection, until
 
 HERE = Path(__file__).resolve().parent
@@ -126,6 +127,27 @@ def test_client_key_in_token(net, launch, strict, shown, monkeypatch):
     one.wait_states("new13", ["healthy"])
     answer = ask(net, 7001).json()
     assert (answer["client"], answer["resumed"], state(one, "shown")) == ("first", False, "good")
+
+
+@needs_token
+def test_check_hangs_in_a_token(net, launch, strict, shown, monkeypatch):
+    """A health check that shows a certificate waits for a token that does not come back; SIGTERM does not
+    wait for the check."""
+    token = Token(net.folder / "token", monkeypatch)
+    files = ROOT.client("first").write(net.folder / "tls/aside")
+    token.put(files[1], "shown")
+    wanted = config(net, strict, new13=(CLIENTS_13, {"certificate": "shown", "server_name": NAME}))
+    one = launch(wanted | {"pkcs11_module": STALLING, "certificates": [token.row("shown", files)]})
+    one.wait_states("new13", ["healthy"])
+    token.stall("sign")
+    try:
+        until(lambda: token.hangs("sign"), "the check waits for the token")
+        one.process.terminate()
+        assert one.process.wait(STOP_S) == 1
+    finally:
+        token.stall()
+    assert "the control thread is held up" in one.log()
+    one.discard()
 
 
 def test_wrong_client_certificate(net, launch, strict, shown):

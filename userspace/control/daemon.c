@@ -14,6 +14,7 @@
 #include "control/resolver.h"
 #include "control/stapling.h"
 #include "control/views.h"
+#include "control/watchdog.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -27,6 +28,7 @@
 #include "core/version.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -48,6 +50,7 @@ enum {
 	STOP_DRAIN_MS =
 		5000, /* SIGTERM: what is under way may take this long; a second one ends it */
 	STOP_HELD_MS = 3000, /* for workers to end then, which is a matter of milliseconds */
+	CONTROL_HELD_MS = 5000, /* SIGTERM: without a sign of life of the control thread */
 };
 
 static uint32_t cpus(cpu_set_t *ret_set)
@@ -126,6 +129,7 @@ static void tick(struct timer *timer)
 	struct daemon *daemon = container_of(timer, struct daemon, second);
 	uint64_t now_ms = loop_now_ms(daemon->io.loop);
 
+	watchdog_beat(daemon->watchdog);
 	dataplane_maintain(daemon->dataplane);
 	gates_maintain(daemon->gates, daemon->build->config);
 	keep_cookies(daemon, now_ms);
@@ -168,6 +172,7 @@ static void begin_stop(struct daemon *daemon, const char *signal_name)
 	}
 	log_info("%s: stopping, %u connections open", signal_name, atomic_load(&daemon->node.open));
 	daemon->stopping = true;
+	watchdog_attend(daemon->watchdog);
 	cert_upkeep_stop(daemon->cert_upkeep);
 	resolver_stop(daemon->resolver);
 	/* No snapshot: workers let go of the listening sockets. The build stays for the views. */
@@ -358,6 +363,38 @@ static int start_resolver(struct daemon *daemon, struct err *err)
 	return r;
 }
 
+/* As the kernel sees it we have stopped; the rest goes with the process. The log is the loader's still, and
+ * nobody may take what is said here. */
+static _Noreturn void stop_hard(struct daemon *daemon, const char *who)
+{
+	struct pollfd output = {STDERR_FILENO, POLLOUT, 0};
+
+	if (poll(&output, 1, 0) > 0)
+		dprintf(STDERR_FILENO,
+			"sluiced: %s is held up, in a token's library maybe: ending without it\n",
+			who);
+	if (daemon->dataplane)
+		dataplane_close(daemon->dataplane, DATAPLANE_DETACH);
+	_exit(EXIT_FAILURE);
+}
+
+static void control_is_held(void *arg)
+{
+	stop_hard(arg, "the control thread");
+}
+
+static int start_watchdog(struct daemon *daemon)
+{
+	struct watchdog_spec spec = {
+		.signal_fd = daemon->signals.fd,
+		.held_ms = CONTROL_HELD_MS,
+		.end = control_is_held,
+		.arg = daemon,
+	};
+
+	return watchdog_new(&spec, &daemon->watchdog);
+}
+
 static int start_io(struct daemon *daemon, struct err *err)
 {
 	int r = iothread_init(&daemon->io, daemon->env.n_workers);
@@ -366,6 +403,8 @@ static int start_io(struct daemon *daemon, struct err *err)
 		daemon->tls = tls_thread_new(&daemon->io);
 		r = daemon->tls ? watch_signals(daemon) : -ENOMEM;
 	}
+	if (r == 0)
+		r = start_watchdog(daemon);
 	if (r == 0)
 		r = log_start();
 	if (r == 0)
@@ -439,16 +478,6 @@ static bool stop_workers(struct daemon *daemon)
 	return have_ended;
 }
 
-/* As the kernel sees it we have stopped; the rest goes with the process. The log is the loader's still. */
-static _Noreturn void stop_hard(struct daemon *daemon)
-{
-	fputs("sluiced: a worker is held up, in a token's library maybe: ending without it\n",
-		stderr);
-	if (daemon->dataplane)
-		dataplane_close(daemon->dataplane, DATAPLANE_DETACH);
-	_exit(EXIT_FAILURE);
-}
-
 /* The thread of the logs waits for somebody to take its lines, and did not end. */
 static bool is_log_held;
 
@@ -464,8 +493,10 @@ static void stop(struct daemon *daemon)
 	resolver_stop(daemon->resolver);
 	admin_free(daemon->admin);
 	watch_hub_free(daemon->watch);
+	watchdog_beat(daemon->watchdog);
 	if (!stop_workers(daemon))
-		stop_hard(daemon);
+		stop_hard(daemon, "a worker");
+	watchdog_free(daemon->watchdog);
 	connections_hub_free(daemon->connections);
 	loader_free(daemon->loader);
 	has_written = loader_free_within(daemon->log_writer, STOP_LOGS_MS);

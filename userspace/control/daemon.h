@@ -28,6 +28,7 @@ struct reload;
 struct renewal;
 struct resolver;
 struct stapling;
+struct watchdog;
 
 /* A target that the configuration no longer names: finishes what it has, then goes. */
 struct departing {
@@ -80,6 +81,7 @@ struct daemon {
 	struct tallies tallies; /* what is counted, over the last seconds */
 	uint64_t listen_overflows_before; /* this start: the kernel counts on and on */
 	struct watch signals;
+	struct watchdog *watchdog;
 	struct timer second; /* what happens about once a second */
 	struct timer outliers; /* outliers.h */
 	struct timer stop_timer;
