@@ -283,7 +283,7 @@ int apply_build(struct daemon *daemon, struct build *build, struct lists_request
 	}
 	atomic_store(&daemon->node.max_connections, build->config->limits.connections);
 	log_level_set((enum log_level)build->config->log.level);
-	logs_apply(daemon->logs, &build->config->log);
+	logs_apply(daemon->logs, build);
 	set_ticket_keys(daemon, old, build);
 	daemon->build = build;
 	if (snapshot_publish(&daemon->root, build) != old)

@@ -1,5 +1,5 @@
 /* Generations: see build.h. */
-#include "control/build_parts.h"
+#include "control/build_access.h"
 #include "control/certwatch.h"
 #include "control/ids.h"
 #include "control/resolver.h"
@@ -91,6 +91,7 @@ static void free_objects(struct build *build)
 	build_certs_free(build);
 	build_trusts_free(build);
 	build_tickets_free(build);
+	build_access_files_free(build);
 	free(build->built);
 	free(build->groups);
 	free(build->listeners);

@@ -17,6 +17,7 @@
 #include "proxy/listener.h"
 #include <sys/stat.h>
 
+struct access_file;
 struct cert;
 struct certdir;
 struct certindex;
@@ -95,6 +96,8 @@ struct build {
 	bool is_incomplete; /* some files could not be looked at: look again some time */
 	bool has_other_dirs; /* directories of certificates: than the generation before, or the index */
 	bool has_other_groups; /* a renewal: than the generation before */
+	struct access_file **access_files; /* one for each path; counted */
+	uint32_t n_access_files;
 	struct built_trust *trusts; /* as config->trust_stores */
 	struct built_tickets tickets;
 	struct built_group *groups; /* as config->target_groups */

@@ -1,5 +1,6 @@
 /* Listeners of a generation, with their sockets and TLS contexts: see build.h. */
 #define LOG_MODULE "config"
+#include "control/build_access.h"
 #include "control/build_http.h"
 #include "control/build_rules.h"
 #include "control/config_policy.h"
@@ -225,6 +226,7 @@ static void build_listener(struct building *building, const struct config_listen
 {
 	const struct config *config = building->build->config;
 	struct listener_stats *stats = stats_for(building, wanted);
+	struct access_file *access = build_access_file(building->build, wanted);
 	struct listener_spec spec = {
 		.name = wanted->name,
 		.protocol = wanted->protocol == CONFIG_HTTP    ? LISTEN_HTTP
@@ -234,6 +236,8 @@ static void build_listener(struct building *building, const struct config_listen
 		.proxy_in = (enum proxy_in)wanted->proxy_protocol,
 		.http = build_http_terms(wanted),
 		.http2 = wanted->http2,
+		.access = access ? &access->output : NULL,
+		.access_format = (enum accesslog_format)wanted->access_log.format,
 		.group = build_default_group(building, wanted),
 		.stats = stats,
 		.handshake_ms = wanted->timeouts.handshake_ms,

@@ -117,7 +117,7 @@ bool build_doors_warning(const struct build_doors *doors, const struct config *c
 /* The names are the configuration's; `removed` is the caller's to free. */
 void build_tls_headers(const struct config *config, const struct build_doors *doors,
 	const struct config_listener *wanted, struct tls_headers *ret_headers);
-/* build_log.c: may the files of the log be written? */
+/* build_log.c: may the files of logs be written? Makes those of access logs (build_access.h). */
 void build_log(struct building *building);
 
 /* build_group_tls.c: terms of connections to targets. Fills `tls`, `ca_file`. */

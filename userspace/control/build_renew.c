@@ -1,6 +1,6 @@
 /* A generation that differs in certificates and trust stores only: see build.h. */
 #define LOG_MODULE "certificates"
-#include "control/build_parts.h"
+#include "control/build_access.h"
 #include "control/certwatch.h"
 #include "control/resolver.h"
 #include "core/clock.h"
@@ -308,6 +308,7 @@ struct build *build_renew(const struct build_env *env, const struct build *befor
 	build_trusts_renew(&building, touched, n);
 	build_tickets_renew(&building, touched, n);
 	build_renew_groups(&building);
+	build_access_files(&building);
 	if (has_changed(&building) || have_groups_changed(&building))
 		share(&building);
 	build_certs_end(&building);

@@ -34,6 +34,12 @@ struct config_tls_headers {
 	char *version, *cipher_suite;
 };
 
+struct config_access_log {
+	struct config_mark mark;
+	char *path; /* NULL: none */
+	enum config_access_format format;
+};
+
 struct config_client_auth {
 	struct config_mark mark;
 	enum config_client_auth_mode mode;
@@ -109,6 +115,7 @@ struct config_listener {
 	struct config_listener_tls tls;
 	struct config_client_auth client_auth;
 	struct config_tls_headers tls_headers;
+	struct config_access_log access_log;
 	enum config_syn_cookies syn_cookies;
 	struct config_gate gate;
 	struct config_listener_timeouts timeouts;

@@ -62,6 +62,7 @@ enum config_tls_version {
 	CONFIG_TLS_1_2,
 	CONFIG_TLS_1_3
 };
+enum config_access_format { CONFIG_ACCESS_JSON, CONFIG_ACCESS_ALB };
 enum config_existing { CONFIG_EXISTING_KEEP, CONFIG_EXISTING_DRAIN, CONFIG_EXISTING_CLOSE };
 enum config_ktls { CONFIG_KTLS_AUTO, CONFIG_KTLS_OFF, CONFIG_KTLS_TX, CONFIG_KTLS_REQUIRE };
 enum config_client_auth_mode {

@@ -46,13 +46,24 @@ struct logfile *logfile_new(const char *what, uint32_t n_writers)
 	return log;
 }
 
+static bool has_lines(const struct logfile *log)
+{
+	uint32_t i;
+
+	for (i = 0; log->rings && i < log->n; i++)
+		if (!linering_is_empty(log->rings[i]))
+			return true;
+	return false;
+}
+
 void logfile_free(struct logfile *log)
 {
 	uint32_t i;
 
 	if (!log)
 		return;
-	logfile_drain(log);
+	if (has_lines(log))
+		logfile_drain(log);
 	if (log->fd >= 0)
 		close(log->fd);
 	for (i = 0; log->rings && i < log->n; i++)
@@ -105,14 +116,7 @@ void logfile_reopen(struct logfile *log)
 
 bool logfile_has_work(const struct logfile *log)
 {
-	uint32_t i;
-
-	if (atomic_load(&log->is_changed))
-		return true;
-	for (i = 0; log->rings && i < log->n; i++)
-		if (!linering_is_empty(log->rings[i]))
-			return true;
-	return false;
+	return atomic_load(&log->is_changed) || has_lines(log);
 }
 
 /* --- the writing thread */

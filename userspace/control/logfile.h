@@ -1,7 +1,7 @@
 /*
  * A log file of lines that worker threads make: one ring for each of them, written to the file by
  * a thread of their own (loader.h). Nothing a worker does waits for the disk; what does not fit into its ring, or
- * on the disk, is dropped and counted. The same for every kind of line (connections now).
+ * on the disk, is dropped and counted. The same for every kind of line.
  * Control thread, but for logfile_drain() and what linering.h lets writers do.
  */
 #ifndef SLUICE_CONTROL_LOGFILE_H
@@ -12,7 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LOGFILE_RING_BYTES = 1024 * 1024, LOGFILE_REST_MS = 100 };
+/* The rest is what a worker may fill a ring in. */
+enum { LOGFILE_RING_BYTES = 2 * 1024 * 1024, LOGFILE_REST_MS = 50 };
 
 struct logfile;
 
@@ -27,7 +28,8 @@ struct logfile_counts {
 
 /* `what` ("connection log") is for messages, and static. */
 struct logfile *logfile_new(const char *what, uint32_t n_writers);
-/* When the writers have ended, and no drain is under way. Writes what is left. NULL is ignored. */
+/* When the writers have ended, and no drain is under way. Writes what is left; opens nothing for that
+ * if nothing is. NULL is ignored. */
 void logfile_free(struct logfile *log);
 
 /* NULL: no file. Takes effect with the next drain: what is in the rings goes to the new file, if

@@ -79,6 +79,31 @@ static void put_totals(yyjson_val *root, FILE *out)
 	}
 }
 
+static void put_log(yyjson_val *log, FILE *out)
+{
+	struct render_value text;
+
+	line(out, "log file");
+	render_text(render_get(log, "path", &text), out);
+	fprintf(out, ": %s lines", render_get(log, "lines", &text));
+	fprintf(out, ", %s dropped since they came too fast",
+		render_get(log, "dropped_full", &text));
+	fprintf(out, ", %s not taken", render_get(log, "dropped_error", &text));
+	if (yyjson_is_str(yyjson_obj_get(log, "error")))
+		fprintf(out, "; %s", render_get(log, "error", &text));
+	putc('\n', out);
+}
+
+static void put_logs(yyjson_val *root, FILE *out)
+{
+	yyjson_val *log;
+	size_t i, n;
+
+	if (yyjson_is_obj(yyjson_obj_get(root, "connection_log")))
+		put_log(yyjson_obj_get(root, "connection_log"), out);
+	yyjson_arr_foreach(yyjson_obj_get(root, "access_logs"), i, n, log) put_log(log, out);
+}
+
 /* A heartbeat older than this is a worker that hangs: the packet plane goes around it. */
 enum { HEARTBEAT_STALE_MS = 1000 };
 
@@ -211,6 +236,7 @@ void render_status(yyjson_val *root, const struct render_look *look, FILE *out)
 	put_config(yyjson_obj_get(root, "config"), look, out);
 	put_totals(root, out);
 	put_packets(root, out);
+	put_logs(root, out);
 	put_workers(yyjson_obj_get(root, "workers"), look, out);
 	put_interfaces(yyjson_obj_get(yyjson_obj_get(root, "xdp"), "interfaces"), look, out);
 	put_capabilities(yyjson_obj_get(root, "capabilities"), look, out);

@@ -289,6 +289,18 @@ static void put_memory(const struct daemon *daemon, const struct view *root)
 	put_connections(daemon, &memory);
 }
 
+static void put_log(const struct view *log, const char *path, const struct logfile_counts *counts)
+{
+	view_text(log, "path", path);
+	view_bool(log, "open", counts->is_open);
+	view_number(log, "lines", counts->written);
+	view_number(log, "bytes", counts->bytes);
+	view_number(log, "dropped_full", counts->dropped_full);
+	view_number(log, "dropped_error", counts->dropped_error);
+	view_number(log, "reopened", counts->reopened);
+	view_text(log, "error", counts->error[0] ? counts->error : NULL);
+}
+
 /* `daemon->logs` is NULL in a daemon that has not started. */
 static void put_connection_log(const struct daemon *daemon, const struct view *root)
 {
@@ -300,16 +312,23 @@ static void put_connection_log(const struct daemon *daemon, const struct view *r
 		view_null(root, "connection_log");
 		return;
 	}
-	logfile_counts(logs_connections(daemon->logs), &counts);
+	logs_connections(daemon->logs, &counts);
 	log = view_object(root, "connection_log");
-	view_text(&log, "path", path);
-	view_bool(&log, "open", counts.is_open);
-	view_number(&log, "lines", counts.written);
-	view_number(&log, "bytes", counts.bytes);
-	view_number(&log, "dropped_full", counts.dropped_full);
-	view_number(&log, "dropped_error", counts.dropped_error);
-	view_number(&log, "reopened", counts.reopened);
-	view_text(&log, "error", counts.error[0] ? counts.error : NULL);
+	put_log(&log, path, &counts);
+}
+
+static void put_access_logs(const struct daemon *daemon, const struct view *root)
+{
+	struct view_list list = view_list(root, "access_logs");
+	struct logfile_counts counts;
+	void *cursor = NULL;
+	const char *path;
+	struct view log;
+
+	while (daemon->logs && logs_next_access(daemon->logs, &cursor, &path, &counts)) {
+		log = view_list_object(&list);
+		put_log(&log, path, &counts);
+	}
 }
 
 int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
@@ -339,6 +358,7 @@ int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 	put_certificate_cache(daemon, &root);
 	view_number(&root, "log_lines_lost", log_dropped());
 	put_connection_log(daemon, &root);
+	put_access_logs(daemon, &root);
 	free(report);
 	return 0;
 }

@@ -26,6 +26,11 @@ void linering_free(struct linering *ring)
 	free(ring);
 }
 
+void linering_lose(struct linering *ring)
+{
+	atomic_fetch_add_explicit(&ring->dropped, 1, memory_order_relaxed);
+}
+
 bool linering_put(struct linering *ring, const char *line, size_t len)
 {
 	uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
@@ -33,7 +38,7 @@ bool linering_put(struct linering *ring, const char *line, size_t len)
 	size_t at = head & (ring->size - 1), first;
 
 	if (len > ring->size - (head - tail)) {
-		atomic_fetch_add_explicit(&ring->dropped, 1, memory_order_relaxed);
+		linering_lose(ring);
 		return false;
 	}
 	first = len < ring->size - at ? len : ring->size - at;

@@ -28,6 +28,9 @@ void linering_free(struct linering *ring);
 /* Writer: a line with its end. False: there was no room. */
 bool linering_put(struct linering *ring, const char *line, size_t len);
 
+/* Writer: a line could not even be made; it is counted as one that did not fit. */
+void linering_lose(struct linering *ring);
+
 /* Reader: everything there is, whole lines, in one or two runs; their number of bytes. */
 size_t linering_peek(const struct linering *ring, struct slice ret_runs[2]);
 /* Reader: has done with so many bytes of what it saw. */

@@ -174,11 +174,13 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	 * not look complete. */
 	if (conn->state == CONN_IDLE && !abort && !conn->front->ops->is_plain)
 		abort = conn->front->ops->shutdown(conn->front) == -EAGAIN;
-	if (conn->exchange)
+	if (conn->exchange) {
+		exchange_log_reason(conn->exchange, reason);
 		exchange_free(conn->exchange);
+	}
 	if (conn->tunnel)
-		tunnel_free(conn->tunnel);
-	conn_h2_free(conn);
+		tunnel_free(conn->tunnel, reason);
+	conn_h2_free(conn, reason);
 	conn->exchange = NULL;
 	conn->tunnel = NULL;
 	conn_count_bytes(conn);

@@ -65,7 +65,7 @@ static void start_lingering(struct conn *conn, enum close_reason reason, bool wa
 	if (conn->exchange)
 		exchange_free(conn->exchange);
 	conn->exchange = NULL;
-	conn_h2_free(conn);
+	conn_h2_free(conn, reason);
 	conn->end_reason = reason;
 	conn->client_over = !waits_for_client;
 	conn_change_state(conn, CONN_LINGER);

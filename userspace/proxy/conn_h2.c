@@ -178,13 +178,14 @@ void conn_h2_drain(struct conn *conn, enum close_reason reason)
 	h2_drain(conn->h2);
 }
 
-void conn_h2_free(struct conn *conn)
+void conn_h2_free(struct conn *conn, enum close_reason reason)
 {
 	struct h2_stream *stream = NULL;
 
 	if (!conn->h2)
 		return;
 	while ((stream = h2_next_owned(conn->h2, stream))) {
+		exchange_log_reason(stream->body.owner, reason);
 		exchange_free(stream->body.owner);
 		stream->body.owner = NULL;
 	}

@@ -15,7 +15,7 @@ void conn_h2_event(struct conn *conn);
 void conn_h2_timed_out(struct conn *conn);
 /* It ends when what is under way is answered. */
 void conn_h2_drain(struct conn *conn, enum close_reason reason);
-/* Gives back the session, if there is one, with its exchanges. */
-void conn_h2_free(struct conn *conn);
+/* Gives back the session, if there is one, with its exchanges, which end for that reason. */
+void conn_h2_free(struct conn *conn, enum close_reason reason);
 
 #endif

@@ -1,6 +1,7 @@
 /* Lines of the connection log: see connlog.h. The names of most members are those of AWS's. */
 #include "proxy/connlog.h"
 
+#include "core/line.h"
 #include "core/linering.h"
 #include "tls/cert.h"
 #include "tls/peer.h"
@@ -14,17 +15,12 @@
 
 enum { LINE_BYTES = 16 * 1024, TEXT_BYTES_MAX = 2048 };
 
-struct line {
-	char bytes[LINE_BYTES];
-	size_t len;
-};
-
 static void put(struct line *line, const char *format, ...) printf_like(2, 3);
 
 /* Every member is bounded, and all together are shorter than a line. */
 static void put(struct line *line, const char *format, ...)
 {
-	size_t room = sizeof(line->bytes) - line->len;
+	size_t room = line->size - line->len;
 	va_list args;
 	int n;
 
@@ -35,24 +31,6 @@ static void put(struct line *line, const char *format, ...)
 		line->len += (size_t)n < room ? (size_t)n : room - 1;
 }
 
-/* What a client sent may be any bytes: those beyond ASCII are written as characters of that
- * number. */
-static void put_escaped(struct line *line, struct slice text)
-{
-	size_t i, len = text.len < TEXT_BYTES_MAX ? text.len : TEXT_BYTES_MAX;
-
-	for (i = 0; i < len && line->len + 8 < sizeof(line->bytes); i++) {
-		unsigned char c = (unsigned char)text.ptr[i];
-
-		if (c == '"' || c == '\\')
-			line->bytes[line->len++] = '\\';
-		if (c < 0x20 || c >= 0x7f)
-			put(line, "\\u%04x", c);
-		else
-			line->bytes[line->len++] = (char)c;
-	}
-}
-
 /* Empty: null. */
 static void put_text(struct line *line, const char *name, struct slice text)
 {
@@ -61,7 +39,7 @@ static void put_text(struct line *line, const char *name, struct slice text)
 		return;
 	}
 	put(line, ",\"%s\":\"", name);
-	put_escaped(line, text);
+	line_put_json(line, text, TEXT_BYTES_MAX);
 	put(line, "\"");
 }
 
@@ -171,16 +149,16 @@ static void put_outcome(struct line *line, const struct outcome *outcome)
 static void put_line(struct linering *ring, const struct conn *conn,
 	const struct tls_stream_facts *facts, const struct outcome *outcome)
 {
-	struct line line;
+	char bytes[LINE_BYTES];
+	struct line line = {.bytes = bytes, .size = sizeof(bytes)};
 
-	line.len = 0;
 	put_time(&line);
 	put_ends(&line, conn);
 	put_agreed(&line, conn, facts);
 	put_peer(&line, facts->peer);
 	put_outcome(&line, outcome);
 	put(&line, "}\n");
-	linering_put(ring, line.bytes, line.len);
+	linering_put(ring, bytes, line.len);
 }
 
 static struct linering *ring_of(const struct conn *conn)

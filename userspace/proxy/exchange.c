@@ -1,5 +1,6 @@
 /* HTTP exchanges: see exchange.h. Life, progress in both directions, the end. */
 #include "core/counter.h"
+#include "proxy/exchange_log.h"
 #include "proxy/exchange_parts.h"
 
 #include <errno.h>
@@ -51,6 +52,7 @@ struct exchange *exchange_new(struct conn *conn, const struct front_ops *ops, st
 		return NULL;
 	clear(exchange, conn, ops, front);
 	take_listener(exchange);
+	exchange_log_begin(exchange);
 	return exchange;
 }
 
@@ -60,6 +62,7 @@ void exchange_renew(struct exchange *exchange)
 	struct listener *listener = exchange->listener;
 	struct buf in = exchange->in;
 
+	exchange_log_end(exchange);
 	task_cancel(&exchange->resume_task); /* posted when a turn's share was used up */
 	pump_fini(&exchange->up, bufs);
 	pump_fini(&exchange->down, bufs);
@@ -68,6 +71,7 @@ void exchange_renew(struct exchange *exchange)
 	exchange->listener = listener;
 	exchange->in = in;
 	take_listener(exchange);
+	exchange_log_begin(exchange);
 }
 
 bool exchange_is_answering(const struct exchange *exchange)
@@ -85,6 +89,7 @@ void exchange_free(struct exchange *exchange)
 	struct proxy_worker *worker = exchange->conn->worker;
 	struct bufpool *bufs = &worker->io.bufs;
 
+	exchange_log_end(exchange);
 	task_cancel(&exchange->resume_task);
 	timer_clear(&exchange->timer);
 	if (exchange->upstream)

@@ -20,6 +20,8 @@ void exchange_timed_out(struct exchange *exchange);
 bool exchange_is_answering(const struct exchange *exchange);
 /* The connection to a target that it has now; NULL: none. */
 const struct upstream *exchange_upstream(const struct exchange *exchange);
+/* Why it is about to end, for the access log; the first reason counts. */
+void exchange_log_reason(struct exchange *exchange, enum close_reason reason);
 /* Gives everything back. Called by conn_close and when the connection goes idle. */
 void exchange_free(struct exchange *exchange);
 

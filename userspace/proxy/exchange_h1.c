@@ -4,6 +4,7 @@
  */
 #include "proxy/conn_h2.h"
 #include "proxy/conn_terms.h"
+#include "proxy/exchange_log.h"
 #include "proxy/exchange_parts.h"
 #include "proxy/tunnel.h"
 
@@ -321,7 +322,7 @@ static void become_tunnel(struct exchange *exchange)
 
 	exchange->upstream = NULL;
 	conn->exchange = NULL;
-	tunnel_adopt(conn, upstream, &exchange->in, &exchange->from);
+	tunnel_adopt(conn, upstream, &exchange->in, &exchange->from, exchange_log_take(exchange));
 	exchange_free(exchange);
 }
 

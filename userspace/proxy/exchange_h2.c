@@ -126,6 +126,7 @@ static void fail(struct exchange *exchange, enum close_reason reason)
 		exchange_strict_note_h2(exchange);
 	}
 	conn_count_reason(exchange->conn, reason);
+	exchange_log_reason(exchange, reason);
 	exchange_free(exchange);
 	h2_stream_reset(stream, reason == CLOSE_idle_timeout ? H2_RESET_CANCEL : H2_RESET_INTERNAL);
 }

@@ -5,11 +5,10 @@
 #include "http/h1_head.h"
 #include "http/h1_write.h"
 #include "http/headers.h"
-#include "http/message.h"
+#include "proxy/accesslog.h"
 #include "proxy/exchange.h"
 #include "proxy/exchange_strict.h"
 #include "proxy/pump.h"
-#include "proxy/route.h"
 #include "proxy/upstream.h"
 
 enum exchange_state {
@@ -75,6 +74,7 @@ struct exchange {
 	uint32_t replay_start, replay_end; /* of `in`, as when it was first sent */
 	uint16_t status;
 	struct exchange_strict strict;
+	struct accesslog_record log; /* exchange_log.h */
 	struct route route; /* once the request is parsed */
 	struct http_request request;
 	struct http_response response;

@@ -1,4 +1,5 @@
 /* The request's half of an exchange: head, limits, headers for the target, target. */
+#include "proxy/exchange_log.h"
 #include "proxy/exchange_parts.h"
 #include "core/clock.h"
 #include "core/counter.h"
@@ -164,6 +165,7 @@ void exchange_got_head(struct exchange *exchange)
 	exchange->parsed = true;
 	conn->requests++;
 	counter_inc(&conn_counts(conn)->requests);
+	exchange_log_request(exchange);
 	if (!exchange_strict_admit(exchange))
 		return;
 	if (wants_body_over_limit(exchange)) {
@@ -216,6 +218,7 @@ static void send_request(struct exchange *exchange)
 	exchange->sent_us = loop_now_us(exchange->conn->worker->io.loop);
 	exchange->up.dst = upstream->stream;
 	exchange->state = EXCHANGE_RESPONSE;
+	exchange_log_sent(exchange);
 	exchange_run(exchange);
 }
 
@@ -256,6 +259,7 @@ void exchange_find_target(struct exchange *exchange, const struct target *avoid,
 		exchange_answer(exchange, 502, CLOSE_target_refused);
 		return;
 	}
+	exchange_log_target(exchange);
 	exchange_set_timeout(exchange, group->spec.response_ms);
 	if (exchange->upstream->state == UPSTREAM_LENT)
 		send_request(exchange);

@@ -1,4 +1,5 @@
 /* The answer's half of an exchange: head from the target, headers for the client, own answers. */
+#include "proxy/exchange_log.h"
 #include "proxy/exchange_parts.h"
 #include "core/clock.h"
 #include "core/counter.h"
@@ -123,6 +124,7 @@ void exchange_answer(struct exchange *exchange, unsigned int status, enum close_
 		return;
 	}
 	conn_count_reason(conn, reason);
+	exchange_log_reason(exchange, reason);
 	/* What is left of the request would be taken for the next one. */
 	if (!exchange->parsed || conn->worker->draining ||
 		(!exchange->up_done && exchange->request.body != HTTP_BODY_NONE))
@@ -139,6 +141,7 @@ void exchange_respond(
 	struct exchange *exchange, const struct http_response *response, struct slice body)
 {
 	exchange->response = *response;
+	exchange_log_response(exchange, response);
 	if (exchange->conn->worker->draining || exchange->request.body != HTTP_BODY_NONE)
 		exchange->keep_client = false;
 	if (exchange->ops->respond(exchange, response, body) < 0)
@@ -180,6 +183,7 @@ static int begin_response(struct exchange *exchange)
 	r = exchange->ops->begin(exchange, extra, n_extra);
 	if (r < 0)
 		return r;
+	exchange_log_answered(exchange);
 	exchange->status = response->status;
 	exchange->state = EXCHANGE_BODY;
 	return 0;

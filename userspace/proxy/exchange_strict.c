@@ -4,15 +4,16 @@
 #include "http/h1_repair.h"
 #include "proxy/exchange_parts.h"
 
-static void count(const struct exchange *exchange, uint64_t found, unsigned int what)
+static void count(struct exchange *exchange, uint64_t found, unsigned int what)
 {
 	struct listener_counts *counts = conn_counts(exchange->conn);
 
+	exchange->strict.found |= found;
 	for (; found; found &= found - 1)
 		counter_inc(&counts->desync[__builtin_ctzll(found)][what]);
 }
 
-void exchange_strict_note(const struct exchange *exchange, enum h1_error error)
+void exchange_strict_note(struct exchange *exchange, enum h1_error error)
 {
 	enum desync row = desync_of_error(error);
 
@@ -20,7 +21,7 @@ void exchange_strict_note(const struct exchange *exchange, enum h1_error error)
 		count(exchange, UINT64_C(1) << row, LISTENER_DESYNC_REFUSED);
 }
 
-void exchange_strict_note_h2(const struct exchange *exchange)
+void exchange_strict_note_h2(struct exchange *exchange)
 {
 	count(exchange, DESYNC_BIT(bad_h2_request), LISTENER_DESYNC_REFUSED);
 }

@@ -12,7 +12,7 @@
 struct exchange;
 
 struct exchange_strict {
-	uint64_t found; /* bits of enum desync: what the head was refused for, and was mended */
+	uint64_t found; /* bits of enum desync: what was found so far */
 	bool is_last; /* for the target's connection: nothing is sent behind it */
 };
 
@@ -22,9 +22,9 @@ int exchange_strict_mend(struct exchange *exchange, enum h1_error error) must_ch
 /* The head is in `request`. False: it was refused. */
 bool exchange_strict_admit(struct exchange *exchange) must_check;
 /* The body that comes is malformed: counts it. */
-void exchange_strict_note(const struct exchange *exchange, enum h1_error error);
+void exchange_strict_note(struct exchange *exchange, enum h1_error error);
 /* The same of HTTP/2. */
-void exchange_strict_note_h2(const struct exchange *exchange);
+void exchange_strict_note_h2(struct exchange *exchange);
 /* The session has refused the head. */
 void exchange_strict_refuse_h2(struct exchange *exchange, unsigned int status);
 

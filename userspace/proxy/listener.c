@@ -3,6 +3,7 @@
 #include "core/mem.h"
 #include "gate/policy.h"
 #include "net/socket.h"
+#include "proxy/accesslog.h"
 #include "proxy/rules.h"
 #include "tls/server.h"
 
@@ -11,12 +12,6 @@
 #include <unistd.h>
 
 enum { BACKLOG = 4096, DEFER_S = 5 };
-
-const struct close_reason_row close_reason_rows[CLOSE_REASONS] = {
-#define REASON(id, refused, help) [CLOSE_##id] = {#id, help, refused},
-#include "proxy/close_reasons.def"
-#undef REASON
-};
 
 static void stats_free(struct shared *shared)
 {
@@ -96,6 +91,8 @@ static void listener_free(struct shared *shared)
 	free(spec->route_groups);
 	target_group_put(spec->group);
 	rules_free(spec->rules);
+	if (spec->access)
+		shared_put(&spec->access->shared);
 	shared_put(&spec->stats->shared);
 	free(spec->sockets);
 	tls_headers_fini(&spec->tls_headers);
@@ -120,6 +117,8 @@ struct listener *listener_new(const struct listener_spec *spec)
 		tls_server_get(spec->tls);
 	if (spec->policy)
 		shared_get(&spec->policy->shared);
+	if (spec->access)
+		shared_get(&spec->access->shared);
 	listener->spec.route_groups = mem_alloc(route_bytes + 1);
 	for (i = 0; i < spec->n_route_groups; i++) {
 		listener->spec.route_groups[i] = spec->route_groups[i];

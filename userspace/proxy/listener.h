@@ -10,48 +10,22 @@
 #include "core/err.h"
 #include "core/shared.h"
 #include "net/addr.h"
+#include "proxy/accesslog_line.h"
 #include "proxy/group.h"
 #include "proxy/http_terms.h"
+#include "proxy/listener_counts.h"
 #include "proxy/listener_terms.h"
 #include "proxy/tls_headers.h"
-#include "tls/failure.h"
-#include "tls/ktls.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+struct accesslog_output;
 struct gate_policy;
 struct tls_server;
 
-enum close_reason {
-#define REASON(id, refused, help) CLOSE_##id,
-#include "proxy/close_reasons.def"
-#undef REASON
-	CLOSE_REASONS,
-};
-
-struct close_reason_row {
-	const char *name, *help;
-	bool refused; /* a drop, not an ordinary end */
-};
-
-extern const struct close_reason_row close_reason_rows[CLOSE_REASONS];
-
 enum listener_protocol { LISTEN_HTTP, LISTEN_HTTPS, LISTEN_TLS, LISTEN_TCP };
 enum proxy_in { PROXY_IN_OFF, PROXY_IN_ACCEPT, PROXY_IN_REQUIRE };
-
-/* One worker's counters of one listener; written by that worker, read relaxed by the admin API. */
-struct listener_counts {
-	uint64_t accepted, closed, requests, rule_evaluations, redirects, fixed_responses;
-	uint64_t handshakes_full, handshakes_resumed, handshake_us, tickets_refused;
-	uint64_t bytes_in, bytes_out; /* of closed connections and finished requests */
-	uint64_t status[6];           /* answers by class: 1xx at [1] ... 5xx at [5] */
-	uint64_t reasons[CLOSE_REASONS];
-	uint64_t desync[DESYNCS][2]; /* requests that went on, or were refused */
-	uint64_t tls_failures[TLS_FAILURES];
-	/* Where the records of closed TLS connections were at their end: enum ktls_place. */
-	uint64_t places[TLS_DIRECTIONS][KTLS_PLACES];
-} cache_aligned;
 
 struct listener;
 
@@ -88,6 +62,8 @@ struct listener_spec {
 	enum proxy_in proxy_in;
 	struct http_terms http; /* http, https */
 	bool http2; /* http, https: offered to clients */
+	struct accesslog_output *access; /* http, https: NULL: no log; a count is taken */
+	enum accesslog_format access_format;
 	struct tls_headers tls_headers; /* http, https; the names are copied */
 	struct tls_server *tls;         /* https, tls */
 	/* Whom it lets in; NULL: everybody. Judged by the gate, or after accept. A count is taken. */

@@ -158,6 +158,16 @@ const char *rules_name(const struct rules_rule *rule)
 	return rule->name;
 }
 
+uint32_t rules_priority(const struct rules_rule *rule)
+{
+	return rule->priority;
+}
+
+enum rules_action rules_action_of(const struct rules_rule *rule)
+{
+	return rule->action;
+}
+
 uint64_t rules_digest(const struct rules *rules)
 {
 	return rules->digest;

@@ -59,6 +59,9 @@ void rules_match(const struct rules *rules, const struct http_request *request,
 
 /* For people. */
 const char *rules_name(const struct rules_rule *rule);
+/* 0: the one for what no rule is for. */
+uint32_t rules_priority(const struct rules_rule *rule);
+enum rules_action rules_action_of(const struct rules_rule *rule);
 uint64_t rules_digest(const struct rules *rules);
 /* Does any of its groups get a PROXY header? */
 bool rules_sends_proxy(const struct rules *rules);

@@ -2,6 +2,7 @@
 #include "proxy/tunnel.h"
 #include "core/counter.h"
 #include "net/stream_arrival.h"
+#include "proxy/accesslog.h"
 #include "proxy/group_state.h"
 #include "tls/stream.h"
 
@@ -301,17 +302,27 @@ void tunnel_start(struct conn *conn)
 	find_target(tunnel, NULL);
 }
 
+static void end_note(struct conn *conn, struct accesslog_note *note, enum close_reason reason)
+{
+	if (!note)
+		return;
+	note->record.reason = reason;
+	accesslog_put(note, conn, conn->listener, conn->front->bytes_in, conn->front->bytes_out);
+}
+
 void tunnel_adopt(struct conn *conn, struct upstream *upstream, struct buf *from_client,
-	struct buf *from_target)
+	struct buf *from_target, struct accesslog_note *note)
 {
 	struct tunnel *tunnel = tunnel_new(conn);
 
 	if (!tunnel) {
+		end_note(conn, note, CLOSE_out_of_memory);
 		upstream_put(upstream, UPSTREAM_END_ABORT);
 		conn_close(conn, CLOSE_out_of_memory);
 		return;
 	}
 	tunnel->upstream = upstream;
+	tunnel->note = note;
 	upstream->ops = &upstream_ops;
 	upstream->owner = tunnel;
 	tunnel->to_target.buf = *from_client;
@@ -339,11 +350,12 @@ static void free_memory(struct proxy_worker *worker, struct tunnel_flow *flow)
 	splice_drop(&flow->way, &worker->pipes);
 }
 
-void tunnel_free(struct tunnel *tunnel)
+void tunnel_free(struct tunnel *tunnel, enum close_reason reason)
 {
 	struct proxy_worker *worker = tunnel->conn->worker;
 	bool in_order = tunnel->to_target.ended && tunnel->to_client.ended;
 
+	end_note(tunnel->conn, tunnel->note, reason);
 	task_cancel(&tunnel->resume_task);
 	free_memory(worker, &tunnel->to_target);
 	free_memory(worker, &tunnel->to_client);

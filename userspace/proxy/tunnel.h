@@ -12,6 +12,8 @@
 #include "proxy/splice.h"
 #include "proxy/upstream.h"
 
+struct accesslog_note;
+
 struct tunnel_flow {
 	struct stream *src, *dst;
 	struct buf buf;
@@ -25,6 +27,7 @@ struct tunnel {
 	struct upstream *upstream; /* NULL before a target was found */
 	struct tunnel_flow to_target, to_client;
 	struct task resume_task; /* the turn's share was used up */
+	struct accesslog_note *note; /* of the request it comes from; NULL: no line */
 	bool is_up;
 	uint8_t tries;
 };
@@ -32,12 +35,12 @@ struct tunnel {
 /* The connection's stream is established: finds a target and starts. */
 void tunnel_start(struct conn *conn);
 /* Takes over a running pair (HTTP 101) with bytes already read from either side; the buffers'
- * blocks change hands. */
+ * blocks change hands, and so does the note (may be NULL). */
 void tunnel_adopt(struct conn *conn, struct upstream *upstream, struct buf *from_client,
-	struct buf *from_target);
+	struct buf *from_target, struct accesslog_note *note);
 /* An event on the client's stream. */
 void tunnel_front_event(struct tunnel *tunnel);
-/* Gives back the target's connection and all memory. Called by conn_close. */
-void tunnel_free(struct tunnel *tunnel);
+/* Gives back the target's connection and all memory. Called by conn_close, with its reason. */
+void tunnel_free(struct tunnel *tunnel, enum close_reason reason);
 
 #endif

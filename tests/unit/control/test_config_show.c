@@ -171,6 +171,8 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "    tls_headers:\n"
 				    "      version: off\n"
 				    "      cipher_suite: off\n"
+				    "    access_log:\n"
+				    "      format: json\n"
 				    "    syn_cookies: always\n"
 				    "    gate:\n"
 				    "      mode: auto\n"
@@ -274,7 +276,7 @@ static const char *const kept[] = {"workers: 7",
 	"advertise_ca_names: true", "leaf: off", "version: X-V", "connections: /c.log",
 	"expiry: []", "webhook: \"https://hooks.example/x\"", "ca: /hooks.pem", "retry: 20s",
 	"keys_file: /t.keys", "rotation: 2m", "lifetime: 90s", "session_age: 3h", "ocsp: off",
-	"ocsp_file: /r"};
+	"ocsp_file: /r", "path: /a.log", "format: alb"};
 
 /* Nothing of a complete configuration is lost on the way out and back in. */
 static const char everything[] =
@@ -327,7 +329,7 @@ static const char everything[] =
 	"   header_line_bytes: 2k, headers: 9, header_bytes: 1025, body_bytes: 5g},\n"
 	"   client_auth: {mode: verify, trust_store: people, max_depth: 3, ignore_expiry: yes,\n"
 	"   advertise_ca_names: yes, headers: {issuer: X-I, leaf: off}},\n"
-	"   tls_headers: {version: X-V}}\n"
+	"   tls_headers: {version: X-V}, access_log: {path: /a.log, format: alb}}\n"
 	"- {name: m, protocol: tls, address: \"[::1]:2\", certificates: c, target_group: \"null\",\n"
 	"   tls: {alpn: [imap], policy: tls_cipher_policy_1_2}, syn_cookies: under_attack, limits: {syns_per_second: 11},\n"
 	"   gate: {unknown_name: refuse, refusal: reset, ja4_deny: [\"t13*\"], ja4_allow: [t12d]}}\n"

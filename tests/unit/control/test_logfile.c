@@ -75,6 +75,16 @@ static void without_a_path_there_is_no_ring(void **state)
 	assert_false(counts().is_open);
 }
 
+/* Of a configuration that was refused. */
+static void what_was_never_written_makes_no_file(void **state)
+{
+	struct logfile *other = logfile_new("other log", 1);
+
+	logfile_set_path(other, path_of("never"));
+	logfile_free(other);
+	assert_int_equal(access(path_of("never"), F_OK), -1);
+}
+
 static void lines_are_written(void **state)
 {
 	struct stat about;
@@ -206,6 +216,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(without_a_path_there_is_no_ring),
+		TEST(what_was_never_written_makes_no_file),
 		TEST(lines_are_written),
 		TEST(a_file_is_continued),
 		TEST(a_renamed_file_is_opened_again),

@@ -1,0 +1,243 @@
+/* The access log: see accesslog.h. */
+#include "proxy/accesslog.h"
+
+#include "core/clock.h"
+#include "proxy/accesslog_line.h"
+#include "proxy/rules.h"
+#include "tls/cert.h"
+#include "tls/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What is kept of a text: more than a line would have of it. */
+static size_t kept_len(struct slice text, size_t max)
+{
+	return text.len < max + 1 ? text.len : max + 1;
+}
+
+static struct slice keep(char **at, struct slice text, size_t max)
+{
+	struct slice kept = {*at, kept_len(text, max)};
+
+	if (kept.len)
+		memcpy(*at, text.ptr, kept.len);
+	*at += kept.len;
+	return kept;
+}
+
+static struct slice value_of(const struct http_request *request, enum http_header_id id)
+{
+	const struct http_header *header = http_headers_find(&request->headers, id);
+
+	return header ? header->value : (struct slice){NULL, 0};
+}
+
+static void lose_line(const struct conn *conn, const struct listener *listener)
+{
+	linering_lose(listener->spec.access->rings[conn->worker->io.worker]);
+}
+
+struct accesslog_note *accesslog_note_new(const struct conn *conn, const struct listener *listener,
+	const struct http_request *request)
+{
+	const size_t max = ACCESSLOG_TEXT_BYTES_MAX;
+	static const struct http_request none;
+	struct accesslog_note *note;
+	struct slice agent, trace;
+	char *at;
+
+	if (!request)
+		request = &none;
+	agent = value_of(request, HTTP_HEADER_USER_AGENT);
+	trace = value_of(request, HTTP_HEADER_X_AMZN_TRACE_ID);
+	note = malloc(sizeof(*note) + kept_len(request->method_text, max) +
+		      kept_len(request->authority, max) +
+		      kept_len(request->target, ACCESSLOG_TARGET_BYTES_MAX) + kept_len(agent, max) +
+		      kept_len(trace, max));
+	if (!note) {
+		lose_line(conn, listener);
+		return NULL;
+	}
+	*note = (struct accesslog_note){
+		.version = request->version, .has_request = request != &none};
+	at = note->text;
+	note->method = keep(&at, request->method_text, max);
+	note->authority = keep(&at, request->authority, max);
+	note->target = keep(&at, request->target, ACCESSLOG_TARGET_BYTES_MAX);
+	note->user_agent = keep(&at, agent, max);
+	note->trace_id = keep(&at, trace, max);
+	return note;
+}
+
+static const char *version_name(enum http_version version)
+{
+	switch (version) {
+	case HTTP_VERSION_1_0:
+		return "HTTP/1.0";
+	case HTTP_VERSION_1_1:
+		return "HTTP/1.1";
+	case HTTP_VERSION_2:
+		return "HTTP/2.0";
+	case HTTP_VERSION_3:
+		return "HTTP/3.0";
+	}
+	return "";
+}
+
+static const char *type_of(const struct accesslog_note *note, bool is_tls)
+{
+	if (note->is_websocket)
+		return is_tls ? "wss" : "ws";
+	if (note->version == HTTP_VERSION_2)
+		return "h2";
+	return is_tls ? "https" : "http";
+}
+
+/* From one point in time to the next; -1: it did not come to that. */
+static int64_t span_us(uint64_t from_us, uint64_t to_us)
+{
+	if (!to_us || !from_us)
+		return -1;
+	return to_us > from_us ? (int64_t)(to_us - from_us) : 0;
+}
+
+static void fill_times(const struct accesslog_note *note, struct accesslog_facts *facts)
+{
+	struct timespec now;
+	uint64_t now_us = clock_mono_us();
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	facts->ended_unix_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	facts->duration_us = now_us > note->record.began_us ? now_us - note->record.began_us : 0;
+	facts->began_unix_us = facts->ended_unix_us - facts->duration_us;
+	facts->request_us = span_us(note->record.began_us, note->sent_us);
+	facts->target_us = span_us(note->sent_us, note->answered_us);
+	facts->response_us = span_us(note->answered_us, note->responding_us);
+}
+
+static void fill_request(const struct accesslog_note *note, struct accesslog_facts *facts)
+{
+	if (!note->has_request)
+		return;
+	facts->has_request = true;
+	facts->method = note->method;
+	facts->scheme = facts->is_tls ? SLICE("https") : SLICE("http");
+	facts->authority = note->authority;
+	facts->target = note->target;
+	facts->version = version_name(note->version);
+	facts->user_agent = note->user_agent;
+	facts->trace_id = note->trace_id;
+}
+
+static void fill_route(const struct accesslog_note *note, struct accesslog_facts *facts)
+{
+	static const char *const actions[] = {
+		[RULES_FORWARD] = "forward",
+		[RULES_REDIRECT] = "redirect",
+		[RULES_FIXED] = "fixed-response",
+	};
+	const struct route *route = &note->route;
+
+	if (route->group)
+		facts->target_group = route->group->spec.name;
+	if (route->group || route->rule) {
+		facts->priority = route->rule ? (int32_t)rules_priority(route->rule) : 0;
+		facts->rule = route->rule ? rules_name(route->rule) : "default";
+		facts->action = route->rule ? actions[rules_action_of(route->rule)] : "forward";
+	}
+	if (route->is_undecided) {
+		facts->priority = -1;
+		facts->rule = facts->action = "";
+	}
+	facts->target_address = note->target_address;
+	facts->tries = note->tries;
+	if (note->redirect)
+		facts->redirect = slice_of(note->redirect);
+}
+
+/* The worst of what was found. */
+static void fill_class(uint64_t found, struct accesslog_facts *facts)
+{
+	const struct desync_row *worst = NULL;
+
+	for (; found; found &= found - 1) {
+		const struct desync_row *row = &desync_rows[__builtin_ctzll(found)];
+
+		if (!worst || row->class > worst->class)
+			worst = row;
+	}
+	facts->class = worst ? desync_class_names[worst->class] : "";
+	facts->class_reason = worst ? worst->name : "";
+}
+
+static void fill_tls(
+	const struct conn *conn, char name[static CERT_NAME_BYTES], struct accesslog_facts *facts)
+{
+	struct tls_stream_facts tls;
+
+	if (!conn->is_tls)
+		return;
+	tls_stream_facts(conn->front, &tls);
+	facts->tls_cipher = tls.cipher;
+	facts->tls_protocol = tls.version;
+	facts->server_name = tls.sni;
+	facts->is_resumed = tls.resumed;
+	if (tls.cert)
+		facts->certificate = cert_name(tls.cert, name);
+}
+
+static void put_line(const struct accesslog_facts *facts, const struct listener_spec *spec,
+	struct linering *ring)
+{
+	char bytes[ACCESSLOG_LINE_BYTES];
+	struct line line = {.bytes = bytes, .size = sizeof(bytes)};
+
+	if (spec->access_format == ACCESSLOG_ALB)
+		accesslog_put_alb(&line, facts);
+	else
+		accesslog_put_json(&line, facts);
+	linering_put(ring, bytes, line.len);
+}
+
+void accesslog_put(struct accesslog_note *note, const struct conn *conn,
+	const struct listener *listener, uint64_t bytes_in, uint64_t bytes_out)
+{
+	const struct listener_spec *spec = &listener->spec;
+	char name[CERT_NAME_BYTES];
+	struct accesslog_facts facts = {
+		.type = type_of(note, conn->is_tls),
+		.listener = spec->name,
+		.conn_id = conn->id,
+		.client = &conn->client,
+		.listener_port = addr_port(&conn->local),
+		.version = "",
+		.status = note->status,
+		.target_status = note->target_status,
+		.bytes_in = bytes_in - note->record.bytes_in_before,
+		.bytes_out = bytes_out - note->record.bytes_out_before,
+		.tls_cipher = "",
+		.tls_protocol = "",
+		.server_name = "",
+		.certificate = "",
+		.ja4 = conn->ja4,
+		.is_tls = conn->is_tls,
+		.target_address = "",
+		.target_group = "",
+		.rule = "",
+		.priority = -1,
+		.action = "",
+		.reason = note->record.reason == CLOSE_done
+				  ? ""
+				  : close_reason_rows[note->record.reason].name,
+	};
+
+	fill_times(note, &facts);
+	fill_request(note, &facts);
+	fill_route(note, &facts);
+	fill_class(note->desync, &facts);
+	fill_tls(conn, name, &facts);
+	put_line(&facts, spec, spec->access->rings[conn->worker->io.worker]);
+	free(note->redirect);
+	free(note);
+}

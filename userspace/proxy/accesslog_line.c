@@ -1,0 +1,331 @@
+/* Lines of the access log: see accesslog_line.h. Members and fields have the names and the order that
+ * AWS's Application Load Balancer gave them. */
+#include "proxy/accesslog_line.h"
+
+#include <arpa/inet.h>
+
+enum { END_BYTES = 2 }; /* what every line must have room for */
+
+static void put_word(struct line *line, const char *text)
+{
+	line_put(line, slice_of(text));
+}
+
+static void put_host(struct line *line, const union addr *addr)
+{
+	char text[ADDR_TEXT_BYTES];
+	const uint8_t *ip;
+	int i;
+
+	if (addr->any.sa_family == AF_INET6) {
+		put_word(line, addr_format_host(addr, text));
+		return;
+	}
+	ip = (const uint8_t *)&addr->v4.sin_addr;
+	for (i = 0; i < 4; i++) {
+		if (i)
+			line_put_char(line, '.');
+		line_put_number(line, ip[i]);
+	}
+}
+
+/* --- JSON */
+#define JSON_NAME(line, name) line_put_literal(line, ",\"" name "\":")
+
+/* Empty: null. */
+static void put_text(struct line *line, struct slice text, size_t max)
+{
+	if (!text.len) {
+		line_put_literal(line, "null");
+		return;
+	}
+	line_put_char(line, '"');
+	line_put_json(line, text, max);
+	line_put_char(line, '"');
+}
+
+#define JSON_TEXT(line, name, text)                                                                \
+	do {                                                                                       \
+		JSON_NAME(line, name);                                                             \
+		put_text(line, text, ACCESSLOG_TEXT_BYTES_MAX);                                    \
+	} while (0)
+#define JSON_WORD(line, name, word) JSON_TEXT(line, name, slice_of(word))
+
+static void put_time_or_null(struct line *line, int64_t us)
+{
+	if (us < 0)
+		line_put_literal(line, "null");
+	else
+		line_put_seconds(line, (uint64_t)us);
+}
+
+static void put_status_or_null(struct line *line, uint16_t status)
+{
+	if (status)
+		line_put_number(line, status);
+	else
+		line_put_literal(line, "null");
+}
+
+static void put_json_client(struct line *line, const struct accesslog_facts *facts)
+{
+	line_put_literal(line, "{\"time\":\"");
+	line_put_time(line, facts->ended_unix_us);
+	line_put_literal(line, "\",\"type\":\"");
+	put_word(line, facts->type);
+	line_put_char(line, '"');
+	JSON_WORD(line, "listener", facts->listener);
+	line_put_literal(line, ",\"conn_trace_id\":\"TID_");
+	line_put_hex(line, facts->conn_id);
+	line_put_literal(line, "\",\"client_ip\":\"");
+	put_host(line, facts->client);
+	line_put_literal(line, "\",\"client_port\":");
+	line_put_number(line, addr_port(facts->client));
+	JSON_NAME(line, "listener_port");
+	line_put_number(line, facts->listener_port);
+}
+
+static void put_json_request(struct line *line, const struct accesslog_facts *facts)
+{
+	JSON_TEXT(line, "request_verb", facts->method);
+	JSON_TEXT(line, "scheme", facts->scheme);
+	JSON_TEXT(line, "host", facts->authority);
+	JSON_NAME(line, "request_uri");
+	put_text(line, facts->target, ACCESSLOG_TARGET_BYTES_MAX);
+	JSON_WORD(line, "request_proto", facts->version);
+	JSON_TEXT(line, "user_agent", facts->user_agent);
+	JSON_TEXT(line, "trace_id", facts->trace_id);
+}
+
+static void put_json_answer(struct line *line, const struct accesslog_facts *facts)
+{
+	JSON_NAME(line, "elb_status_code");
+	put_status_or_null(line, facts->status);
+	JSON_NAME(line, "target_status_code");
+	put_status_or_null(line, facts->target_status);
+	JSON_NAME(line, "received_bytes");
+	line_put_number(line, facts->bytes_in);
+	JSON_NAME(line, "sent_bytes");
+	line_put_number(line, facts->bytes_out);
+	line_put_literal(line, ",\"request_creation_time\":\"");
+	line_put_time(line, facts->began_unix_us);
+	line_put_literal(line, "\",\"request_processing_time\":");
+	put_time_or_null(line, facts->request_us);
+	JSON_NAME(line, "target_processing_time");
+	put_time_or_null(line, facts->target_us);
+	JSON_NAME(line, "response_processing_time");
+	put_time_or_null(line, facts->response_us);
+	JSON_NAME(line, "duration");
+	line_put_seconds(line, facts->duration_us);
+}
+
+static void put_json_route(struct line *line, const struct accesslog_facts *facts)
+{
+	JSON_WORD(line, "rule", facts->rule);
+	JSON_NAME(line, "matched_rule_priority");
+	if (facts->priority < 0)
+		line_put_literal(line, "null");
+	else
+		line_put_number(line, (uint64_t)facts->priority);
+	JSON_WORD(line, "actions_executed", facts->action);
+	JSON_NAME(line, "redirect_url");
+	put_text(line, facts->redirect, ACCESSLOG_TARGET_BYTES_MAX);
+	JSON_WORD(line, "target_group", facts->target_group);
+	JSON_WORD(line, "target", facts->target_address);
+	JSON_NAME(line, "tries");
+	line_put_number(line, facts->tries);
+	JSON_WORD(line, "error_reason", facts->reason);
+	JSON_WORD(line, "classification", facts->class);
+	JSON_WORD(line, "classification_reason", facts->class_reason);
+}
+
+static void put_json_tls(struct line *line, const struct accesslog_facts *facts)
+{
+	JSON_WORD(line, "ssl_protocol", facts->tls_protocol);
+	JSON_WORD(line, "ssl_cipher", facts->tls_cipher);
+	JSON_NAME(line, "resumed");
+	if (!facts->is_tls)
+		line_put_literal(line, "null");
+	else if (facts->is_resumed)
+		line_put_literal(line, "true");
+	else
+		line_put_literal(line, "false");
+	JSON_WORD(line, "domain_name", facts->server_name);
+	JSON_WORD(line, "chosen_cert", facts->certificate);
+	JSON_WORD(line, "ja4", facts->ja4);
+}
+
+/* Every member is bounded, and all together are shorter than a line; whatever happens, it ends. */
+void accesslog_put_json(struct line *line, const struct accesslog_facts *facts)
+{
+	line->size -= END_BYTES;
+	put_json_client(line, facts);
+	put_json_request(line, facts);
+	put_json_answer(line, facts);
+	put_json_route(line, facts);
+	put_json_tls(line, facts);
+	line->size += END_BYTES;
+	line_put_literal(line, "}\n");
+}
+
+/* --- fields in AWS's order, a space between; "-": there is none */
+static void put_field(struct line *line, struct slice text)
+{
+	if (!text.len)
+		line_put_char(line, '-');
+	line_put_hexed(line, text, ACCESSLOG_TEXT_BYTES_MAX);
+	line_put_char(line, ' ');
+}
+
+static void put_quoted(struct line *line, struct slice text, size_t max)
+{
+	line_put_char(line, '"');
+	if (!text.len)
+		line_put_char(line, '-');
+	line_put_hexed(line, text, max);
+	line_put_literal(line, "\" ");
+}
+
+static void put_quoted_word(struct line *line, const char *word)
+{
+	put_quoted(line, slice_of(word), ACCESSLOG_TEXT_BYTES_MAX);
+}
+
+static void put_time_or_minus(struct line *line, int64_t us)
+{
+	if (us < 0)
+		line_put_literal(line, "-1");
+	else
+		line_put_seconds(line, (uint64_t)us);
+	line_put_char(line, ' ');
+}
+
+static void put_status_or_minus(struct line *line, uint16_t status)
+{
+	if (status)
+		line_put_number(line, status);
+	else
+		line_put_char(line, '-');
+	line_put_char(line, ' ');
+}
+
+static void put_alb_client(struct line *line, const struct accesslog_facts *facts)
+{
+	put_word(line, facts->type);
+	line_put_char(line, ' ');
+	line_put_time(line, facts->ended_unix_us);
+	line_put_char(line, ' ');
+	put_field(line, slice_of(facts->listener));
+	if (facts->client->any.sa_family == AF_INET6)
+		line_put_char(line, '[');
+	put_host(line, facts->client);
+	if (facts->client->any.sa_family == AF_INET6)
+		line_put_char(line, ']');
+	line_put_char(line, ':');
+	line_put_number(line, addr_port(facts->client));
+	line_put_char(line, ' ');
+}
+
+static bool has_port(struct slice authority)
+{
+	const char *colon = memrchr(authority.ptr, ':', authority.len);
+
+	return colon && !memchr(colon, ']', authority.len - (size_t)(colon - authority.ptr));
+}
+
+/* "GET https://name:443/path HTTP/2.0", whatever form the client wrote. */
+static void put_alb_request(struct line *line, const struct accesslog_facts *facts)
+{
+	size_t max = ACCESSLOG_TEXT_BYTES_MAX;
+
+	if (!facts->has_request) {
+		line_put_literal(line, "\"- - -\" ");
+		return;
+	}
+	line_put_char(line, '"');
+	line_put_hexed(line, facts->method, max);
+	line_put_char(line, ' ');
+	line_put_hexed(line, facts->scheme, max);
+	line_put_literal(line, "://");
+	line_put_hexed(line, facts->authority, max);
+	if (facts->authority.len && !has_port(facts->authority)) {
+		line_put_char(line, ':');
+		line_put_number(line, facts->listener_port);
+	}
+	line_put_hexed(line, facts->target, ACCESSLOG_TARGET_BYTES_MAX);
+	line_put_char(line, ' ');
+	put_word(line, facts->version);
+	line_put_literal(line, "\" ");
+}
+
+static void put_alb_answer(struct line *line, const struct accesslog_facts *facts)
+{
+	put_field(line, slice_of(facts->target_address));
+	put_time_or_minus(line, facts->request_us);
+	put_time_or_minus(line, facts->target_us);
+	put_time_or_minus(line, facts->response_us);
+	put_status_or_minus(line, facts->status);
+	put_status_or_minus(line, facts->target_status);
+	line_put_number(line, facts->bytes_in);
+	line_put_char(line, ' ');
+	line_put_number(line, facts->bytes_out);
+	line_put_char(line, ' ');
+}
+
+static void put_alb_route(struct line *line, const struct accesslog_facts *facts)
+{
+	if (facts->priority < 0)
+		line_put_literal(line, "-1");
+	else
+		line_put_number(line, (uint64_t)facts->priority);
+	line_put_char(line, ' ');
+	line_put_time(line, facts->began_unix_us);
+	line_put_char(line, ' ');
+	put_quoted_word(line, facts->action);
+	put_quoted(line, facts->redirect, ACCESSLOG_TARGET_BYTES_MAX);
+	put_quoted_word(line, facts->reason);
+}
+
+/* "Ambiguous" */
+static void put_class(struct line *line, const char *class)
+{
+	line_put_char(line, '"');
+	line_put_char(line, *class ? (char)(*class - 'a' + 'A') : '-');
+	put_word(line, *class ? class + 1 : "");
+	line_put_literal(line, "\" ");
+}
+
+/* The lists of AWS's have one item, too. */
+static void put_alb_lists(struct line *line, const struct accesslog_facts *facts)
+{
+	put_quoted_word(line, facts->target_address);
+	line_put_char(line, '"');
+	if (facts->target_status)
+		line_put_number(line, facts->target_status);
+	else
+		line_put_char(line, '-');
+	line_put_literal(line, "\" ");
+	put_class(line, facts->class);
+	put_quoted_word(line, facts->class_reason);
+	line_put_literal(line, "TID_");
+	line_put_hex(line, facts->conn_id);
+}
+
+void accesslog_put_alb(struct line *line, const struct accesslog_facts *facts)
+{
+	line->size -= END_BYTES;
+	put_alb_client(line, facts);
+	put_alb_answer(line, facts);
+	put_alb_request(line, facts);
+	put_quoted(line, facts->user_agent, ACCESSLOG_TEXT_BYTES_MAX);
+	put_field(line, slice_of(facts->tls_cipher));
+	put_field(line, slice_of(facts->tls_protocol));
+	put_field(line, slice_of(facts->target_group));
+	put_quoted(line, facts->trace_id, ACCESSLOG_TEXT_BYTES_MAX);
+	put_quoted_word(line, facts->server_name);
+	put_quoted_word(line, facts->certificate);
+	put_alb_route(line, facts);
+	put_alb_lists(line, facts);
+	line->size += END_BYTES;
+	line_put_char(line, '\n');
+}

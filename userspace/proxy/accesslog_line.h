@@ -1,0 +1,56 @@
+/*
+ * Lines of the access log: what is known of one request, as JSON or in the order of AWS's fields. Pure
+ * text; nothing a client sent can end a line or a field. Any thread.
+ */
+#ifndef SLUICE_PROXY_ACCESSLOG_LINE_H
+#define SLUICE_PROXY_ACCESSLOG_LINE_H
+
+#include "core/line.h"
+#include "net/addr.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The order of the words in settings.def. */
+enum accesslog_format { ACCESSLOG_JSON, ACCESSLOG_ALB };
+
+enum {
+	ACCESSLOG_LINE_BYTES = 40 * 1024,
+	/* What is kept of texts, as they are written: */
+	ACCESSLOG_TARGET_BYTES_MAX = 8 * 1024, /* path and query */
+	ACCESSLOG_TEXT_BYTES_MAX = 1024,
+};
+
+/* Empty slices: there is none. */
+struct accesslog_facts {
+	uint64_t ended_unix_us, began_unix_us;
+	uint64_t duration_us;
+	int64_t request_us, target_us,
+		response_us; /* as AWS splits it; -1: it did not come to that */
+	const char *type; /* "http", "https", "h2", "ws", "wss" */
+	const char *listener;
+	uint64_t conn_id;
+	const union addr *client;
+	uint16_t listener_port;
+	bool has_request; /* method to version are set */
+	struct slice method, scheme, authority, target;
+	const char *version; /* "HTTP/1.1" */
+	struct slice user_agent, trace_id;
+	uint16_t status, target_status; /* 0: none */
+	uint64_t bytes_in, bytes_out;
+	const char *tls_cipher, *tls_protocol, *server_name, *certificate, *ja4; /* "": none */
+	bool is_tls, is_resumed;
+	const char *target_address, *target_group; /* "": none */
+	uint32_t tries;
+	const char *rule; /* "": none was found */
+	int32_t priority; /* 0: the default; -1: none was found */
+	const char *action; /* "forward"; "": none */
+	struct slice redirect;
+	const char *class, *class_reason; /* of http/desync.h; "": nothing was found */
+	const char *reason; /* why it was refused, or not brought to its end; "": it was */
+};
+
+/* With its end. */
+void accesslog_put_json(struct line *line, const struct accesslog_facts *facts);
+void accesslog_put_alb(struct line *line, const struct accesslog_facts *facts);
+
+#endif

@@ -1,0 +1,25 @@
+/* What the access log is told of an exchange, if its listener has one. Only the files of the exchange
+ * include this; see accesslog.h. */
+#ifndef SLUICE_PROXY_EXCHANGE_LOG_H
+#define SLUICE_PROXY_EXCHANGE_LOG_H
+
+#include "proxy/exchange_parts.h"
+
+/* As new: its first bytes have come. */
+void exchange_log_begin(struct exchange *exchange);
+/* `request` is set, and nothing of it was changed. */
+void exchange_log_request(struct exchange *exchange);
+/* `upstream` is where it is to go, unless it is tried again. */
+void exchange_log_target(struct exchange *exchange);
+/* It begins to go there. */
+void exchange_log_sent(struct exchange *exchange);
+/* `response` is the target's, and about to be handed on. */
+void exchange_log_answered(struct exchange *exchange);
+/* `response` is a rule's. */
+void exchange_log_response(struct exchange *exchange, const struct http_response *response);
+/* Its line. */
+void exchange_log_end(struct exchange *exchange);
+/* It becomes a tunnel, which has the line; NULL: there is none. */
+struct accesslog_note *exchange_log_take(struct exchange *exchange);
+
+#endif
