@@ -1,21 +1,33 @@
 /*
  * An HTTP/2 session against any bytes, cut anywhere, with answers of several kinds (at once, late,
- * with a body, with trailers, reset, an echo of the request) and an output that takes little or
- * breaks. Requests that come up must be fit for HTTP/1.1; when the session is freed nothing is left.
+ * with a body, with trailers, behind interim ones, reset, an echo of the request) and an output that
+ * takes little, takes nothing, or breaks. Requests that come up must be fit for HTTP/1.1; what waits for
+ * the client stays within bounds; when the session is freed nothing is left.
  */
-#include "http/h2.h"
+#include "http/h2_parts.h"
 #include "http/syntax.h"
 
+#include <errno.h>
+#include <sanitizer/allocator_interface.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { TURNS_MAX = 64 };
+enum {
+	TURNS_MAX = 64,
+	STEP_MAX = 4096,
+	/* Frames: those it goes on reading with, those that one read calls for, and a few per stream. */
+	QUEUE_BOUND = H2_QUEUE_MAX + STEP_MAX / 9 + 4 * H2_STREAMS_MAX,
+	/* A window of each stream, and as much of interim answers of some. */
+	MEMORY_BOUND = 20 * 1024 * 1024,
+};
 
 static struct iothread io;
 static struct h2_thread thread;
 static struct stream wire; /* the connection: what it is given is thrown away */
-static size_t room;         /* what it takes until the next turn */
+static size_t room; /* what it takes until the next turn */
+static size_t room_per_turn;
+static size_t memory_before;
 static bool is_wire_broken;
 static const uint8_t *input;
 static size_t input_len, step;
@@ -90,7 +102,15 @@ static void check_request(const struct http_request *request)
 }
 
 /* What is done with a request, by its number. */
-enum { ANSWER_NOW, ANSWER_BODY, ANSWER_ECHO, ANSWER_TRAILERS, ANSWER_RESET, ANSWERS };
+enum {
+	ANSWER_NOW,
+	ANSWER_BODY,
+	ANSWER_ECHO,
+	ANSWER_TRAILERS,
+	ANSWER_RESET,
+	ANSWER_INTERIM,
+	ANSWERS
+};
 
 static int kind_of(const struct h2_stream *stream)
 {
@@ -105,6 +125,23 @@ static bool begin(struct h2_stream *stream, bool ends)
 	http_headers_lend(&response.headers, items, 2);
 	check(http_headers_add(&response.headers, SLICE("X-One"), SLICE("1")) == 0);
 	return h2_stream_respond(stream, &response, NULL, 0, ends) == 0;
+}
+
+/* As many as there may be, but for those that are sent meanwhile. */
+static void send_interim(struct h2_stream *stream)
+{
+	struct http_header items[1];
+	struct http_response response = {.status = 103};
+	uint32_t n;
+	int r;
+
+	http_headers_lend(&response.headers, items, 1);
+	check(http_headers_add(&response.headers, SLICE("Link"), SLICE("</a>; rel=preload")) == 0);
+	for (r = 0, n = 0; r == 0; n++) {
+		check(n < H2_INTERIM_BYTES_MAX);
+		r = h2_stream_interim(stream, &response);
+	}
+	check(r == -ENOBUFS || r == -EPIPE);
 }
 
 static void end(struct h2_stream *stream)
@@ -125,6 +162,8 @@ static void request(
 	if (!refusal)
 		check_request(request);
 	stream->body.owner = &io;
+	if (kind_of(stream) == ANSWER_INTERIM)
+		send_interim(stream);
 	if (kind_of(stream) == ANSWER_RESET)
 		reset(stream);
 	else if (!begin(stream, kind_of(stream) == ANSWER_NOW))
@@ -208,8 +247,8 @@ static void turn_end(void *arg)
 
 static void turn(void)
 {
-	wire.can_write = true;
-	room = 3000;
+	room = room_per_turn;
+	wire.can_write = room;
 	loop_run(io.loop);
 }
 
@@ -224,10 +263,14 @@ static void run(void)
 	int turns;
 
 	for (turns = 0; h2 && turns < TURNS_MAX; turns++) {
-		wire.can_write = true;
-		room = 3000;
+		room = room_per_turn;
+		wire.can_write = room;
 		h2_run(h2);
 		turn();
+		if (!h2)
+			break;
+		check(h2_frames_waiting(h2) <= QUEUE_BOUND);
+		check(__sanitizer_get_current_allocated_bytes() <= memory_before + MEMORY_BOUND);
 	}
 }
 
@@ -240,8 +283,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		init();
 	if (size < 1)
 		return 0;
-	step = data[0] & 1 ? 4096 : 1 + (data[0] >> 4);
+	step = data[0] & 1 ? STEP_MAX : 1 + (data[0] >> 4);
 	is_wire_broken = (data[0] & 14) == 14;
+	room_per_turn = (data[0] & 14) == 12 ? 0 : 3000;
+	memory_before = __sanitizer_get_current_allocated_bytes();
 	input = data + 1;
 	input_len = size - 1;
 	wire = (struct stream){.ops = &wire_ops, .thread = &io, .can_read = true};

@@ -212,7 +212,7 @@ def test_client_ends_its_side(std, net, targets):
         assert connection.answer(stream).status == 200
         assert connection.answers[cut].error is not None
         assert connection.wire.is_ended()
-    assert sum(target.stats()["gone"] for target in targets) == gone + 1
+    until(lambda: sum(target.stats()["gone"] for target in targets) == gone + 1, "a target is told")
 
 
 def test_cut_answer_is_reset(client):

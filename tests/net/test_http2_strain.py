@@ -200,6 +200,13 @@ def test_interim_answers_without_end(std, net):
         assert client.answer(hints).status == 502
 
 
+def test_interim_answers_that_are_read(std, net):
+    """Many in one piece: all of them arrive."""
+    with http2.connect((net.v4, ports.HTTP)) as client:
+        answer = client.request("/hints/1000")
+        assert (answer.status, len(answer.interim)) == (200, 1000)
+
+
 def test_slow_readers_cost_little(std, net):
     """64 streams of a large body each, of a client that reads nothing."""
     before = std.rested_rss_bytes()

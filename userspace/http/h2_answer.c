@@ -10,6 +10,8 @@
 
 /* Of an answer, with what is put in. */
 enum { FIELDS_MAX = H1_HEADERS_DEFAULT + 64 };
+/* The library's memory for each, but for texts. */
+enum { FRAME_BYTES = 256, FIELD_BYTES = 64 };
 
 struct fields {
 	nghttp2_nv items[FIELDS_MAX];
@@ -70,20 +72,37 @@ static int check(struct h2_stream *stream, int r)
 	return 0;
 }
 
+/* What a head that waits takes here, about. */
+static uint32_t held_bytes(const struct fields *fields)
+{
+	uint32_t bytes = FRAME_BYTES;
+	size_t i;
+
+	for (i = 0; i < fields->n; i++)
+		bytes += FIELD_BYTES +
+			 (uint32_t)(fields->items[i].namelen + fields->items[i].valuelen);
+	return bytes;
+}
+
+static bool has_interim_room(const struct h2_stream *stream, uint32_t bytes)
+{
+	return !stream->interims || stream->interim_bytes + bytes <= H2_INTERIM_BYTES_MAX;
+}
+
 int h2_stream_interim(struct h2_stream *stream, const struct http_response *response)
 {
 	struct fields fields;
 	int r = fill(&fields, response);
-	uint32_t bytes = 0;
-	size_t i;
+	uint32_t bytes;
 
 	if (r < 0)
 		return r;
-	for (i = 0; i < fields.n; i++)
-		bytes += (uint32_t)(fields.items[i].namelen + fields.items[i].valuelen);
+	bytes = held_bytes(&fields);
+	if (!has_interim_room(stream, bytes) && !stream->h2->is_reading)
+		h2_pull(stream->h2); /* they may wait for nothing but the end of the turn */
 	if (!stream->is_open)
 		return -EPIPE;
-	if (stream->interims && stream->interim_bytes + bytes > H2_INTERIM_BYTES_MAX)
+	if (!has_interim_room(stream, bytes))
 		return -ENOBUFS;
 	stream->interims++;
 	stream->interim_bytes += bytes;

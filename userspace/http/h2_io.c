@@ -111,10 +111,10 @@ void h2_take(struct h2 *h2, const void *bytes, size_t len)
 
 bool h2_is_held_up(struct h2 *h2)
 {
-	if (nghttp2_session_get_outbound_queue_size(h2->session) <= H2_QUEUE_MAX)
+	if (h2_frames_waiting(h2) <= H2_QUEUE_MAX)
 		return false;
 	h2_pull(h2);
-	return nghttp2_session_get_outbound_queue_size(h2->session) > H2_QUEUE_MAX;
+	return h2_frames_waiting(h2) > H2_QUEUE_MAX;
 }
 
 /* Nothing more will come: requests that are not whole will not be. */

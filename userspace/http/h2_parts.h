@@ -96,6 +96,12 @@ static inline void h2_drop_head(struct h2 *h2)
 	h2->head = NULL;
 }
 
+/* Frames that wait to be sent, but for DATA. */
+static inline size_t h2_frames_waiting(const struct h2 *h2)
+{
+	return nghttp2_session_get_outbound_queue_size(h2->session);
+}
+
 /* The connection is broken. */
 void h2_gone(struct h2 *h2);
 /* Tells the owners of streams what is new. False: there was nothing. */
