@@ -6,6 +6,7 @@ import pytest
 
 import http2
 import standard as ports
+from netns import TOP
 from strict_client import verdict
 from strict_requests import MODES, ROWS
 from wire import Connection, until
@@ -41,6 +42,15 @@ def test_rows(std, net, targets, mode):
     assert not wrong
     assert "smuggled" not in targets[0].stats()["paths"]
     assert counts(std, NAMES[mode]) - before == expected
+
+
+def test_page_is_current():
+    """docs/strictness.md has these rows; tools/gen-strictness writes it."""
+    lines = (TOP / "docs/strictness.md").read_text().splitlines()
+    for row in ROWS:
+        found = ", ".join(dict.fromkeys(" ".join(row.found).split()))
+        begin = "| " + " | ".join((row.name, found, *row.verdicts)) + " | "
+        assert any(line.startswith(begin) for line in lines), begin
 
 
 def test_listener_shows_the_classes(std, net):
