@@ -1,5 +1,6 @@
 """http.desync_mode: each row of strict_requests, over the wire, in each mode; limits of heads; names of
 headers; what is counted."""
+import re
 from collections import Counter
 
 import pytest
@@ -172,3 +173,39 @@ def test_http2(std, net, targets, mode):
                 expected[one, "forwarded" if status == "200" else "refused"] += 1
     assert not wrong
     assert counts(std, NAMES[mode]) - before == expected
+
+
+# --- what targets are told
+
+def told(client, headers=()):
+    answer = client.request("/echo", headers=headers)
+    return {name.lower(): value for name, value in answer.json()["headers"]}
+
+
+@pytest.mark.parametrize("connect", [Connection, http2.connect], ids=["h1", "h2"])
+def test_origin_headers(launch, net, connect):
+    """Forwarded, ids and the client's port, in both versions; traceparent passes as it came."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    http = {"forwarded": "append", "client_port": True, "request_id": "keep", "trace_id": True}
+    launch(ports.config(net) | {"listeners": [ports.listener("web", "http", 80, "one", http=http)]})
+    with connect((net.v4, 80)) as client:
+        first = told(client, [("Forwarded", "for=a"), ("Traceparent", trace), ("X-Amzn-Trace-Id", "Root=1-2-3")])
+        second = told(client, [("X-Request-Id", "mine")])
+    address = first["x-forwarded-for"]
+    assert re.fullmatch(r"198\.18\.1\.1:\d+", address)
+    assert first["forwarded"] == f'for=a, for="{address}";proto=http;host=www.sluice.test'
+    assert first["traceparent"] == trace
+    assert re.fullmatch(r"Self=1-[0-9a-f]{8}-[0-9a-f]{24};Root=1-2-3", first["x-amzn-trace-id"])
+    assert re.fullmatch(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24}", second["x-amzn-trace-id"])
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", first["x-request-id"])
+    assert second["x-request-id"] == "mine"
+    assert first["x-amzn-trace-id"][5:40] != second["x-amzn-trace-id"][5:40]
+
+
+def test_origin_headers_are_not_touched(std, net):
+    """Unless it is asked for."""
+    headers = [("Forwarded", "for=a"), ("X-Request-Id", "b"), ("X-Amzn-Trace-Id", "c"), ("Tracestate", "d=e")]
+    with Connection((net.v4, ports.ONE)) as client:
+        got = told(client, headers)
+        assert [got[name.lower()] for name, _ in headers] == ["for=a", "b", "c", "d=e"]
+        assert not {"forwarded", "x-request-id", "x-amzn-trace-id"} & set(told(client))

@@ -71,6 +71,9 @@ struct config_listener_http {
 	struct config_mark mark;
 	enum config_desync desync_mode;
 	enum config_header_names header_names;
+	enum config_rfc7239 forwarded;
+	enum config_request_id request_id;
+	bool trace_id, client_port;
 };
 
 struct config_route {

@@ -3,6 +3,7 @@
 #include "proxy/exchange_parts.h"
 #include "core/clock.h"
 #include "core/counter.h"
+#include "core/hash.h"
 #include "proxy/conn_terms.h"
 
 #include <errno.h>
@@ -41,6 +42,31 @@ static uint16_t port_text(const struct conn *conn, char text[static 8])
 	return (uint16_t)snprintf(text, 8, "%u", addr_port(&conn->local));
 }
 
+static struct slice client_text(const struct exchange *exchange, char text[static ADDR_TEXT_BYTES])
+{
+	const union addr *client = &exchange->conn->client;
+
+	return slice_of(exchange_spec(exchange)->http.client_port ? addr_format(client, text)
+								  : addr_format_host(client, text));
+}
+
+/* Fills `ret_extra`, of HTTP_ORIGIN_EXTRA. The number, or -ENOBUFS. */
+static int tell_origin(const struct exchange *exchange, struct http_request *request,
+	struct slice client, char *scratch, size_t size, struct http_header *ret_extra)
+{
+	const struct http_origin_terms *terms = &exchange_spec(exchange)->http.origin;
+	struct http_origin origin = {.client = client};
+
+	if (terms->forwarded == HTTP_RFC7239_PRESERVE && !terms->request_id && !terms->trace_id)
+		return 0;
+	origin.scheme = exchange->conn->is_tls ? SLICE("https") : SLICE("http");
+	origin.host = exchange->request.authority;
+	origin.unix_s = (uint32_t)clock_unix_s();
+	if (terms->request_id || terms->trace_id)
+		hash_random(origin.random, sizeof(origin.random));
+	return http_origin_apply(&request->headers, terms, &origin, scratch, size, ret_extra);
+}
+
 /* The request as the target gets it, into up.out. 0, or -ENOBUFS, -ENOMEM, -EINVAL: the rule made of
  * it what is none. The exchange keeps it as it came. */
 static int write_request(struct exchange *exchange, const struct rules_match *match)
@@ -48,11 +74,12 @@ static int write_request(struct exchange *exchange, const struct rules_match *ma
 	struct conn *conn = exchange->conn;
 	struct http_request changed = exchange->request, *request = &changed;
 	const struct tls_headers *tls_headers = &exchange_spec(exchange)->tls_headers;
-	struct http_header extra[HTTP_FORWARDED_EXTRA + TLS_HEADERS + RULES_EDITS_MAX];
-	char client[ADDR_TEXT_BYTES], port[8], scratch[SCRATCH_BYTES];
+	struct http_header
+		extra[HTTP_FORWARDED_EXTRA + HTTP_ORIGIN_EXTRA + TLS_HEADERS + RULES_EDITS_MAX];
+	char client[ADDR_TEXT_BYTES], port[8], scratch[SCRATCH_BYTES], more[SCRATCH_BYTES];
 	struct http_forwarded forwarded = {
 		.mode = exchange_spec(exchange)->http.x_forwarded_for,
-		.client = slice_of(addr_format_host(&conn->client, client)),
+		.client = client_text(exchange, client),
 		.scheme = conn->is_tls ? SLICE("https") : SLICE("http"),
 		.port = {port, port_text(conn, port)},
 	};
@@ -77,6 +104,11 @@ static int write_request(struct exchange *exchange, const struct rules_match *ma
 	if (n < 0)
 		return n;
 	how.n_extra = (uint32_t)(edits + n);
+	n = tell_origin(
+		exchange, request, forwarded.client, more, sizeof(more), extra + how.n_extra);
+	if (n < 0)
+		return n;
+	how.n_extra += (uint32_t)n;
 	if (tls_headers->any && conn->is_tls)
 		how.n_extra += tls_headers_fill(
 			tls_headers, conn->front, conn_is_vouched_for(conn), extra + how.n_extra);

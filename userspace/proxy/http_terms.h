@@ -6,6 +6,7 @@
 #include "http/desync.h"
 #include "http/h1_head.h"
 #include "http/headers.h"
+#include "http/origin.h"
 
 /* Headers in whose names is more than letters, digits and hyphens. */
 enum http_names { HTTP_NAMES_FORWARD, HTTP_NAMES_DROP, HTTP_NAMES_REFUSE };
@@ -18,6 +19,8 @@ struct http_terms {
 	enum desync_mode desync;
 	enum http_names names;
 	enum http_forwarded_mode x_forwarded_for;
+	bool client_port; /* goes with the client's address */
+	struct http_origin_terms origin;
 };
 
 #endif

@@ -149,6 +149,10 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "    http:\n"
 				    "      desync_mode: defensive\n"
 				    "      header_names: forward\n"
+				    "      forwarded: preserve\n"
+				    "      client_port: false\n"
+				    "      request_id: off\n"
+				    "      trace_id: false\n"
 				    "    tls:\n"
 				    "      policy: default\n"
 				    "      min_version: policy\n"
@@ -262,11 +266,12 @@ static const char *const kept[] = {"workers: 7",
 	"idle_per_worker: 0", "name: t1", "weight: 0", "port: 8080", "path: \"/x?a=b\"", "host: h",
 	"matcher: 200,204-206", "jitter: 0%", "server_name: chk", "proxy_protocol: require",
 	"x_forwarded_for: remove", "http2: false", "min_version: 1.3", "session_tickets: false",
-	"desync_mode: strictest", "header_names: drop", "request_line_bytes: 300",
-	"header_line_bytes: 2k", "headers: 9", "header_bytes: 1025", "body_bytes: 5g",
-	"pkcs11_module: /lib/token.so", "- imap", "name: \"null\"", "handover: kernel_cookies",
-	"dispatcher: never", "cookie_secret_file: /s", "deny_file: /d", "- 10.1.0.0/16",
-	"allow_file: /a", "flights_per_prefix: 7", "dry_run: true", "connections_per_second: 7",
+	"desync_mode: strictest", "header_names: drop", "forwarded: append", "client_port: true",
+	"request_id: keep", "trace_id: true", "request_line_bytes: 300", "header_line_bytes: 2k",
+	"headers: 9", "header_bytes: 1025", "body_bytes: 5g", "pkcs11_module: /lib/token.so",
+	"- imap", "name: \"null\"", "handover: kernel_cookies", "dispatcher: never",
+	"cookie_secret_file: /s", "deny_file: /d", "- 10.1.0.0/16", "allow_file: /a",
+	"flights_per_prefix: 7", "dry_run: true", "connections_per_second: 7",
 	"handshakes_burst: 8", "syn_cookies: under_attack", "syns_per_second: 11",
 	"unknown_name: refuse", "refusal: reset", "- \"t13*\"", "- t12d", "mode: on",
 	"- \"*.r.example\"", "ktls: tx", "ktls: require", "existing: keep", "based_on: 2016-08",
@@ -324,7 +329,8 @@ static const char everything[] =
 	"- {name: \"null\", protocol: tcp}\n"
 	"listeners:\n"
 	"- {name: l, protocol: https, address: \"[::1]:1\", certificates: c, target_group: web,\n"
-	"   proxy_protocol: require, x_forwarded_for: remove, http2: off, http: {desync_mode: strictest, header_names: drop}, tls: {min_version: 1.3,\n"
+	"   proxy_protocol: require, x_forwarded_for: remove, http2: off, http: {desync_mode: strictest, header_names: drop, forwarded: append,\n"
+	"   client_port: yes, request_id: keep, trace_id: yes}, tls: {min_version: 1.3,\n"
 	"   session_tickets: off, ktls: require, existing: keep}, limits: {request_line_bytes: 300,\n"
 	"   header_line_bytes: 2k, headers: 9, header_bytes: 1025, body_bytes: 5g},\n"
 	"   client_auth: {mode: verify, trust_store: people, max_depth: 3, ignore_expiry: yes,\n"
