@@ -540,6 +540,40 @@ static void test_proxy_header(void **state)
 	peer_fini(&client);
 }
 
+/* Behind a GET with a body both connections end, though the target, which may not have read it, wants to
+ * go on; monitor lets both go on. */
+static void test_get_with_a_body(void **state)
+{
+	struct peer client, target;
+
+	client = first_client();
+	target = ask_for(&client, "/", "Content-Length: 1\r\n");
+	peer_send(&client, "x");
+	WAIT(&rig, peer_has(&target, "\r\n\r\nx"));
+	assert_non_null(strstr(target.data, "Connection: close\r\n"));
+	answer_ok(&target);
+	WAIT(&rig, peer_over(&client) && peer_over(&target));
+	assert_non_null(strstr(client.data, "Connection: close\r\n\r\nok"));
+	assert_int_equal(rig.stats->workers[0].desync[DESYNC_get_with_length][0], 1);
+	end(&client, &target);
+	rig.listener_spec.http.desync = DESYNC_MONITOR;
+	rig_reload(&rig);
+	client = rig_client(&rig);
+	target = ask_for(&client, "/", "Content-Length: 1\r\n");
+	peer_send(&client, "x");
+	WAIT(&rig, peer_has(&target, "\r\n\r\nx"));
+	assert_null(strstr(target.data, "Connection: close\r\n"));
+	answer_ok(&target);
+	WAIT(&rig, peer_has(&client, "\r\n\r\nok"));
+	peer_clear(&client);
+	peer_clear(&target);
+	peer_send(&client, "GET /next HTTP/1.1\r\n" HOST "\r\n");
+	WAIT(&rig, peer_has(&target, "GET /next"));
+	answer_ok(&target);
+	WAIT(&rig, peer_has(&client, "\r\n\r\nok"));
+	end(&client, &target);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -567,6 +601,7 @@ int main(void)
 		CASE(test_reload_reaches_open_connections),
 		CASE(test_listener_removed),
 		CASE(test_proxy_header),
+		CASE(test_get_with_a_body),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
