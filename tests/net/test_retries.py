@@ -1,4 +1,7 @@
 """Targets that fail under load: no request fails where a retry is allowed."""
+import hashlib
+import random
+
 import pytest
 
 from load import Load
@@ -67,6 +70,47 @@ def test_budget(net, launch, targets):
         assert [client.request("/drop").status for _ in range(5)] == [502] * 5
     row = counts(one)
     assert (row["retries"], row["retries_refused"]) == (0, 5)
+
+
+def put(net, framing, body, before_second_half):
+    """The answer to a PUT whose body comes in two halves, after its head."""
+    pieces = [body[:len(body) // 2], body[len(body) // 2:]]
+    if "chunked" in framing:
+        pieces = [b"%x\r\n%b\r\n" % (len(p), p) for p in pieces]
+        pieces[-1] += b"0\r\nX-Trailer: yes\r\n\r\n"
+    with Connection((net.v4, 80)) as client:
+        client.send(f"PUT /echo HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n")
+        client.send(pieces[0])
+        before_second_half()
+        client.send(pieces[1])
+        return client.response("PUT")
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_body_is_sent_again(net, launch, targets, framing):
+    """Targets are lost while the body of a request comes: another gets all of it, byte for byte."""
+    one = launch(web(net, retries={"budget": "100%", "budget_per_second": 10000}))
+    one.wait_states("web", ALL)
+    for target in targets[:2]:
+        target.requests("drop")
+    body = random.randbytes(40000)
+    how = f"Content-Length: {len(body)}" if framing == "length" else "Transfer-Encoding: chunked\r\nTrailer: X-Trailer"
+
+    def has_come():
+        return sum(target.stats()["requests"] for target in targets)
+    try:
+        for is_late in (False, True):
+            for _ in range(4):
+                seen = has_come()
+                answer = put(net, how, body, lambda: until(lambda: not is_late or has_come() > seen,  # noqa: B023
+                                                           "the head is at a target"))
+                assert answer.status == 200 and answer.json()["target"] == "t3"
+                assert answer.json()["sha256"] == hashlib.sha256(body).hexdigest()
+                assert bool(answer.json()["trailers"]) == (framing == "chunked")
+    finally:
+        for target in targets[:2]:
+            target.requests("ok")
+    assert counts(one)["retries"] > 2
 
 
 def test_taken_out_under_load(net, launch, targets):

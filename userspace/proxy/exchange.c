@@ -67,6 +67,7 @@ void exchange_renew(struct exchange *exchange)
 	pump_fini(&exchange->up, bufs);
 	pump_fini(&exchange->down, bufs);
 	buf_drop(&exchange->from, bufs);
+	replay_end(&exchange->replay, bufs);
 	clear(exchange, exchange->conn, exchange->ops, exchange->front);
 	exchange->listener = listener;
 	exchange->in = in;
@@ -98,6 +99,7 @@ void exchange_free(struct exchange *exchange)
 	pump_fini(&exchange->down, bufs);
 	buf_drop(&exchange->in, bufs);
 	buf_drop(&exchange->from, bufs);
+	replay_end(&exchange->replay, bufs);
 	shared_drop(&exchange->listener->shared, worker->io.worker);
 	pool_put(&worker->exchanges, exchange);
 }

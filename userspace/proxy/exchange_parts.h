@@ -67,11 +67,12 @@ struct exchange {
 	bool up_done; /* the request is sent whole */
 	bool up_waits_client;
 	bool up_broken; /* the target takes no more of it: it may still answer */
+	struct replay replay; /* what was sent of a request that is not here whole at once */
 	bool replayable; /* the request is still here whole: up.out and `in` */
 	bool keep_client; /* the connection goes on after the answer */
 	bool response_awaited; /* the time-out for it runs */
-	uint32_t replay_head; /* length of the head in up.out */
-	uint32_t replay_start, replay_end; /* of `in`, as when it was first sent */
+	/* Length of the head in up.out, and `in` as it was when it was first sent. */
+	uint32_t replay_head, replay_start, replay_end;
 	uint16_t status;
 	struct exchange_strict strict;
 	struct accesslog_record log; /* exchange_log.h */
@@ -112,8 +113,6 @@ struct exchange *exchange_new(
 /* Before the first request and each that follows: everything but `in` as new. */
 void exchange_renew(struct exchange *exchange);
 
-/* Each of these may end the exchange: it may be gone when they return. */
-
 /* Bodies that HTTP/2 brings have no framing but their end. */
 static inline enum http_body exchange_body_kind(const struct exchange *exchange)
 {
@@ -123,7 +122,7 @@ static inline enum http_body exchange_body_kind(const struct exchange *exchange)
 	return has_frames ? HTTP_BODY_UNTIL_CLOSE : exchange->request.body;
 }
 
-/* HTTP/1: reads on at the head. */
+/* Each of these may end the exchange: it may be gone when they return. HTTP/1: reads on at the head. */
 void exchange_read_head(struct exchange *exchange);
 /* The head is in `request`, and what is behind it in `in`: finds a target. */
 void exchange_got_head(struct exchange *exchange);

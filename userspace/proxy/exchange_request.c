@@ -124,6 +124,21 @@ static int write_request(struct exchange *exchange, const struct rules_match *ma
 	return 0;
 }
 
+/* What of it came later than the head is kept for that, where it may come to it: 64 KiB at most. */
+static void keep_sent(struct exchange *exchange)
+{
+	const struct http_request *request = &exchange->request;
+	uint64_t bytes = REPLAY_BYTES_MAX;
+
+	if (request->body == HTTP_BODY_LENGTH)
+		bytes = exchange->replay_head + request->content_length;
+	if (exchange->replayable || !replay_is_harmless(request->method) ||
+		!exchange->route.group->spec.retry.attempts || request->upgrade.len)
+		return;
+	replay_begin(&exchange->replay, &exchange->conn->worker->io.bufs, bytes);
+	exchange->up.replay = &exchange->replay;
+}
+
 /* A request that is here as a whole can be sent a second time. */
 static void note_replay(struct exchange *exchange)
 {
@@ -220,6 +235,7 @@ void exchange_got_head(struct exchange *exchange)
 	exchange->up.max_bytes = spec->max_body_bytes;
 	exchange->up.forged = &spec->tls_headers;
 	exchange->up.rule = exchange->route.rule;
+	keep_sent(exchange);
 	exchange_find_target(exchange, NULL, false);
 }
 

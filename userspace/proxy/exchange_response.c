@@ -7,13 +7,6 @@
 
 #include <errno.h>
 
-static bool is_idempotent(enum http_method method)
-{
-	return method == HTTP_METHOD_GET || method == HTTP_METHOD_HEAD ||
-	       method == HTTP_METHOD_PUT || method == HTTP_METHOD_DELETE ||
-	       method == HTTP_METHOD_OPTIONS || method == HTTP_METHOD_TRACE;
-}
-
 static void release_upstream(struct exchange *exchange, enum upstream_end end)
 {
 	if (exchange->upstream)
@@ -21,11 +14,23 @@ static void release_upstream(struct exchange *exchange, enum upstream_end end)
 	exchange->upstream = NULL;
 }
 
+/* All that was sent of the request is here. */
+static bool is_here(const struct exchange *exchange)
+{
+	return exchange->replayable || exchange->replay.is_whole;
+}
+
 /* Puts the request back as it was before it was sent. */
 static void rewind_request(struct exchange *exchange)
 {
 	struct pump *up = &exchange->up;
 
+	exchange->up_done = exchange->up_broken = exchange->response_awaited = false;
+	h1_head_init(&exchange->response_head);
+	if (exchange->replay.is_whole) { /* and goes on where it was */
+		replay_again(&exchange->replay);
+		return;
+	}
 	exchange->in.start = exchange->replay_start;
 	exchange->in.end = exchange->replay_end;
 	pump_init(up, exchange->front, &exchange->in, exchange->request.body,
@@ -33,8 +38,6 @@ static void rewind_request(struct exchange *exchange)
 	up->max_bytes = exchange_spec(exchange)->max_body_bytes;
 	up->out.start = 0;
 	up->out.end = exchange->replay_head;
-	exchange->up_done = exchange->up_broken = exchange->response_awaited = false;
-	h1_head_init(&exchange->response_head);
 }
 
 /* Not sent yet: always. Sent: if it is here whole, not a byte of an answer came, and doing it twice
@@ -43,9 +46,9 @@ static bool may_retry(const struct exchange *exchange, enum close_reason reason)
 {
 	if (exchange->state == EXCHANGE_TARGET)
 		return true;
-	return exchange->state == EXCHANGE_RESPONSE && exchange->replayable &&
+	return exchange->state == EXCHANGE_RESPONSE && is_here(exchange) &&
 	       !buf_len(&exchange->from) && reason != CLOSE_target_timeout &&
-	       is_idempotent(exchange->request.method);
+	       replay_is_harmless(exchange->request.method);
 }
 
 /* What was not sent yet costs the targets nothing, and no budget: it is tried as often as it may. */
@@ -184,6 +187,10 @@ static int begin_response(struct exchange *exchange)
 	if (r < 0)
 		return r;
 	exchange_log_answered(exchange);
+	if (!replay_left(&exchange->replay)) {
+		exchange->up.replay = NULL;
+		replay_end(&exchange->replay, &exchange->conn->worker->io.bufs);
+	}
 	exchange->status = response->status;
 	exchange->state = EXCHANGE_BODY;
 	return 0;
@@ -235,8 +242,8 @@ static bool retried_for_status(struct exchange *exchange)
 	uint32_t worker = exchange->conn->worker->io.worker;
 
 	if (!retry_is_wanted(&exchange->upstream->group->spec.retry, exchange->response.status) ||
-		exchange->upstream->group->spec.n_members < 2 || !exchange->replayable ||
-		buf_len(&exchange->down.out) || !is_idempotent(exchange->request.method) ||
+		exchange->upstream->group->spec.n_members < 2 || !is_here(exchange) ||
+		buf_len(&exchange->down.out) || !replay_is_harmless(exchange->request.method) ||
 		!exchange_take_retry(exchange))
 		return false;
 	shared_hold(&target->shared, worker);

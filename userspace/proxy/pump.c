@@ -47,7 +47,7 @@ static bool is_data_pending(const struct pump *pump)
 
 static bool has_output(const struct pump *pump)
 {
-	return buf_len(&pump->out) || is_data_pending(pump);
+	return replay_left(pump->replay) || buf_len(&pump->out) || is_data_pending(pump);
 }
 
 static uint32_t take(uint32_t have, size_t *sent)
@@ -60,29 +60,44 @@ static uint32_t take(uint32_t have, size_t *sent)
 
 static void account(struct pump *pump, size_t sent)
 {
+	struct slice tail = H1_CHUNK_TAIL;
+	struct replay *replay = pump->replay;
 	uint32_t taken;
 
-	if (buf_len(&pump->out))
-		buf_consume(&pump->out, take(buf_len(&pump->out), &sent));
-	pump->line_start += (uint8_t)take(pump->line_end - pump->line_start, &sent);
+	if (replay)
+		replay_take(replay, take(replay_left(replay), &sent));
+	taken = take(buf_len(&pump->out), &sent);
+	if (taken) {
+		replay_note(replay, buf_head(&pump->out), taken);
+		buf_consume(&pump->out, taken);
+	}
+	taken = take(pump->line_end - pump->line_start, &sent);
+	replay_note(replay, pump->line + pump->line_start, taken);
+	pump->line_start += (uint8_t)taken;
 	taken = take(pump->span, &sent);
 	if (taken) {
+		replay_note(replay, buf_head(pump->in), taken);
 		pump->span -= taken;
 		buf_consume(pump->in, taken);
 	}
-	pump->tail -= (uint8_t)take(pump->tail, &sent);
+	taken = take(pump->tail, &sent);
+	replay_note(replay, tail.ptr + tail.len - pump->tail, taken);
+	pump->tail -= (uint8_t)taken;
 }
 
-/* Sends out, size line, span, chunk tail; PUMP_DONE when all of it is gone. */
+/* Sends what is to be sent again, out, size line, span, chunk tail; PUMP_DONE when all of it is gone. */
 static enum pump_result write_bytes(struct pump *pump)
 {
 	struct slice tail = H1_CHUNK_TAIL;
-	struct iovec iov[4];
+	struct iovec iov[5];
 	ssize_t sent;
 	int n;
 
-	while (buf_len(&pump->out) || has_span(pump)) {
+	while (replay_left(pump->replay) || buf_len(&pump->out) || has_span(pump)) {
 		n = 0;
+		if (replay_left(pump->replay))
+			iov[n++] = (struct iovec){
+				buf_head(&pump->replay->sent), replay_left(pump->replay)};
 		if (buf_len(&pump->out))
 			iov[n++] = (struct iovec){buf_head(&pump->out), buf_len(&pump->out)};
 		if (pump->line_end > pump->line_start)
@@ -226,7 +241,8 @@ static uint64_t spliceable_bytes(const struct pump *pump)
 {
 	uint64_t max = h1_body_ready(&pump->body);
 
-	if (!pump->pipes || pump->chunked || buf_len(pump->in))
+	if (!pump->pipes || pump->chunked || buf_len(pump->in) ||
+		(pump->replay && pump->replay->is_whole))
 		return 0;
 	if (pump->max_bytes && max > pump->max_bytes - pump->body_bytes)
 		max = pump->max_bytes - pump->body_bytes;
@@ -316,11 +332,21 @@ static enum pump_result read_input(struct pump *pump, struct bufpool *bufs)
 	return end_with_source(pump, bufs);
 }
 
+/* It has become too much: the block is of use elsewhere. */
+static void drop_replay(struct pump *pump, struct bufpool *bufs)
+{
+	if (!pump->replay || pump->replay->is_whole || replay_left(pump->replay))
+		return;
+	replay_end(pump->replay, bufs);
+	pump->replay = NULL;
+}
+
 enum pump_result pump_run(struct pump *pump, struct bufpool *bufs)
 {
 	enum pump_result result;
 	int share;
 
+	drop_replay(pump, bufs);
 	for (share = 0; share < SHARE_PER_TURN; share++) {
 		if (!pump->ended && !is_data_pending(pump)) {
 			result = produce(pump, bufs);

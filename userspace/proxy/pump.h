@@ -10,6 +10,7 @@
 #include "core/buf.h"
 #include "http/h1_body.h"
 #include "net/stream.h"
+#include "proxy/replay.h"
 #include "proxy/splice.h"
 #include "proxy/tls_headers.h"
 
@@ -33,6 +34,8 @@ struct pump {
 	struct buf *in;      /* from src; belongs to the exchange */
 	struct buf out;      /* goes before anything from `in` */
 	struct pipes *pipes; /* NULL: nothing is spliced */
+	struct replay
+		*replay; /* goes before `out`, and notes what is sent; NULL: nothing is noted */
 	struct splice_way way; /* holds bytes only while out, span and tail are empty */
 	struct h1_body body;
 	/* Where trailers come and go apart from the body, as in HTTP/2; NULL: within it. The next one of
@@ -54,7 +57,7 @@ struct pump {
 	char line[H1_CHUNK_LINE_BYTES];
 };
 
-/* `out` keeps its contents. Sets everything else: then set dst, and pipes, forged, rule, max_bytes and
+/* `out` keeps its contents. Sets everything else: then set dst, and pipes, replay, forged, rule, max_bytes and
  * the functions for trailers where they apply (with put_trailer, body.want_trailers). */
 void pump_init(struct pump *pump, struct stream *src, struct buf *in, enum http_body kind,
 	uint64_t content_length, bool chunked);

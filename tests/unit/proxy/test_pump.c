@@ -87,6 +87,62 @@ static void test_every_split(void **state)
 			}
 }
 
+/* Wherever the first target is lost, and a second one, too: the third gets the whole message. */
+static void test_sent_again(void **state)
+{
+	struct replay replay = {0};
+	size_t i, first, second;
+
+	for (i = 0; i < array_len(shapes); i++)
+		for (first = 0; first < 40; first += 3)
+			for (second = 0; second < 40; second += 5) {
+				again(state);
+				src.per_read = 7;
+				src.end = shapes[i].kind == HTTP_BODY_UNTIL_CLOSE ? 0 : -EAGAIN;
+				begin_text(shapes[i].wire, shapes[i].kind, shapes[i].length,
+					shapes[i].chunked);
+				replay_begin(&replay, &bufs, REPLAY_BYTES_MAX);
+				pump.replay = &replay;
+				dst.room = first;
+				(void)run();
+				replay_again(&replay);
+				dst.room = second;
+				dst.base.can_write = true;
+				(void)run();
+				replay_again(&replay);
+				dst.got_len = 0;
+				dst.base.can_write = true;
+				assert_int_equal(run_with_room(2), PUMP_DONE);
+				assert_true(replay.is_whole);
+				assert_body(&shapes[i]);
+				assert_int_equal(pump.body_bytes, strlen(shapes[i].body));
+				replay_end(&replay, &bufs);
+			}
+}
+
+/* What is too much is not kept, nor is the block. */
+static void test_too_much_to_send_again(void **state)
+{
+	enum { LEN = REPLAY_BYTES_MAX + 1 };
+	struct replay replay = {0};
+	char *body = malloc(LEN);
+
+	fill(body, LEN);
+	begin(body, LEN, HTTP_BODY_LENGTH, LEN, false);
+	replay_begin(&replay, &bufs, REPLAY_BYTES_MAX);
+	pump.replay = &replay;
+	dst.per_write = 10000;
+	assert_int_equal(run(), PUMP_DONE);
+	assert_false(replay.is_whole);
+	assert_memory_equal(dst.got, body, LEN);
+	assert_int_equal(pump_run(&pump, &bufs), PUMP_DONE);
+	assert_null(replay.sent.data);
+	replay_begin(&replay, &bufs, LEN);
+	assert_false(replay.is_whole);
+	assert_null(replay.sent.data);
+	free(body);
+}
+
 static void test_large_chunk_is_not_copied(void **state)
 {
 	enum { LEN = 200000 };
@@ -241,6 +297,8 @@ int main(void)
 		CASE(test_no_body),
 		CASE(test_length_leaves_what_follows),
 		CASE(test_every_split),
+		CASE(test_sent_again),
+		CASE(test_too_much_to_send_again),
 		CASE(test_large_chunk_is_not_copied),
 		CASE(test_trailers_behind_many_small_chunks),
 		CASE(test_limit),
