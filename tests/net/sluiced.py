@@ -50,6 +50,7 @@ class Sluiced:
         self.pins = net.pins
         self.base = {
             "admin": {"socket": str(self.socket)},
+            "shutdown": {"timeout": f"{STOP_S / 3:.0f}s"},
             "state_dir": str(net.folder / f"{name}.state"),
             "certificates_index": str(net.folder / f"{name}.idx"),
             "xdp": {"mode": "native", "interfaces": [net.device], "pin_dir": str(self.pins)},
@@ -66,12 +67,13 @@ class Sluiced:
         aside.write_text(yaml.safe_dump(self.base | config, sort_keys=False))
         aside.rename(self.file)
 
-    def spawn(self, output=None):
+    def spawn(self, output=None, env=None):
         """Starts the process without waiting for it to be ready; what it says goes to the log, or `output`."""
         command = netns.inside(self.net.lb, str(BUILD / "sluiced"), "--config", str(self.file))
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output or log,
-                                            stderr=output or log, preexec_fn=netns.die_with_parent)
+                                            stderr=output or log, preexec_fn=netns.die_with_parent,
+                                            env=os.environ | (env or {}))
         return self
 
     def start(self):

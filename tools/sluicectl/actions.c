@@ -14,6 +14,7 @@
 enum {
 	RELOAD_TIMEOUT_S = 300, /* 100,000 certificates on a slow disk */
 	ROTATE_TIMEOUT_S = 10,
+	READY_TIMEOUT_S = 5,
 };
 
 int run_request(const struct invocation *invocation, const struct client_request *request,
@@ -65,6 +66,30 @@ int run_cookies(const struct invocation *invocation)
 	if (invocation->n_arguments == 0 || strcmp(invocation->arguments[0], "rotate") != 0)
 		return usage("cookies: there is one thing to do:", "cookies rotate");
 	return run_request(invocation, &request, render_rotated);
+}
+
+int run_ready(const struct invocation *invocation)
+{
+	struct client_request request = {
+		.socket_path = invocation->socket_path,
+		.method = "GET",
+		.target = "/v1/ready",
+		.timeout_s = READY_TIMEOUT_S,
+	};
+
+	return run_request(invocation, &request, render_state);
+}
+
+int run_drain(const struct invocation *invocation)
+{
+	struct client_request request = {
+		.socket_path = invocation->socket_path,
+		.method = "POST",
+		.target = "/v1/drain",
+		.timeout_s = ROTATE_TIMEOUT_S,
+	};
+
+	return run_request(invocation, &request, render_state);
 }
 
 int run_log(const struct invocation *invocation)

@@ -109,40 +109,22 @@ struct option_row {
 extern const struct command commands[];
 extern const struct option_row option_rows[];
 const struct command *command_find(const char *name);
+/* What each of them does; the exit code. In the file that has its subject for a name, or actions.c. */
+#define COMMAND(name, function, max, arguments, words, help)                                       \
+	int function(const struct invocation *invocation);
+#include "commands.def"
 
 /* show.c */
 struct render_look look_now(const struct invocation *invocation);
 int run_view(const struct invocation *invocation);
 /* The first thousand, again and again. */
 int run_certs_view(const struct invocation *invocation);
-int run_top(const struct invocation *invocation);
-int run_policies(const struct invocation *invocation);
 int run_trust_view(const struct invocation *invocation);
-int run_connections(const struct invocation *invocation);
 /* actions.c */
-int run_reload(const struct invocation *invocation);
-int run_log(const struct invocation *invocation);
-int run_purge(const struct invocation *invocation);
-int run_cookies(const struct invocation *invocation);
 /* Asks, prints the answer; returns the exit code. */
 int run_request(const struct invocation *invocation, const struct client_request *request,
 	render_function *render);
-/* certs.c */
-int run_certs(const struct invocation *invocation);
-/* objects.c */
-int run_trust(const struct invocation *invocation);
-int run_objects(const struct invocation *invocation);
-int run_history(const struct invocation *invocation);
-int run_rollback(const struct invocation *invocation);
-/* rules.c */
-int run_rules(const struct invocation *invocation);
-/* lists.c */
-int run_list(const struct invocation *invocation);
-/* watch.c */
-int run_watch(const struct invocation *invocation);
 /* help.c */
-int run_completion(const struct invocation *invocation);
-int run_help(const struct invocation *invocation);
 void print_help(FILE *out);
 /* main.c: says what is wrong with the command line. EXIT_USAGE. */
 int usage(const char *what, const char *which);

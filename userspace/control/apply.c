@@ -43,7 +43,8 @@ static void set_limits(const struct config_limits *node, const struct config_lis
 	ret_limits[LIMIT_SYNS] = (struct dp_limit){own->syns_per_second, own->syns_burst};
 }
 
-static void set_row(const struct build *build, uint32_t listener,
+/* Once the daemon stops, the kernel answers SYNs, which refuses them. */
+static void set_row(const struct daemon *daemon, const struct build *build, uint32_t listener,
 	const struct listener_socket *sock, struct dp_listener *ret_row)
 {
 	static const enum listener_syn_mode modes[] = {
@@ -59,8 +60,8 @@ static void set_row(const struct build *build, uint32_t listener,
 		.name = wanted->name,
 		.address = apply_storage(&sock->addr),
 		.protocol = IPPROTO_TCP,
-		.syn_mode = modes[wanted->syn_cookies],
-		.gated = build_is_gated(wanted),
+		.syn_mode = daemon->stopping ? SYN_KERNEL : modes[wanted->syn_cookies],
+		.gated = !daemon->stopping && build_is_gated(wanted),
 		.dry_run = build->config->limits.dry_run,
 	};
 	set_limits(&build->config->limits, &wanted->limits, ret_row->limits);
@@ -79,7 +80,7 @@ static int set_listeners(struct daemon *daemon, const struct build *build,
 		rows[n++] = *more;
 	for (i = 0; build && i < build->n_listeners; i++)
 		for (at = 0; at < build->built[i].n_sockets; at++)
-			set_row(build, i, build->built[i].sockets[at], &rows[n++]);
+			set_row(daemon, build, i, build->built[i].sockets[at], &rows[n++]);
 	r = dp_listeners_set(daemon->dataplane, rows, n, err);
 	free(rows);
 	return r;
@@ -90,6 +91,14 @@ int apply_guard(void *arg, const struct dp_listener *listener, struct err *err)
 	struct daemon *daemon = arg;
 
 	return set_listeners(daemon, daemon->build, listener, err);
+}
+
+void apply_refuse(struct daemon *daemon)
+{
+	struct err err;
+
+	if (set_listeners(daemon, daemon->build, NULL, &err) < 0)
+		log_warn("XDP answers new connections although they are refused: %s", err.text);
 }
 
 /* At start: nobody is served before these are in force. */

@@ -25,6 +25,8 @@ size_t apply_interfaces(const struct config_xdp *xdp,
 
 enum handover apply_handover(const struct config_xdp *xdp);
 
+/* The daemon stops: XDP leaves new connections to the kernel, whose sockets are shut. */
+void apply_refuse(struct daemon *daemon);
 /* A gate_probe_guard of the daemon: one listener more is guarded, beside those in force. */
 int apply_guard(void *arg, const struct dp_listener *listener, struct err *err) must_check;
 

@@ -24,6 +24,7 @@ struct config {
 	struct config_log log;
 	struct config_xdp xdp;
 	char *pkcs11_module_path; /* NULL: the provider's own */
+	struct config_shutdown shutdown;
 	struct config_tickets session_tickets;
 	struct config_dns dns;
 	struct config_prefix *deny;

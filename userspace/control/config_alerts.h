@@ -1,4 +1,4 @@
-/* Alerts in a configuration: see config.h, which is the header to include. */
+/* Alerts, session tickets and the end of the program in a configuration: see config.h, which is the header to include. */
 #ifndef SLUICE_CONTROL_CONFIG_ALERTS_H
 #define SLUICE_CONTROL_CONFIG_ALERTS_H
 
@@ -12,6 +12,11 @@ struct config_alerts {
 	char *webhook; /* NULL: none */
 	char *ca_path; /* NULL: the system's */
 	uint32_t retry_ms;
+};
+
+struct config_shutdown {
+	struct config_mark mark;
+	uint32_t grace_ms, timeout_ms;
 };
 
 struct config_tickets {

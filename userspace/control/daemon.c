@@ -8,10 +8,12 @@
 #include "control/expiry.h"
 #include "control/http_client.h"
 #include "control/ids.h"
+#include "control/leaving.h"
 #include "control/logs.h"
 #include "control/outliers.h"
 #include "control/renewal.h"
 #include "control/resolver.h"
+#include "control/service.h"
 #include "control/stapling.h"
 #include "control/views.h"
 #include "control/watchdog.h"
@@ -47,8 +49,6 @@ enum {
 	 * others' work on them. */
 	CERT_SWEEP_MS = 60 * 1000,
 	STOP_LOGS_MS = 2000, /* what is logged has to be taken within */
-	STOP_DRAIN_MS =
-		5000, /* SIGTERM: what is under way may take this long; a second one ends it */
 	STOP_HELD_MS = 3000, /* for workers to end then, which is a matter of milliseconds */
 	CONTROL_HELD_MS = 5000, /* SIGTERM: without a sign of life of the control thread */
 };
@@ -71,26 +71,6 @@ static void raise_file_limit(void)
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
 		log_warn("cannot raise the number of open files to %llu: %s",
 			(unsigned long long)limit.rlim_max, strerror(errno));
-}
-
-static bool is_idle(const struct daemon *daemon)
-{
-	return atomic_load(&daemon->node.open) == 0;
-}
-
-/* Workers have taken what was waiting; whoever comes now is refused. Closing would wait for the
- * build, which the views still show. */
-static void shut_sockets(struct daemon *daemon)
-{
-	const struct built_listener *listener;
-	uint32_t n, i, worker;
-
-	for (n = 0; n < daemon->build->n_listeners; n++) {
-		listener = &daemon->build->built[n];
-		for (i = 0; i < listener->n_sockets; i++)
-			for (worker = 0; worker < daemon->env.n_workers; worker++)
-				shutdown(listener->sockets[i]->fds[worker], SHUT_RD);
-	}
 }
 
 /* A secret of this node alone changes once a day. One from a file is the operator's. */
@@ -143,46 +123,16 @@ static void tick(struct timer *timer)
 		apply_sweep(daemon);
 		daemon->certs_swept_ms = now_ms;
 	}
-	if (daemon->stopping) {
-		shut_sockets(daemon);
-		if (is_idle(daemon))
-			loop_stop(daemon->io.loop);
-	}
-	timer_set(daemon->io.loop, &daemon->second, daemon->stopping ? TICK_MS / 20 : TICK_MS);
+	leaving_tick(daemon);
+	worker_watch_tick(&daemon->worker_watch, daemon->workers, daemon->env.n_workers);
+	timer_set(daemon->io.loop, &daemon->second, daemon->stopping ? LEAVING_TICK_MS : TICK_MS);
 }
 
-static void stop_now(struct timer *timer)
+static void leave(struct daemon *daemon, const char *signal_name)
 {
-	struct daemon *daemon = container_of(timer, struct daemon, stop_timer);
+	const struct config_shutdown *how = &daemon->build->config->shutdown;
 
-	log_warn("%u connections did not end in time and are closed",
-		atomic_load(&daemon->node.open));
-	loop_stop(daemon->io.loop);
-}
-
-/* New connections are refused from now on; what is under way may finish. */
-static void begin_stop(struct daemon *daemon, const char *signal_name)
-{
-	struct build *old;
-	uint32_t i;
-
-	if (daemon->stopping) {
-		loop_stop(daemon->io.loop);
-		return;
-	}
-	log_info("%s: stopping, %u connections open", signal_name, atomic_load(&daemon->node.open));
-	daemon->stopping = true;
-	watchdog_attend(daemon->watchdog);
-	cert_upkeep_stop(daemon->cert_upkeep);
-	resolver_stop(daemon->resolver);
-	/* No snapshot: workers let go of the listening sockets. The build stays for the views. */
-	old = snapshot_publish(&daemon->root, NULL);
-	if (old != daemon->build)
-		abort();
-	for (i = 0; i < daemon->env.n_workers; i++)
-		worker_tell_drain(&daemon->workers[i]);
-	timer_set(daemon->io.loop, &daemon->stop_timer, STOP_DRAIN_MS);
-	timer_set(daemon->io.loop, &daemon->second, TICK_MS / 20);
+	leaving_begin(daemon, signal_name, how->grace_ms, how->timeout_ms);
 }
 
 static void signalled(struct watch *watch, uint32_t events)
@@ -196,7 +146,7 @@ static void signalled(struct watch *watch, uint32_t events)
 		else if (info.ssi_signo == SIGUSR1)
 			logs_reopen(daemon->logs, NULL);
 		else
-			begin_stop(daemon, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+			leave(daemon, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
 	}
 }
 
@@ -212,6 +162,7 @@ static int watch_signals(struct daemon *daemon)
 	sigaddset(&set, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	worker_watch_init();
 	signal(SIGCHLD,
 		SIG_DFL); /* ignored by whoever started us, the ends of commands would be lost */
 	daemon->signals.ready = signalled;
@@ -566,21 +517,27 @@ int daemon_run(const char *config_path, struct config *config)
 	list_init(&daemon->waiting_reloads);
 	counts_init(&daemon->counts, daemon->env.n_workers);
 	daemon->second.fire = tick;
-	daemon->stop_timer.fire = stop_now;
+	leaving_init(daemon);
 	outliers_init(daemon);
 	log_level_set((enum log_level)config->log.level);
 	raise_file_limit();
-	r = start(daemon, config, &err);
+	r = service_init(&err);
+	if (r == 0)
+		r = start(daemon, config, &err);
+	else
+		config_free(config);
 	if (r == 0) {
 		daemon->tickets_rotated_ms = loop_now_ms(daemon->io.loop);
 		daemon->cookies_rotated_ms = loop_now_ms(daemon->io.loop);
 		timer_set(daemon->io.loop, &daemon->second, TICK_MS);
 		log_info("ready: %u listeners, %u workers, %s", daemon->build->n_listeners,
 			daemon->env.n_workers, SLUICE_VERSION);
+		service_ready("serving");
 		loop_run(daemon->io.loop);
 		log_info("stopped");
 	}
 	stop(daemon);
+	service_fini();
 	free(daemon);
 	if (r < 0)
 		fprintf(stderr, "sluiced: %s\n", err.text);

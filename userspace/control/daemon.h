@@ -9,6 +9,7 @@
 #include "control/build.h"
 #include "control/connections.h"
 #include "control/gates.h"
+#include "control/leaving.h"
 #include "control/loader.h"
 #include "control/object_store.h"
 #include "control/tallies.h"
@@ -16,6 +17,7 @@
 #include "control/views_counts.h"
 #include "control/watch.h"
 #include "control/worker.h"
+#include "control/worker_watch.h"
 #include "core/snapshot.h"
 #include "dataplane/dataplane.h"
 #include "proxy/health.h"
@@ -84,10 +86,17 @@ struct daemon {
 	struct watchdog *watchdog;
 	struct timer second; /* what happens about once a second */
 	struct timer outliers; /* outliers.h */
-	struct timer stop_timer;
+	struct {
+		struct timer timer;
+		uint64_t until_ms; /* of the present step, loop_now_ms() */
+		uint32_t timeout_ms;
+		enum leaving_state state;
+		bool is_refusing; /* XDP leaves SYNs to the kernel */
+	} leaving;
+	struct worker_watch worker_watch;
 	int64_t started_unix_s;
 	uint64_t tickets_rotated_ms, cookies_rotated_ms, certs_swept_ms;
-	bool stopping;
+	bool stopping; /* LEAVING_STOPPING, or later */
 	int exit_status;
 };
 

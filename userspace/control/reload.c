@@ -8,6 +8,7 @@
 #include "control/reload_parts.h"
 #include "control/renewal.h"
 #include "control/resolver.h"
+#include "control/service.h"
 #include "control/stapling.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -139,6 +140,7 @@ static void begin(struct reload *reload)
 	reload->job.run = reload->request ? change_and_build : read_and_build;
 	reload->job.done = finish;
 	daemon->reload = reload;
+	service_reloading();
 	if (!renewal_is_running(daemon))
 		loader_submit(daemon->loader, &reload->job);
 }
@@ -166,6 +168,7 @@ static void end(struct reload *reload)
 	daemon->reload = NULL;
 	/* Names that were looked up for nothing are forgotten. */
 	resolver_apply(daemon->resolver, daemon->build->config);
+	service_reloaded();
 	if (!daemon->stopping) {
 		next = again ? NULL : next_waiting(daemon);
 		if (again)

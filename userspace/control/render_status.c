@@ -10,6 +10,19 @@ static void line(FILE *out, const char *title)
 	fprintf(out, "%-13s ", title);
 }
 
+/* Of GET /v1/ready and POST /v1/drain. */
+void render_state(yyjson_val *root, const struct render_look *look, FILE *out)
+{
+	uint64_t left_ms = yyjson_get_uint(yyjson_obj_get(root, "left_ms"));
+	struct render_value text;
+
+	fputs(render_get(root, "state", &text), out);
+	fprintf(out, ", %s connections open", render_get(root, "connections_open", &text));
+	if (left_ms)
+		fprintf(out, ", for %llu s at most", (unsigned long long)(left_ms + 999) / 1000);
+	putc('\n', out);
+}
+
 static void put_config(yyjson_val *config, const struct render_look *look, FILE *out)
 {
 	yyjson_val *last = yyjson_obj_get(config, "last_reload");

@@ -1,6 +1,7 @@
 /* The source of the admin API: see views.h. The views themselves are in views_*.c. */
 #include "control/admin_request.h"
 #include "control/apply.h"
+#include "control/leaving.h"
 #include "control/logs.h"
 #include "control/views_parts.h"
 
@@ -205,6 +206,44 @@ static void log_reopen(void *arg, const struct admin_call *call, struct admin_re
 	logs_reopen(((struct daemon *)arg)->logs, reply);
 }
 
+static void put_state(const struct daemon *daemon, const struct view *root)
+{
+	view_text(root, "state", leaving_word(daemon));
+	view_number(root, "left_ms", leaving_left_ms(daemon));
+	view_number(root, "connections_open", atomic_load(&daemon->node.open));
+}
+
+static void ready(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	struct daemon *daemon = arg;
+	yyjson_mut_doc *doc;
+	struct view view;
+
+	if (daemon->leaving.state != LEAVING_NOT) {
+		admin_reply_error(
+			reply, 503, leaving_word(daemon), "the daemon is %s", leaving_word(daemon));
+		return;
+	}
+	doc = admin_doc_new();
+	view = (struct view){doc, yyjson_mut_doc_get_root(doc)};
+	put_state(daemon, &view);
+	admin_reply_finish(reply, 200, doc);
+}
+
+/* Asked again it says how far it is: a hook that runs twice must not cut anybody off. */
+static void drain(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	struct daemon *daemon = arg;
+	const struct config_shutdown *how = &daemon->build->config->shutdown;
+	yyjson_mut_doc *doc = admin_doc_new();
+	struct view view = {doc, yyjson_mut_doc_get_root(doc)};
+
+	if (daemon->leaving.state == LEAVING_NOT)
+		leaving_begin(daemon, "drain", how->grace_ms, how->timeout_ms);
+	put_state(daemon, &view);
+	admin_reply_finish(reply, 202, doc);
+}
+
 const struct admin_source views_source = {
 	.status = view_status,
 	.listeners = view_listeners,
@@ -242,5 +281,7 @@ const struct admin_source views_source = {
 	.lists_hits = view_lists_hits,
 	.rotate_cookies = rotate_cookies,
 	.log_reopen = log_reopen,
+	.ready = ready,
+	.drain = drain,
 	.reload = reload,
 };

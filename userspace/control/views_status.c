@@ -343,6 +343,8 @@ int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 	dataplane_report(daemon->dataplane, report);
 	view_text(&root, "version", SLUICE_VERSION);
 	view_number(&root, "pid", (uint64_t)getpid());
+	view_text(&root, "state", leaving_word(daemon));
+	view_number(&root, "state_left_ms", leaving_left_ms(daemon));
 	view_time(&root, "started_at", daemon->started_unix_s);
 	view_number(&root, "uptime_s", uptime_s > 0 ? (uint64_t)uptime_s : 0);
 	put_config(daemon, &root);
@@ -357,6 +359,7 @@ int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 	put_memory(daemon, &root);
 	put_certificate_cache(daemon, &root);
 	view_number(&root, "log_lines_lost", log_dropped());
+	view_number(&root, "worker_stalls", daemon->worker_watch.n_stuck);
 	put_connection_log(daemon, &root);
 	put_access_logs(daemon, &root);
 	free(report);

@@ -192,6 +192,7 @@ static void obey(struct worker *worker)
 		upstream_sweep(&worker->proxy);
 		certcache_sweep(tls_thread_certs(worker->proxy.tls));
 	}
+	worker->proxy.leaving = atomic_load_explicit(&worker->leave, memory_order_relaxed);
 	if (atomic_load_explicit(&worker->drain, memory_order_relaxed) && !worker->proxy.draining)
 		conn_drain_all(&worker->proxy);
 	if (atomic_load_explicit(&worker->stop, memory_order_relaxed)) {
@@ -286,6 +287,12 @@ int worker_start(struct worker *worker, int cpu)
 void worker_wake(struct worker *worker)
 {
 	loop_wake(worker->proxy.io.loop);
+}
+
+void worker_tell_leave(struct worker *worker)
+{
+	atomic_store(&worker->leave, true);
+	worker_wake(worker);
 }
 
 void worker_tell_drain(struct worker *worker)

@@ -129,7 +129,7 @@ void exchange_answer(struct exchange *exchange, unsigned int status, enum close_
 	conn_count_reason(conn, reason);
 	exchange_log_reason(exchange, reason);
 	/* What is left of the request would be taken for the next one. */
-	if (!exchange->parsed || conn->worker->draining ||
+	if (!exchange->parsed || !proxy_worker_keeps_clients(conn->worker) ||
 		(!exchange->up_done && exchange->request.body != HTTP_BODY_NONE))
 		exchange->keep_client = false;
 	r = exchange->ops->answer(exchange, status, is_head);
@@ -145,7 +145,8 @@ void exchange_respond(
 {
 	exchange->response = *response;
 	exchange_log_response(exchange, response);
-	if (exchange->conn->worker->draining || exchange->request.body != HTTP_BODY_NONE)
+	if (!proxy_worker_keeps_clients(exchange->conn->worker) ||
+		exchange->request.body != HTTP_BODY_NONE)
 		exchange->keep_client = false;
 	if (exchange->ops->respond(exchange, response, body) < 0)
 		exchange->ops->fail(exchange, CLOSE_out_of_memory);
@@ -172,7 +173,7 @@ static int begin_response(struct exchange *exchange)
 
 	if (response->upgrade.len && !exchange->up_done)
 		return -EPROTO; /* the rest of the body would become the tunnel's */
-	if (exchange->conn->worker->draining ||
+	if (!proxy_worker_keeps_clients(exchange->conn->worker) ||
 		(!exchange->up_done && exchange->request.body != HTTP_BODY_NONE))
 		exchange->keep_client = false; /* it will not be read to its end */
 	http_headers_drop_hop_by_hop(&response->headers);

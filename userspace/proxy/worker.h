@@ -61,8 +61,15 @@ struct proxy_worker {
 	/* Lines of the connection log; NULL: there is none. Set by the control thread, and stays good
 	 * as long as the worker. */
 	_Atomic(struct linering *) connlog;
+	bool leaving; /* connections are not kept for further requests */
 	bool draining; /* finish what is under way, keep nothing alive */
 };
+
+/* Whether a connection of a client may wait for another request. */
+static inline bool proxy_worker_keeps_clients(const struct proxy_worker *worker)
+{
+	return !worker->leaving && !worker->draining;
+}
 
 int proxy_worker_init(
 	struct proxy_worker *worker, struct proxy_node *node, uint32_t index) must_check;

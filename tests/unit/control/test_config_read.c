@@ -28,8 +28,8 @@ static void keys_are_checked(void **state)
 {
 	case_refused("log: {levle: info}\n",
 		AT("1:7", "log: unknown setting \"levle\" (did you mean \"level\"?)"));
-	case_refused("interval: 5s\n", AT("1:1", "unknown setting \"interval\" (a setting of "
-						 "\"target_groups[].health_check\")"));
+	case_refused("jitter: 5%\n", AT("1:1", "unknown setting \"jitter\" (a setting of "
+					       "\"target_groups[].health_check\")"));
 	case_refused("xdp: {deny: []}\n",
 		AT("1:7", "xdp: unknown setting \"deny\" (a setting of the top level)"));
 	case_refused("log: {zzzzz: info}\n", AT("1:7", "log: unknown setting \"zzzzz\""));
@@ -131,10 +131,12 @@ static void case_target(const char *address, const char *expected)
 
 static void addresses_are_checked(void **state)
 {
-	case_target("10.0.0.1", TARGET_AT("\"10.0.0.1\" is not an address with a port (write "
-					  "192.0.2.1:80 or \"[2001:db8::1]:80\")"));
-	case_target("fd00::1:80", TARGET_AT("\"fd00::1:80\" is not an address with a port (write "
-					    "192.0.2.1:80 or \"[2001:db8::1]:80\")"));
+	case_target(
+		"10.0.0.1", TARGET_AT("\"10.0.0.1\" is not an address or a name with a port (write "
+				      "192.0.2.1:80, \"[2001:db8::1]:80\" or app.example.com:80)"));
+	case_target("fd00::1:80",
+		TARGET_AT("\"fd00::1:80\" is not an address or a name with a port (write "
+			  "192.0.2.1:80, \"[2001:db8::1]:80\" or app.example.com:80)"));
 	case_target(
 		"10.0.0.1:0", TARGET_AT("\"10.0.0.1:0\": the port must be between 1 and 65535"));
 	case_target("10.0.0.1:65536",

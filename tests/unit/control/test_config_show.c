@@ -18,6 +18,9 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "  socket: /run/sluice/admin.sock\n"
 				    "log:\n"
 				    "  level: info\n"
+				    "shutdown:\n"
+				    "  grace: 0ms\n"
+				    "  timeout: 30s\n"
 				    "xdp:\n"
 				    "  mode: auto\n"
 				    "  handover: auto\n"
@@ -281,7 +284,7 @@ static const char *const kept[] = {"workers: 7",
 	"advertise_ca_names: true", "leaf: off", "version: X-V", "connections: /c.log",
 	"expiry: []", "webhook: \"https://hooks.example/x\"", "ca: /hooks.pem", "retry: 20s",
 	"keys_file: /t.keys", "rotation: 2m", "lifetime: 90s", "session_age: 3h", "ocsp: off",
-	"ocsp_file: /r", "path: /a.log", "format: alb"};
+	"ocsp_file: /r", "path: /a.log", "format: alb", "grace: 21s", "timeout: 22s"};
 
 /* Nothing of a complete configuration is lost on the way out and back in. */
 static const char everything[] =
@@ -290,6 +293,7 @@ static const char everything[] =
 	"log: {level: debug, connections: /c.log}\n"
 	"xdp: {mode: off, interfaces: [wlan0@x], pin_dir: /p, handover: kernel_cookies,\n"
 	"      cookie_secret_file: /s, dispatcher: never}\n"
+	"shutdown: {grace: 21s, timeout: 22s}\n"
 	"session_tickets: {keys_file: /t.keys, rotation: 2m, lifetime: 90s, session_age: 3h}\n"
 	"dns: {servers: [\"[::1]:5353\"], timeout: 700ms}\n"
 	"deny: [10.0.0.0/8, \"2001:db8::/32\"]\n"

@@ -1,0 +1,183 @@
+"""How the daemon ends: ready no more, then closed to new connections, then gone; and what a service
+manager is told of its life."""
+import ctypes
+import os
+import signal
+import socket
+import threading
+
+import pytest
+
+from sluiced import Sluiced
+from standard import NO_CHECK, group, listener
+from wire import Connection, TlsConnection, milliseconds, patience, until
+
+UPGRADE = b"GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+LONG = f"{patience(60):.0f}s"
+
+
+def config(net, **shutdown):
+    return {"shutdown": shutdown, "certificates": net.certificates("default"),
+            "target_groups": [group("web", "http", net.target_list(8080), NO_CHECK)],
+            "listeners": [listener("web", "https", 443, "web", certificates=["default"]),
+                          listener("plain", "http", 80, "web")]}
+
+
+def is_refused(net):
+    try:
+        with Connection((net.v4, 80), timeout=patience(5)):
+            return False
+    except ConnectionError:
+        return True
+
+
+def begin(one, how):
+    if how == "drain":
+        assert one.ctl("drain")[1].startswith("leaving")
+    else:
+        one.signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("how", ["drain", "signal"])
+def test_leaves_in_two_steps(net, launch, how):
+    """While it leaves it serves everybody and keeps nobody; then it refuses; then it waits for the last."""
+    one = launch(config(net, grace=LONG, timeout=LONG))
+    assert one.ctl("ready")[0] == 0 and one.api("/v1/status")["state"] == "ready"
+    with TlsConnection((net.v4, 443)) as tunnel, TlsConnection((net.v4, 443)) as kept:
+        tunnel.send(UPGRADE)
+        assert tunnel.response().status == 101
+        assert kept.request().get("connection") is None
+        begin(one, how)
+        until(lambda: one.api("/v1/status")["state"] == "leaving", "it leaves")
+        status, _, err = one.ctl("ready", check=False)
+        assert status == 1 and "leaving" in err
+        for client in (kept, TlsConnection((net.v4, 443)), Connection((net.v4, 80))):
+            with client:
+                answer = client.request()
+                assert (answer.status, answer.get("connection")) == (200, "close")
+                assert client.recv() == b""
+        one.signal(signal.SIGTERM)  # on to the next step
+        until(lambda: one.api("/v1/status")["state"] == "stopping", "it stops")
+        until(lambda: is_refused(net), "new connections are refused")
+        assert "stopping" in one.ctl("drain")[1]  # and nothing is cut off by asking
+        tunnel.send(b"ping")
+        assert tunnel.take(4) == b"ping"
+        assert one.is_alive()
+    assert one.process.wait(timeout=patience(10)) == 0
+
+
+@pytest.mark.parametrize("by", ["timeout", "signal"])
+def test_what_does_not_end(net, launch, by):
+    one = launch(config(net, **(dict(grace=milliseconds(200), timeout=milliseconds(200)) if by == "timeout"
+                                else dict(timeout=LONG))))
+    with TlsConnection((net.v4, 443)) as tunnel:
+        tunnel.send(UPGRADE)
+        assert tunnel.response().status == 101
+        one.signal(signal.SIGTERM)
+        if by == "signal":
+            until(lambda: is_refused(net), "it stops")
+            one.signal(signal.SIGTERM)
+        assert one.process.wait(timeout=patience(10)) == 0
+        with pytest.raises((EOFError, OSError)):
+            tunnel.take(1)
+    said = {"timeout": ("the time of grace is over: stopping", "did not end in time"), "signal": ("ending at once",)}
+    assert all(words in one.log() for words in said[by])
+
+
+class Manager:
+    """The service manager's end of NOTIFY_SOCKET."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(str(path))
+        self.said = []
+        self.thread = threading.Thread(target=self.listen, daemon=True)
+        self.thread.start()
+
+    def listen(self):
+        while message := self.sock.recv(4096):
+            self.said += message.decode().split("\n")
+
+    def heard(self, line):
+        return any(said.startswith(line) for said in self.said)
+
+    def forget(self):
+        self.said.clear()
+
+    def close(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", self.sock.getsockname())
+        self.thread.join()
+        self.sock.close()
+
+
+@pytest.fixture
+def managed(net):
+    net.halt()
+    manager = Manager(net.folder / "notify")
+    one = net.current = Sluiced(net, config(net))
+    one.spawn(env={"NOTIFY_SOCKET": str(net.folder / "notify"), "WATCHDOG_USEC": "2000000"})
+    yield one, manager
+    net.halt()
+    manager.close()
+    (net.folder / "notify").unlink()
+
+
+def test_service_manager_is_told(managed):
+    one, manager = managed
+    until(lambda: manager.heard("READY=1"), "it is ready")
+    assert one.is_ready()
+    until(lambda: manager.heard("WATCHDOG=1"), "it is alive")
+    manager.forget()
+    one.signal(signal.SIGHUP)
+    until(lambda: manager.heard("READY=1"), "it has reloaded")
+    assert manager.said[0] == "RELOADING=1" and manager.said[1].startswith("MONOTONIC_USEC=")
+    one.signal(signal.SIGTERM)
+    until(lambda: manager.heard("STOPPING=1"), "it stops")
+    assert one.process.wait(timeout=patience(15)) == 0
+
+
+def test_service_manager_that_is_not_there(net):
+    net.halt()
+    one = Sluiced(net, config(net), "unheard").spawn(env={"NOTIFY_SOCKET": str(net.folder / "nobody")})
+    assert one.process.wait(timeout=patience(15)) == 1
+    assert "NOTIFY_SOCKET" in one.log()
+    one.process = None
+
+
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
+WALL = 0x40000000
+
+
+def ptrace(libc, request, thread):
+    if libc.ptrace(request, thread, None, None) < 0:
+        raise OSError(ctypes.get_errno(), f"ptrace {request:#x}")
+
+
+def thread_of(one, name):
+    for task in os.scandir(f"/proc/{one.process.pid}/task"):
+        if open(f"{task.path}/comm").read().strip() == name:
+            return int(task.name)
+    raise AssertionError(f"no thread {name}")
+
+
+def test_worker_that_is_stuck(managed):
+    """It is reported with its stack, and the service manager hears nothing until it goes on."""
+    one, manager = managed
+    until(lambda: manager.heard("READY=1"), "it is ready")
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    worker = thread_of(one, "sluice-w0")
+    ptrace(libc, PTRACE_SEIZE, worker)
+    ptrace(libc, PTRACE_INTERRUPT, worker)
+    os.waitpid(worker, WALL)  # stopped, alone
+    until(lambda: one.api("/v1/status")["worker_stalls"] == 1, "it is noticed")
+    until(lambda: "worker 0 has taken no turn" in one.log(), "it is said")
+    manager.forget()
+    before = one.api("/v1/status")["uptime_s"]
+    until(lambda: one.api("/v1/status")["uptime_s"] >= before + 2, "the watchdog's time passes")
+    assert not manager.heard("WATCHDOG=1")
+    ptrace(libc, PTRACE_DETACH, worker)
+    until(lambda: manager.heard("WATCHDOG=1"), "it is alive again")
+    until(lambda: "worker 0 takes turns again" in one.log(), "it is said")
+    assert "stack of a worker that takes no turns:\n" in one.log()

@@ -1,0 +1,129 @@
+/* Leaving, then stopping: see leaving.h. */
+#define LOG_MODULE "daemon"
+#include "control/leaving.h"
+
+#include "control/apply.h"
+#include "control/cert_upkeep.h"
+#include "control/daemon.h"
+#include "control/resolver.h"
+#include "control/service.h"
+#include "control/watchdog.h"
+#include "core/log.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/* Workers have taken what was waiting; whoever comes now is refused. Closing would wait for the
+ * build, which the views still show. */
+static void shut_sockets(struct daemon *daemon)
+{
+	const struct built_listener *listener;
+	uint32_t n, i, worker;
+
+	for (n = 0; n < daemon->build->n_listeners; n++) {
+		listener = &daemon->build->built[n];
+		for (i = 0; i < listener->n_sockets; i++)
+			for (worker = 0; worker < daemon->env.n_workers; worker++)
+				shutdown(listener->sockets[i]->fds[worker], SHUT_RD);
+	}
+}
+
+static void set_timer(struct daemon *daemon, uint32_t ms)
+{
+	daemon->leaving.until_ms = loop_now_ms(daemon->io.loop) + ms;
+	timer_set(daemon->io.loop, &daemon->leaving.timer, ms);
+}
+
+static void stop(struct daemon *daemon, const char *who)
+{
+	struct build *old;
+	uint32_t i;
+
+	log_info("%s: stopping, %u connections open", who, atomic_load(&daemon->node.open));
+	daemon->leaving.state = LEAVING_STOPPING;
+	daemon->stopping = true;
+	cert_upkeep_stop(daemon->cert_upkeep);
+	resolver_stop(daemon->resolver);
+	/* No snapshot: workers let go of the listening sockets. The build stays for the views. */
+	old = snapshot_publish(&daemon->root, NULL);
+	if (old != daemon->build)
+		abort();
+	for (i = 0; i < daemon->env.n_workers; i++)
+		worker_tell_drain(&daemon->workers[i]);
+	set_timer(daemon, daemon->leaving.timeout_ms);
+	timer_set(daemon->io.loop, &daemon->second, LEAVING_TICK_MS);
+}
+
+static void time_is_up(struct timer *timer)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, leaving.timer);
+
+	if (daemon->leaving.state == LEAVING_GRACE) {
+		stop(daemon, "the time of grace is over");
+		return;
+	}
+	log_warn("%u connections did not end in time and are closed",
+		atomic_load(&daemon->node.open));
+	loop_stop(daemon->io.loop);
+}
+
+void leaving_init(struct daemon *daemon)
+{
+	daemon->leaving.timer.fire = time_is_up;
+}
+
+void leaving_begin(struct daemon *daemon, const char *who, uint32_t grace_ms, uint32_t timeout_ms)
+{
+	uint32_t i;
+
+	if (daemon->leaving.state == LEAVING_GRACE) {
+		stop(daemon, who);
+		return;
+	}
+	if (daemon->leaving.state == LEAVING_STOPPING) {
+		log_info("%s: ending at once, %u connections open", who,
+			atomic_load(&daemon->node.open));
+		loop_stop(daemon->io.loop);
+		return;
+	}
+	watchdog_attend(daemon->watchdog);
+	daemon->leaving.timeout_ms = timeout_ms;
+	service_stopping(grace_ms ? "leaving" : "stopping");
+	if (!grace_ms) {
+		stop(daemon, who);
+		return;
+	}
+	log_info("%s: leaving, new connections are served for %u ms more", who, grace_ms);
+	daemon->leaving.state = LEAVING_GRACE;
+	for (i = 0; i < daemon->env.n_workers; i++)
+		worker_tell_leave(&daemon->workers[i]);
+	set_timer(daemon, grace_ms);
+}
+
+void leaving_tick(struct daemon *daemon)
+{
+	if (daemon->leaving.state != LEAVING_STOPPING)
+		return;
+	shut_sockets(daemon);
+	if (!daemon->leaving.is_refusing)
+		apply_refuse(daemon);
+	daemon->leaving.is_refusing = true;
+	if (atomic_load(&daemon->node.open) == 0)
+		loop_stop(daemon->io.loop);
+}
+
+const char *leaving_word(const struct daemon *daemon)
+{
+	static const char *const words[] = {"ready", "leaving", "stopping"};
+
+	return words[daemon->leaving.state];
+}
+
+uint64_t leaving_left_ms(const struct daemon *daemon)
+{
+	uint64_t now_ms = loop_now_ms(daemon->io.loop);
+
+	if (daemon->leaving.state == LEAVING_NOT || daemon->leaving.until_ms < now_ms)
+		return 0;
+	return daemon->leaving.until_ms - now_ms;
+}

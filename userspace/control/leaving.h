@@ -1,0 +1,27 @@
+/*
+ * The end of the daemon's life, in two steps. Leaving: it says that it is not ready, so that who
+ * sends clients here stops doing so; who comes nevertheless is served, and told not to stay.
+ * Stopping: new connections are refused, what is under way may finish; when the last connection
+ * has ended, or the time is up, the loop of the control thread is stopped. Control thread.
+ */
+#ifndef SLUICE_CONTROL_LEAVING_H
+#define SLUICE_CONTROL_LEAVING_H
+
+#include <stdint.h>
+
+struct daemon;
+
+enum { LEAVING_TICK_MS = 50 }; /* of the daemon, once it stops */
+enum leaving_state { LEAVING_NOT, LEAVING_GRACE, LEAVING_STOPPING };
+
+void leaving_init(struct daemon *daemon);
+/* `who` asks, for the log. Asked again it goes on to the next step at once. */
+void leaving_begin(struct daemon *daemon, const char *who, uint32_t grace_ms, uint32_t timeout_ms);
+/* Once a tick. */
+void leaving_tick(struct daemon *daemon);
+/* "ready", "leaving", "stopping" */
+const char *leaving_word(const struct daemon *daemon);
+/* Until the present step ends at the latest; 0 where it is ready. */
+uint64_t leaving_left_ms(const struct daemon *daemon);
+
+#endif
