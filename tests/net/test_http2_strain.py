@@ -233,12 +233,23 @@ def test_a_fast_answer_holds_up_no_other(std, net):
         assert client.answers[large].length - start < 4000000
 
 
+def test_many_answers_to_a_slow_client(std, net):
+    """The turn of each comes more seldom than its time-out: none is cut while the client takes the others."""
+    with http2.frames((net.v4, ports.STRICT), LARGE_WINDOWS, receive_buffer=SMALL_BUFFER) as client:
+        client.wire.send(update(1 << 30))
+        streams = range(1, 81, 2)
+        client.wire.send(b"".join(head(stream, path("/bytes/50000")) for stream in streams))
+        while not client.ended >= set(streams):
+            assert client.next() and not client.resets and not client.goaway
+            time.sleep(patience(0.012))
+
+
 def test_the_last_goaway_waits(std, net, targets):
     """What comes behind it, but before it is sent, is refused, and no target has seen it: the client may
     repeat it elsewhere."""
     seen = sum(target.stats()["paths"].get("echo", 0) for target in targets)
     with http2.frames((net.v4, ports.REQUESTS_3), LARGE_WINDOWS, receive_buffer=SMALL_BUFFER) as client:
-        stuff(client, 20000000)
+        stuff(client, 8000000)
         client.wire.send(b"".join(head(stream, path("/echo", POST)) for stream in (3, 5, 7)))
         time.sleep(patience(1.5))  # no longer does the daemon wait for the client to see the first GOAWAY
         client.wire.send(b"".join(head(stream, path("/echo", POST)) for stream in (9, 11, 13)))

@@ -255,7 +255,7 @@ static bool wake_next(struct h2 *h2)
 		list_add_tail(&h2->blocked, &stream->blocked);
 		return true;
 	}
-	stream->share = H2_SHARE_BYTES;
+	stream->share = list_is_empty(&h2->blocked) ? H2_SHARE_ALONE_BYTES : H2_SHARE_BYTES;
 	stream->body.can_write = true;
 	h2_touch(h2, stream);
 	return true;

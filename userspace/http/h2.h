@@ -46,17 +46,16 @@ struct h2_stream {
 	bool end_sent;
 	bool is_reset;  /* from here, on purpose */
 	bool is_faulty; /* it was reset from here, as what the client sent was wrong */
-	uint16_t interims; /* interim answers that wait to be sent */
-	uint32_t interim_bytes; /* of them */
+	uint32_t interims, interim_bytes; /* interim answers that wait to be sent */
 	uint32_t share; /* bytes it may still write before others have their turn */
 	uint32_t round; /* h2->round in which it was woken last */
+	uint64_t
+		seen_data_bytes; /* of the session, when h2_stream_waits_its_turn() was asked last */
 	uint64_t left; /* bytes of the answer to come */
 	struct buf in; /* body bytes not read yet */
 	struct buf in_trailers, out_trailers; /* h2_trailers.h */
 	const struct iovec *offered; /* while writev() lasts: */
-	int n_offered;
-	size_t offset; /* into offered[0] */
-	size_t n_bytes, n_taken;
+	size_t offset, n_bytes, n_taken; /* offset: into offered[0] */
 };
 
 static inline struct h2_stream *h2_stream_of(struct stream *body)
@@ -128,8 +127,7 @@ enum h2_fault {
 	H2_FAULT_MEMORY,
 };
 enum h2_fault h2_fault(const struct h2 *h2);
-/* What it had too much of. */
-enum h2_cost h2_flood(const struct h2 *h2);
+enum h2_cost h2_flood(const struct h2 *h2); /* what it had too much of */
 
 /* 100..199. 0 or -errno; -ENOBUFS: too much of that waits to be sent. */
 int h2_stream_interim(struct h2_stream *stream, const struct http_response *response) must_check;
@@ -139,6 +137,8 @@ int h2_stream_respond(struct h2_stream *stream, const struct http_response *resp
 	const struct http_header *extra, uint32_t n_extra, bool ends) must_check;
 /* One of the trailers behind the answer, copied. False: they are too many. */
 bool h2_stream_put_trailer(struct stream *body, const struct http_header *trailer);
+/* It has more to write, and its client takes what others write meanwhile: not true twice without that. */
+bool h2_stream_waits_its_turn(struct h2_stream *stream);
 /* After the end of the request: the next of its trailers. The slices hold until the next call. */
 bool h2_stream_next_trailer(struct stream *body, struct http_header *ret_trailer);
 /* The answer was written whole. The stream is not the owner's any more. */

@@ -16,8 +16,9 @@ enum {
 	H2_QUEUE_MAX = 2 * H2_STREAMS_MAX,
 	/* Interim answers of one request that wait to be sent. */
 	H2_INTERIM_BYTES_MAX = 64 * 1024,
-	/* Of an answer, before the others that wait have their turn. */
-	H2_SHARE_BYTES = 64 * 1024,
+	/* Of an answer, before the others that wait have their turn; of the only one. */
+	H2_SHARE_BYTES = 16 * 1024,
+	H2_SHARE_ALONE_BYTES = 64 * 1024,
 	H2_READ_BYTES = BUF_MEDIUM,
 	/* What a client may send before it was read: one stream, all together. */
 	H2_WINDOW = 65535,
@@ -52,6 +53,7 @@ struct h2 {
 	uint32_t told_heads; /* of which the owner knows */
 	enum h2_wait told_wait;
 	uint32_t round; /* of waking those that wait for room */
+	uint64_t data_bytes; /* of answers, sent */
 	int32_t last_id; /* H2_DRAIN_LAST: later requests are refused */
 	struct h2_budget budget;
 	struct h2_scan scan;

@@ -171,6 +171,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
 		return NGHTTP2_ERR_WOULDBLOCK;
 	buf_append(&h2->out, frame_head, H2_FRAME_HEAD_BYTES);
 	copy_offered(source->ptr, &h2->out, len);
+	h2->data_bytes += len;
 	h2_budget_moved(&h2->budget, len);
 	return 0;
 }

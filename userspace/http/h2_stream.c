@@ -156,6 +156,15 @@ bool h2_stream_has_window(const struct h2_stream *stream)
 	       nghttp2_session_get_stream_remote_window_size(stream->h2->session, stream->id) > 0;
 }
 
+bool h2_stream_waits_its_turn(struct h2_stream *stream)
+{
+	uint64_t data_bytes = stream->h2->data_bytes;
+	bool has_moved = data_bytes != stream->seen_data_bytes;
+
+	stream->seen_data_bytes = data_bytes;
+	return has_moved && list_is_linked(&stream->blocked) && h2_stream_has_window(stream);
+}
+
 static ssize_t wait_for_room(struct h2_stream *stream)
 {
 	stream->body.can_write = false;
@@ -175,7 +184,6 @@ static size_t offer(struct h2_stream *stream, const struct iovec *iov, int n_iov
 	for (i = 0; i < n_iov; i++)
 		n_bytes += iov[i].iov_len;
 	stream->offered = iov;
-	stream->n_offered = n_iov;
 	stream->offset = 0;
 	stream->n_bytes = n_bytes < stream->share ? n_bytes : stream->share;
 	stream->n_taken = 0;

@@ -9,9 +9,27 @@ static struct h2_stream *stream_of(const struct exchange *exchange)
 	return h2_stream_of(exchange->front);
 }
 
+static void set_timeout(struct exchange *exchange, uint32_t after_ms)
+{
+	struct loop *loop = exchange->conn->worker->io.loop;
+
+	exchange->conn->active_ms = loop_now_ms(loop);
+	if (after_ms)
+		timer_set(loop, &exchange->timer, after_ms);
+	else
+		timer_clear(&exchange->timer);
+}
+
+/* An answer among many to a slow client may have nothing to do for long. */
 static void timed_out(struct timer *timer)
 {
-	exchange_timed_out(container_of(timer, struct exchange, timer));
+	struct exchange *exchange = container_of(timer, struct exchange, timer);
+	bool answers = exchange->state == EXCHANGE_BODY || exchange->state == EXCHANGE_ANSWER;
+
+	if (answers && h2_stream_waits_its_turn(stream_of(exchange)))
+		set_timeout(exchange, exchange_spec(exchange)->idle_ms);
+	else
+		exchange_timed_out(exchange);
 }
 
 void exchange_h2_start(struct conn *conn, struct h2_stream *stream,
@@ -29,17 +47,6 @@ void exchange_h2_start(struct conn *conn, struct h2_stream *stream,
 		exchange_strict_refuse_h2(exchange, refusal);
 	else
 		exchange_got_head(exchange);
-}
-
-static void set_timeout(struct exchange *exchange, uint32_t after_ms)
-{
-	struct loop *loop = exchange->conn->worker->io.loop;
-
-	exchange->conn->active_ms = loop_now_ms(loop);
-	if (after_ms)
-		timer_set(loop, &exchange->timer, after_ms);
-	else
-		timer_clear(&exchange->timer);
 }
 
 static int interim(struct exchange *exchange)
