@@ -41,8 +41,9 @@ static void put_text(struct metrics *metrics, const char *text)
 void metrics_family(
 	struct metrics *metrics, const char *name, enum metrics_type type, const char *help)
 {
-	static const char *const words[] = {
-		[METRICS_GAUGE] = "gauge", [METRICS_COUNTER] = "counter"};
+	static const char *const words[] = {[METRICS_GAUGE] = "gauge",
+		[METRICS_COUNTER] = "counter",
+		[METRICS_HISTOGRAM] = "histogram"};
 	char *text = mem_printf("# HELP %s %s\n# TYPE %s %s\n", name, help, name, words[type]);
 
 	put_text(metrics, text);
@@ -86,12 +87,11 @@ static void put_value(struct metrics *metrics, const char *value)
 	}
 }
 
-void metrics_sample(struct metrics *metrics, const struct metrics_label *labels, int64_t value)
+/* `le` NULL: that label is not there. */
+static void put_labels(struct metrics *metrics, const struct metrics_label *labels, const char *le)
 {
-	char number[NUMBER_BYTES];
 	const char *before = "{";
 
-	put_text(metrics, metrics->name);
 	for (; labels && labels->name; labels++) {
 		put_text(metrics, before);
 		put_text(metrics, labels->name);
@@ -100,9 +100,58 @@ void metrics_sample(struct metrics *metrics, const struct metrics_label *labels,
 		put_text(metrics, "\"");
 		before = ",";
 	}
+	if (le) {
+		put_text(metrics, before);
+		put_text(metrics, "le=\"");
+		put_text(metrics, le);
+		put_text(metrics, "\"");
+		before = ",";
+	}
 	put_text(metrics, *before == ',' ? "} " : " ");
+}
+
+void metrics_sample(struct metrics *metrics, const struct metrics_label *labels, int64_t value)
+{
+	char number[NUMBER_BYTES];
+
+	put_text(metrics, metrics->name);
+	put_labels(metrics, labels, NULL);
 	snprintf(number, sizeof(number), "%" PRId64 "\n", value);
 	put_text(metrics, number);
+}
+
+static void seconds_text(uint64_t us, char text[static NUMBER_BYTES])
+{
+	snprintf(
+		text, NUMBER_BYTES, "%" PRIu64 ".%06u", us / 1000000, (unsigned int)(us % 1000000));
+}
+
+static void put_part(struct metrics *metrics, const char *part, const struct metrics_label *labels,
+	const char *le, const char *value)
+{
+	put_text(metrics, metrics->name);
+	put_text(metrics, part);
+	put_labels(metrics, labels, le);
+	put_text(metrics, value);
+	put_text(metrics, "\n");
+}
+
+void metrics_histogram(
+	struct metrics *metrics, const struct metrics_label *labels, const struct latency *latency)
+{
+	char le[NUMBER_BYTES], value[NUMBER_BYTES];
+	uint64_t sum = 0;
+	uint32_t i;
+
+	for (i = 0; i < LATENCY_BUCKETS; i++) {
+		sum += latency->buckets[i];
+		snprintf(value, sizeof(value), "%" PRIu64, sum);
+		seconds_text(latency_bound_us(i), le);
+		put_part(metrics, "_bucket", labels, i < LATENCY_BOUNDS ? le : "+Inf", value);
+	}
+	put_part(metrics, "_count", labels, NULL, value);
+	seconds_text(latency->sum_us, value);
+	put_part(metrics, "_sum", labels, NULL, value);
 }
 
 void metrics_one(struct metrics *metrics, const char *name, enum metrics_type type,

@@ -6,6 +6,7 @@
 #define SLUICE_CONTROL_METRICS_H
 
 #include "core/attr.h"
+#include "core/latency.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,7 +19,7 @@ struct metrics {
 	const char *name; /* of the family; its samples follow */
 };
 
-enum metrics_type { METRICS_GAUGE, METRICS_COUNTER };
+enum metrics_type { METRICS_GAUGE, METRICS_COUNTER, METRICS_HISTOGRAM };
 
 /* `value` may be any bytes. */
 struct metrics_label {
@@ -33,6 +34,9 @@ void metrics_family(
 	struct metrics *metrics, const char *name, enum metrics_type type, const char *help);
 /* A sample of that family. The labels end with a name that is NULL; NULL: none. */
 void metrics_sample(struct metrics *metrics, const struct metrics_label *labels, int64_t value);
+/* The samples of one histogram of that family; `labels` as above, none is called "le". */
+void metrics_histogram(
+	struct metrics *metrics, const struct metrics_label *labels, const struct latency *latency);
 /* A family of one sample without labels. */
 void metrics_one(struct metrics *metrics, const char *name, enum metrics_type type,
 	const char *help, int64_t value);

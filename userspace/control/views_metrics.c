@@ -1,5 +1,6 @@
 /* The metrics of the daemon, as Prometheus reads them: see metrics.h and views.h. What there is one
  * of comes first; then a sample for each certificate and listener, in pieces. */
+#include "control/views_metrics.h"
 #include "control/views_parts.h"
 
 #include "control/certdir.h"
@@ -380,6 +381,7 @@ void view_metrics(void *arg, const struct admin_call *call, struct admin_reply *
 
 	put_daemon(&scrape->metrics, daemon);
 	put_listeners(&scrape->metrics, daemon);
+	views_metrics_web(&scrape->metrics, daemon);
 	put_events(&scrape->metrics, daemon);
 	put_certificates(&scrape->metrics, daemon);
 	put_ocsp(&scrape->metrics, daemon);

@@ -124,8 +124,11 @@ static void finish(struct exchange *exchange)
 {
 	bool is_tunnel = exchange->state == EXCHANGE_BODY && exchange->response.upgrade.len;
 
-	counter_inc(&conn_counts(exchange->conn)
-			->status[exchange->status < 600 ? exchange->status / 100 : 5]);
+	struct listener_counts *counts = conn_counts(exchange->conn);
+
+	counter_inc(&counts->status[exchange->status < 600 ? exchange->status / 100 : 5]);
+	latency_note(&counts->latency,
+		loop_now_us(exchange->conn->worker->io.loop) - exchange->log.began_us);
 	if (!is_tunnel)
 		give_upstream_back(exchange);
 	exchange->ops->finished(exchange);

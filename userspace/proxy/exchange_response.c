@@ -232,8 +232,13 @@ static void note_answer(const struct exchange *exchange)
 	const struct upstream *upstream = exchange->upstream;
 	const struct proxy_worker *worker = exchange->conn->worker;
 
-	outlier_note_answer(upstream->group, upstream->target, worker->io.worker,
-		exchange->response.status, loop_now_us(worker->io.loop) - exchange->sent_us);
+	struct group_counts *counts = &upstream->group->spec.state->workers[worker->io.worker];
+	uint64_t us = loop_now_us(worker->io.loop) - exchange->sent_us;
+	uint16_t status = exchange->response.status;
+
+	counter_inc(&counts->status[status < 600 ? status / 100 : 5]);
+	latency_note(&counts->latency, us);
+	outlier_note_answer(upstream->group, upstream->target, worker->io.worker, status, us);
 }
 
 /* True: the answer is not passed on, another target is asked. */

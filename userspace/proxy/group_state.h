@@ -5,6 +5,7 @@
 #ifndef SLUICE_PROXY_GROUP_STATE_H
 #define SLUICE_PROXY_GROUP_STATE_H
 
+#include "core/latency.h"
 #include "core/shared.h"
 #include "proxy/retry.h"
 #include <pthread.h>
@@ -15,6 +16,8 @@
 struct group_counts {
 	uint64_t limited; /* nothing was found since targets, or the group, were at their limits */
 	uint64_t retries, retries_refused; /* refused: over the budget */
+	uint64_t status[6]; /* answers to HTTP requests by class: 1xx at [1] ... 5xx at [5] */
+	struct latency latency; /* from the request to the head of its answer */
 	struct retry_budget budget; /* the worker's alone */
 } cache_aligned;
 

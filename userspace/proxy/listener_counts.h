@@ -3,6 +3,7 @@
 #define SLUICE_PROXY_LISTENER_COUNTS_H
 
 #include "core/attr.h"
+#include "core/latency.h"
 #include "http/desync.h"
 #include "proxy/close_reasons.h"
 #include "tls/failure.h"
@@ -15,6 +16,7 @@ struct listener_counts {
 	uint64_t handshakes_full, handshakes_resumed, handshake_us, tickets_refused;
 	uint64_t bytes_in, bytes_out; /* of closed connections and finished requests */
 	uint64_t status[6];           /* answers by class: 1xx at [1] ... 5xx at [5] */
+	struct latency latency; /* of requests that were answered whole */
 	uint64_t reasons[CLOSE_REASONS];
 	uint64_t desync[DESYNCS][2]; /* requests that went on, or were refused */
 	uint64_t tls_failures[TLS_FAILURES];

@@ -31,6 +31,33 @@ static void families_and_samples(void **state)
 	metrics_fini(&metrics);
 }
 
+static void histograms(void **state)
+{
+	struct metrics metrics = {0};
+	struct latency latency = {0};
+	const char *end = "a_bucket{x=\"1\",le=\"33.554432\"} 3\n"
+			  "a_bucket{x=\"1\",le=\"+Inf\"} 4\n"
+			  "a_count{x=\"1\"} 4\na_sum{x=\"1\"} 41.000321\n";
+	const char *begin = "# HELP a It.\n# TYPE a histogram\n"
+			    "a_bucket{x=\"1\",le=\"0.000064\"} 1\n"
+			    "a_bucket{x=\"1\",le=\"0.000128\"} 2\n"
+			    "a_bucket{x=\"1\",le=\"0.000256\"} 3\n"
+			    "a_bucket{x=\"1\",le=\"0.000512\"} 3\n";
+
+	latency_note(&latency, 64);
+	latency_note(&latency, 128);
+	latency_note(&latency, 129);
+	latency_note(&latency, 41000000);
+	metrics_family(&metrics, "a", METRICS_HISTOGRAM, "It.");
+	metrics_histogram(&metrics, METRICS_LABELS({"x", "1"}), &latency);
+	assert_memory_equal(metrics.text, begin, strlen(begin));
+	assert_memory_equal(metrics.text + metrics.len - strlen(end), end, strlen(end));
+	metrics_clear(&metrics);
+	metrics_histogram(&metrics, NULL, &latency);
+	assert_memory_equal(metrics.text, "a_bucket{le=\"0.000064\"} 1\n", 26);
+	metrics_fini(&metrics);
+}
+
 static void value_is(struct metrics *metrics, const char *value, const char *written)
 {
 	char expected[128];
@@ -76,6 +103,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(families_and_samples),
+		cmocka_unit_test(histograms),
 		cmocka_unit_test(values_are_escaped),
 		cmocka_unit_test(much_text),
 	};
