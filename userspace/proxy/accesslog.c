@@ -10,20 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is kept of a text: more than a line would have of it. */
-static size_t kept_len(struct slice text, size_t max)
+/* More than a line would have of it, so that it is cut there. */
+static size_t kept_len(enum accesslog_text which, struct slice text)
 {
+	size_t max =
+		which == ACCESSLOG_TARGET ? ACCESSLOG_TARGET_BYTES_MAX : ACCESSLOG_TEXT_BYTES_MAX;
+
 	return text.len < max + 1 ? text.len : max + 1;
-}
-
-static struct slice keep(char **at, struct slice text, size_t max)
-{
-	struct slice kept = {*at, kept_len(text, max)};
-
-	if (kept.len)
-		memcpy(*at, text.ptr, kept.len);
-	*at += kept.len;
-	return kept;
 }
 
 static struct slice value_of(const struct http_request *request, enum http_header_id id)
@@ -33,40 +26,66 @@ static struct slice value_of(const struct http_request *request, enum http_heade
 	return header ? header->value : (struct slice){NULL, 0};
 }
 
-static void lose_line(const struct conn *conn, const struct listener *listener)
+static struct slice text_of(const struct http_request *request, enum accesslog_text which)
 {
-	linering_lose(listener->spec.access->rings[conn->worker->io.worker]);
+	switch (which) {
+	case ACCESSLOG_METHOD:
+		return request->method_text;
+	case ACCESSLOG_AUTHORITY:
+		return request->authority;
+	case ACCESSLOG_TARGET:
+		return request->target;
+	case ACCESSLOG_USER_AGENT:
+		return value_of(request, HTTP_HEADER_USER_AGENT);
+	case ACCESSLOG_TRACE_ID:
+		return value_of(request, HTTP_HEADER_X_AMZN_TRACE_ID);
+	case ACCESSLOG_REQUEST_ID:
+		return value_of(request, HTTP_HEADER_X_REQUEST_ID);
+	case ACCESSLOG_TEXTS:
+		break;
+	}
+	return (struct slice){NULL, 0};
+}
+
+static struct accesslog_note *copy_texts(const struct slice texts[static ACCESSLOG_TEXTS])
+{
+	struct accesslog_note *note;
+	size_t len = 0, at = 0;
+	uint32_t i;
+
+	for (i = 0; i < ACCESSLOG_TEXTS; i++)
+		len += texts[i].len;
+	note = malloc(sizeof(*note) + len);
+	if (!note)
+		return NULL;
+	*note = (struct accesslog_note){.has_request = false};
+	for (i = 0; i < ACCESSLOG_TEXTS; i++) {
+		note->texts[i] = (struct slice){note->text + at, texts[i].len};
+		if (texts[i].len)
+			memcpy(note->text + at, texts[i].ptr, texts[i].len);
+		at += texts[i].len;
+	}
+	return note;
 }
 
 struct accesslog_note *accesslog_note_new(const struct conn *conn, const struct listener *listener,
 	const struct http_request *request)
 {
-	const size_t max = ACCESSLOG_TEXT_BYTES_MAX;
-	static const struct http_request none;
+	struct slice texts[ACCESSLOG_TEXTS] = {{NULL, 0}};
 	struct accesslog_note *note;
-	struct slice agent, trace;
-	char *at;
+	uint32_t i;
 
-	if (!request)
-		request = &none;
-	agent = value_of(request, HTTP_HEADER_USER_AGENT);
-	trace = value_of(request, HTTP_HEADER_X_AMZN_TRACE_ID);
-	note = malloc(sizeof(*note) + kept_len(request->method_text, max) +
-		      kept_len(request->authority, max) +
-		      kept_len(request->target, ACCESSLOG_TARGET_BYTES_MAX) + kept_len(agent, max) +
-		      kept_len(trace, max));
+	for (i = 0; request && i < ACCESSLOG_TEXTS; i++) {
+		texts[i] = text_of(request, (enum accesslog_text)i);
+		texts[i].len = kept_len((enum accesslog_text)i, texts[i]);
+	}
+	note = copy_texts(texts);
 	if (!note) {
-		lose_line(conn, listener);
+		linering_lose(listener->spec.access->rings[conn->worker->io.worker]);
 		return NULL;
 	}
-	*note = (struct accesslog_note){
-		.version = request->version, .has_request = request != &none};
-	at = note->text;
-	note->method = keep(&at, request->method_text, max);
-	note->authority = keep(&at, request->authority, max);
-	note->target = keep(&at, request->target, ACCESSLOG_TARGET_BYTES_MAX);
-	note->user_agent = keep(&at, agent, max);
-	note->trace_id = keep(&at, trace, max);
+	note->has_request = request != NULL;
+	note->version = request ? request->version : HTTP_VERSION_1_1;
 	return note;
 }
 
@@ -121,13 +140,16 @@ static void fill_request(const struct accesslog_note *note, struct accesslog_fac
 	if (!note->has_request)
 		return;
 	facts->has_request = true;
-	facts->method = note->method;
+	facts->method = note->texts[ACCESSLOG_METHOD];
 	facts->scheme = facts->is_tls ? SLICE("https") : SLICE("http");
-	facts->authority = note->authority;
-	facts->target = note->target;
+	facts->authority = note->texts[ACCESSLOG_AUTHORITY];
+	facts->target = note->texts[ACCESSLOG_TARGET];
 	facts->version = version_name(note->version);
-	facts->user_agent = note->user_agent;
-	facts->trace_id = note->trace_id;
+	facts->user_agent = note->texts[ACCESSLOG_USER_AGENT];
+	facts->trace_id = note->told_trace_id ? slice_of(note->told_trace_id)
+					      : note->texts[ACCESSLOG_TRACE_ID];
+	facts->request_id = note->told_request_id ? slice_of(note->told_request_id)
+						  : note->texts[ACCESSLOG_REQUEST_ID];
 }
 
 static void fill_route(const struct accesslog_note *note, struct accesslog_facts *facts)
@@ -238,6 +260,8 @@ void accesslog_put(struct accesslog_note *note, const struct conn *conn,
 	fill_class(note->desync, &facts);
 	fill_tls(conn, name, &facts);
 	put_line(&facts, spec, spec->access->rings[conn->worker->io.worker]);
+	free(note->told_trace_id);
+	free(note->told_request_id);
 	free(note->redirect);
 	free(note);
 }

@@ -28,11 +28,23 @@ struct accesslog_record {
 	struct accesslog_note *note; /* NULL: no access log, or nothing to be noted yet */
 };
 
+/* What is kept of the request's own texts. */
+enum accesslog_text {
+	ACCESSLOG_METHOD,
+	ACCESSLOG_AUTHORITY,
+	ACCESSLOG_TARGET,
+	ACCESSLOG_USER_AGENT,
+	ACCESSLOG_TRACE_ID,
+	ACCESSLOG_REQUEST_ID,
+	ACCESSLOG_TEXTS,
+};
+
 /* Of one request with a line. Times are loop_now_us() or the same clock, read anew; 0: it did not come to
  * that. */
 struct accesslog_note {
 	uint64_t sent_us, answered_us, responding_us;
-	struct slice method, authority, target, user_agent, trace_id; /* in `text` */
+	struct slice texts[ACCESSLOG_TEXTS]; /* in `text` */
+	char *told_trace_id, *told_request_id; /* in place of the client's; NULL: none */
 	enum http_version version;
 	bool has_request, is_websocket;
 	uint16_t status, target_status;

@@ -95,6 +95,7 @@ static void put_json_request(struct line *line, const struct accesslog_facts *fa
 	JSON_WORD(line, "request_proto", facts->version);
 	JSON_TEXT(line, "user_agent", facts->user_agent);
 	JSON_TEXT(line, "trace_id", facts->trace_id);
+	JSON_TEXT(line, "request_id", facts->request_id);
 }
 
 static void put_json_answer(struct line *line, const struct accesslog_facts *facts)

@@ -34,7 +34,7 @@ struct accesslog_facts {
 	bool has_request; /* method to version are set */
 	struct slice method, scheme, authority, target;
 	const char *version; /* "HTTP/1.1" */
-	struct slice user_agent, trace_id;
+	struct slice user_agent, trace_id, request_id;
 	uint16_t status, target_status; /* 0: none */
 	uint64_t bytes_in, bytes_out;
 	const char *tls_cipher, *tls_protocol, *server_name, *certificate, *ja4; /* "": none */

@@ -36,6 +36,24 @@ void exchange_log_request(struct exchange *exchange)
 		make_note(exchange, &exchange->request);
 }
 
+static char *copy_of(struct slice text)
+{
+	return strndup(text.ptr, text.len);
+}
+
+void exchange_log_told(struct exchange *exchange, const struct http_header *told, uint32_t n_told)
+{
+	struct accesslog_note *note = exchange->log.note;
+	uint32_t i;
+
+	for (i = 0; note && i < n_told; i++) {
+		if (told[i].id == HTTP_HEADER_X_AMZN_TRACE_ID && !note->told_trace_id)
+			note->told_trace_id = copy_of(told[i].value);
+		else if (told[i].id == HTTP_HEADER_X_REQUEST_ID && !note->told_request_id)
+			note->told_request_id = copy_of(told[i].value);
+	}
+}
+
 void exchange_log_target(struct exchange *exchange)
 {
 	struct accesslog_note *note = exchange->log.note;
@@ -73,7 +91,7 @@ void exchange_log_response(struct exchange *exchange, const struct http_response
 	location = http_headers_find(&response->headers, HTTP_HEADER_LOCATION);
 	if (location && exchange->route.rule &&
 		rules_action_of(exchange->route.rule) == RULES_REDIRECT)
-		exchange->log.note->redirect = strndup(location->value.ptr, location->value.len);
+		exchange->log.note->redirect = copy_of(location->value);
 }
 
 void exchange_log_reason(struct exchange *exchange, enum close_reason reason)

@@ -108,6 +108,7 @@ static int write_request(struct exchange *exchange, const struct rules_match *ma
 		exchange, request, forwarded.client, more, sizeof(more), extra + how.n_extra);
 	if (n < 0)
 		return n;
+	exchange_log_told(exchange, extra + how.n_extra, (uint32_t)n);
 	how.n_extra += (uint32_t)n;
 	if (tls_headers->any && conn->is_tls)
 		how.n_extra += tls_headers_fill(

@@ -46,6 +46,7 @@ static int setup(void **state)
 		.version = "HTTP/2.0",
 		.user_agent = SLICE("curl/8"),
 		.trace_id = SLICE("Root=1-2-3"),
+		.request_id = SLICE("id-1"),
 		.status = 200,
 		.target_status = 201,
 		.bytes_in = 123,
@@ -125,7 +126,7 @@ static void json(void **state)
 		"\"client_port\":40000,\"listener_port\":443,\"request_verb\":\"GET\","
 		"\"scheme\":\"https\",\"host\":\"www.example.com\",\"request_uri\":\"/a?b=c\","
 		"\"request_proto\":\"HTTP/2.0\",\"user_agent\":\"curl/8\","
-		"\"trace_id\":\"Root=1-2-3\",\"elb_status_code\":200,\"target_status_code\":201,"
+		"\"trace_id\":\"Root=1-2-3\",\"request_id\":\"id-1\",\"elb_status_code\":200,\"target_status_code\":201,"
 		"\"received_bytes\":123,\"sent_bytes\":4567,"
 		"\"request_creation_time\":\"2026-11-22T04:34:37.000042Z\","
 		"\"request_processing_time\":0.000042,\"target_processing_time\":1.500000,"
@@ -218,7 +219,7 @@ static void check_both(void)
 	make(accesslog_put_alb);
 	assert_int_equal(count_fields(), 30);
 	make(accesslog_put_json);
-	assert_int_equal(count_members(), 39);
+	assert_int_equal(count_members(), 40);
 }
 
 /* Whatever bytes there are in whatever a client can choose. */
@@ -232,7 +233,7 @@ static void nothing_forges_a_line_or_a_field(void **state)
 		all[i] = (char)i;
 	check_both();
 	facts.method = facts.authority = facts.target = facts.user_agent = facts.trace_id =
-		facts.redirect = text;
+		facts.request_id = facts.redirect = text;
 	facts.server_name = "\" \"\n\\";
 	check_both();
 	facts.target = SLICE("/\" 200 \"");
@@ -247,7 +248,7 @@ static void the_longest_line_is_whole(void **state)
 
 	memset(evil, 1, sizeof(evil) - 1);
 	facts.method = facts.scheme = facts.authority = facts.target = facts.user_agent =
-		facts.trace_id = facts.redirect = text;
+		facts.trace_id = facts.request_id = facts.redirect = text;
 	facts.type = "https";
 	facts.version = "HTTP/1.1";
 	facts.listener = facts.tls_cipher = facts.tls_protocol = facts.server_name =
