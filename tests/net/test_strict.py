@@ -95,6 +95,10 @@ def test_header_names(launch, net, rule, expected):
         else:
             got = [v for k, v in answer.json()["headers"] if k in ("X_A", "X-A")]
             assert got == expected
+            client.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+                        b"X_B: 1\r\nX-B: 2\r\nContent_Length: 3\r\n\r\n")
+            got = [trailer.split(": ")[1] for trailer in client.response().json()["trailers"]]
+            assert got == expected, "trailers too, and none that is taken for a length"
         found = "header_name_odd", "forwarded" if expected else "refused"
         assert counts(daemon, "web") == Counter({found: 1})
 

@@ -120,17 +120,19 @@ static uint64_t scan_headers(const struct http_headers *headers)
 	return found;
 }
 
+bool desync_is_found(const struct http_header *header, uint64_t what)
+{
+	return (what & DESYNC_BIT(suspicious_header) && is_suspicious(header)) ||
+	       (what & DESYNC_BIT(header_name_odd) && is_odd(header));
+}
+
 void desync_drop(struct http_headers *headers, uint64_t what)
 {
 	uint32_t i;
 
-	for (i = 0; i < headers->len; i++) {
-		struct http_header *header = &headers->items[i];
-
-		if ((what & DESYNC_BIT(suspicious_header) && is_suspicious(header)) ||
-			(what & DESYNC_BIT(header_name_odd) && is_odd(header)))
-			header->flags |= HTTP_HEADER_DROPPED;
-	}
+	for (i = 0; i < headers->len; i++)
+		if (desync_is_found(&headers->items[i], what))
+			headers->items[i].flags |= HTTP_HEADER_DROPPED;
 }
 
 /* --- what is asked for */

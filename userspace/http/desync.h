@@ -42,6 +42,9 @@ enum desync desync_of_error(enum h1_error error);
 uint64_t desync_scan(const struct http_request *request);
 /* The worst of what was found. */
 enum desync_verdict desync_judge(uint64_t found, enum desync_mode mode);
+/* A header or trailer because of which there would be one of these bits: suspicious_header,
+ * header_name_odd. */
+bool desync_is_found(const struct http_header *header, uint64_t what);
 /* Drops the headers because of which there are these bits: suspicious_header, header_name_odd. */
 void desync_drop(struct http_headers *headers, uint64_t what);
 

@@ -234,6 +234,7 @@ void exchange_got_head(struct exchange *exchange)
 	exchange->up.pipes = &conn->worker->pipes;
 	exchange->up.next_trailer = exchange->ops->next_trailer;
 	exchange->up.max_bytes = spec->max_body_bytes;
+	exchange->up.unwanted = exchange_strict_unwanted(exchange);
 	exchange->up.forged = &spec->tls_headers;
 	exchange->up.rule = exchange->route.rule;
 	keep_sent(exchange);

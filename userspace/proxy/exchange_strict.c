@@ -77,15 +77,23 @@ static bool refuses(const struct http_terms *terms, uint64_t found)
 	       (found & DESYNC_BIT(header_name_odd) && terms->names == HTTP_NAMES_REFUSE);
 }
 
+uint64_t exchange_strict_unwanted(const struct exchange *exchange)
+{
+	const struct http_terms *terms = &exchange_spec(exchange)->http;
+	uint64_t unwanted = 0;
+
+	if (terms->names != HTTP_NAMES_FORWARD)
+		unwanted |= DESYNC_BIT(header_name_odd);
+	if (terms->desync != DESYNC_MONITOR)
+		unwanted |= DESYNC_BIT(suspicious_header);
+	return unwanted;
+}
+
 /* What is forwarded of it. */
 static void edit(struct exchange *exchange, const struct http_terms *terms, uint64_t found)
 {
-	uint64_t drop = 0;
+	uint64_t drop = exchange_strict_unwanted(exchange);
 
-	if (terms->names == HTTP_NAMES_DROP)
-		drop |= DESYNC_BIT(header_name_odd);
-	if (terms->desync != DESYNC_MONITOR)
-		drop |= DESYNC_BIT(suspicious_header);
 	if (found & drop)
 		desync_drop(&exchange->request.headers, drop);
 	if (desync_judge(found, terms->desync) != DESYNC_CLOSE)

@@ -21,6 +21,8 @@ struct exchange_strict {
 int exchange_strict_mend(struct exchange *exchange, enum h1_error error) must_check;
 /* The head is in `request`. False: it was refused. */
 bool exchange_strict_admit(struct exchange *exchange) must_check;
+/* Bits of enum desync: headers and trailers that are found so do not go on. */
+uint64_t exchange_strict_unwanted(const struct exchange *exchange);
 /* The body that comes is malformed: counts it. */
 void exchange_strict_note(struct exchange *exchange, enum h1_error error);
 /* The same of HTTP/2. */

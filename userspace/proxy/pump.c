@@ -1,5 +1,6 @@
 /* Bodies on their way: see pump.h. */
 #include "proxy/pump.h"
+#include "http/desync.h"
 #include "proxy/route.h"
 
 #include <errno.h>
@@ -151,7 +152,7 @@ static bool put_end(struct pump *pump, struct bufpool *bufs)
 
 static bool put_trailer(struct pump *pump, struct bufpool *bufs, const struct http_header *trailer)
 {
-	if (!h1_trailer_is_allowed(trailer) ||
+	if (!h1_trailer_is_allowed(trailer) || desync_is_found(trailer, pump->unwanted) ||
 		(pump->forged && tls_headers_is_removed(pump->forged, trailer->name)) ||
 		(pump->rule && route_drops_trailer(pump->rule, trailer)))
 		return true;

@@ -42,6 +42,7 @@ struct pump {
 	 * a source that has ended, false: no more; false: there is no memory for it. */
 	bool (*next_trailer)(struct stream *src, struct http_header *ret_trailer);
 	bool (*put_trailer)(struct stream *dst, const struct http_header *trailer);
+	uint64_t unwanted; /* bits of enum desync: trailers that are found so are left out */
 	const struct tls_headers *forged; /* trailers that are not passed on; NULL: all are */
 	const struct rules_rule
 		*rule; /* by whose header edits trailers are left out, too, or NULL */
@@ -57,8 +58,8 @@ struct pump {
 	char line[H1_CHUNK_LINE_BYTES];
 };
 
-/* `out` keeps its contents. Sets everything else: then set dst, and pipes, replay, forged, rule, max_bytes and
- * the functions for trailers where they apply (with put_trailer, body.want_trailers). */
+/* `out` keeps its contents. Sets everything else: then set dst, and pipes, replay, unwanted, forged, rule,
+ * max_bytes and the functions for trailers where they apply (with put_trailer, body.want_trailers). */
 void pump_init(struct pump *pump, struct stream *src, struct buf *in, enum http_body kind,
 	uint64_t content_length, bool chunked);
 void pump_fini(struct pump *pump, struct bufpool *bufs);
