@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from http2 import Http2
 from load import Load
 from standard import CHECK, group, listener
 from wire import Connection, milliseconds, until
@@ -75,6 +76,16 @@ def test_budget(net, launch, targets):
 def put(net, framing, body, before_second_half):
     """The answer to a PUT whose body comes in two halves, after its head."""
     pieces = [body[:len(body) // 2], body[len(body) // 2:]]
+    if framing == "h2":
+        client = Http2(Connection((net.v4, 80)))
+        stream = client.open("/echo", "PUT", ends=False)
+        client.body(stream, pieces[0], ends=False)
+        before_second_half()
+        client.body(stream, pieces[1], ends=False)
+        client.trailers(stream, [("x-trailer", "yes")])
+        answer = client.answer(stream)
+        client.close()
+        return answer
     if "chunked" in framing:
         pieces = [b"%x\r\n%b\r\n" % (len(p), p) for p in pieces]
         pieces[-1] += b"0\r\nX-Trailer: yes\r\n\r\n"
@@ -86,7 +97,7 @@ def put(net, framing, body, before_second_half):
         return client.response("PUT")
 
 
-@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("framing", ["length", "chunked", "h2"])
 def test_body_is_sent_again(net, launch, targets, framing):
     """Targets are lost while the body of a request comes: another gets all of it, byte for byte."""
     one = launch(web(net, retries={"budget": "100%", "budget_per_second": 10000}))
@@ -94,7 +105,8 @@ def test_body_is_sent_again(net, launch, targets, framing):
     for target in targets[:2]:
         target.requests("drop")
     body = random.randbytes(40000)
-    how = f"Content-Length: {len(body)}" if framing == "length" else "Transfer-Encoding: chunked\r\nTrailer: X-Trailer"
+    how = {"length": f"Content-Length: {len(body)}", "h2": "h2",
+           "chunked": "Transfer-Encoding: chunked\r\nTrailer: X-Trailer"}[framing]
 
     def has_come():
         return sum(target.stats()["requests"] for target in targets)
@@ -106,7 +118,7 @@ def test_body_is_sent_again(net, launch, targets, framing):
                                                            "the head is at a target"))
                 assert answer.status == 200 and answer.json()["target"] == "t3"
                 assert answer.json()["sha256"] == hashlib.sha256(body).hexdigest()
-                assert bool(answer.json()["trailers"]) == (framing == "chunked")
+                assert bool(answer.json()["trailers"]) == (framing != "length")
     finally:
         for target in targets[:2]:
             target.requests("ok")

@@ -337,7 +337,7 @@ uint32_t resolver_addresses(struct resolver *resolver, const char *host, enum co
 
 	pthread_mutex_lock(&resolver->lock);
 	name = names_find(&resolver->names, host, family);
-	if (name) {
+	if (name && name->n) {
 		n = name->n < max ? name->n : max;
 		memcpy(ret_addresses, name->addresses, n * sizeof(*ret_addresses));
 	}
