@@ -108,10 +108,10 @@ def run_loads(site, names, rows, table, deadline, kind="tuned"):
         shown.level(table[row.id])
 
 
-def run_rules(site, rows, table):
-    """Each row with a sluice that has the rules and one that has none, in turns."""
+def run_kinds(site, rows, table):
+    """Each row with a sluice that has what it is about and one that has not, in turns."""
     for row in rows:
-        products = {"sluice": Product(site, "sluice", f"rules {row.rules}"),
+        products = {"sluice": Product(site, "sluice", row.kind),
                     "off": Product(site, "sluice")}
         try:
             for turn in range(row.rounds):
@@ -208,7 +208,7 @@ def report(options, site, rows, table, defaults):
                             "OpenSSL: CPU, median (minimum)", second, defaults, goals=False)
         shown.print_limits(second, defaults)
     shown.print_results("Tuned alike: CPU, memory and packet cost, median (minimum)",
-                        [row for row in rows if not (row.is_gate or row.is_certs or row.rules)],
+                        [row for row in rows if not (row.is_gate or row.is_certs or row.kind)],
                         table)
     many = [row for row in rows if row.is_certs]
     if many:
@@ -217,10 +217,10 @@ def report(options, site, rows, table, defaults):
     if gates:
         shown.print_switched("The gate, on and off in one sluice, clients behind a veth: median "
                              "(minimum)", "gate", gates, table)
-    ruled = [row for row in rows if row.rules]
-    if ruled:
-        shown.print_switched("Rules of which the last one is met: median (minimum)", "rules", ruled,
-                             table)
+    kinds = [row for row in rows if row.kind]
+    if kinds:
+        shown.print_switched("Rules of which the last one is met; a line of the access log for each "
+                             "request: median (minimum)", "it", kinds, table)
     failed = shown.failures(table) + [f"defaults: {f}" for f in shown.failures(defaults)]
     for failure in failed:
         print(f"FAILED: {failure}")
@@ -240,7 +240,7 @@ def run(options, runtime):
     load_rows = [row for row in rows if row.is_load]
     run_loads(site, options.products, load_rows, table, start + ROUNDS_SECONDS)
     run_idle(site, options.products, [row for row in rows if row.is_idle], table)
-    run_rules(site, [row for row in rows if row.rules], table)
+    run_kinds(site, [row for row in rows if row.kind], table)
     run_xdp(site, [row for row in rows if row.is_xdp], table)
     veth.run(site, [row for row in rows if row.is_flood or row.is_gate], table, attempt, say)
     certs.run(site, [row for row in rows if row.is_certs], options.products, table, attempt, say)

@@ -44,14 +44,14 @@ def sluice_to_tls(ktls, target_ktls):
     return "sluice-tls.yaml", {"ktls": ktls, "target_ktls": target_ktls}
 
 
-def sluice(ktls, rules=0):
+def sluice(ktls, rules=0, log=""):
     """Of the rules, each for a host and paths of its own, the last is for the requests of the load."""
     wanted = [{"priority": n + 1, "conditions": [{"host": f"shop{n}.example.test", "path": f"/shop/{n}/*"}],
                "target_group": "web"} for n in range(rules - 1)]
     if rules:
         wanted.append({"priority": rules, "target_group": "web",
                        "conditions": [{"host": "*.example.test", "path": "/sm*"}]})
-    return "sluice.yaml", {"ktls": ktls, "rules": json.dumps(wanted)}
+    return "sluice.yaml", {"ktls": ktls, "rules": json.dumps(wanted), "access_log": log}
 
 
 # Kinds of each product: the template and what is filled in.
@@ -60,6 +60,7 @@ KINDS = {
                "gate": ("sluice-gate.yaml", {}), "ktls off": sluice("off"),
                "ktls require": sluice("require"),
                "rules 1": sluice("auto", 1), "rules 1000": sluice("auto", 1000),
+               "access log json": sluice("auto", log="json"), "access log alb": sluice("auto", log="alb"),
                "to tls": sluice_to_tls("auto", "auto"), "to tls, ktls off": sluice_to_tls("off", "off"),
                "to tls, ktls require": sluice_to_tls("require", "require")},
     "nginx": {"tuned": nginx(), "default": ("nginx-default.conf", {}), "ktls": nginx("KTLS"),
@@ -194,6 +195,8 @@ class Product:
                   "tls_target": site.tls_target_port or site.target_port,
                   **{f"port_{key}": port for key, port in self.ports.items()}}
         template, more = KINDS[self.name][kind]
+        if log := more.get("access_log"):
+            more = more | {"access_log": f"path: {socket_folder}/access.log, format: {log}"}
         config = self.render(template, values | more)
         if self.name == "sluice":
             return [os.path.join(site.build, "sluiced"), "--config", config], {}

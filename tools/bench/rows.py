@@ -42,7 +42,7 @@ class Row:
     program: str = "xdp_cost"  # that measures rows of NS_PACKET and NS_REQUEST
     names: str = ""  # server names of the load: first number, how many (pairs.c)
     is_certs: bool = False  # 100,000 certificates (certs.py)
-    rules: int = 0  # sluice with so many rules against sluice without (off)
+    kind: str = ""  # sluice of that kind (peers.py) against the tuned one (off)
 
     @property
     def aim(self):
@@ -54,7 +54,7 @@ class Row:
 
     @property
     def is_outside(self):
-        return self.is_flood or self.is_gate or self.is_certs or self.rules > 0
+        return self.is_flood or self.is_gate or self.is_certs or bool(self.kind)
 
     @property
     def is_load(self):
@@ -102,8 +102,10 @@ ROWS = (
     Row("gate_ttfb", FIRST_BYTE, "handshake", 1, 0.15, 12, 1.05, is_gate=True),
     Row("gate_cps", CPS, "handshake", 32, 0.4, 8, 0.8, is_gate=True),
     Row("gate_bulk", NS_BYTE, "request", 2, 0.3, 12, 1.05, path="/bytes/100000000", is_gate=True),
-    Row("keepalive_h1_rules_1", CPU_US, "request", 64, 0.3, 16, 1.05, rules=1),
-    Row("keepalive_h1_rules_1k", CPU_US, "request", 64, 0.3, 16, 1.05, rules=1000),
+    Row("keepalive_h1_rules_1", CPU_US, "request", 64, 0.3, 16, 1.05, kind="rules 1"),
+    Row("keepalive_h1_rules_1k", CPU_US, "request", 64, 0.3, 16, 1.05, kind="rules 1000"),
+    Row("keepalive_h1_log_json", CPU_US, "request", 64, 0.3, 16, 1.1, kind="access log json"),
+    Row("keepalive_h1_log_alb", CPU_US, "request", 64, 0.3, 16, 1.1, kind="access log alb"),
     Row("certs_load_cpu", LOAD_S, rounds=2, goal=1, is_certs=True),
     Row("certs_rss", MIB, rounds=1, goal=300, is_certs=True),
     Row("certs_lookup", CPU_US, "handshake", 8, 0.4, 12, 1.03, is_certs=True),
@@ -230,7 +232,7 @@ def print_results(title, rows, table, goals=True):
 
 def print_switched(title, what, rows, table):
     """sluice against itself, with something on and off: through the gate or with the kernel's own SYN
-    handling; with rules or without."""
+    handling; with rules or an access log, or without."""
     print(title)
     lines = [["row", "unit", f"{what} on", f"{what} off", "on to off", "goal", ""]]
     for row in rows:

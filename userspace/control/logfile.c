@@ -181,15 +181,29 @@ static void follow_path(struct logfile *log)
 	pthread_mutex_unlock(&log->lock);
 }
 
+static uint64_t count_ends(const char *bytes, size_t len)
+{
+	const char *end = bytes + len;
+	uint64_t n = 0;
+
+	while (bytes < end && (bytes = memchr(bytes, '\n', (size_t)(end - bytes)))) {
+		n++;
+		bytes++;
+	}
+	return n;
+}
+
 static uint64_t count_lines(const struct slice *runs, size_t from, size_t to)
 {
 	uint64_t lines = 0;
-	size_t i, start = 0;
+	size_t start = 0, begin, end;
 	int run;
 
 	for (run = 0; run < 2; run++) {
-		for (i = start < from ? from - start : 0; i < runs[run].len && start + i < to; i++)
-			lines += runs[run].ptr[i] == '\n';
+		begin = start < from ? from - start : 0;
+		end = to - start < runs[run].len ? to - start : runs[run].len;
+		if (to > start && begin < end)
+			lines += count_ends(runs[run].ptr + begin, end - begin);
 		start += runs[run].len;
 	}
 	return lines;

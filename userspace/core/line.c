@@ -83,12 +83,35 @@ static bool is_printable(char c)
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+
+/* The high bit of each byte that is `c`, and maybe of some behind it. */
+static uint64_t bytes_that_are(uint64_t eight, unsigned char c)
+{
+	uint64_t zero = eight ^ EACH_BYTE(c);
+
+	return (zero - EACH_BYTE(1)) & ~zero;
+}
+
+/* Eight bytes at a time; false says only that one of them may not be. */
+static bool are_printable(const char *text)
+{
+	uint64_t eight;
+
+	memcpy(&eight, text, sizeof(eight));
+	return !((((eight - EACH_BYTE(0x20)) & ~eight) | eight | bytes_that_are(eight, '"') |
+			 bytes_that_are(eight, '\\') | bytes_that_are(eight, 0x7f)) &
+		 EACH_BYTE(0x80));
+}
+
 static size_t printable_len(struct slice text)
 {
-	size_t i;
+	size_t i = 0;
 
-	for (i = 0; i < text.len && is_printable(text.ptr[i]); i++)
-		;
+	while (i + sizeof(uint64_t) <= text.len && are_printable(text.ptr + i))
+		i += sizeof(uint64_t);
+	while (i < text.len && is_printable(text.ptr[i]))
+		i++;
 	return i;
 }
 

@@ -71,6 +71,26 @@ static void escapes(void **state)
 	assert_false(line.cut);
 }
 
+/* Each byte at each place among ordinary ones. */
+static void every_byte_everywhere(void **state)
+{
+	char text[20], expected[32];
+	unsigned int c, at;
+
+	for (c = 0; c < 256; c++)
+		for (at = 0; at < sizeof(text); at++) {
+			memset(text, 'a', sizeof(text));
+			text[at] = (char)c;
+			line_put_hexed(&line, (struct slice){text, sizeof(text)}, sizeof(bytes));
+			if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
+				snprintf(expected, sizeof(expected), "%.20s", text);
+			else
+				snprintf(expected, sizeof(expected), "%.*s\\x%02x%.*s", (int)at,
+					text, c, (int)(sizeof(text) - at - 1), text + at + 1);
+			expect(expected);
+		}
+}
+
 /* Never within an escape. */
 static void texts_are_cut(void **state)
 {
@@ -107,6 +127,7 @@ int main(void)
 		cmocka_unit_test_setup(numbers, setup),
 		cmocka_unit_test_setup(times, setup),
 		cmocka_unit_test_setup(escapes, setup),
+		cmocka_unit_test_setup(every_byte_everywhere, setup),
 		cmocka_unit_test_setup(texts_are_cut, setup),
 		cmocka_unit_test_setup(nothing_is_put_beyond_the_end, setup),
 	};
