@@ -1,6 +1,7 @@
 /* Headers that tell targets about clients' TLS, and who might forge them: see build.h. */
 #include "control/build_parts.h"
 #include "core/mem.h"
+#include "http/headers.h"
 #include "proxy/tls_headers.h"
 
 #include <stdlib.h>
@@ -166,7 +167,7 @@ static bool is_known(const struct build_doors *doors, const struct told_name *to
 
 	for (i = doors->n_names; i > 0; i--)
 		if (doors->names[i - 1].door == told->door &&
-			tls_headers_is_same_name(doors->names[i - 1].name, told->name))
+			http_name_is_alike(doors->names[i - 1].name, told->name))
 			return true;
 	return false;
 }

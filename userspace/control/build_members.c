@@ -91,33 +91,7 @@ struct build_place *build_places(
 	return places.list;
 }
 
-bool build_places_have_changed(const struct building *building,
-	const struct config_target_group *wanted, const struct built_group *old)
-{
-	uint32_t i, n;
-	struct build_place *places = build_places(building, wanted, &n);
-	bool has_changed = n != old->n_targets;
-
-	for (i = 0; i < n && !has_changed; i++)
-		has_changed = !addr_eq(&places[i].addr, &old->targets[i]->addr);
-	free(places);
-	return has_changed;
-}
-
 /* --- targets */
-
-static struct target *same_target(
-	const struct built_group *old, const union addr *addr, const char *name, const char *host)
-{
-	uint32_t i;
-
-	for (i = 0; old && i < old->n_targets; i++)
-		if (addr_eq(&old->targets[i]->addr, addr) &&
-			strcmp(old->targets[i]->name, name) == 0 &&
-			build_text_eq(old->targets[i]->host, host))
-			return old->targets[i];
-	return NULL;
-}
 
 /* As it is in certificates: without the dot that says there is nothing to be added. NULL: it has none. */
 static const char *bare_host(const struct config_target *wanted, char *buf, size_t len)
@@ -142,6 +116,38 @@ static void name_target(const struct build_place *place, char *buf, size_t len)
 			wanted->name ? wanted->name : bare_host(wanted, host, sizeof(host)), text);
 	else
 		snprintf(buf, len, "%s", wanted->name ? wanted->name : text);
+}
+
+static bool is_target(const struct target *target, const struct build_place *place)
+{
+	char name[NAME_BYTES], host[NAME_BYTES];
+
+	name_target(place, name, sizeof(name));
+	return addr_eq(&target->addr, &place->addr) && strcmp(target->name, name) == 0 &&
+	       build_text_eq(target->host, bare_host(place->wanted, host, sizeof(host)));
+}
+
+static struct target *same_target(const struct built_group *old, const struct build_place *place)
+{
+	uint32_t i;
+
+	for (i = 0; old && i < old->n_targets; i++)
+		if (is_target(old->targets[i], place))
+			return old->targets[i];
+	return NULL;
+}
+
+bool build_places_have_changed(const struct building *building,
+	const struct config_target_group *wanted, const struct built_group *old)
+{
+	uint32_t i, n;
+	struct build_place *places = build_places(building, wanted, &n);
+	bool has_changed = n != old->n_targets;
+
+	for (i = 0; i < n && !has_changed; i++)
+		has_changed = !is_target(old->targets[i], &places[i]);
+	free(places);
+	return has_changed;
 }
 
 /* The configuration has no more than there can be; what comes of names is left out. */
@@ -170,7 +176,7 @@ static struct target *build_target(struct building *building,
 	uint32_t id;
 
 	name_target(place, name, sizeof(name));
-	target = same_target(old, &place->addr, name, host);
+	target = same_target(old, place);
 	if (target) {
 		shared_get(&target->shared);
 		return target;

@@ -3,6 +3,7 @@
 
 #include "http/message.h"
 #include "http/syntax.h"
+#include "http/headers.h"
 #include "proxy/tls_headers.h"
 
 enum { NAMES_MAX = 8 };
@@ -43,7 +44,7 @@ static void check_names(struct config_checker *checker, const struct header_name
 				"is the name of a header that has a meaning of its own");
 		for (j = 0; j < i; j++)
 			if (!is_off(*names[j].field) &&
-				tls_headers_is_same_name(slice_of(name), slice_of(*names[j].field)))
+				http_name_is_alike(slice_of(name), slice_of(*names[j].field)))
 				refuse_name(checker, &names[i],
 					"is the name of another header of this listener");
 	}

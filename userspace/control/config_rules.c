@@ -5,6 +5,7 @@
 #include "core/mem.h"
 #include "http/syntax.h"
 #include "proxy/rules.h"
+#include "http/headers.h"
 #include "proxy/tls_headers.h"
 
 #include <stdio.h>
@@ -260,8 +261,7 @@ static void check_told(struct config_checker *checker, const struct config_liste
 	for (i = 0; i < n && listener->protocol == CONFIG_HTTPS; i++)
 		for (at = 0; at < (has_auth ? array_len(names) : 2); at++)
 			if (headers[i].name && names[at] &&
-				tls_headers_is_same_name(
-					slice_of(headers[i].name), slice_of(names[at])))
+				http_name_is_alike(slice_of(headers[i].name), slice_of(names[at])))
 				config_refuse(checker, &headers[i].name, headers[i].mark,
 					"request_headers",
 					"\"%s\" is what tells targets about the client's TLS",

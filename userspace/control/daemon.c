@@ -128,13 +128,6 @@ static void tick(struct timer *timer)
 	timer_set(daemon->io.loop, &daemon->second, daemon->stopping ? LEAVING_TICK_MS : TICK_MS);
 }
 
-static void leave(struct daemon *daemon, const char *signal_name)
-{
-	const struct config_shutdown *how = &daemon->build->config->shutdown;
-
-	leaving_begin(daemon, signal_name, how->grace_ms, how->timeout_ms);
-}
-
 static void signalled(struct watch *watch, uint32_t events)
 {
 	struct daemon *daemon = container_of(watch, struct daemon, signals);
@@ -146,7 +139,7 @@ static void signalled(struct watch *watch, uint32_t events)
 		else if (info.ssi_signo == SIGUSR1)
 			logs_reopen(daemon->logs, NULL);
 		else
-			leave(daemon, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+			leaving_signal(daemon, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
 	}
 }
 
@@ -447,10 +440,12 @@ static void stop(struct daemon *daemon)
 	watchdog_beat(daemon->watchdog);
 	if (!stop_workers(daemon))
 		stop_hard(daemon, "a worker");
-	watchdog_free(daemon->watchdog);
+	watchdog_beat(daemon->watchdog);
 	connections_hub_free(daemon->connections);
 	loader_free(daemon->loader);
+	watchdog_beat(daemon->watchdog);
 	has_written = loader_free_within(daemon->log_writer, STOP_LOGS_MS);
+	watchdog_beat(daemon->watchdog);
 	if (has_written)
 		logs_free(daemon->logs);
 	else
@@ -474,6 +469,7 @@ static void stop(struct daemon *daemon)
 	build_free(daemon->build);
 	object_store_fini(&daemon->objects);
 	counts_fini(&daemon->counts);
+	watchdog_free(daemon->watchdog);
 	if (daemon->dataplane)
 		dataplane_close(daemon->dataplane, DATAPLANE_DETACH);
 	if (has_written)

@@ -91,6 +91,7 @@ struct daemon {
 		uint64_t until_ms; /* of the present step, loop_now_ms() */
 		uint32_t timeout_ms;
 		enum leaving_state state;
+		bool has_signal; /* one came */
 		bool is_refusing; /* XDP leaves SYNs to the kernel */
 	} leaving;
 	struct worker_watch worker_watch;

@@ -42,6 +42,7 @@ static void stop(struct daemon *daemon, const char *who)
 	log_info("%s: stopping, %u connections open", who, atomic_load(&daemon->node.open));
 	daemon->leaving.state = LEAVING_STOPPING;
 	daemon->stopping = true;
+	watchdog_attend(daemon->watchdog);
 	cert_upkeep_stop(daemon->cert_upkeep);
 	resolver_stop(daemon->resolver);
 	/* No snapshot: workers let go of the listening sockets. The build stays for the views. */
@@ -72,22 +73,12 @@ void leaving_init(struct daemon *daemon)
 	daemon->leaving.timer.fire = time_is_up;
 }
 
-void leaving_begin(struct daemon *daemon, const char *who, uint32_t grace_ms, uint32_t timeout_ms)
+static void begin(struct daemon *daemon, const char *who)
 {
-	uint32_t i;
+	const struct config_shutdown *how = &daemon->build->config->shutdown;
+	uint32_t grace_ms = how->grace_ms, i;
 
-	if (daemon->leaving.state == LEAVING_GRACE) {
-		stop(daemon, who);
-		return;
-	}
-	if (daemon->leaving.state == LEAVING_STOPPING) {
-		log_info("%s: ending at once, %u connections open", who,
-			atomic_load(&daemon->node.open));
-		loop_stop(daemon->io.loop);
-		return;
-	}
-	watchdog_attend(daemon->watchdog);
-	daemon->leaving.timeout_ms = timeout_ms;
+	daemon->leaving.timeout_ms = how->timeout_ms;
 	service_stopping(grace_ms ? "leaving" : "stopping");
 	if (!grace_ms) {
 		stop(daemon, who);
@@ -98,6 +89,31 @@ void leaving_begin(struct daemon *daemon, const char *who, uint32_t grace_ms, ui
 	for (i = 0; i < daemon->env.n_workers; i++)
 		worker_tell_leave(&daemon->workers[i]);
 	set_timer(daemon, grace_ms);
+}
+
+void leaving_ask(struct daemon *daemon)
+{
+	if (daemon->leaving.state == LEAVING_NOT)
+		begin(daemon, "drain");
+}
+
+void leaving_signal(struct daemon *daemon, const char *name)
+{
+	bool is_first = !daemon->leaving.has_signal;
+
+	daemon->leaving.has_signal = true;
+	if (daemon->leaving.state == LEAVING_NOT) {
+		begin(daemon, name);
+	} else if (is_first) {
+		log_info("%s: %s already, %u connections open", name, leaving_word(daemon),
+			atomic_load(&daemon->node.open));
+	} else if (daemon->leaving.state == LEAVING_GRACE) {
+		stop(daemon, name);
+	} else {
+		log_info("%s: ending at once, %u connections open", name,
+			atomic_load(&daemon->node.open));
+		loop_stop(daemon->io.loop);
+	}
 }
 
 void leaving_tick(struct daemon *daemon)

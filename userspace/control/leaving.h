@@ -15,8 +15,11 @@ enum { LEAVING_TICK_MS = 50 }; /* of the daemon, once it stops */
 enum leaving_state { LEAVING_NOT, LEAVING_GRACE, LEAVING_STOPPING };
 
 void leaving_init(struct daemon *daemon);
-/* `who` asks, for the log. Asked again it goes on to the next step at once. */
-void leaving_begin(struct daemon *daemon, const char *who, uint32_t grace_ms, uint32_t timeout_ms);
+/* Asked again it changes nothing. */
+void leaving_ask(struct daemon *daemon);
+/* A second one goes on to the next step at once. The first one after leaving_ask() does not: it is the
+ * service manager's, whose hook before the stop has asked. */
+void leaving_signal(struct daemon *daemon, const char *name);
 /* Once a tick. */
 void leaving_tick(struct daemon *daemon);
 /* "ready", "leaving", "stopping" */

@@ -160,6 +160,7 @@ static void try_open(struct logfile *log)
 
 static void follow_path(struct logfile *log)
 {
+	int old = -1;
 	bool reopened;
 
 	pthread_mutex_lock(&log->lock);
@@ -168,13 +169,14 @@ static void follow_path(struct logfile *log)
 		log->counts.reopened += reopened;
 		free(log->path);
 		log->path = log->wanted ? mem_strdup(log->wanted) : NULL;
-		if (log->fd >= 0)
-			close(log->fd);
+		old = log->fd;
 		log->fd = -1;
 		log->try_at_ms = 0;
 		log->has_told = log->has_told && reopened;
 	}
 	pthread_mutex_unlock(&log->lock);
+	if (old >= 0)
+		close(old); /* waits for a file system that hangs */
 	try_open(log);
 	pthread_mutex_lock(&log->lock);
 	log->counts.is_open = log->fd >= 0;

@@ -230,16 +230,13 @@ static void ready(void *arg, const struct admin_call *call, struct admin_reply *
 	admin_reply_finish(reply, 200, doc);
 }
 
-/* Asked again it says how far it is: a hook that runs twice must not cut anybody off. */
 static void drain(void *arg, const struct admin_call *call, struct admin_reply *reply)
 {
 	struct daemon *daemon = arg;
-	const struct config_shutdown *how = &daemon->build->config->shutdown;
 	yyjson_mut_doc *doc = admin_doc_new();
 	struct view view = {doc, yyjson_mut_doc_get_root(doc)};
 
-	if (daemon->leaving.state == LEAVING_NOT)
-		leaving_begin(daemon, "drain", how->grace_ms, how->timeout_ms);
+	leaving_ask(daemon);
 	put_state(daemon, &view);
 	admin_reply_finish(reply, 202, doc);
 }

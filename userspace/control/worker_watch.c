@@ -11,30 +11,44 @@
 #include <execinfo.h>
 #include <pthread.h>
 #include <signal.h>
-#include <string.h>
-#include <unistd.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 
 enum {
 	STUCK_MS = 3000, /* a turn takes milliseconds; one that waits does so for a second */
 	FRAMES_MAX = 64,
 };
 
-/* On the thread that is stuck, wherever it is: nothing but what signal handlers may do. */
-static void print_stack(int number)
-{
-	static const char title[] = "stack of a worker that takes no turns:\n";
+/* Written by a thread that is stuck, said by the control thread: standard error may be what it waits for. */
+static struct {
 	void *frames[FRAMES_MAX];
-	int before = errno;
-	int n = backtrace(frames, FRAMES_MAX);
+	atomic_int n; /* 0: there is none */
+	atomic_bool is_wanted;
+} stack;
 
-	if (write(STDERR_FILENO, title, sizeof(title) - 1) > 0)
-		backtrace_symbols_fd(frames, n, STDERR_FILENO);
+static void take_stack(int number)
+{
+	int before = errno;
+
+	if (atomic_exchange(&stack.is_wanted, false))
+		atomic_store(&stack.n, backtrace(stack.frames, FRAMES_MAX));
 	errno = before;
+}
+
+static void say_stack(void)
+{
+	int n = atomic_load(&stack.n), i;
+	char **lines = n ? backtrace_symbols(stack.frames, n) : NULL;
+
+	for (i = 0; lines && i < n; i++)
+		log_error("stack of the worker that takes no turns: %s", lines[i]);
+	free(lines);
+	atomic_store(&stack.n, 0);
 }
 
 void worker_watch_init(void)
 {
-	struct sigaction action = {.sa_handler = print_stack, .sa_flags = SA_RESTART};
+	struct sigaction action = {.sa_handler = take_stack, .sa_flags = SA_RESTART};
 	void *frame;
 
 	(void)backtrace(&frame, 1); /* loads what it needs, which it must not do in the handler */
@@ -61,7 +75,10 @@ static void look(struct worker_watch *watch, struct worker *worker, uint32_t ind
 		log_error("worker %u has taken no turn for %llu ms", index, (unsigned long long)ms);
 		watch->stuck |= bit;
 		watch->n_stuck++;
-		pthread_kill(worker->thread, SIGUSR2);
+		if (atomic_load(&stack.n) == 0) {
+			atomic_store(&stack.is_wanted, true);
+			pthread_kill(worker->thread, SIGUSR2);
+		}
 	}
 }
 
@@ -71,6 +88,7 @@ void worker_watch_tick(struct worker_watch *watch, struct worker *workers, uint3
 	uint32_t i;
 
 	watch->looked_ms = now_ms;
+	say_stack();
 	if (gap_ms > STUCK_MS / 2) /* the whole process stood still, and they are about to go on */
 		return;
 	for (i = 0; i < n; i++)

@@ -40,6 +40,35 @@ void http_headers_drop_hop_by_hop(struct http_headers *headers)
 	}
 }
 
+static char fold(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return (char)(c + ('a' - 'A'));
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '-';
+}
+
+bool http_name_is_alike(struct slice a, struct slice b)
+{
+	size_t i;
+
+	if (a.len != b.len)
+		return false;
+	for (i = 0; i < a.len; i++)
+		if (fold(a.ptr[i]) != fold(b.ptr[i]))
+			return false;
+	return true;
+}
+
+void http_headers_drop_alike(struct http_headers *headers, struct slice name)
+{
+	uint32_t i;
+
+	for (i = 0; i < headers->len; i++)
+		if (headers->items[i].id == HTTP_HEADER_UNKNOWN &&
+			http_name_is_alike(headers->items[i].name, name))
+			headers->items[i].flags |= HTTP_HEADER_DROPPED;
+}
+
 /* "a, b, client" of all fields there are. -ENOBUFS if it does not fit. */
 static int forwarded_for(const struct http_headers *headers, struct slice client, char *scratch,
 	size_t size, struct slice *ret_value)
@@ -96,6 +125,9 @@ int http_forwarded_apply(struct http_headers *headers, const struct http_forward
 		http_headers_drop(headers, HTTP_HEADER_X_FORWARDED_FOR);
 		http_headers_drop(headers, HTTP_HEADER_X_FORWARDED_PROTO);
 		http_headers_drop(headers, HTTP_HEADER_X_FORWARDED_PORT);
+		http_headers_drop_alike(headers, SLICE("x-forwarded-for"));
+		http_headers_drop_alike(headers, SLICE("x-forwarded-proto"));
+		http_headers_drop_alike(headers, SLICE("x-forwarded-port"));
 	}
 	if (how->mode == HTTP_FORWARDED_REMOVE)
 		return 0;

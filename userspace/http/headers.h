@@ -24,6 +24,11 @@ enum http_forwarded_mode {
 	HTTP_FORWARDED_REMOVE, /* what came is dropped, nothing is set */
 };
 
+/* Servers hand headers on in variables: there X-Name, X_Name and X.Name are one. */
+bool http_name_is_alike(struct slice a, struct slice b);
+/* Unknown headers with names alike, which would be taken for the one of this name. */
+void http_headers_drop_alike(struct http_headers *headers, struct slice name);
+
 struct http_forwarded {
 	enum http_forwarded_mode mode;
 	struct slice client; /* address in text, as it shall be seen (with a port if wanted) */

@@ -1,5 +1,6 @@
 /* What targets are told about a request's way to them: see origin.h. Pure. */
 #include "http/origin.h"
+#include "http/headers.h"
 #include "http/syntax.h"
 #include <errno.h>
 
@@ -78,12 +79,37 @@ static void put_client(struct text *text, struct slice client)
 	put(text, SLICE("]\""));
 }
 
+/* Whether nothing behind it would be taken for a part of it. */
+static bool are_quotes_closed(struct slice value)
+{
+	bool is_quoted = false;
+	size_t i;
+
+	for (i = 0; i < value.len; i++)
+		if (value.ptr[i] == '"')
+			is_quoted = !is_quoted;
+		else if (value.ptr[i] == '\\' && is_quoted)
+			i++;
+	return !is_quoted;
+}
+
+static bool can_be_appended_to(const struct http_headers *headers)
+{
+	const struct http_header *header = http_headers_find(headers, HTTP_HEADER_FORWARDED);
+
+	for (; header; header = http_headers_next(headers, header))
+		if (!are_quotes_closed(header->value))
+			return false;
+	return true;
+}
+
 static int forwarded(struct http_headers *headers, const struct http_origin *origin,
 	struct text *text, struct http_header *ret_header)
 {
 	const struct http_header *header = http_headers_find(headers, HTTP_HEADER_FORWARDED);
+	bool is_fit = can_be_appended_to(headers);
 
-	for (; header; header = http_headers_next(headers, header)) {
+	for (; header && is_fit; header = http_headers_next(headers, header)) {
 		put(text, header->value);
 		if (header->value.len)
 			put(text, SLICE(", "));
@@ -195,6 +221,10 @@ int http_origin_apply(struct http_headers *headers, const struct http_origin_ter
 	if (r < 0)
 		return r;
 	n += r;
+	if (terms->request_id)
+		http_headers_drop_alike(headers, SLICE("x-request-id"));
+	if (terms->trace_id)
+		http_headers_drop_alike(headers, SLICE("x-amzn-trace-id"));
 	if (terms->request_id == HTTP_REQUEST_ID_SET ||
 		(terms->request_id == HTTP_REQUEST_ID_KEEP && !has_id)) {
 		r = request_id(headers, origin->random, &text, &ret_extra[n]);

@@ -1,5 +1,6 @@
 /* Exchanges in HTTP/2: see exchange_h2.h and struct front_ops. */
 #include "proxy/exchange_h2.h"
+#include "proxy/exchange_log.h"
 #include "proxy/exchange_parts.h"
 
 static const struct front_ops h2_front;
@@ -43,6 +44,8 @@ void exchange_h2_start(struct conn *conn, struct h2_stream *stream,
 	exchange->timer.fire = timed_out;
 	exchange->request = *request;
 	exchange->parsed = true;
+	if (refusal)
+		exchange_log_refused(exchange);
 	if (refusal)
 		exchange_strict_refuse_h2(exchange, refusal);
 	else

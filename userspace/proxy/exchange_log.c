@@ -36,6 +36,12 @@ void exchange_log_request(struct exchange *exchange)
 		make_note(exchange, &exchange->request);
 }
 
+void exchange_log_refused(struct exchange *exchange)
+{
+	if (is_logged(exchange))
+		make_note(exchange, NULL);
+}
+
 static char *copy_of(struct slice text)
 {
 	return strndup(text.ptr, text.len);

@@ -9,6 +9,8 @@
 void exchange_log_begin(struct exchange *exchange);
 /* `request` is set, and nothing of it was changed. */
 void exchange_log_request(struct exchange *exchange);
+/* Its head cannot be used: nothing of it is told. HTTP/1 need not say so. */
+void exchange_log_refused(struct exchange *exchange);
 /* Headers that targets are told beside those of the request: ids among them. */
 void exchange_log_told(struct exchange *exchange, const struct http_header *told, uint32_t n_told);
 /* `upstream` is where it is to go, unless it is tried again. */

@@ -190,7 +190,7 @@ static bool is_of_edit(const struct rules_header_edit *edit, const struct http_h
 {
 	if (header->id != HTTP_HEADER_UNKNOWN)
 		return header->id == edit->id;
-	return tls_headers_is_same_name(header->name, edit->name);
+	return http_name_is_alike(header->name, edit->name);
 }
 
 static void drop_of_edit(struct http_headers *headers, const struct rules_header_edit *edit)

@@ -2,35 +2,17 @@
 #include "proxy/tls_headers.h"
 
 #include "core/mem.h"
+#include "http/headers.h"
 #include "tls/peer.h"
 #include "tls/stream.h"
 #include <stdlib.h>
-
-static char fold(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return (char)(c + ('a' - 'A'));
-	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '-';
-}
-
-bool tls_headers_is_same_name(struct slice a, struct slice b)
-{
-	size_t i;
-
-	if (a.len != b.len)
-		return false;
-	for (i = 0; i < a.len; i++)
-		if (fold(a.ptr[i]) != fold(b.ptr[i]))
-			return false;
-	return true;
-}
 
 bool tls_headers_is_removed(const struct tls_headers *how, struct slice name)
 {
 	uint32_t i;
 
 	for (i = 0; i < how->n_removed; i++)
-		if (tls_headers_is_same_name(how->removed[i], name))
+		if (http_name_is_alike(how->removed[i], name))
 			return true;
 	return false;
 }

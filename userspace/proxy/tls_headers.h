@@ -31,8 +31,6 @@ struct tls_headers {
 	uint32_t n_removed;
 };
 
-/* Servers hand headers on in variables: there X-Name, X_Name and X.Name are one. */
-bool tls_headers_is_same_name(struct slice a, struct slice b);
 /* Must clients not send a header or trailer of this name? */
 bool tls_headers_is_removed(const struct tls_headers *how, struct slice name);
 void tls_headers_remove(const struct tls_headers *how, struct http_headers *headers);

@@ -124,6 +124,19 @@ static void test_forwarded_append(void **state)
 		assert_true(items[i].flags & HTTP_HEADER_DROPPED);
 }
 
+static void test_forwarded_takes_those_that_look_alike(void **state)
+{
+	add("X_Forwarded_For", "6.6.6.6");
+	add("x_forwarded.proto", "https");
+	add("X-Forwarded_Port", "1");
+	add("X_Forwarded_Fox", "stays");
+	assert_int_equal(apply(HTTP_FORWARDED_PRESERVE, sizeof(scratch)), 3);
+	assert_false(items[0].flags & HTTP_HEADER_DROPPED);
+	assert_int_equal(apply(HTTP_FORWARDED_REMOVE, sizeof(scratch)), 0);
+	for (uint32_t i = 0; i < headers.len; i++)
+		assert_int_equal(!!(items[i].flags & HTTP_HEADER_DROPPED), i < 3);
+}
+
 static void test_forwarded_append_needs_room(void **state)
 {
 	size_t len = strlen("1.1.1.1, 2.2.2.2, 3.3.3.3, 10.0.0.9");
@@ -161,6 +174,7 @@ int main(void)
 		TEST(test_list_is_bounded),
 		TEST(test_forwarded_set_anew),
 		TEST(test_forwarded_append),
+		TEST(test_forwarded_takes_those_that_look_alike),
 		TEST(test_forwarded_append_needs_room),
 		TEST(test_forwarded_preserve),
 		TEST(test_forwarded_remove),

@@ -61,6 +61,25 @@ static void forwarded_is_appended(void **state)
 		"for=a, for=\"[::1]\";by=b, for=192.0.2.1;proto=https;host=www.example");
 }
 
+/* What is left open would have our own element for its value. */
+static void forwarded_that_is_left_open_is_not_kept(void **state)
+{
+	static const char *const open[] = {
+		"for=6.6.6.6;by=\"", "for=\"a\\\"", "for=\"\\\\\\\"", "\""};
+	uint32_t i;
+
+	for (i = 0; i < array_len(open); i++) {
+		begin(NULL);
+		add("Forwarded", "for=a");
+		add("Forwarded", open[i]);
+		assert_string_equal(apply(append), "for=192.0.2.1;proto=https;host=www.example");
+	}
+	begin(NULL);
+	add("Forwarded", "for=\"a\\\"b\\\\\"");
+	assert_string_equal(
+		apply(append), "for=\"a\\\"b\\\\\", for=192.0.2.1;proto=https;host=www.example");
+}
+
 static void forwarded_quotes_what_is_no_token(void **state)
 {
 	origin.client = SLICE("2001:db8::1");
@@ -152,6 +171,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(forwarded_is_appended, begin),
+		cmocka_unit_test_setup(forwarded_that_is_left_open_is_not_kept, begin),
 		cmocka_unit_test_setup(forwarded_quotes_what_is_no_token, begin),
 		cmocka_unit_test_setup(forwarded_is_preserved_or_removed, begin),
 		cmocka_unit_test_setup(request_ids, begin),
