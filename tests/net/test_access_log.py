@@ -209,6 +209,14 @@ def test_refused(daemon, net, log, reason):
         assert line["request_processing_time"] is not None and line["duration"] >= 0.3
 
 
+def test_refused_over_http2(daemon, net, log):
+    with http2.connect((net.v4, PLAIN)) as client:
+        assert client.request("/echo", headers=[("host", "other.test")]).status == 400
+        line = log.one()
+    assert (line["type"], line["elb_status_code"], line["error_reason"]) == ("h2", 400, "bad_request")
+    assert line["request_uri"] is line["target"] is None and line["classification"] == "severe"
+
+
 def test_ids(daemon, net, folder):
     """As the target was told them."""
     log = Log(folder / "access.log")

@@ -85,7 +85,7 @@ struct accesslog_note *accesslog_note_new(const struct conn *conn, const struct 
 		return NULL;
 	}
 	note->has_request = request != NULL;
-	note->version = request ? request->version : HTTP_VERSION_1_1;
+	note->version = conn->h2 ? HTTP_VERSION_2 : request ? request->version : HTTP_VERSION_1_1;
 	return note;
 }
 
