@@ -138,6 +138,7 @@ def test_service_manager_is_told(managed):
     assert manager.said[0] == "RELOADING=1" and manager.said[1].startswith("MONOTONIC_USEC=")
     one.signal(signal.SIGTERM)
     until(lambda: manager.heard("STOPPING=1"), "it stops")
+    until(lambda: manager.heard("EXTEND_TIMEOUT_USEC="), "and for how long at most")
     assert one.process.wait(timeout=patience(15)) == 0
 
 

@@ -425,10 +425,10 @@ static bool stop_workers(struct daemon *daemon)
 /* The thread of the logs waits for somebody to take its lines, and did not end. */
 static bool is_log_held;
 
-static void stop(struct daemon *daemon)
+/* False: the log has lines that nobody has taken. */
+static bool stop_threads(struct daemon *daemon)
 {
 	bool has_written;
-	uint32_t i;
 
 	daemon->stopping = true; /* a reload that comes back from now on is thrown away */
 	token_thread_stop();
@@ -450,6 +450,14 @@ static void stop(struct daemon *daemon)
 		logs_free(daemon->logs);
 	else
 		logs_stop(daemon->logs);
+	return has_written;
+}
+
+static void stop(struct daemon *daemon)
+{
+	bool has_written = stop_threads(daemon);
+	uint32_t i;
+
 	is_log_held = !has_written;
 	renewal_free(daemon);
 	expiry_free(daemon->expiry);

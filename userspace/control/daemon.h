@@ -92,7 +92,7 @@ struct daemon {
 		uint32_t timeout_ms;
 		enum leaving_state state;
 		bool has_signal; /* one came */
-		bool is_refusing; /* XDP leaves SYNs to the kernel */
+		uint32_t n_shut; /* times that the sockets were */
 	} leaving;
 	struct worker_watch worker_watch;
 	int64_t started_unix_s;

@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+/* Until every worker has let go of them: one takes a turn within a second, if it takes any. */
+enum { SHUT_TICKS = 2000 / LEAVING_TICK_MS };
+
 /* Workers have taken what was waiting; whoever comes now is refused. Closing would wait for the
  * build, which the views still show. */
 static void shut_sockets(struct daemon *daemon)
@@ -79,7 +82,7 @@ static void begin(struct daemon *daemon, const char *who)
 	uint32_t grace_ms = how->grace_ms, i;
 
 	daemon->leaving.timeout_ms = how->timeout_ms;
-	service_stopping(grace_ms ? "leaving" : "stopping");
+	service_stopping(grace_ms ? "leaving" : "stopping", (uint64_t)grace_ms + how->timeout_ms);
 	if (!grace_ms) {
 		stop(daemon, who);
 		return;
@@ -120,10 +123,11 @@ void leaving_tick(struct daemon *daemon)
 {
 	if (daemon->leaving.state != LEAVING_STOPPING)
 		return;
-	shut_sockets(daemon);
-	if (!daemon->leaving.is_refusing)
+	if (daemon->leaving.n_shut < SHUT_TICKS)
+		shut_sockets(daemon);
+	if (daemon->leaving.n_shut == 0)
 		apply_refuse(daemon);
-	daemon->leaving.is_refusing = true;
+	daemon->leaving.n_shut += daemon->leaving.n_shut < SHUT_TICKS;
 	if (atomic_load(&daemon->node.open) == 0)
 		loop_stop(daemon->io.loop);
 }

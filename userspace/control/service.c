@@ -17,12 +17,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { MESSAGE_BYTES = 512 };
+enum {
+	MESSAGE_BYTES = 512,
+	END_MS = 15 * 1000, /* for the end itself, behind the time that connections have */
+};
 
 static struct {
-	int fd; /* connected; 0: there is no manager */
+	int fd; /* connected; -1: there is no manager */
 	uint64_t watchdog_us, told_us;
-} service;
+} service = {.fd = -1};
 
 /* "/path", or "@name" in the abstract namespace. */
 static int connect_to(const char *name, int *ret_fd)
@@ -77,9 +80,9 @@ int service_init(struct err *err)
 
 void service_fini(void)
 {
-	if (service.fd)
+	if (service.fd >= 0)
 		close(service.fd);
-	service.fd = 0;
+	service.fd = -1;
 }
 
 /* A manager that takes nothing for the moment is not waited for: a lost "alive" is followed by
@@ -90,7 +93,7 @@ __attribute__((format(printf, 1, 2))) static void tell(const char *format, ...)
 	va_list arguments;
 	int len;
 
-	if (!service.fd)
+	if (service.fd < 0)
 		return;
 	va_start(arguments, format);
 	len = vsnprintf(message, sizeof(message), format, arguments);
@@ -116,9 +119,10 @@ void service_reloaded(void)
 	tell("READY=1");
 }
 
-void service_stopping(const char *status)
+void service_stopping(const char *status, uint64_t ms)
 {
-	tell("STOPPING=1\nSTATUS=%s", status);
+	tell("STOPPING=1\nSTATUS=%s\nEXTEND_TIMEOUT_USEC=%llu", status,
+		(unsigned long long)(ms + END_MS) * 1000);
 }
 
 void service_alive(void)

@@ -7,7 +7,7 @@
 #define SLUICE_CONTROL_SERVICE_H
 
 #include "core/err.h"
-#include <stdbool.h>
+#include <stdint.h>
 
 /* Takes $NOTIFY_SOCKET and $WATCHDOG_USEC out of the environment: commands that are run must not
  * speak for the daemon. A socket that cannot be reached is an error: the manager would wait for
@@ -16,7 +16,8 @@ int service_init(struct err *err) must_check;
 void service_ready(const char *status);
 void service_reloading(void);
 void service_reloaded(void);
-void service_stopping(const char *status);
+/* It takes `ms` at most, and is not to be killed before. */
+void service_stopping(const char *status, uint64_t ms);
 /* Tells the watchdog, at most as often as it needs it. */
 void service_alive(void);
 void service_fini(void);

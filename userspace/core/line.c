@@ -125,7 +125,9 @@ static size_t escape_json(unsigned char c, char escape[static ESCAPE_BYTES_MAX])
 		escape[1] = (char)c;
 		return 2;
 	}
-	memcpy(escape, "\\u00", 4);
+	escape[0] = '\\';
+	escape[1] = 'u';
+	escape[2] = escape[3] = '0';
 	escape[4] = hex_digits[c >> 4];
 	escape[5] = hex_digits[c & 15];
 	return 6;
@@ -133,7 +135,8 @@ static size_t escape_json(unsigned char c, char escape[static ESCAPE_BYTES_MAX])
 
 static size_t escape_hex(unsigned char c, char escape[static ESCAPE_BYTES_MAX])
 {
-	memcpy(escape, "\\x", 2);
+	escape[0] = '\\';
+	escape[1] = 'x';
 	escape[2] = hex_digits[c >> 4];
 	escape[3] = hex_digits[c & 15];
 	return 4;

@@ -65,8 +65,9 @@ static bool is_like(struct slice name, struct slice word)
 
 		if (!counts)
 			continue;
-		if (at == word.len || byte != word.ptr[at++])
+		if (at == word.len || byte != word.ptr[at])
 			return false;
+		at++;
 	}
 	return at == word.len;
 }
