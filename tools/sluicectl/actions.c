@@ -13,8 +13,7 @@
 
 enum {
 	RELOAD_TIMEOUT_S = 300, /* 100,000 certificates on a slow disk */
-	ROTATE_TIMEOUT_S = 10,
-	READY_TIMEOUT_S = 5,
+	SHORT_TIMEOUT_S = 10,
 };
 
 int run_request(const struct invocation *invocation, const struct client_request *request,
@@ -54,56 +53,47 @@ int run_reload(const struct invocation *invocation)
 	return code;
 }
 
-int run_cookies(const struct invocation *invocation)
+static int ask(const struct invocation *invocation, const char *method, const char *target,
+	render_function *render)
 {
 	struct client_request request = {
 		.socket_path = invocation->socket_path,
-		.method = "POST",
-		.target = "/v1/cookies/rotate",
-		.timeout_s = ROTATE_TIMEOUT_S,
+		.method = method,
+		.target = target,
+		.timeout_s = SHORT_TIMEOUT_S,
 	};
 
-	if (invocation->n_arguments == 0 || strcmp(invocation->arguments[0], "rotate") != 0)
+	return run_request(invocation, &request, render);
+}
+
+/* Of a command that there is one thing to do with. */
+static bool is_it(const struct invocation *invocation, const char *what)
+{
+	return invocation->n_arguments && strcmp(invocation->arguments[0], what) == 0;
+}
+
+int run_cookies(const struct invocation *invocation)
+{
+	if (!is_it(invocation, "rotate"))
 		return usage("cookies: there is one thing to do:", "cookies rotate");
-	return run_request(invocation, &request, render_rotated);
+	return ask(invocation, "POST", "/v1/cookies/rotate", render_rotated);
 }
 
 int run_ready(const struct invocation *invocation)
 {
-	struct client_request request = {
-		.socket_path = invocation->socket_path,
-		.method = "GET",
-		.target = "/v1/ready",
-		.timeout_s = READY_TIMEOUT_S,
-	};
-
-	return run_request(invocation, &request, render_state);
+	return ask(invocation, "GET", "/v1/ready", render_state);
 }
 
 int run_drain(const struct invocation *invocation)
 {
-	struct client_request request = {
-		.socket_path = invocation->socket_path,
-		.method = "POST",
-		.target = "/v1/drain",
-		.timeout_s = ROTATE_TIMEOUT_S,
-	};
-
-	return run_request(invocation, &request, render_state);
+	return ask(invocation, "POST", "/v1/drain", render_state);
 }
 
 int run_log(const struct invocation *invocation)
 {
-	struct client_request request = {
-		.socket_path = invocation->socket_path,
-		.method = "POST",
-		.target = "/v1/log/reopen",
-		.timeout_s = ROTATE_TIMEOUT_S,
-	};
-
-	if (invocation->n_arguments == 0 || strcmp(invocation->arguments[0], "reopen") != 0)
+	if (!is_it(invocation, "reopen"))
 		return usage("log: there is one thing to do:", "log reopen");
-	return run_request(invocation, &request, render_reopened);
+	return ask(invocation, "POST", "/v1/log/reopen", render_reopened);
 }
 
 /* A daemon that is alive keeps what it has: also one that is stopped or hangs. */
