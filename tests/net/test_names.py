@@ -88,6 +88,7 @@ def test_failures_keep_addresses(net, launch, names):
     until(lambda: set(one.targets("web")) == called(net, 2, name="shop"), "the answer counts again")
 
 
+@pytest.mark.alone  # it is about seconds
 def test_dead_server(net, launch, names):
     """A start waits for two seconds, a reload and an end for nothing; what is known later follows."""
     names.is_silent = True
