@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -25,6 +26,7 @@ struct loader {
 	uint64_t log_dropped; /* told so far */
 	const char *name;
 	pthread_t thread;
+	sem_t ended; /* posted as its last: it can be waited for, for so long */
 };
 
 static int channel_init(
@@ -119,6 +121,7 @@ static void *thread_main(void *arg)
 	pthread_setname_np(pthread_self(), loader->name);
 	loop_run(loader->loop);
 	run_jobs(&loader->todo.watch, 0); /* what came last: here, where it may hang */
+	sem_post(&loader->ended);
 	return NULL;
 }
 
@@ -128,6 +131,7 @@ int loader_new(struct loop *control, const char *name, bool writes_log, struct l
 	int r;
 
 	loader->name = name;
+	sem_init(&loader->ended, 0, 0);
 	loader->todo.watch.fd = loader->finished.watch.fd = -1;
 	r = loop_new(&loader->loop);
 	if (r < 0)
@@ -174,6 +178,7 @@ void loader_free(struct loader *loader)
 bool loader_free_within(struct loader *loader, uint32_t ms)
 {
 	struct timespec end;
+	int r;
 
 	if (!loader)
 		return true;
@@ -185,8 +190,12 @@ bool loader_free_within(struct loader *loader, uint32_t ms)
 		end.tv_nsec -= 1000 * 1000 * 1000;
 		end.tv_sec++;
 	}
-	if (pthread_clockjoin_np(loader->thread, NULL, CLOCK_MONOTONIC, &end) != 0)
+	do
+		r = sem_clockwait(&loader->ended, CLOCK_MONOTONIC, &end);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
 		return false;
+	pthread_join(loader->thread, NULL);
 	finish_and_free(loader);
 	return true;
 }
