@@ -14,7 +14,7 @@ GOALS := $(or $(MAKECMDGOALS),all)
 .PHONY: $(GOALS) help
 ifneq ($(GOALS),help)
 $(firstword $(GOALS)):
-	@+exec tools/devroot make --no-print-directory $(GOALS)
+	@+$(if $(filter test soak,$(GOALS)),tools/helm --fetch || :;) exec tools/devroot make --no-print-directory $(GOALS)
 $(wordlist 2,99,$(GOALS)):
 	@:
 else
@@ -70,4 +70,5 @@ all: $(BUILD)/sluiced $(BUILD)/sluicectl
 include tools/help.mk
 include tools/build.mk
 include tools/test.mk
+include tools/package.mk
 endif

@@ -83,23 +83,6 @@ build/fuzz/%: build/fuzz/obj/tests/fuzz/%.o build/fuzz/libsluice.a
 .SECONDARY:
 -include $(shell find $(BUILD) build/gen build/fuzz -name '*.d' 2>/dev/null)
 
-.PHONY: clean install
+.PHONY: clean
 clean:
 	rm -rf build
-
-# A relative DESTDIR begins at the checkout. Manual pages go by their section: NAME.8 to man8.
-INSTALL_TO := $(DESTDIR)$(prefix)
-DOC_TO     := $(INSTALL_TO)/share/doc/sluice
-MAN_PAGES  := $(wildcard docs/man/*.[1-9])
-install: all
-	@case "$(SLUICE_DEVROOT):$(abspath $(INSTALL_TO))/" in /:* | *:/tmp/* | *:$(CURDIR)/*) ;; *) \
-		echo "install: $(INSTALL_TO) would be in the Debian 13 root folder, not on this host:" \
-			"give a DESTDIR below /tmp or the checkout, and take it to a Debian 13 host" >&2; exit 1 ;; esac
-	install -D -m 755 $(BUILD)/sluiced $(INSTALL_TO)/sbin/sluiced
-	install -D -m 755 $(BUILD)/sluicectl $(INSTALL_TO)/bin/sluicectl
-	$(Q)$(foreach page,$(MAN_PAGES),\
-		install -D -m 644 $(page) $(INSTALL_TO)/share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page));)
-	install -D -m 644 -t $(DOC_TO) README.md docs/example.yaml docs/api.md docs/policies.md docs/alerts.md docs/life-of-a-connection.md
-	install -d $(INSTALL_TO)/share/bash-completion/completions
-	$(BUILD)/sluicectl completion bash >$(INSTALL_TO)/share/bash-completion/completions/sluicectl
-	@echo "installed in $(INSTALL_TO): sbin/sluiced bin/sluicectl share/man share/doc/sluice share/bash-completion"

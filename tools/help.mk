@@ -16,5 +16,6 @@ help:
 	'make bench-vm [KERNEL=]  the same with TLS in the kernel, in instructions; latest-vm.json' \
 	'make fuzz [SECONDS=60]   fuzz every parser that sees the network' \
 	'make lint                layers, formatting, static checks, sizes' \
-	'make install [DESTDIR=/tmp/root] [prefix=/usr/local]   programs, manual, example, completion' \
+	'make install [DESTDIR=/tmp/root] [prefix=/usr/local]   programs, manual, systemd unit, completion' \
+	'make deb                 a Debian package, in build/deb;  make image   an OCI image, in build/image' \
 	'make clean               remove build/'

@@ -3,7 +3,9 @@
 #include "control/config.h"
 #include "control/daemon.h"
 #include "control/hostcheck.h"
+#include "control/hostprepare.h"
 #include "control/object_store.h"
+#include "core/crash.h"
 #include "core/version.h"
 
 #include <errno.h>
@@ -14,19 +16,25 @@
 #include <sys/prctl.h>
 
 enum { EXIT_USAGE = 2 };
-enum { OPTION_CHECK = 256, OPTION_CHECK_HOST, OPTION_PRINT }; /* beyond the letters */
+enum {
+	OPTION_CHECK = 256,
+	OPTION_CHECK_HOST,
+	OPTION_PREPARE_HOST,
+	OPTION_PRINT
+}; /* beyond the letters */
 
 static const char usage_text[] =
 	"usage: sluiced --config FILE            run in the foreground, log to stderr\n"
 	"       sluiced --check FILE             check a configuration and the files it names\n"
 	"       sluiced --print FILE             the same, and print it with every default\n"
 	"       sluiced --check-host [--config FILE]   what this kernel, NIC and CPU allow\n"
+	"       sluiced --prepare-host           make of it what takes root, once: BPF file system, tun, sysctls\n"
 	"       sluiced --version | --help\n"
 	"Manual: sluiced(8), sluice.yaml(5), sluicectl(1)\n";
 
 struct options {
 	const char *config_path;
-	bool check, check_host, print;
+	bool check, check_host, prepare_host, print;
 };
 
 /* NULL: errors were printed. */
@@ -164,6 +172,7 @@ static int parse(int argc, char **argv, struct options *ret_options)
 		{"config", required_argument, NULL, 'c'},
 		{"check", optional_argument, NULL, OPTION_CHECK},
 		{"check-host", no_argument, NULL, OPTION_CHECK_HOST},
+		{"prepare-host", no_argument, NULL, OPTION_PREPARE_HOST},
 		{"print", no_argument, NULL, OPTION_PRINT},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
@@ -184,6 +193,9 @@ static int parse(int argc, char **argv, struct options *ret_options)
 		case OPTION_CHECK_HOST:
 			ret_options->check_host = true;
 			break;
+		case OPTION_PREPARE_HOST:
+			ret_options->prepare_host = true;
+			break;
 		case OPTION_PRINT:
 			ret_options->check = ret_options->print = true;
 			break;
@@ -199,7 +211,8 @@ static int parse(int argc, char **argv, struct options *ret_options)
 	/* "--check FILE" and the like read naturally: the file may stand alone. */
 	if (optind < argc && !ret_options->config_path)
 		ret_options->config_path = argv[optind++];
-	if (optind < argc || (!ret_options->config_path && !ret_options->check_host))
+	if (optind < argc || (!ret_options->config_path &&
+				     !(ret_options->check_host || ret_options->prepare_host)))
 		return usage(stderr, EXIT_USAGE);
 	return -1;
 }
@@ -208,6 +221,9 @@ static int run(const struct options *options)
 {
 	struct config *config;
 
+	if (options->prepare_host)
+		return hostprepare_print(stdout, &hostprepare_host) < 0 ? EXIT_FAILURE
+									: EXIT_SUCCESS;
 	if (options->check_host)
 		return check_host(options);
 	if (options->check)
@@ -224,5 +240,6 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	hide_memory();
+	crash_init(SLUICE_VERSION);
 	return daemon_end(run(&options));
 }

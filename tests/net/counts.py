@@ -23,13 +23,19 @@ ROWS = {
     "ktls_idle_connections": (5000, 15000, 5000),         # whose records are the kernel's
     "tunnel_bytes": (10_000_000, 200_000_000, 2_000_000), # both ways at once
     "spread_requests": (120, 6000, 120),                  # requests of a balancing test
+    "api_rounds": (2, 100, 1),                            # of requests made by the API's own document
+    "state_kills": (20, 500, 3),                          # at random points of changes of the state directory
     "kills": (1, 10, 1),                                  # kill -9 and restart in a row
+    "restart_seconds": (3, 1, 10),                        # until TLS is served again; others may be busy beside it
     "data_less_connections": (10000, 100000, 1000),       # SYN, ACK and nothing else
     "unknown_names": (10000, 100000, 500),                # ClientHellos refused before a socket exists
     "stale_cookie_seconds": (0, 130, 0),                  # until a SYN cookie is too old; 0: not tested
     "calm_seconds": (0, 30, 0),                           # in which an attack is over; 0: not waited for
     "sslscan": (3, 1000, 1),                              # policies that it looks at, of all there are
     "testssl": (0, 8, 0),                                 # the same of testssl.sh
+    "flaps": (2, 50, 1),                                  # of a target under load
+    "shed_clients": (100, 2000, 60),                      # of a node that is short of descriptors
+    "slow_clients": (1000, 10000, 50),                     # that send or read as slowly as they can
     "flood_packets": (50000, 100000, 2000),               # a second, of each flood
     "flood_hellos": (3000, 3000, 300),                    # packets a second of handshakes in a flood
     "flood_seconds": (2, 15, 2),                          # of each flood

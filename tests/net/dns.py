@@ -17,6 +17,7 @@ class Dns:
         self.names = {}  # name: addresses
         self.ttl = 1
         self.code = OK  # of all answers
+        self.codes = {}  # of answers of a kind
         self.is_silent = self.is_over = False
         self.asked = []
         with netns.entered(namespace):
@@ -51,7 +52,7 @@ class Dns:
         self.asked.append((name, kind))
         addresses = [ipaddress.ip_address(a) for a in self.names.get(name, ())]
         records = [a.packed for a in addresses if {A: 4, AAAA: 6}.get(kind) == a.version]
-        code = self.code or (OK if name in self.names else NXDOMAIN)
+        code = self.code or self.codes.get(kind) or (OK if name in self.names else NXDOMAIN)
         if code:
             records = []
         head = struct.pack("!2sHHHHH", query[:2], 0x8180 | code, 1, len(records), 0, 0)

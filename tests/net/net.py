@@ -108,26 +108,35 @@ class Net:
         return self
 
     def _wire(self):
-        netns.ip(self.lb, f"link add {self.device} type veth peer name client0 netns {self.client}",
-                 f"link add targets0 type veth peer name lb0 netns {self.targets_ns}",
-                 f"addr add {self.v4}/24 dev {self.device}",
-                 f"addr add {self.v6}/48 dev {self.device} nodad",
+        netns.ip(self.lb, f"link add targets0 type veth peer name lb0 netns {self.targets_ns}",
                  "addr add 198.18.2.1/24 dev targets0", "addr add fd51:2::1/64 dev targets0 nodad",
-                 f"link set {self.device} up", "link set targets0 up")
-        netns.ip(self.client, *[f"addr add {a}/24 dev client0" for a in CLIENTS],
-                 *[f"addr add {a}/48 dev client0 nodad{lft}" for a, lft in zip(CLIENTS_V6, ("", " preferred_lft 0"))],
-                 "link set client0 up", f"route add 198.18.2.0/24 via {self.v4} src {CLIENTS[0]}",
-                 f"route add fd51:2::/64 via {self.v6} src {CLIENTS_V6[0]}")
+                 "link set targets0 up")
         netns.ip(self.targets_ns, *[f"addr add 198.18.2.1{i}/24 dev lb0" for i in (1, 2, 3)],
                  *[f"addr add fd51:2::1{i}/64 dev lb0 nodad" for i in (1, 2, 3)],
                  "link set lb0 up", "route add 198.18.1.0/24 via 198.18.2.1",
                  "route add fd51:1::/48 via fd51:2::1")
-        # Clients made by hand (rawtcp.py, flood.c): the addresses are nobody's in the clients' namespace.
-        netns.ip(self.lb, f"route add 198.19.0.0/16 via {CLIENTS[0]}",
-                 f"route add fd51:9::/32 via {CLIENTS_V6[0]}")
         netns.sysctl(self.lb, ipv4__ip_forward=1, ipv6__conf__all__forwarding=1,
                      core__somaxconn=4096, ipv4__tcp_max_syn_backlog=8192)
         netns.sysctl(self.client, ipv4__ip_local_port_range="'1024 65535'", ipv4__tcp_tw_reuse=1)
+        self.wire_clients()
+
+    def unwire_clients(self):
+        """The interface that clients come in by is deleted."""
+        netns.ip(self.lb, f"link del {self.device}")
+
+    def wire_clients(self):
+        """It is made, by the same name each time."""
+        netns.ip(self.lb, f"link add {self.device} type veth peer name client0 netns {self.client}",
+                 f"addr add {self.v4}/24 dev {self.device}",
+                 f"addr add {self.v6}/48 dev {self.device} nodad",
+                 f"link set {self.device} up")
+        netns.ip(self.client, *[f"addr add {a}/24 dev client0" for a in CLIENTS],
+                 *[f"addr add {a}/48 dev client0 nodad{lft}" for a, lft in zip(CLIENTS_V6, ("", " preferred_lft 0"))],
+                 "link set client0 up", f"route add 198.18.2.0/24 via {self.v4} src {CLIENTS[0]}",
+                 f"route add fd51:2::/64 via {self.v6} src {CLIENTS_V6[0]}")
+        # Clients made by hand (rawtcp.py, flood.c): the addresses are nobody's in the clients' namespace.
+        netns.ip(self.lb, f"route add 198.19.0.0/16 via {CLIENTS[0]}",
+                 f"route add fd51:9::/32 via {CLIENTS_V6[0]}")
         netns.xdp_pass(self.client, "client0")
 
     def _certificates(self):
@@ -189,6 +198,12 @@ class Net:
             target.requests("ok")
             target.reset()
         return self.targets
+
+    def tcp_extension(self, name):
+        """What the load balancer's kernel has counted (nstat: TcpExt...)."""
+        text = netns.run(netns.inside(self.lb, "cat", "/proc/net/netstat"))
+        names, counts = [line.split() for line in text.splitlines() if line.startswith("TcpExt:")]
+        return int(dict(zip(names, counts))[name])
 
     def target_list(self, port, *indexes):
         return [{"name": self.targets[i - 1].name, "address": f"{self.targets[i - 1].v4}:{port}"}

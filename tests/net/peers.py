@@ -98,7 +98,8 @@ class Peer:
         def change():
             self.site.change(number, self.has_states, self.has_trust)
             self.tell()
-        self.site.wait_for(change, "unknown.test", "the change is in force")
+        # With old workers that end by and by the new ones may take their time: no judgement here.
+        self.site.wait_for(change, "unknown.test", "the change is in force", 60)
 
 
 class Nginx(Peer):

@@ -67,17 +67,18 @@ class Sluiced:
         aside.write_text(yaml.safe_dump(self.base | config, sort_keys=False))
         aside.rename(self.file)
 
-    def spawn(self, output=None, env=None):
-        """Starts the process without waiting for it to be ready; what it says goes to the log, or `output`."""
-        command = netns.inside(self.net.lb, str(BUILD / "sluiced"), "--config", str(self.file))
+    def spawn(self, output=None, env=None, through=()):
+        """Starts the process without waiting for it to be ready; what it says goes to the log, or `output`.
+        `through`: words of a command that becomes sluiced (setpriv)."""
+        command = netns.inside(self.net.lb, *through, str(BUILD / "sluiced"), "--config", str(self.file))
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output or log,
                                             stderr=output or log, preexec_fn=netns.die_with_parent,
                                             env=os.environ | (env or {}))
         return self
 
-    def start(self):
-        self.spawn()
+    def start(self, **how):
+        self.spawn(**how)
         try:
             until(self.is_ready, "sluiced answers on its admin socket", READY_S)
         except BaseException:

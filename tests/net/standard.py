@@ -16,6 +16,8 @@ REFUSED, EMPTY, IMPATIENT, ONE = 84, 85, 86, 90
 TCP_IDLE, TLS_IDLE, TCP_REFUSED, TCP_EMPTY, CONNECTION_LIMIT = 4004, 4005, 4006, 4007, 91
 TCP_GREET, TLS_GREET = 4009, 4447
 DESYNC_MONITOR, DESYNC_STRICTEST = 92, 93
+# By what is spoken to the targets: plain, TLS.
+H2, HTTPS_H2, PP_OUT_H2 = 94, 8447, 8083
 
 
 def group(name, protocol, targets, check=None, **settings):
@@ -40,6 +42,9 @@ def groups(net):
         group("web-tls-wrong-name", "https", net.target_list(8443), **tls(server_name="else.sluice.test")),
         group("web-pp1", "http", net.target_list(8081), proxy_protocol="v1"),
         group("web-pp2", "http", net.target_list(8081), proxy_protocol="v2"),
+        group("web-h2", "http", net.target_list(8082), protocol_version="http2"),
+        group("web-h2-tls", "https", net.target_list(8444), protocol_version="http2", **tls()),
+        group("web-h2-pp", "http", net.target_list(8083), protocol_version="http2", proxy_protocol="v2"),
         group("raw", "tcp", net.target_list(9000, 1)),
         group("raw-greet", "tcp", net.target_list(9001, 1)),
         group("raw-tls", "tls", net.target_list(9443, 1), **tls()),
@@ -66,6 +71,9 @@ def listeners():
         secure("tls", "tls", TLS, "raw"),
         listener("tcp", "tcp", TCP, "raw"),
         secure("https-reencrypt", "https", HTTPS_REENCRYPT, "web-tls"),
+        listener("h2", "http", H2, "web-h2"),
+        secure("https-h2", "https", HTTPS_H2, "web-h2-tls"),
+        listener("pp-out-h2", "http", PP_OUT_H2, "web-h2-pp"),
         secure("https-name", "https", HTTPS_NAME, "web-tls-name"),
         secure("https-untrusted", "https", HTTPS_UNTRUSTED, "web-tls-untrusted"),
         secure("https-wrong-name", "https", HTTPS_WRONG_NAME, "web-tls-wrong-name"),

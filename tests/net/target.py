@@ -3,7 +3,7 @@
     target.py --name NAME --address A [--address A…] --control SOCKET --cert PEM --key KEY
 
 Ports: 8080 http, 8443 https, 8081 http after a PROXY header, 9000 raw TCP, 9001 raw TCP that greets first, 9443 raw over TLS,
-9100 raw after a PROXY header. What HTTP does is chosen by the path (see PATHS below), what raw TCP
+9100 raw after a PROXY header, 8082 HTTP/2, 8083 HTTP/2 after a PROXY header, 8444 HTTP/2 over TLS. What HTTP does is chosen by the path (see PATHS below), what raw TCP
 does by the first line (see `raw`). The control socket takes one JSON object per line and answers
 one: {"cmd": "stats"}, {"cmd": "health", "state": "ok|fail|hang"}, {"cmd": "reset"}, {"cmd": "requests",
 "state": "ok|all|half|slow|drop|hang"}: what becomes of requests whose health check passes.
@@ -21,6 +21,8 @@ import socket
 import ssl
 import struct
 from urllib.parse import parse_qsl, urlsplit
+
+from target_h2 import Session
 
 BLOCK = random.Random(7).randbytes(1 << 16)
 WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
@@ -58,7 +60,8 @@ class Target:
         before = getattr(self, "stats", {})
         self.stats = {"connections": 0, "open": before.get("open", 0), "raw_open": before.get("raw_open", 0),
                       "requests": 0, "aborted": 0, "checks": 0, "body_bytes": 0, "raw": [],
-                      "paths": {}, "early": 0, "gone": 0}
+                      "paths": {}, "early": 0, "gone": 0,
+                      "sessions": 0, "resets": 0}
 
     async def control(self, reader, writer):
         while line := await reader.readline():
@@ -153,22 +156,28 @@ class Http:
                 if error.partial:
                     raise Gone from None
                 return
-            request = Request(self.reader, head[:-4])
-            word = (request.path.split("/") + [""])[1]  # "*" has none
-            stats = self.target.stats
-            stats["checks" if word == "healthz" else "requests"] += 1
-            stats["paths"][word] = stats["paths"].get(word, 0) + 1
-            self.served += 1
-            action = getattr(self, "do_" + (word.replace("-", "_") or "index"), self.do_index)
-            if word != "healthz" and self.target.requests != "ok":
-                action = self.sick(action)
-            if await action(request) == "close":
+            if await self.serve(Request(self.reader, head[:-4])):
                 return
-            if not request.is_body_read:
-                async for _ in request.body():
-                    pass
-            if request.get("connection").lower() == "close":
-                return
+
+    async def serve_one(self):
+        await self.serve(Request(self.reader, (await self.reader.readuntil(b"\r\n\r\n"))[:-4]))
+
+    async def serve(self, request):
+        """True: the connection ends."""
+        word = (request.path.split("/") + [""])[1]  # "*" has none
+        stats = self.target.stats
+        stats["checks" if word == "healthz" else "requests"] += 1
+        stats["paths"][word] = stats["paths"].get(word, 0) + 1
+        self.served += 1
+        action = getattr(self, "do_" + (word.replace("-", "_") or "index"), self.do_index)
+        if word != "healthz" and self.target.requests != "ok":
+            action = self.sick(action)
+        if await action(request) == "close":
+            return True
+        if not request.is_body_read:
+            async for _ in request.body():
+                pass
+        return request.get("connection").lower() == "close"
 
     def sick(self, action):
         """What is done instead, see the control socket."""
@@ -230,6 +239,13 @@ class Http:
             await self.send(b"%x\r\n%b\r\n" % (len(piece), piece))
         await self.send(f"0\r\nX-Sum: {digest.hexdigest()}\r\n\r\n".encode())
 
+    async def do_apart(self, request):
+        """The head, then the body, as servers send it that know nothing of TCP_NODELAY."""
+        self.writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+        data = b"".join([piece async for piece in request.body()])
+        await self.send(self.head(length=len(data)))
+        await self.send(data)
+
     async def do_slow(self, request):
         """/slow/MS: the answer comes late."""
         await asyncio.sleep(self.parameter(request) / 1000)
@@ -253,6 +269,9 @@ class Http:
                   "peer": self.writer.get_extra_info("peername")[0]}
         await self.reply(request, json.dumps(answer).encode(),
                          headers=[("Content-Type", "application/json")])
+
+    async def do_elsewhere(self, request):
+        await self.reply(request, b"here\n", headers=[("Alt-Svc", 'h2="own.test:9999"')])
 
     async def do_session(self, request):
         await self.reply(request, b"begun\n", headers=[("Set-Cookie", "SID=1; Path=/")])
@@ -542,10 +561,18 @@ def handlers(target):
         async def run(reader, writer):
             await kind(target, reader, writer, await read_proxy(reader)).run()
         return target.serve(run)
+
+    def http2(read=None):
+        async def run(reader, writer):
+            proxy = await read(reader) if read else None
+            await Session(target, reader, writer,
+                          lambda reader, answer: Http(target, reader, answer, proxy).serve_one()).run()
+        return target.serve(run)
+
     async def greeting(reader, writer):
         await Raw(target, reader, writer).run(is_greeting=True)
     return {9001: target.serve(greeting), 8080: plain(Http), 8443: plain(Http), 8081: proxied(Http), 9000: plain(Raw),
-            9443: plain(Raw), 9100: proxied(Raw)}
+            9443: plain(Raw), 9100: proxied(Raw), 8082: http2(), 8444: http2(), 8083: http2(read_proxy)}
 
 
 async def main():
@@ -558,10 +585,13 @@ async def main():
     options = parser.parse_args()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(options.cert, options.key)
+    context_h2 = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context_h2.load_cert_chain(options.cert, options.key)
+    context_h2.set_alpn_protocols(["h2"])
+    contexts = {8443: context, 9443: context, 8444: context_h2}
     target = Target(options.name)
     for port, handler in handlers(target).items():
-        tls = context if port in (8443, 9443) else None
-        await asyncio.start_server(handler, options.address, port, ssl=tls, backlog=1024)
+        await asyncio.start_server(handler, options.address, port, ssl=contexts.get(port), backlog=1024)
     await asyncio.start_unix_server(target.control, options.control)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

@@ -685,7 +685,7 @@ def test_gate_follows_the_handover(net, no_syncookies, launch, link, workers):
         until(lambda: gate_row(one)["active"], "the gate is there")
         row = gate_row(one)
         assert row["reason"] is None and row["device"] and row["sockets"] >= 1
-        assert f"released into {row['device']}" in one.log()
+        until(lambda: f"released into {row['device']}" in one.log(), "the log says so")
         frames, device = one.counter("gate_frames"), row["device"]
         serves()
         assert one.counter("gate_frames") >= frames + 3

@@ -1,5 +1,5 @@
-"""What every version of HTTP does for a request, over each that clients may speak: HTTP/1.1 and HTTP/2,
-plain and in TLS."""
+"""What every version of HTTP does for a request, over each that clients and targets may speak: HTTP/1.1 and
+HTTP/2, plain and in TLS."""
 import hashlib
 
 import pytest
@@ -13,16 +13,33 @@ from wire import Connection, TlsConnection
 WWW = "www.sluice.test"
 
 
-@pytest.fixture(params=["http/1.1", "http/1.1 tls", "h2c", "h2"])
-def client(request, std, net):
-    if request.param == "http/1.1":
-        context = Connection((net.v4, ports.HTTP))
-    elif request.param == "http/1.1 tls":
-        context = TlsConnection((net.v4, ports.HTTPS), WWW)
-    elif request.param == "h2c":
-        context = http2.connect((net.v4, ports.HTTP))
+# What is spoken to the client, and to the target; where that has TLS, both have.
+PAIRS = [("http/1.1", "http/1.1"), ("http/1.1 tls", "http/1.1"), ("h2c", "http/1.1"), ("h2", "http/1.1"),
+         ("http/1.1", "h2"), ("h2", "h2")]
+PORTS = {"http/1.1": (ports.HTTP, ports.HTTPS), "h2": (ports.H2, ports.HTTPS_H2)}
+
+
+@pytest.fixture(params=PAIRS, ids="-".join)
+def pair(request):
+    return request.param
+
+
+@pytest.fixture
+def back(pair):
+    return pair[1]
+
+
+@pytest.fixture
+def client(pair, std, net):
+    front, (plain, tls) = pair[0], PORTS[pair[1]]
+    if front == "http/1.1":
+        context = Connection((net.v4, plain))
+    elif front == "http/1.1 tls":
+        context = TlsConnection((net.v4, tls), WWW)
+    elif front == "h2c":
+        context = http2.connect((net.v4, plain))
     else:
-        context = http2.connect((net.v4, ports.HTTPS), WWW)
+        context = http2.connect((net.v4, tls), WWW)
     with context as connection:
         yield connection
 
@@ -83,12 +100,12 @@ def test_early_hints(client):
     assert (answer.status, [i.status for i in answer.interim]) == (200, [103])
 
 
-def test_headers_reach_the_target(client):
+def test_headers_reach_the_target(client, back):
     answer = client.request("/echo?a=b&c", headers=[("X-One", "1"), ("Accept", "*/*")]).json()
     headers = {name.lower(): value for name, value in answer["headers"]}
     assert (headers["x-one"], headers["accept"], headers["host"]) == ("1", "*/*", WWW)
     assert headers["x-forwarded-for"].startswith("198.18.")
-    assert (answer["path"], answer["version"]) == ("/echo?a=b&c", "HTTP/1.1")
+    assert (answer["path"], answer["version"]) == ("/echo?a=b&c", "HTTP/2" if back == "h2" else "HTTP/1.1")
 
 
 def test_headers_of_one_hop_end_here(client):

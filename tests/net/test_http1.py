@@ -1,6 +1,7 @@
 """HTTP/1.1 edge cases, sent as bytes: framing, keep-alive, bodies, upgrades, refusals, time-outs,
 slow and vanishing clients, targets that misbehave."""
 import hashlib
+import socket
 
 import pytest
 
@@ -42,6 +43,18 @@ def test_keep_alive_on_both_sides(one, targets):
     """Many requests, one connection to the target."""
     served = [one.request("/echo").json()["served"] for _ in range(5)]
     assert served == sorted(served) and served[-1] - served[0] == 4
+
+
+def test_head_and_body_apart(one, net):
+    """Senders that wait with the body until the head is acknowledged: they need not wait long for it."""
+    one.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+    before = net.tcp_extension("DelayedACKs")
+    for number in range(40):
+        body = b"body %d" % number
+        one.send(b"POST /apart HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n" % (HOST, len(body)))
+        one.send(body)
+        assert one.response().body == body
+    assert net.tcp_extension("DelayedACKs") - before < 20, "80 messages came in two parts"
 
 
 def test_pipelining(client):

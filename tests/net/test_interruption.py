@@ -94,10 +94,10 @@ class Site:
             names, _ = client.names()
             return names[-1], client.tls.getpeercert()["serialNumber"]
 
-    def wait_for(self, change, name, what):
+    def wait_for(self, change, name, what, timeout=10):
         before = self.served(name)
         change()
-        until(lambda: self.served(name) != before, what)
+        until(lambda: self.served(name) != before, what, timeout)
 
     # --- changes
     def replace_default(self):
@@ -216,14 +216,15 @@ def expect_no_interruption(site, strain):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_no_interruption(net, launch, site, way):
+def test_no_interruption(net, launch, site, way, capsys):
     sluiced = launch(site.config())
     sluiced.wait_states("web", ALL)
     before = sluiced.api("/v1/status")["config"]["generation"]
     with site.strain() as strain:
         for number in range(1, count("interruption_changes") // len(WAYS) + 1):
             WAYS[way](site, sluiced, number)
-    print(strain.words())
+    with capsys.disabled():
+        print(f"\nsluice by {way}, {count('interruption_changes') // len(WAYS)} changes: {strain.words()}")
     sights = expect_no_interruption(site, strain)
     if way != "files":
         assert {sight.split(" ")[1] for sight in sights if sight.startswith(UNKNOWN)} == {"a.test", "b.test"}

@@ -104,6 +104,23 @@ def fail_until_bad(net, one, name, server_name, **options):
 
 
 @needs_token
+def test_first_token_takes_a_restart(net, launch, aside, monkeypatch):
+    """Workers that have begun without a token cannot run its library: the change is refused, not the key."""
+    token = Token(net.folder / "token", monkeypatch)
+    pair = net.ca.issue("aside/token-ec", "token.test")
+    token.put(pair[1], "ec")
+    one = launch(config(net, pkcs11_module=SOFTHSM))
+    with_token = config(net, token.row("ec", pair), pkcs11_module=SOFTHSM)
+    one.write(with_token)
+    status, answer, _ = one.ask("POST", "/v1/reload")
+    assert status == 422 and "restart sluiced" in str(answer), answer
+    assert served(net, "default.test")
+    one.stop()
+    one.start()
+    assert served(net, "token.test")[0] == ["token.test"]
+
+
+@needs_token
 def test_token(net, launch, aside, monkeypatch):
     """Keys in a token serve in TLS 1.2 and 1.3. One that is gone: the next certificate of the name serves,
     the log says why, and it is back when the token has it again."""

@@ -647,7 +647,7 @@ def test_idle_connections(net, small_pages, launch):
     """What each costs the daemon once its records are the kernel's: next to nothing. Then bytes flow."""
     number = count("ktls_idle_connections") // (5 if IS_SANITIZED else 1)
     setting = "require" if HAS_KTLS else "off"
-    one = launch({"certificates": net.certificates("www"), "limits": {"connections": number + 500},
+    one = launch({"certificates": net.certificates("www"), "limits": {"connections": 2 * number},
                   "target_groups": [group("web", "http", net.target_list(8080, 1), NO_CHECK)],
                   "listeners": [listener("web", "https", 443, "web", certificates=["www"], tls={"ktls": setting},
                                          timeouts={"keep_alive": "30m", "header": "30m"})]})

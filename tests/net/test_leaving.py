@@ -1,7 +1,5 @@
 """How the daemon ends: ready no more, then closed to new connections, then gone; and what a service
 manager is told of its life."""
-import ctypes
-import os
 import signal
 import socket
 import threading
@@ -10,6 +8,7 @@ import pytest
 
 from sluiced import Sluiced
 from standard import NO_CHECK, group, listener
+from threads import stop_thread
 from wire import Connection, TlsConnection, milliseconds, patience, until
 
 UPGRADE = b"GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -150,39 +149,18 @@ def test_service_manager_that_is_not_there(net):
     one.process = None
 
 
-PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
-WALL = 0x40000000
-
-
-def ptrace(libc, request, thread):
-    if libc.ptrace(request, thread, None, None) < 0:
-        raise OSError(ctypes.get_errno(), f"ptrace {request:#x}")
-
-
-def thread_of(one, name):
-    for task in os.scandir(f"/proc/{one.process.pid}/task"):
-        if open(f"{task.path}/comm").read().strip() == name:
-            return int(task.name)
-    raise AssertionError(f"no thread {name}")
-
-
 def test_worker_that_is_stuck(managed):
     """It is reported with its stack, and the service manager hears nothing until it goes on."""
     one, manager = managed
     until(lambda: manager.heard("READY=1"), "it is ready")
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-    worker = thread_of(one, "sluice-w0")
-    ptrace(libc, PTRACE_SEIZE, worker)
-    ptrace(libc, PTRACE_INTERRUPT, worker)
-    os.waitpid(worker, WALL)  # stopped, alone
+    let_go, _ = stop_thread(one, "sluice-w0")
     until(lambda: one.api("/v1/status")["worker_stalls"] == 1, "it is noticed")
     until(lambda: "worker 0 has taken no turn" in one.log(), "it is said")
     manager.forget()
     before = one.api("/v1/status")["uptime_s"]
     until(lambda: one.api("/v1/status")["uptime_s"] >= before + 2, "the watchdog's time passes")
     assert not manager.heard("WATCHDOG=1")
-    ptrace(libc, PTRACE_DETACH, worker)
+    let_go()
     until(lambda: manager.heard("WATCHDOG=1"), "it is alive again")
     until(lambda: "worker 0 takes turns again" in one.log(), "it is said")
     until(lambda: "stack of the worker that takes no turns: " in one.log(), "what it did is said")

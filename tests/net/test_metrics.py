@@ -1,13 +1,20 @@
 """Metrics of listeners, rules, target groups and targets, read as Prometheus reads them; over TCP, too."""
+import http.client
+import json
 import re
+import shutil
+import subprocess
+import urllib.parse
 from collections import defaultdict
 
 import pytest
+import yaml
 
 import http2
+import netns
 from sluiced import UnixHttp
 from standard import CHECK, group, listener
-from wire import Connection, until
+from wire import TIMEOUT, Connection, patience, until
 
 RULES = [{"priority": 5, "name": "fixed", "conditions": [{"path": "/fixed"}],
           "actions": [{"fixed_response": {"status": 204}}]},
@@ -132,3 +139,133 @@ def test_ejected(daemon, net):
     assert until(lambda: scrape(daemon).value("sluice_target_ejections_total", **labels) == 1, "it is counted")
     assert seen.value("sluice_target_healthy", **labels) == 0
     assert seen.value("sluice_target_responses_total", target_group="sick", **{"class": "5xx"}) >= 3
+
+
+# --- over TCP, and as Prometheus and its tools take it
+
+METRICS_PORT = 9464
+RULES_FOLDER = netns.TOP / "deploy/prometheus"
+
+
+@pytest.fixture
+def served(launch, net):
+    """With metrics.listen, on both families."""
+    one = launch(config(net, metrics={"listen": [f"0.0.0.0:{METRICS_PORT}", f"[::]:{METRICS_PORT}"]}))
+    one.wait_states("web", ["healthy"] * 2)
+    return one
+
+
+def get(address, path="/metrics", method="GET"):
+    client = http.client.HTTPConnection(address, METRICS_PORT, timeout=TIMEOUT)
+    try:
+        client.request(method, path)
+        answer = client.getresponse()
+        return answer.status, answer.read().decode(), answer
+    finally:
+        client.close()
+
+
+def tool(*words, **options):
+    return subprocess.run([str(word) for word in words], capture_output=True, text=True,
+                          timeout=patience(60), **options)
+
+
+def test_over_tcp(served, net):
+    """The metrics, to everybody; nothing else, and nothing of it changes anything."""
+    for address in (net.v4, net.v6):
+        status, text, answer = get(address)
+        assert status == 200 and answer.getheader("content-type").startswith("text/plain; version=0.0.4")
+        assert Metrics(text).value("sluice_config_generation") == 1
+    assert get(net.v4, "/v1/metrics")[0] == 200
+    assert get(net.v4, method="HEAD")[:2] == (200, "")
+    for method, path in (("GET", "/"), ("GET", "/v1/status"), ("POST", "/v1/drain"), ("POST", "/metrics"),
+                         ("GET", "/v1/config"), ("PUT", "/v1/objects/listeners/plain")):
+        status, text, _ = get(net.v4, path, method)
+        assert (status, json.loads(text)["error"]["code"]) == (404, "not_found"), (method, path)
+    assert served.api("/v1/status")["state"] == "ready"
+
+
+def test_strangers_use_nothing_up(served, net):
+    """Who holds every connection that there is keeps neither Prometheus out nor sluicectl."""
+    idle = []
+    try:
+        for _ in range(20):
+            idle.append(Connection((net.v4, METRICS_PORT)))
+            idle[-1].send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n")
+        assert get(net.v4)[0] == 200
+        until(lambda: served.api("/v1/status")["state"] == "ready", "the admin socket answers")
+    finally:
+        for one in idle:
+            one.close()
+
+
+def test_promtool(served, net):
+    """Every family, with samples of all kinds, as Prometheus's own linter wants it."""
+    with Connection((net.v4, 80)) as client:
+        assert client.request("/").status == 200 and client.request("/gone").status == 502
+    done = tool("promtool", "check", "metrics", input=get(net.v4)[1])
+    assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+
+
+def test_alert_rules(tmp_path):
+    """The rules and the configuration in deploy/ are good, and each alert fires when it should."""
+    for path in RULES_FOLDER.iterdir():
+        shutil.copy(path, tmp_path)
+    for words in (("check", "rules", "--lint=all", "--lint-fatal", "sluice.rules.yml"),
+                  ("check", "config", "prometheus.yml"), ("test", "rules", "sluice.test.yml")):
+        done = tool("promtool", *words, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+    tests = (tmp_path / "sluice.test.yml").read_text()
+    for alert in re.findall(r"alert: (\w+)", (tmp_path / "sluice.rules.yml").read_text()):
+        assert re.search(rf"alertname: {alert}\n +exp_alerts: \[{{", tests), f"no test fires {alert}"
+
+
+def test_alert_rules_name_metrics_there_are(served, net):
+    """A metric that was renamed would keep its alerts silent for ever."""
+    source = "".join(path.read_text() for path in (netns.TOP / "userspace/control").glob("views_metrics*.c"))
+    known = set(re.findall(r'"(sluice_\w+)"', source))
+    names = set(re.findall(r"sluice_\w+", "".join(re.findall(
+        r"expr:(.*?)(?:\n +(?:for|labels):)", (RULES_FOLDER / "sluice.rules.yml").read_text(), re.S))))
+    assert names and {re.sub("_(bucket|count|sum)$", "", name) for name in names} <= known
+
+
+def ask_prometheus(port, query):
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+    try:
+        client.request("GET", "/api/v1/query?" + urllib.parse.urlencode({"query": query}))
+        answer = client.getresponse()
+        text = answer.read()
+        return json.loads(text)["data"]["result"] if answer.status == 200 else []  # 503: it starts
+    except (OSError, http.client.HTTPException):
+        return []
+    finally:
+        client.close()
+
+
+def test_prometheus(served, net, tmp_path):
+    """A Prometheus server scrapes it, and has the figures that the API has."""
+    port = 9490
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({
+        "global": {"scrape_interval": "1s"},
+        "scrape_configs": [{"job_name": "sluice", "static_configs": [
+            {"targets": [f"{net.v4}:{METRICS_PORT}"]}]}]}))
+    with Connection((net.v4, 80)) as client:
+        for _ in range(5):
+            assert client.request("/").status == 200
+    log = (tmp_path / "log").open("wb")
+    server = subprocess.Popen(
+        ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
+         f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log,
+        preexec_fn=netns.die_with_parent)
+    try:
+        until(lambda: [r["value"][1] for r in ask_prometheus(port, 'up{job="sluice"}')] == ["1"],
+              "it was scraped", 60)
+        seen = until(lambda: ask_prometheus(port, 'sluice_requests_total{listener="plain"}'), "it is there", 30)
+        row = next(r for r in served.api("/v1/listeners")["listeners"] if r["name"] == "plain")
+        assert int(seen[0]["value"][1]) == row["requests"] == 5
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{(tmp_path / 'log').read_text()[-3000:]}") from None
+    finally:
+        server.kill()
+        server.wait()
+        log.close()

@@ -102,7 +102,7 @@ def test_nothing_bad_is_taken(net, one):
             ("PUT", "/v1/objects/trust_stores/x", {"ca": {"content": 5}}, 422, "content"),
             ("PUT", "/v1/objects/trust_stores/x", {"ca": {"blob": "a" * 64}}, 422, "blob"),
             ("PUT", "/v1/objects/things/x", {}, 404, "no objects of kind"),
-            ("PATCH", "/v1/objects/certificates/default", {}, 404, "put it whole"),
+            ("PATCH", "/v1/objects/certificates/none", {}, 404, "put it whole"),
             ("DELETE", "/v1/objects/certificates/none", None, 404, "there is no object"),
             ("DELETE", "/v1/objects/certificates/default", None, 409, "sluiced.yaml"),
             ("POST", "/v1/listeners/none/certificates", {"add": ["www"]}, 404, "no listener"),
@@ -114,6 +114,10 @@ def test_nothing_bad_is_taken(net, one):
                 {"op": "delete", "kind": "certificates", "name": "none"}]}, 404, "no object")):
         status, answer, _ = one.ask(method, path, body)
         assert status == code and text in str(answer), (path, answer)
+    _, answer, _ = one.ask("PUT", "/v1/objects/listeners/web", {"tls": {"policy": "none"}})
+    assert answer["status"] == 422 and answer["code"] == "config_invalid"
+    assert answer["errors"][0] == {"detail": answer["errors"][0]["detail"], "field": "listeners[web].tls.policy",
+                                   "source": "object listeners/web", "line": 3, "column": 15}
     deep = "[" * 100000
     status, _, _ = one.ask("PUT", "/v1/objects/listeners/web", {"tls": deep})
     assert status == 422

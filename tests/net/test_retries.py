@@ -4,10 +4,11 @@ import random
 
 import pytest
 
+from counts import count
 from http2 import Http2
 from load import Load
 from standard import CHECK, group, listener
-from wire import Connection, milliseconds, until
+from wire import Connection, milliseconds, patience, until
 
 ALL = ["healthy"] * 3
 CONNECTIONS = 64
@@ -139,3 +140,60 @@ def test_taken_out_under_load(net, launch, targets):
         until(lambda: not one.targets("web")["t2"]["ejected"], "t2 is let in")
         until(lambda: load.latest["t2"] > known + 0.5, "t2 serves again")
     assert load.failures == []
+
+
+def test_flapping_under_load(net, launch, targets):
+    """A target that drops what it gets and recovers, over and over: taken out and let in each time,
+    within the configured time, and nobody has noticed."""
+    out_s = patience(0.4)
+    one = launch(web(net, outlier_detection={"enabled": True, "ejection_time": milliseconds(400),
+                                             "max_ejection_time": milliseconds(800)}))
+    one.wait_states("web", ALL)
+    with Load((net.v4, 80), CONNECTIONS, 200) as load:
+        until(lambda: len(load.by_target) == 3, "all targets serve")
+        for _ in range(count("flaps")):
+            targets[1].requests("drop")
+            until(lambda: one.targets("web")["t2"]["ejected"], "t2 is out")
+            targets[1].requests("ok")
+            known = load.elapsed()
+            until(lambda: not one.targets("web")["t2"]["ejected"], "t2 is let in")
+            assert load.elapsed() - known <= 2 * out_s + 1, "no longer than max_ejection_time"
+            until(lambda: load.latest["t2"] > known + 0.3, "t2 serves again")
+    assert load.failures == []
+    assert one.targets("web")["t2"]["ejections"] >= count("flaps")
+
+
+def test_slow_under_load(net, launch, targets):
+    """A target that has become slow is taken out for that, and no request fails for it."""
+    one = launch(web(net, outlier_detection={"enabled": True, "interval": milliseconds(300), "latency_ratio": 4,
+                                             "min_requests": 5, "ejection_time": milliseconds(500)}))
+    one.wait_states("web", ALL)
+    with Load((net.v4, 80), CONNECTIONS, 200) as load:
+        until(lambda: len(load.by_target) == 3, "all targets serve")
+        targets[1].requests("slow")
+        row = until(lambda: one.targets("web")["t2"]["ejected"], "t2 is out")
+        assert row["cause"] == "latency"
+        targets[1].requests("ok")
+        known = load.elapsed()
+        until(lambda: load.latest["t2"] > known + 0.5, "t2 serves again")
+    assert load.failures == []
+
+
+def test_all_down_under_load(net, launch, targets):
+    """Nobody can be tried while all are down, 503; from when the first is known to be healthy again no
+    request fails, and no client's connection was ended meanwhile."""
+    one = launch(web(net, check=CHECK, fail_open=False))
+    one.wait_states("web", ALL)
+    with Load((net.v4, 80), CONNECTIONS, 200) as load:
+        until(lambda: len(load.by_target) == 3, "all targets serve")
+        assert load.failures == []
+        down_s = load.elapsed()
+        for target in targets:
+            target.health("fail")
+        until(lambda: len(load.failures) > CONNECTIONS, "requests are refused")
+        targets[0].health("ok")
+        until(lambda: "healthy" in one.states("web"), "one is back")
+        up_s = load.elapsed()
+        until(lambda: load.latest["t1"] > up_s + 0.5, "it serves")
+    assert all(down_s < at < up_s + 0.2 and "503" in what for at, what in load.failures), load.failures[:5]
+    assert load.closed == 0

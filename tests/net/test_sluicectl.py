@@ -1,12 +1,18 @@
 """sluicectl as a person uses it: every view in every form, --watch, exit codes; the admin socket."""
 import contextlib
+import fcntl
 import json
 import os
+import pty
+import re
 import select
 import signal
 import ssl
 import stat
+import struct
 import subprocess
+import tarfile
+import termios
 
 import pytest
 import yaml
@@ -15,6 +21,7 @@ import gated
 import netns
 from net import CLIENTS, CLIENTS_V6
 from sluiced import BUILD, UnixHttp
+from standard import listener
 from test_survive import config
 from wire import Connection, TlsConnection, status, until
 
@@ -105,14 +112,15 @@ def test_json_of_drops_has_zeros(std):
 @pytest.mark.parametrize("words,status", [
     (["status"], 0), (["help"], 0), (["--version"], 0), ([], 2), (["nonsense"], 2), (["status", "extra"], 2),
     (["-o", "xml", "status"], 2), (["--nonsense", "status"], 2), (["reload", "--watch"], 2),
-    (["top"], 2), (["top", "cities"], 2), (["top", "sni", "0"], 2), (["top", "ja4", "5"], 0),
+    (["top"], 0), (["top", "cities"], 2), (["top", "sni", "0"], 2), (["top", "ja4", "5"], 0),
     (["watch"], 2), (["watch", "birds"], 2), (["watch", "drops", "--reason", "nonsense"], 1),
     (["watch", "drops", "--source", "1.2.3"], 1), (["status", "--reason", "deny_v4"], 2),
     (["deny"], 0), (["deny", "list", "192.0.2.1"], 0), (["deny", "list", "nonsense"], 1),
     (["deny", "add"], 2), (["deny", "del", "192.0.2.0/24", "-e", "1h"], 2), (["deny", "hits"], 2),
     (["deny", "add", "192.0.2.0/24", "-e", "soon"], 2), (["deny", "frobnicate"], 2),
     (["allow", "hits", "on"], 2), (["deny", "import"], 2), (["deny", "import", "/none"], 1),
-    (["cookies"], 2), (["completion", "bash"], 0)])
+    (["cookies"], 2), (["completion", "bash"], 0),
+    (["completion"], 2), (["completion", "fish"], 2), (["support-dump", "/none/x.tar"], 1)])
 def test_exit_codes(std, words, status):
     code, out, err = std.ctl(*words, check=False)
     assert code == status, err
@@ -338,3 +346,91 @@ def test_purge_after_a_crash(net, launch):
     assert not one.pins.exists() or list(one.pins.rglob("*")) == []
     assert "xdp" not in netns.run(netns.inside(net.lb, "ip", "link", "show", net.device))
     one.start()
+
+
+def test_top(std, net):
+    """Once into a file; again and again, with rates, on a terminal."""
+    with Connection((net.v4, 80)) as client:
+        client.request()
+    once = std.ctl("top")[1]
+    assert all(word in once for word in ("sluiced ", "LISTENERS", "TARGETS", "DROPS", "SOURCES", "198.18.2.11:8080"))
+    answer = json.loads(std.ctl("top", "-o", "json")[1])
+    assert answer.keys() == {"status", "listeners", "targets", "drops", "sources"}
+    assert answer["status"]["pid"] == std.process.pid
+    terminal, inside = pty.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
+    process = subprocess.Popen([BUILD / "sluicectl", "--socket", std.socket, "top", "--watch=0.2"], stdout=inside,
+                               preexec_fn=netns.die_with_parent)
+    os.close(inside)
+    seen = bytearray()
+
+    def is_live():
+        if select.select([terminal], [], [], 0.1)[0]:
+            seen.extend(os.read(terminal, 65536))
+        return re.search(rb"accepted [0-9.]+/s", seen) and seen.count(b"LISTENERS") > 1
+    try:
+        until(is_live, "rates are drawn")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=5)
+        os.close(terminal)
+
+
+def test_zsh_completes(std, tmp_path):
+    """In a real zsh: commands, their words, options, and the words of those."""
+    script = tmp_path / "completion.zsh"
+    script.write_text(std.ctl("completion", "zsh")[1])
+    (tmp_path / "sluicectl").symlink_to(BUILD / "sluicectl")
+    terminal, inside = pty.openpty()
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TERM": "dumb", "HOME": str(tmp_path)}
+    shell = subprocess.Popen(["zsh", "-f", "-i"], stdin=inside, stdout=inside, stderr=inside, env=env,
+                             start_new_session=True, preexec_fn=netns.die_with_parent)
+    os.close(inside)
+
+    def say(text, wanted):
+        """Types; the screen then has what is wanted."""
+        os.write(terminal, text.encode())
+        seen = bytearray()
+
+        def is_there():
+            if select.select([terminal], [], [], 0.1)[0]:
+                seen.extend(os.read(terminal, 65536))
+            return wanted.encode() in seen
+        try:
+            until(is_there, f"{wanted!r}")
+        except AssertionError:
+            raise AssertionError(f"{text!r} gives {bytes(seen)!r}, not {wanted!r}") from None
+    try:
+        say("PS1='>''> '; autoload -U compinit; compinit -u -D; "
+            f"source {script}; bindkey '^I' complete-word; show() {{ zle -I; print -r -- \"<$BUFFER>\" }}; "
+            "zle -N show; bindkey '^T' show; bindkey '^U' kill-whole-line; echo rea''dy\n", "ready")
+        for typed, wanted in (("sluicectl roll", "rollback "), ("sluicectl certs del", "delete "),
+                              ("sluicectl status --outp", "--output="), ("sluicectl -o js", "json ")):
+            say(typed + "\t\x14", f"<{typed.rsplit(' ', 1)[0]} {wanted}>")
+            say("\x15echo do''ne\n", "done")
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(terminal)
+
+
+def test_support_dump(net, launch, tmp_path):
+    """What is needed, and nothing that is secret."""
+    rule = {"priority": 1, "target_group": "web", "conditions": [{"header": {"name": "X", "values": ["SECRET"]}}],
+            "request_headers": {"set": [{"name": "Authorization", "value": "SECRET"}]}}
+    settings = config(net)
+    settings["listeners"] = [listener("web", "http", 80, "web", rules=[rule])]
+    settings["alerts"] = {"webhook": "http://198.18.2.11:9/SECRET"}
+    one = launch(settings)
+    path = tmp_path / "dump.tar"
+    assert str(path) in one.ctl("support-dump", str(path))[1]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with tarfile.open(path) as archive:
+        files = {name.split("/")[1]: archive.extractfile(name).read() for name in archive.getnames()}
+    assert {"status.json", "configuration.json", "metrics.txt", "host.txt", "history.json"} <= files.keys()
+    assert json.loads(files["status.json"])["pid"] == one.process.pid
+    assert b"sluice_requests_total" in files["metrics.txt"]
+    assert "REDACTED" in json.loads(files["configuration.json"])["yaml"]
+    for name, content in files.items():
+        assert b"SECRET" not in content and b"PRIVATE KEY" not in content, name
+    assert one.ctl("support-dump", str(path), check=False)[0] == 1, "nothing is overwritten"

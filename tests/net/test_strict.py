@@ -187,6 +187,26 @@ def told(client, headers=()):
 
 
 @pytest.mark.parametrize("connect", [Connection, http2.connect], ids=["h1", "h2"])
+def test_origin_by_rules(launch, net, connect, tmp_path):
+    """What a rule sets or removes of them is as it says, and told once; what it adds stands beside."""
+    path = tmp_path / "access.log"
+    http = {"forwarded": "append", "request_id": "set", "trace_id": True}
+    edits = {"set": [{"name": "X-Request-Id", "value": "rule"}], "remove": ["Forwarded"],
+             "add": [{"name": "X-Amzn-Trace-Id", "value": "Root=rule"}]}
+    launch(ports.config(net) | {"listeners": [ports.listener(
+        "web", "http", 80, "one", http=http, access_log={"path": str(path)},
+        rules=[{"priority": 1, "target_group": "one", "request_headers": edits}])]})
+    with connect((net.v4, 80)) as client:
+        answer = client.request("/echo", headers=[("X-Request-Id", "mine"), ("Forwarded", "for=a")])
+    got = [(name.lower(), value) for name, value in answer.json()["headers"]]
+    assert [v for n, v in got if n == "x-request-id"] == ["rule"] and "forwarded" not in dict(got)
+    traces = [v for n, v in got if n == "x-amzn-trace-id"]
+    assert len(traces) == 2 and "Root=rule" in traces
+    line = until(path.read_text, "the line is there")
+    assert '"request_id":"rule"' in line
+
+
+@pytest.mark.parametrize("connect", [Connection, http2.connect], ids=["h1", "h2"])
 def test_origin_headers(launch, net, connect):
     """Forwarded, ids and the client's port, in both versions; traceparent passes as it came."""
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

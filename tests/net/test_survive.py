@@ -1,4 +1,5 @@
 """The daemon is killed, hung, stopped, started twice: what clients and the host's other traffic see."""
+import contextlib
 import json
 import os
 import shutil
@@ -13,8 +14,9 @@ import pytest
 
 import netns
 from counts import count
-from sluiced import BUILD, Sluiced, stopwatch
+from sluiced import BUILD, IS_SANITIZED, Sluiced, stopwatch
 from standard import NO_CHECK, group, listener
+from threads import stop_thread
 from wire import SLOW, Connection, TlsConnection, patience, until
 
 
@@ -99,10 +101,11 @@ def is_refused(net):
         return True
 
 
+@pytest.mark.alone  # it is about seconds
 def test_killed_and_restarted(net, launch):
     """kill -9: other traffic goes on without a lost packet, the XDP link and the maps stay, clients
     are refused once the heartbeats are stale (until then SYNs are answered with cookies), and TLS is
-    served within a second of the restart, with the same pins."""
+    served soon after the restart (within a second on a machine that does nothing else), with the same pins."""
     one = launch(config(net))
     until(lambda: serves(net), "it serves")
     maps, links = map_ids(one), link_ids(one)
@@ -119,8 +122,7 @@ def test_killed_and_restarted(net, launch):
             until(lambda: serves(net), "TLS is served again", 10)
             seconds = watch()
             print(f"served {seconds:.2f} s after the restart")
-            # Where the processor is translated nothing is promised but that it comes back.
-            assert seconds <= (1 if SLOW == 1 else patience(3))
+            assert seconds <= count("restart_seconds")
             until(one.is_ready, "ready")
             assert (map_ids(one), link_ids(one)) == (maps, links), "pins are adopted"
     assert other.errors == []
@@ -283,6 +285,119 @@ def test_interface_missing(net):
     finally:
         one.discard()
         net.unpin()
+
+
+def gated(one):
+    """The program is attached, and the gate has its sockets."""
+    status = one.api("/v1/status")
+    return status["xdp"]["interfaces"][0]["mode"] == "native" and status["gate"]["active"] \
+        and status["gate"]["sockets"] > 0
+
+
+def test_interface_down_and_up(net, launch):
+    """Connections that were open go on when it is up again, new ones are served at once."""
+    one = launch(config(net))
+    until(lambda: serves(net) and gated(one), "it serves")
+    links = link_ids(one)
+    with TlsConnection((net.v4, 443)) as client:
+        assert client.request().status == 200
+        netns.ip(net.lb, f"link set {net.device} down")
+        assert not serves(net)
+        netns.ip(net.lb, f"link set {net.device} up", f"addr replace {net.v6}/48 dev {net.device} nodad",
+                 "route replace 198.19.0.0/16 via 198.18.1.1", "route replace fd51:9::/32 via fd51:1::1")
+        watch = stopwatch()
+        until(lambda: serves(net), "it serves again", 10)
+        assert watch() <= patience(3)
+        assert client.request().status == 200
+    assert link_ids(one) == links and gated(one)
+
+
+@pytest.mark.alone  # it is about seconds
+def test_interface_deleted_and_made_again(net, launch):
+    """By the same name: the program is attached to the new one within two seconds, and whoever comes
+    has gone through the gate."""
+    one = launch(config(net))
+    until(lambda: serves(net) and gated(one), "it serves")
+    net.unwire_clients()
+    until(lambda: one.api("/v1/status")["xdp"]["interfaces"][0]["mode"] == "none", "it is noticed")
+    assert one.api("/v1/ready")["state"] == "ready", "others may come in by other interfaces"
+    net.wire_clients()
+    watch = stopwatch()
+    until(lambda: gated(one), "it is attached again", 10)
+    seconds = watch()
+    print(f"attached {seconds:.2f} s after the interface was made")
+    assert seconds <= (2 if SLOW == 1 and not IS_SANITIZED else patience(4))
+    until(lambda: serves(net), "it serves again", 5)
+    assert "xdp" in netns.run(netns.inside(net.lb, "ip", "link", "show", net.device))
+    until(lambda: "the XDP program was detached" in one.log(), "the log says so")
+
+
+def test_state_that_cannot_be_written(net, launch):
+    """The state directory and the index are on a file system that is read-only, then full: it starts,
+    serves, reloads; a change through the API is refused, and nothing of it stays. With room again
+    changes are kept."""
+    state = net.folder / "tiny"
+    state.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "none", state], check=True)
+    settings = config(net) | {"state_dir": str(state / "state"), "certificates_index": str(state / "idx"),
+                              "alerts": {"expiry": ["3650d"]}}
+    (state / "state").mkdir(mode=0o700)
+    pair = {"certificate": net.certs["www"][0].read_text(), "key": net.certs["www"][1].read_text()}
+
+    def remount(how):
+        subprocess.run(["mount", "-o", f"remount,{how}", state], check=True)
+
+    def is_there():
+        return "put" in [o["name"] for o in one.api("/v1/objects")["objects"]]
+    try:
+        remount("ro")
+        one = launch(settings)
+        until(lambda: serves(net), "it serves")
+        for fill_it in (False, True):
+            if fill_it:
+                remount("rw")
+                with contextlib.suppress(OSError), (state / "ballast").open("wb", buffering=0) as ballast:
+                    while True:
+                        ballast.write(bytes(4096))
+            one.ctl("reload")
+            status, answer, _ = one.ask("PUT", "/v1/certificates/put", pair)
+            assert (status, answer["error"]["code"]) == (507, "not_kept"), (status, answer)
+            assert not is_there() and serves(net)
+        (state / "ballast").unlink()
+        one.change("PUT", "/v1/certificates/put", pair)
+        one.kill9()
+        one.start()
+        assert is_there() and serves(net), "it was kept"
+    finally:
+        net.halt()
+        subprocess.run(["umount", "-l", state], check=True)
+        state.rmdir()
+
+
+def test_crash(net, launch):
+    """It says who did what, ends by that signal, and the next one serves."""
+    one = launch(config(net))
+    until(lambda: serves(net), "it serves")
+    one.signal(signal.SIGABRT)
+    assert one.process.wait(timeout=patience(15)) == -signal.SIGABRT
+    until(lambda: f"crashed: SIGABRT sent by process {os.getpid()} in thread sluiced, " in one.log(),
+          "it is reported")
+    assert "sluiced(+0x" in one.log().split("stack (")[1]
+    one.spawn()
+    until(lambda: serves(net), "it serves again")
+
+
+def test_worker_that_stays_stuck(net, launch):
+    """The process ends when `watchdog` is over, though the kernel holds the thread."""
+    one = launch(config(net) | {"watchdog": "4s", "workers": 2})
+    _, has_ended = stop_thread(one, "sluice-w1")
+    has_ended()
+    assert one.process.wait(timeout=patience(5)) == -signal.SIGABRT
+    until(lambda: "crashed: SIGABRT in thread sluiced, " in one.log(), "it is reported")
+    assert "a worker has taken no turn for longer than watchdog allows" in one.log()
+    assert "worker 1 has taken no turn for" in one.log()
+    one.spawn()
+    until(lambda: serves(net), "it serves again")
 
 
 NOBODY = 65534

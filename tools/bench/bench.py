@@ -90,6 +90,10 @@ def run_loads(site, names, rows, table, deadline, kind="tuned"):
     products = [Product(site, name, kind) for name in names]
     last = max(row.rounds for row in rows)
     try:
+        for row in rows:
+            if row.is_paced:
+                site.half_rate = measure.half_rate(site, products, row)
+                say(f"{row.id}: {site.half_rate:.0f} requests a second")
         for turn in range(last):
             if time.monotonic() > deadline and turn >= LEAST_ROUNDS:
                 say(f"{kind}: the time is used up")

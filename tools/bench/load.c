@@ -11,6 +11,8 @@
  * between steps 1 and 3; a connection that did not survive is an error).
  * handshake also tells how long after connect() the server's first byte came; with --requests it
  * makes that many requests before it closes.
+ * paced: --rate keep-alive GETs a second over all connections, whether those before were answered or
+ * not (open loop); how long after the time it was due a request's answer came.
  * Every failed operation is an error; what hangs is one after GRACE_MS.
  */
 #include "wire.h"
@@ -42,7 +44,7 @@ enum {
 #define REQUEST_FORMAT                                                                             \
 	"GET %s HTTP/1.1\r\nHost: www.example.test\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
 
-enum mode { MODE_HANDSHAKE, MODE_REQUEST, MODE_IDLE };
+enum mode { MODE_HANDSHAKE, MODE_REQUEST, MODE_PACED, MODE_IDLE };
 
 enum state {
 	STATE_FREE,      /* not open */
@@ -66,7 +68,7 @@ struct conn {
 	bool in_body;
 	enum chunk chunk;
 	int requests_left; /* of a connection that is to be closed */
-	double begin; /* of connect(); 0 once the first byte has come */
+	double begin; /* of connect(), or when a paced request was due; 0 once a byte has come */
 	SSL *ssl;
 	size_t head_len;
 	uint64_t body_left;
@@ -82,6 +84,7 @@ static struct load {
 	int conns_len;
 	int requests; /* per connection, in mode handshake */
 	double seconds;
+	double rate; /* of mode paced, per second */
 	int names_first, names_len; /* cNNNNNN.example.test, as pairs.c makes them; 0: one name */
 	unsigned int next_name;
 	char request[512];
@@ -458,6 +461,50 @@ static void serve(double deadline)
 	}
 }
 
+/* Sends what is due, as far as a connection is free. */
+static void send_due(double *due)
+{
+	static int at;
+	int looked;
+
+	while (*due <= now(CLOCK_MONOTONIC) && *due < load.end) {
+		for (looked = 0; looked < load.conns_len; looked++, at++)
+			if (load.conns[at % load.conns_len].state == STATE_OPEN)
+				break;
+		if (looked == load.conns_len)
+			return; /* later, and that counts */
+		load.conns[at % load.conns_len].begin = *due;
+		request_start(&load.conns[at % load.conns_len]);
+		flush(&load.conns[at % load.conns_len]);
+		at = (at + 1) % load.conns_len;
+		*due += 1 / load.rate;
+	}
+}
+
+static void serve_paced(void)
+{
+	struct epoll_event events[BATCH];
+	double due = now(CLOCK_MONOTONIC), wait;
+	struct timespec time;
+	int i, n;
+
+	while (due < load.end && load.errors < ERRORS_MAX) {
+		send_due(&due);
+		wait = due - now(CLOCK_MONOTONIC);
+		time = (struct timespec){.tv_nsec = wait > 0 && wait < 1 ? (long)(wait * 1e9) : 0};
+		/* Nobody is free: until somebody is. */
+		n = epoll_pwait2(load.epoll_fd, events, BATCH, wait > 0 ? &time : NULL, NULL);
+		for (i = 0; i < n; i++) {
+			struct conn *conn = events[i].data.ptr;
+
+			if (conn->state != STATE_FREE)
+				conn_event(conn, events[i].events);
+		}
+		if (now(CLOCK_MONOTONIC) > load.end + GRACE_MS / 1e3)
+			return;
+	}
+}
+
 static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
 	if (ssl != load.probe.ssl)
@@ -559,11 +606,13 @@ static void run(void)
 		} else if (conn->state == STATE_OPEN && load.mode == MODE_REQUEST) {
 			request_start(conn);
 			flush(conn);
-		} else if (conn->state == STATE_OPEN && gone(conn)) {
+		} else if (load.mode == MODE_IDLE && conn->state == STATE_OPEN && gone(conn)) {
 			errno = 0;
 			conn_fail(conn, "an idle connection was closed by the server");
 		}
 	}
+	if (load.mode == MODE_PACED)
+		serve_paced();
 	serve(load.end + GRACE_MS / 1e3);
 	printf("{");
 	print_result(now(CLOCK_MONOTONIC) - start, now(CLOCK_PROCESS_CPUTIME_ID) - cpu);
@@ -590,7 +639,7 @@ static void ctx_init(const char *group, const char *cipher, bool small_records)
 static int usage(void)
 {
 	fprintf(stderr,
-		"usage: load --mode handshake|request|idle --port N [--address IPV4] "
+		"usage: load --mode handshake|request|paced|idle [--rate R] --port N [--address IPV4] "
 		"[--conns N] [--requests N] [--seconds S] [--path /small] [--resume] [--group G] "
 		"[--cipher C] [--small-records]\n");
 	return 2;
@@ -600,6 +649,8 @@ static enum mode mode_of(const char *name)
 {
 	if (!strcmp(name, "handshake"))
 		return MODE_HANDSHAKE;
+	if (!strcmp(name, "paced"))
+		return MODE_PACED;
 	return strcmp(name, "idle") ? MODE_REQUEST : MODE_IDLE;
 }
 
@@ -635,6 +686,9 @@ static int option_take(int option, struct wish *wish)
 	case 's':
 		load.seconds = atof(optarg);
 		return 0;
+	case 'R':
+		load.rate = atof(optarg);
+		return load.rate > 0 ? 0 : -1;
 	case 'P':
 		wish->path = optarg;
 		return 0;
@@ -668,6 +722,7 @@ static int options_read(int argc, char **argv)
 		{"requests", required_argument, NULL, 'n'},
 		{"seconds", required_argument, NULL, 's'},
 		{"path", required_argument, NULL, 'P'},
+		{"rate", required_argument, NULL, 'R'},
 		{"resume", no_argument, NULL, 'r'},
 		{"group", required_argument, NULL, 'g'},
 		{"cipher", required_argument, NULL, 'C'},
@@ -684,7 +739,7 @@ static int options_read(int argc, char **argv)
 	snprintf(load.request, sizeof(load.request), REQUEST_FORMAT, wish.path);
 	snprintf(load.request_small, sizeof(load.request_small), REQUEST_FORMAT, "/small");
 	ctx_init(wish.group, wish.cipher, wish.small_records);
-	return load.port && load.conns_len ? 0 : -1;
+	return load.port && load.conns_len && (load.mode != MODE_PACED || load.rate > 0) ? 0 : -1;
 }
 
 int main(int argc, char **argv)

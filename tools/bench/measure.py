@@ -1,5 +1,6 @@
 """One round of one row for one product, and the XDP rows."""
 
+import dataclasses
 import json
 import select
 import subprocess
@@ -24,6 +25,8 @@ class Load:
 
     def __init__(self, site, product, row, conns, defaults=False):
         argv = [site.binary("load"), *self.options(product.ports[row.key], row, conns, defaults)]
+        if row.is_paced:
+            argv += ["--rate", f"{site.half_rate:.0f}"]
         self.process = Process("load", site.generator_cpu, argv, pipes=True)
         self.opened = self.reply()
 
@@ -97,10 +100,24 @@ def load_round(site, product, row, cell, defaults=False):
         raise BenchError("not one operation was completed")
     elapsed = result["elapsed"]
     cell.samples.append(row.scale(cpu, result))
-    cell.generator.append(row.scale(result["cpu"], result))
+    cell.generator.append(row.per_operation(result["cpu"], result))
     cell.rates.append((result["bytes"] / 1e6 if row.unit == NS_BYTE else result["ops"]) / elapsed)
     cell.busy.append(min(generator_busy / elapsed, 1))
     cell.foreign.append(max(product_busy - cpu, 0) / elapsed)
+
+
+def half_rate(site, products, row):
+    """Half of what the slowest of them answers in a second, here and now."""
+    rates = []
+    for product in products:
+        load = Load(site, product, dataclasses.replace(row, mode="request", seconds=0.5),
+                    row.conns)
+        try:
+            result = load.go()
+            rates.append(result["ops"] / result["elapsed"])
+        finally:
+            load.close()
+    return min(rates) / 2
 
 
 def idle_round(site, name, row, cell):

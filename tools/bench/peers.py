@@ -83,6 +83,7 @@ class Site:
         self.starts = 0
         self.certs = make_certificates(os.path.join(out, "certs"))
         self.tls_target_port = 0  # for kinds with TLS to the target: whoever uses them sets it
+        self.half_rate = 0.0  # requests a second, of rows that are paced
         self.target_port = self.port()
         self.target = Process("target", self.generator_cpu,
                               [self.binary("target"), str(self.target_port)],

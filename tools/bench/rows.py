@@ -12,6 +12,7 @@ KIB = "KiB per connection"
 NS_PACKET = "ns per packet net of its base"
 NS_REQUEST = "ns per request"
 NS_SYN = "CPU ns per flood SYN net of XDP_DROP"
+P99 = "µs, 99th percentile at half load"
 FIRST_BYTE = "µs from connect to the first byte"
 CPS = "connections per second"
 LOAD_S = "CPU s from the start to the first handshake"
@@ -74,6 +75,10 @@ class Row:
         return self.is_xdp or (self.is_certs and self.unit != CPU_US)
 
     @property
+    def is_paced(self):
+        return self.mode == "paced"
+
+    @property
     def is_h2(self):
         return self.mode == "h2"
 
@@ -83,6 +88,11 @@ class Row:
 
     def scale(self, cpu_seconds, result):
         """A round's CPU time in the unit of the row."""
+        if self.unit == P99:
+            return result["first_byte_p99_us"]
+        return self.per_operation(cpu_seconds, result)
+
+    def per_operation(self, cpu_seconds, result):
         if self.unit == NS_BYTE:
             return cpu_seconds * 1e9 / result["bytes"]
         return cpu_seconds * 1e6 / result["ops"]
@@ -97,6 +107,7 @@ ROWS = (
     Row("keepalive_h2", CPU_US, "h2", 4, 0.0, 12, 0.7),
     Row("bulk_1m", NS_BYTE, "request", 8, 0.3, 16, 0.8, path="/bytes/1000000", defaults=True),
     Row("bulk_100m", NS_BYTE, "request", 2, 0.3, 16, 0.8, path="/bytes/100000000"),
+    Row("latency_p99", P99, "paced", 64, 1.0, 8, 1.0),
     Row("idle_conn", KIB, "idle", 2000, 0.0, 2, 1.0),
     Row("flood_syn_cpu", NS_SYN, seconds=0.7, rounds=5, goal=0.25),
     Row("gate_ttfb", FIRST_BYTE, "handshake", 1, 0.15, 12, 1.05, is_gate=True),

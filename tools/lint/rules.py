@@ -16,7 +16,7 @@ ROOMS = {
 # Single files and folders outside the rooms, longest match first.
 OTHERS = {
     "userspace/main.c": {"core", "control"},
-    "tools/sluicectl/": {"core", "net", "http", "dataplane", "control"},  # client of the API; purge
+    "tools/sluicectl/": {"core", "net", "tls", "http", "dataplane", "control"},  # client of the API; purge
     "tools/": set(ROOMS) | {"bpf"},
     "tests/": set(ROOMS) | {"bpf"},
 }

@@ -37,7 +37,7 @@ int run_reload(const struct invocation *invocation)
 {
 	char *target = target_new("/v1/reload");
 	struct client_request request = {
-		.socket_path = invocation->socket_path,
+		.where = &invocation->where,
 		.method = "POST",
 		.timeout_s = RELOAD_TIMEOUT_S,
 	};
@@ -57,7 +57,7 @@ static int ask(const struct invocation *invocation, const char *method, const ch
 	render_function *render)
 {
 	struct client_request request = {
-		.socket_path = invocation->socket_path,
+		.where = &invocation->where,
 		.method = method,
 		.target = target,
 		.timeout_s = SHORT_TIMEOUT_S,
@@ -100,16 +100,16 @@ int run_log(const struct invocation *invocation)
 static int refuse_while_alive(const struct invocation *invocation)
 {
 	pid_t pid = 0;
-	int rc = admin_socket_owner(invocation->socket_path, &pid);
+	int rc = admin_socket_owner(invocation->where.socket_path, &pid);
 
 	if (rc > 0)
 		fprintf(stderr,
 			"sluicectl: purge: a daemon (pid %d) is alive on %s: stop it first; an "
 			"orderly stop leaves nothing to purge\n",
-			(int)pid, invocation->socket_path);
+			(int)pid, invocation->where.socket_path);
 	else if (rc < 0)
 		fprintf(stderr, "sluicectl: purge: cannot tell whether a daemon lives on %s: %s\n",
-			invocation->socket_path, strerror(-rc));
+			invocation->where.socket_path, strerror(-rc));
 	return rc ? EXIT_REFUSED : EXIT_OK;
 }
 
@@ -119,6 +119,8 @@ int run_purge(const struct invocation *invocation)
 	int pins, code = refuse_while_alive(invocation);
 	int sockets;
 
+	if (invocation->where.address)
+		return usage("--address is not for", "purge");
 	if (code != EXIT_OK)
 		return code;
 	pins = dataplane_purge(invocation->pin_dir, &err);
@@ -126,7 +128,7 @@ int run_purge(const struct invocation *invocation)
 		fprintf(stderr, "sluicectl: purge: %s\n", *err.text ? err.text : strerror(-pins));
 		return EXIT_REFUSED;
 	}
-	sockets = admin_socket_purge(invocation->socket_path, &err);
+	sockets = admin_socket_purge(invocation->where.socket_path, &err);
 	if (sockets < 0) {
 		fprintf(stderr, "sluicectl: purge: %s\n", err.text);
 		return EXIT_REFUSED;

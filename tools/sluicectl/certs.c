@@ -19,9 +19,8 @@ static const char path[] = "/v1/certificates";
 /* The next page, or the only one. 0, or an exit code. */
 static int ask_page(const struct invocation *invocation, uint64_t after, struct answer *ret_answer)
 {
-	struct client_request request = {.socket_path = invocation->socket_path,
-		.method = "GET",
-		.timeout_s = PAGE_TIMEOUT_S};
+	struct client_request request = {
+		.where = &invocation->where, .method = "GET", .timeout_s = PAGE_TIMEOUT_S};
 	char *target = target_add(target_new(path), "limit", "256"), number[24];
 	struct err err;
 	int rc;
@@ -95,7 +94,7 @@ static int list(const struct invocation *invocation)
 static int ask(const struct invocation *invocation, char *target, render_function *render)
 {
 	struct client_request request = {
-		.socket_path = invocation->socket_path,
+		.where = &invocation->where,
 		.method = "GET",
 		.target = target,
 		.timeout_s = PAGE_TIMEOUT_S,

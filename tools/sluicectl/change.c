@@ -53,7 +53,7 @@ int change_send(
 	const struct invocation *invocation, const char *method, char *target, yyjson_mut_doc *doc)
 {
 	struct client_request request = {
-		.socket_path = invocation->socket_path,
+		.where = &invocation->where,
 		.method = method,
 		.timeout_s = CHANGE_TIMEOUT_S,
 	};

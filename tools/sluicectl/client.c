@@ -1,5 +1,6 @@
 /* One request to the daemon's admin API: see client.h. */
 #include "client.h"
+#include "connection.h"
 
 #include "core/mem.h"
 #include "http/h1_body.h"
@@ -9,10 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 enum {
 	ANSWER_BYTES_MAX = 1024 * 1024 * 1024, /* a list of two million prefixes is a third of it */
@@ -21,78 +18,11 @@ enum {
 	RECEIVE_BYTES = 64 * 1024,
 };
 
-static int explain_connect(const char *path, int code, struct err *err)
-{
-	if (code == -ENOENT || code == -ECONNREFUSED)
-		return err_set(err, code,
-			"no daemon answers on %s (%s): is sluiced running? Another socket is named "
-			"with -s PATH",
-			path, strerror(-code));
-	if (code == -EACCES || code == -EPERM)
-		return err_set(err, code, "%s: %s: run it as root or as the user of the daemon",
-			path, strerror(-code));
-	return err_set(err, code, "%s: %s", path, strerror(-code));
-}
-
-/* The connected socket, which gives up waiting after `timeout_s`. */
-static int connect_to(const char *path, unsigned int timeout_s, struct err *err)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct timeval timeout = {.tv_sec = timeout_s};
-	int fd, rc;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return err_set(err, -ENAMETOOLONG, "%s: a socket's path has at most %zu bytes",
-			path, sizeof(address.sun_path) - 1);
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_set(err, -errno, "socket: %s", strerror(errno));
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) == 0 &&
-		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) == 0 &&
-		connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
-		return fd;
-	rc = explain_connect(path, -errno, err);
-	close(fd);
-	return rc;
-}
-
-/* Why a connected daemon is silent. */
-static int explain_io(int fd, const char *path, int code, unsigned int timeout_s, struct err *err)
-{
-	struct ucred peer = {0};
-	socklen_t len = sizeof(peer);
-
-	if (code != -EAGAIN)
-		return err_set(err, code, "%s: the daemon closed the connection: %s", path,
-			strerror(-code));
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		peer.pid = 0;
-	return err_set(err, -ETIMEDOUT,
-		"%s: the daemon (pid %d) did not answer within %u s: is it stopped or hung?", path,
-		(int)peer.pid, timeout_s);
-}
-
-static int send_all(int fd, const char *bytes, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 /* --- receiving */
 
 /* An answer on its way. What has come and was not used yet is in `bytes`. */
 struct receiving {
-	int fd;
+	struct connection *connection;
 	char bytes[RECEIVE_BYTES];
 	size_t len;
 	unsigned int status;
@@ -108,13 +38,11 @@ static void consume(struct receiving *in, size_t len)
 /* 0, or a negative errno; -EBADMSG: the daemon has closed. */
 static int receive_more(struct receiving *in)
 {
-	ssize_t n;
+	ssize_t n =
+		connection_read(in->connection, in->bytes + in->len, sizeof(in->bytes) - in->len);
 
-	do
-		n = recv(in->fd, in->bytes + in->len, sizeof(in->bytes) - in->len, 0);
-	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	in->len += (size_t)n;
 	return n > 0 ? 0 : -EBADMSG;
 }
@@ -216,37 +144,31 @@ static int text_to_answer(struct text *text, unsigned int status, struct answer 
 
 /* --- asking */
 
-static int send_request(int fd, const struct client_request *request)
+static int send_request(struct connection *connection, const struct client_request *request)
 {
-	char *head = mem_printf("%s %s HTTP/1.1\r\nHost: sluice\r\nConnection: close\r\n",
-		request->method, request->target);
+	char *head = mem_printf("%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s",
+		request->method, request->target, connection_host(connection),
+		connection_headers(connection));
 	char length[64];
-	int rc = send_all(fd, head, strlen(head));
+	int rc = connection_write(connection, head, strlen(head));
 
+	explicit_bzero(head, strlen(head)); /* a token is in it */
 	free(head);
 	snprintf(length, sizeof(length),
 		strcmp(request->method, "GET") != 0 ? "Content-Length: %zu\r\n\r\n" : "\r\n",
 		request->body_len);
 	if (rc == 0)
-		rc = send_all(fd, length, strlen(length));
+		rc = connection_write(connection, length, strlen(length));
 	if (rc == 0 && request->body)
-		rc = send_all(fd, request->body, request->body_len);
+		rc = connection_write(connection, request->body, request->body_len);
 	return rc;
-}
-
-static void wait_for_ever(int fd)
-{
-	struct timeval never = {0};
-
-	/* If it cannot be had, a pause is taken for a hung daemon. */
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof(never));
 }
 
 /* `sink` gets a good answer, `refusal` one that is an error. */
 static int exchange(struct receiving *in, const struct client_request *request,
 	const struct sink *sink, const struct sink *refusal)
 {
-	int rc = send_request(in->fd, request);
+	int rc = send_request(in->connection, request);
 
 	if (rc && rc != -EPIPE && rc != -ECONNRESET) /* it may have said why before it closed */
 		return rc;
@@ -256,38 +178,36 @@ static int exchange(struct receiving *in, const struct client_request *request,
 	if (in->status >= 300)
 		return receive_body(in, refusal);
 	if (request->is_endless)
-		wait_for_ever(in->fd);
+		connection_wait_for_ever(in->connection);
 	if (request->begin)
 		request->begin();
 	return receive_body(in, sink);
-}
-
-static int explain(int fd, const struct client_request *request, int code, struct err *err)
-{
-	if (code == -EBADMSG)
-		return err_set(err, code,
-			"%s: what answers there is not sluiced, or it died meanwhile",
-			request->socket_path);
-	return explain_io(fd, request->socket_path, code, request->timeout_s, err);
 }
 
 static int fetch(const struct client_request *request, const struct sink *sink,
 	const struct sink *refusal, unsigned int *ret_status, struct err *err)
 {
 	struct receiving *in;
-	int fd = connect_to(request->socket_path, request->timeout_s, err), rc;
+	struct connection *connection;
+	int rc = connection_new(request->where, request->timeout_s, &connection, err);
 
-	if (fd < 0)
-		return fd;
+	if (rc < 0)
+		return rc;
 	in = mem_zalloc(sizeof(*in));
-	in->fd = fd;
+	in->connection = connection;
 	rc = exchange(in, request, sink, refusal);
 	*ret_status = in->status;
 	if (rc)
-		explain(fd, request, rc, err);
+		connection_explain(connection, rc, err);
 	free(in);
-	close(fd);
+	connection_free(connection);
 	return rc;
+}
+
+static int is_not_sluiced(const struct client_request *request, int code, struct err *err)
+{
+	return err_set(err, code, "%s: what answers there is not sluiced, or it died meanwhile",
+		request->where->address ? request->where->address : request->where->socket_path);
 }
 
 int client_ask(const struct client_request *request, struct answer *ret_answer, struct err *err)
@@ -302,7 +222,7 @@ int client_ask(const struct client_request *request, struct answer *ret_answer, 
 		return rc;
 	}
 	rc = text_to_answer(&text, status, ret_answer);
-	return rc ? explain(-1, request, rc, err) : 0;
+	return rc ? is_not_sluiced(request, rc, err) : 0;
 }
 
 struct taker {
@@ -332,7 +252,7 @@ int client_stream(const struct client_request *request,
 	*ret_answer = (struct answer){.status = status};
 	if (rc == 0 && status >= 300) {
 		rc = text_to_answer(&text, status, ret_answer);
-		return rc ? explain(-1, request, rc, err) : 0;
+		return rc ? is_not_sluiced(request, rc, err) : 0;
 	}
 	free(text.bytes);
 	return rc;

@@ -8,14 +8,24 @@
 #include <stddef.h>
 #include <yyjson.h>
 
+/* Where the daemon is to be reached. */
+struct client_where {
+	const char *socket_path; /* of its unix socket, unless there is ... */
+	bool is_own; /* only a daemon of this PID namespace: another one may have taken the socket over */
+	const char *address; /* ... HOST:PORT, with TLS; NULL: none. Of that the rest: */
+	const char *ca_file; /* NULL: the system's */
+	const char *cert_file, *key_file; /* NULL: none is shown */
+	const char *token_file; /* NULL: none is sent */
+};
+
 struct client_request {
-	const char *socket_path;
+	const struct client_where *where;
 	const char *method, *target; /* for the request line */
-	const char *body;            /* of a POST; may be NULL */
+	const char *body; /* of a POST; may be NULL */
 	size_t body_len;
 	unsigned int timeout_s; /* without a byte from the daemon */
-	bool is_endless;        /* once the answer has begun it may pause as long as it likes */
-	void (*begin)(void);    /* before the first byte of a good answer; may be NULL */
+	bool is_endless; /* once the answer has begun it may pause as long as it likes */
+	void (*begin)(void); /* before the first byte of a good answer; may be NULL */
 };
 
 struct answer {

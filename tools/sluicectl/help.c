@@ -1,4 +1,4 @@
-/* Help and completion, from the tables. */
+/* Help, from the tables. */
 #include "sluicectl.h"
 
 #include <string.h>
@@ -30,54 +30,5 @@ void print_help(FILE *out)
 int run_help(const struct invocation *invocation)
 {
 	print_help(stdout);
-	return EXIT_OK;
-}
-
-static void put_words(void)
-{
-	for (const struct command *command = commands; command->name; command++)
-		printf("%s ", command->name);
-	for (const struct option_row *row = option_rows; row->name; row++)
-		printf("--%s ", row->name);
-}
-
-/* What comes after an option or a command that takes words or a file. */
-static void put_cases(void)
-{
-	for (const struct option_row *row = option_rows; row->name; row++) {
-		if (!row->argument || row->argument[0] == '[')
-			continue;
-		printf("\t--%s", row->name);
-		if (row->key < KEY_REASON)
-			printf("|-%c", row->key);
-		if (*row->words)
-			printf(") COMPREPLY=($(compgen -W \"%s\" -- \"$cur\")); return ;;\n",
-				row->words);
-		else
-			puts(") COMPREPLY=($(compgen -f -- \"$cur\")); return ;;");
-	}
-	for (const struct command *command = commands; command->name; command++)
-		if (*command->words)
-			printf("\t%s) COMPREPLY=($(compgen -W \"%s\" -- \"$cur\")); return ;;\n",
-				command->name, command->words);
-	puts("\timport) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;");
-	puts("\thits) COMPREPLY=($(compgen -W \"on off\" -- \"$cur\")); return ;;");
-}
-
-int run_completion(const struct invocation *invocation)
-{
-	if (invocation->n_arguments == 0 || strcmp(invocation->arguments[0], "bash") != 0) {
-		fputs("sluicectl: completion: which shell? There is: sluicectl completion bash\n",
-			stderr);
-		return EXIT_USAGE;
-	}
-	puts("_sluicectl()\n{");
-	puts("\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}");
-	puts("\tcase $prev in");
-	put_cases();
-	puts("\tesac");
-	printf("\tCOMPREPLY=($(compgen -W \"");
-	put_words();
-	puts("\" -- \"$cur\"))\n}\ncomplete -F _sluicectl sluicectl");
 	return EXIT_OK;
 }

@@ -20,7 +20,7 @@ static struct client_request request_for(
 	const struct invocation *invocation, const char *method, const char *target)
 {
 	return (struct client_request){
-		.socket_path = invocation->socket_path,
+		.where = &invocation->where,
 		.method = method,
 		.target = target,
 		.timeout_s = CHANGE_TIMEOUT_S,

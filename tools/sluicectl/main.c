@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTIONS_MAX = 32 };
+enum { OPTIONS_MAX = 48 };
 
 static const double watch_default_s = 2, watch_min_s = 0.1, watch_max_s = 86400;
 static const double expires_max_s = 10.0 * 365 * 86400;
@@ -106,7 +106,17 @@ static const char **text_of(int key, struct invocation *invocation)
 {
 	switch (key) {
 	case 's':
-		return &invocation->socket_path;
+		return &invocation->where.socket_path;
+	case KEY_ADDRESS:
+		return &invocation->where.address;
+	case KEY_CLIENT_CERT:
+		return &invocation->where.cert_file;
+	case KEY_CLIENT_KEY:
+		return &invocation->where.key_file;
+	case KEY_SERVER_CA:
+		return &invocation->where.ca_file;
+	case KEY_TOKEN_FILE:
+		return &invocation->where.token_file;
 	case KEY_REASON:
 		return &invocation->reason;
 	case KEY_SOURCE:
@@ -186,6 +196,9 @@ static int read_option(int key, struct invocation *invocation)
 		return 0;
 	case 'e':
 		return read_expires(optarg, &invocation->expires_s);
+	case KEY_OWN:
+		invocation->where.is_own = true;
+		return 0;
 	case KEY_CRL:
 		return add_crl(invocation);
 	case KEY_HEADER:
@@ -250,6 +263,15 @@ static bool is_given(int key, struct invocation *invocation)
 	}
 }
 
+static int check_where(const struct client_where *where)
+{
+	if (!where->cert_file != !where->key_file)
+		return usage("--client-cert and --client-key go together", "");
+	if (!where->address && (where->cert_file || where->ca_file || where->token_file))
+		return usage("--client-cert, --server-ca and --token-file are for --address", "");
+	return 0;
+}
+
 static int read_command(int argc, char **argv, struct invocation *invocation)
 {
 	int rc = 0;
@@ -264,6 +286,7 @@ static int read_command(int argc, char **argv, struct invocation *invocation)
 	if (invocation->n_arguments > invocation->command->max_arguments)
 		return usage("what is meant by",
 			invocation->arguments[invocation->command->max_arguments]);
+	rc = check_where(&invocation->where);
 	for (const struct option_row *row = option_rows; row->name && !rc; row++)
 		if (is_given(row->key, invocation))
 			rc = check_option(row, invocation->command);
@@ -274,7 +297,7 @@ int main(int argc, char **argv)
 {
 	const char *socket_path = getenv("SLUICE_SOCKET");
 	struct invocation invocation = {
-		.socket_path = socket_path && *socket_path ? socket_path : DEFAULT_SOCKET,
+		.where.socket_path = socket_path && *socket_path ? socket_path : DEFAULT_SOCKET,
 	};
 	struct getopt_tables tables;
 	int key, rc;

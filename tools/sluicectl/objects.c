@@ -17,7 +17,7 @@ static const char path[] = "/v1/objects";
 static int ask(const struct invocation *invocation, char *target, render_function *render)
 {
 	struct client_request request = {
-		.socket_path = invocation->socket_path,
+		.where = &invocation->where,
 		.method = "GET",
 		.target = target,
 		.timeout_s = OBJECTS_TIMEOUT_S,
@@ -68,22 +68,56 @@ static int delete(const struct invocation *invocation, char **words, int n)
 	return change_send(invocation, "DELETE", change_target(path, words[0], words[1]), NULL);
 }
 
+/* "web/canary" as the path of that rule's priority; NULL: it is none. */
+static char *priority_target(const char *rule)
+{
+	const char *slash = strchr(rule, '/');
+	char *listener, *target, *whole;
+
+	if (!slash || slash == rule || !slash[1])
+		return NULL;
+	listener = mem_strndup(rule, (size_t)(slash - rule));
+	target = change_target("/v1/listeners", listener, "rules");
+	whole = change_target(target, slash + 1, "priority");
+	free(target);
+	free(listener);
+	return whole;
+}
+
+static int move(const struct invocation *invocation, char **words, int n)
+{
+	char *target = n == 2 ? priority_target(words[0]) : NULL;
+	yyjson_mut_doc *doc;
+
+	if (!target || strlen(words[1]) > 5 || strspn(words[1], "0123456789") != strlen(words[1])) {
+		free(target);
+		return usage("objects move LISTENER/RULE PRIORITY is the way, not",
+			n > 0 ? words[0] : "nothing");
+	}
+	doc = change_doc();
+	yyjson_mut_obj_add_uint(
+		doc, yyjson_mut_doc_get_root(doc), "priority", strtoul(words[1], NULL, 10));
+	return change_send(invocation, "PUT", target, doc);
+}
+
 int run_objects(const struct invocation *invocation)
 {
 	char **words = invocation->arguments + 1;
 	const char *verb = invocation->n_arguments > 0 ? invocation->arguments[0] : "";
 	int n = invocation->n_arguments - 1;
 	bool changes = strcmp(verb, "put") == 0 || strcmp(verb, "patch") == 0 ||
-		       strcmp(verb, "delete") == 0;
+		       strcmp(verb, "delete") == 0 || strcmp(verb, "move") == 0;
 
 	if (!changes && (invocation->dry_run || invocation->existing))
-		return usage("--dry-run and --existing are for put, patch and delete", "");
+		return usage("--dry-run and --existing are for put, patch, delete and move", "");
 	if (strcmp(verb, "put") == 0)
 		return put(invocation, "PUT", words, n);
 	if (strcmp(verb, "patch") == 0)
 		return put(invocation, "PATCH", words, n);
 	if (strcmp(verb, "delete") == 0)
 		return delete (invocation, words, n);
+	if (strcmp(verb, "move") == 0)
+		return move(invocation, words, n);
 	if (strcmp(verb, "show") == 0) {
 		if (n != 2)
 			return usage("objects show KIND NAME is the way, not",
@@ -91,15 +125,42 @@ int run_objects(const struct invocation *invocation)
 		return ask(invocation, change_target(path, words[0], words[1]), render_object);
 	}
 	if (n > 0)
-		return usage("of objects there is show, put, patch and delete, not", verb);
+		return usage("of objects there is show, put, patch, delete and move, not", verb);
 	return ask(invocation,
 		*verb ? target_add(target_new(path), "kind", verb) : target_new(path),
 		render_objects);
 }
 
+static bool is_version(const char *word)
+{
+	return *word && strlen(word) < 20 && strspn(word, "0123456789") == strlen(word);
+}
+
 int run_history(const struct invocation *invocation)
 {
+	char **words = invocation->arguments;
+
+	if (invocation->n_arguments == 2 && strcmp(words[0], "show") == 0 && is_version(words[1]))
+		return ask(invocation, target_add(target_new("/v1/diff"), "to", words[1]),
+			render_diff);
+	if (invocation->n_arguments > 0)
+		return usage("either nothing follows, or", "show VERSION");
 	return ask(invocation, target_new("/v1/history"), render_history);
+}
+
+int run_diff(const struct invocation *invocation)
+{
+	static const char *const names[] = {"from", "to"};
+	char *target = target_new("/v1/diff");
+
+	for (int i = 0; i < invocation->n_arguments && i < 2; i++) {
+		if (!is_version(invocation->arguments[i])) {
+			free(target);
+			return usage("a version is a number, not", invocation->arguments[i]);
+		}
+		target = target_add(target, names[i], invocation->arguments[i]);
+	}
+	return ask(invocation, target, render_diff);
 }
 
 int run_rollback(const struct invocation *invocation)

@@ -12,7 +12,7 @@ enum { TEST_TIMEOUT_S = 30 };
 static int ask(const struct invocation *invocation, const char *method, const char *target,
 	const char *body, render_function *render)
 {
-	struct client_request request = {.socket_path = invocation->socket_path,
+	struct client_request request = {.where = &invocation->where,
 		.method = method,
 		.target = target,
 		.body = body,

@@ -1,7 +1,6 @@
 /* The views, once or again and again. */
 #include "answer.h"
-#include "client.h"
-#include "sluicectl.h"
+#include "show.h"
 
 #include "core/clock.h"
 #include "core/mem.h"
@@ -26,6 +25,11 @@ static struct winsize terminal_size(void)
 	return size;
 }
 
+bool show_is_terminal(void)
+{
+	return terminal_size().ws_row > 0;
+}
+
 struct render_look look_now(const struct invocation *invocation)
 {
 	bool wide = invocation->output == OUTPUT_WIDE;
@@ -38,23 +42,24 @@ struct render_look look_now(const struct invocation *invocation)
 	};
 }
 
-/* What is shown: a command's view, or one with parameters. */
-struct shown {
-	const struct invocation *invocation;
-	const char *target;
-	render_function *render;
-};
-
-static int ask(const struct shown *shown, struct answer *ret_answer, struct err *err)
+int show_ask(const struct invocation *invocation, const char *target, struct answer *ret_answer,
+	struct err *err)
 {
 	struct client_request request = {
-		.socket_path = shown->invocation->socket_path,
+		.where = &invocation->where,
 		.method = "GET",
-		.target = shown->target,
+		.target = target,
 		.timeout_s = VIEW_TIMEOUT_S,
 	};
 
 	return client_ask(&request, ret_answer, err);
+}
+
+static int ask(const struct shown *shown, struct answer *ret_answer, struct err *err)
+{
+	if (shown->ask)
+		return shown->ask(shown->invocation, ret_answer, err);
+	return show_ask(shown->invocation, shown->target, ret_answer, err);
 }
 
 static int show_once(const struct shown *shown)
@@ -182,7 +187,7 @@ static int show_repeatedly(const struct shown *shown)
 	return EXIT_OK;
 }
 
-static int show(const struct shown *shown)
+int show(const struct shown *shown)
 {
 	return shown->invocation->watch_s > 0 ? show_repeatedly(shown) : show_once(shown);
 }
@@ -198,29 +203,6 @@ int run_certs_view(const struct invocation *invocation)
 {
 	struct shown shown = {invocation, "/v1/certificates?limit=256", render_certs};
 
-	return show(&shown);
-}
-
-int run_top(const struct invocation *invocation)
-{
-	static const char *const kinds[][2] = {
-		{"sources", "sources"}, {"sni", "names"}, {"ja4", "ja4"}};
-	const char *kind = invocation->n_arguments > 0 ? invocation->arguments[0] : "";
-	const char *rows = invocation->n_arguments > 1 ? invocation->arguments[1] : "20";
-	struct shown shown = {.invocation = invocation, .render = render_top};
-	char target[128];
-	size_t i;
-
-	for (i = 0; i < array_len(kinds) && strcmp(kind, kinds[i][0]) != 0; i++)
-		;
-	if (i == array_len(kinds))
-		return usage(*kind ? "there is top sources, top sni and top ja4, not top"
-				   : "top of what? sources, sni or ja4",
-			kind);
-	if (strlen(rows) > 4 || strspn(rows, "0123456789") != strlen(rows) || atoi(rows) < 1)
-		return usage("the number of rows is 1 to 1000, not", rows);
-	snprintf(target, sizeof(target), "/v1/top?kind=%s&n=%s", kinds[i][1], rows);
-	shown.target = target;
 	return show(&shown);
 }
 

@@ -48,14 +48,15 @@ struct command {
 #define CERTS_USAGE                                                                                \
 	"show NAME, put NAME --cert FILE --key FILE|--pkcs12 FILE, delete NAME, "                  \
 	"add|remove LISTENER NAME..., default LISTENER NAME, history"
-#define OBJECTS_USAGE "[KIND], show KIND NAME, put|patch KIND NAME FILE, delete KIND NAME"
-#define CHANGING      "reload certs trust objects rollback"
+#define OBJECTS_USAGE                                                                              \
+	"[KIND], show KIND NAME, put|patch KIND NAME FILE, delete KIND NAME, move LISTENER/RULE PRIORITY"
+#define CHANGING "reload certs trust objects rollback"
 
 enum { CRL_FILES_MAX = 32, HEADERS_MAX = 100 };
 
 struct invocation {
 	const struct command *command;
-	const char *socket_path;
+	struct client_where where;
 	enum output output;
 	double watch_s; /* 0: once */
 	bool all, dry_run;
@@ -94,6 +95,12 @@ enum {
 	KEY_METHOD,
 	KEY_URL,
 	KEY_HEADER,
+	KEY_ADDRESS,
+	KEY_CLIENT_CERT,
+	KEY_CLIENT_KEY,
+	KEY_SERVER_CA,
+	KEY_TOKEN_FILE,
+	KEY_OWN,
 };
 
 struct option_row {

@@ -74,7 +74,7 @@ static void interrupted(int number)
 int run_watch(const struct invocation *invocation)
 {
 	struct client_request request = {
-		.socket_path = invocation->socket_path,
+		.where = &invocation->where,
 		.method = "GET",
 		.timeout_s = ANSWER_TIMEOUT_S,
 		.is_endless = true,

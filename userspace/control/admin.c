@@ -1,12 +1,12 @@
-/* The admin API: accepting clients, the table of commands, answers. See admin.h, admin_conn.h. */
-#include "control/admin.h"
+/* The admin API: its sockets and clients coming. See admin.h, admin_conn.h. */
 #include "control/admin_conn.h"
 
 #include "core/mem.h"
+#include "net/socket.h"
+#include "tls/server.h"
+#include "tls/stream.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,379 +15,271 @@
 #define LOG_MODULE "admin"
 #include "core/log.h"
 
-enum { MESSAGE_BYTES = 1024, ACCEPT_PAUSE_MS = 1000 };
-
-static const char json_type[] = "application/json";
-
-struct command {
-	const char *path;
-	enum admin_method method;
-	const char *parameters; /* separated by spaces */
-	/* One of the two. */
-	int (*view)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
-	void (*call)(void *arg, const struct admin_call *call, struct admin_reply *reply);
+enum {
+	ACCEPT_PAUSE_MS = 1000,
+	BACKLOG = 64,
+	/* Over TCP anybody may come: so many handshakes or heads at most are what the control thread
+	 * has time for; the others wait in the kernel. */
+	PACE_MS = 100,
+	METRICS_PACE_MS = 1000, /* the whole text is made for each */
+	PACE_CONNECTIONS = 10,
+	REMOTE_CONNECTIONS_MAX = 32, /* a browser opens several */
 };
 
-enum command_id {
-#define VIEW(path, name, help)                               COMMAND_##name,
-#define CALL(method, path, name, parameters, body_max, help) COMMAND_##name,
-#include "control/api.def"
-#undef VIEW
-#undef CALL
-	N_COMMANDS
-};
-
-static const char *const command_paths[] = {
-#define VIEW(path, name, help)                               path,
-#define CALL(method, path, name, parameters, body_max, help) path,
-#include "control/api.def"
-#undef VIEW
-#undef CALL
-};
-
-static struct command command_get(const struct admin_source *source, enum command_id id)
+static uint32_t connections_max(const struct admin *admin)
 {
-	switch (id) {
-#define VIEW(path, name, help)                                                                     \
-	case COMMAND_##name:                                                                       \
-		return (struct command){path, ADMIN_GET, "", source->name, NULL};
-#define CALL(method, path, name, parameters, body_max, help)                                       \
-	case COMMAND_##name:                                                                       \
-		return (struct command){path, ADMIN_##method, parameters, NULL, source->name};
-#include "control/api.def"
-#undef VIEW
-#undef CALL
-	case N_COMMANDS:
-		break;
+	return admin->kind == ADMIN_REMOTE ? REMOTE_CONNECTIONS_MAX : ADMIN_CONNECTIONS_MAX;
+}
+
+/* Strangers must not use up the room: of those who have not shown who they are the one that has been
+ * at what it does for longest goes. */
+static bool make_room(struct admin *admin)
+{
+	struct admin_conn *conn, *longest = NULL;
+	struct list *link;
+
+	list_for_each(link, &admin->conns) {
+		conn = container_of(link, struct admin_conn, link);
+		if (!conn->is_known && conn->state != ADMIN_CONN_LINGERING &&
+			(!longest || conn->since_ms < longest->since_ms))
+			longest = conn;
 	}
-	return (struct command){0};
+	if (longest)
+		admin_conn_close(longest);
+	return longest;
 }
 
-static void run_view(struct admin *admin, const struct command *command, struct admin_reply *reply)
+static bool is_full(struct admin *admin)
 {
-	yyjson_mut_doc *doc = admin_doc_new();
-	int rc = command->view(admin->arg, doc, yyjson_mut_doc_get_root(doc));
-
-	if (rc == 0) {
-		admin_reply_finish(reply, 200, doc);
-		return;
-	}
-	yyjson_mut_doc_free(doc);
-	log_warn("%s: cannot be answered: %s", command->path, strerror(-rc));
-	admin_reply_error(
-		reply, 500, "internal", "%s cannot be answered: %s", command->path, strerror(-rc));
+	if (admin->n_conns - admin->n_lingering < connections_max(admin))
+		return false;
+	return admin->kind == ADMIN_LOCAL || !make_room(admin);
 }
 
-static void refuse_parameter(
-	const struct command *command, struct slice name, struct admin_reply *reply)
-{
-	int len = (int)(name.len < 64 ? name.len : 64);
-
-	if (*command->parameters)
-		admin_reply_error(reply, 400, "bad_request",
-			"%s has no parameter \"%.*s\"; there is: %s", command->path, len, name.ptr,
-			command->parameters);
-	else
-		admin_reply_error(reply, 400, "bad_request",
-			"%s takes no parameters, and \"%.*s\" was given", command->path, len,
-			name.ptr);
-}
-
-static void run_command(struct admin *admin, const struct command *command,
-	const struct admin_call *call, struct admin_reply *reply)
-{
-	struct slice stranger = admin_query_stranger(call->query, command->parameters);
-
-	if (!command->view && !command->call)
-		admin_reply_error(reply, 501, "not_implemented", "this daemon does not offer %s",
-			command->path);
-	else if (stranger.len > 0)
-		refuse_parameter(command, stranger, reply);
-	else if (command->call)
-		command->call(admin->arg, call, reply);
-	else
-		run_view(admin, command, reply);
-}
-
-/* "GET, HEAD, PUT": what a path is good for. */
-static void add_allowed(enum admin_method method, char ret_allow[static 48])
-{
-	static const char *const words[] = {[ADMIN_GET] = "GET, HEAD",
-		[ADMIN_POST] = "POST",
-		[ADMIN_PUT] = "PUT",
-		[ADMIN_PATCH] = "PATCH",
-		[ADMIN_DELETE] = "DELETE"};
-	size_t used = strlen(ret_allow);
-
-	snprintf(ret_allow + used, 48 - used, "%s%s", used ? ", " : "", words[method]);
-}
-
-/* Part by part; what stands where the pattern has {} goes to `ret_arguments` (NULL: nowhere). */
-static bool path_fits(
-	struct slice path, const char *pattern, char (*ret_arguments)[ADMIN_ARGUMENT_BYTES])
-{
-	size_t n = 0, i = 0;
-
-	for (; *pattern; pattern++) {
-		size_t begin = i;
-
-		if (*pattern != '{') {
-			if (i == path.len || path.ptr[i] != *pattern)
-				return false;
-			i++;
-			continue;
-		}
-		while (i < path.len && path.ptr[i] != '/')
-			i++;
-		if (i == begin ||
-			(ret_arguments && !admin_decode((struct slice){path.ptr + begin, i - begin},
-						  ret_arguments[n], ADMIN_ARGUMENT_BYTES)))
-			return false;
-		n++;
-		pattern++; /* '}' */
-	}
-	return i == path.len;
-}
-
-void admin_dispatch(
-	struct admin *admin, const struct admin_request *request, struct admin_reply *reply)
-{
-	enum admin_method method = request->method == ADMIN_HEAD ? ADMIN_GET : request->method;
-	struct admin_call call = {
-		request->query, request->body, request->if_match, request->if_none_match, {""}};
-	int id;
-
-	for (id = 0; id < N_COMMANDS; id++) {
-		struct command command = command_get(admin->source, (enum command_id)id);
-
-		if (!path_fits(request->path, command.path, call.arguments))
-			continue;
-		if (command.method == method) {
-			reply->allow[0] = '\0';
-			run_command(admin, &command, &call, reply);
-			return;
-		}
-		add_allowed(command.method, reply->allow);
-	}
-	if (*reply->allow)
-		admin_reply_error(reply, 405, "method_not_allowed", "%.*s: the method is %s",
-			(int)request->path.len, request->path.ptr, reply->allow);
-	else
-		admin_reply_error(reply, 404, "not_found",
-			"no such path: %.*s (docs/api.md lists them)",
-			(int)(request->path.len < 256 ? request->path.len : 256),
-			request->path.ptr);
-}
-
-size_t admin_command_body_limit(struct slice path)
-{
-	static const size_t limits[] = {
-#define VIEW(path, name, help)                               0,
-#define CALL(method, path, name, parameters, body_max, help) body_max,
-#include "control/api.def"
-#undef VIEW
-#undef CALL
-	};
-
-	for (int id = 0; id < N_COMMANDS; id++)
-		if (limits[id] > 0 && path_fits(path, command_paths[id], NULL))
-			return limits[id];
-	return 0;
-}
-
-void admin_reply_set_etag(struct admin_reply *reply, const char *etag)
-{
-	snprintf(reply->etag, sizeof(reply->etag), "%s", etag);
-}
-
-yyjson_mut_doc *admin_doc_new(void)
-{
-	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-	yyjson_mut_val *root = doc ? yyjson_mut_obj(doc) : NULL;
-
-	if (!root) {
-		fputs("sluice: out of memory\n", stderr);
-		abort();
-	}
-	yyjson_mut_doc_set_root(doc, root);
-	return doc;
-}
-
-/* Names from certificates may be any bytes: what is not UTF-8 becomes U+FFFD instead of spoiling
- * the whole answer. */
-static char *doc_write(const yyjson_mut_doc *doc, size_t *ret_len)
-{
-	yyjson_write_flag flags = YYJSON_WRITE_PRETTY_TWO_SPACES | YYJSON_WRITE_NEWLINE_AT_END;
-	yyjson_write_err fault;
-	char *text = yyjson_mut_write_opts(doc, flags, NULL, ret_len, &fault);
-
-	if (text || fault.code != YYJSON_WRITE_ERROR_INVALID_STRING)
-		return text;
-	flags |= YYJSON_WRITE_ALLOW_INVALID_UNICODE | YYJSON_WRITE_ESCAPE_UNICODE;
-	return yyjson_mut_write_opts(doc, flags, NULL, ret_len, &fault);
-}
-
-void admin_reply_finish(struct admin_reply *reply, unsigned int http_status, yyjson_mut_doc *doc)
-{
-	static const char unwritable[] = "{\"error\": {\"code\": \"internal\", \"message\": "
-					 "\"the answer cannot be written as JSON\"}}\n";
-	struct admin_conn *conn = reply->conn;
-	size_t len = 0;
-	char *text;
-
-	if (conn) {
-		text = doc_write(doc, &len);
-		if (text)
-			admin_conn_answer(conn, reply, http_status, json_type, text, len);
-		else
-			admin_conn_answer(
-				conn, reply, 500, json_type, unwritable, sizeof(unwritable) - 1);
-		free(text);
-		admin_conn_run(conn);
-	}
-	yyjson_mut_doc_free(doc);
-	free(reply);
-}
-
-void admin_reply_text(
-	struct admin_reply *reply, const char *content_type, const char *text, size_t len)
-{
-	struct admin_conn *conn = reply->conn;
-
-	if (conn) {
-		admin_conn_answer(conn, reply, 200, content_type, text, len);
-		admin_conn_run(conn);
-	}
-	free(reply);
-}
-
-static yyjson_mut_val *add_error(yyjson_mut_doc *doc, const char *code, const char *message)
-{
-	yyjson_mut_val *error = yyjson_mut_obj_add_obj(doc, yyjson_mut_doc_get_root(doc), "error");
-
-	yyjson_mut_obj_add_strcpy(doc, error, "code", code);
-	yyjson_mut_obj_add_strcpy(doc, error, "message", message);
-	return error;
-}
-
-void admin_reply_error(struct admin_reply *reply, unsigned int http_status, const char *code,
-	const char *format, ...)
-{
-	yyjson_mut_doc *doc = admin_doc_new();
-	char message[MESSAGE_BYTES];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(message, sizeof(message), format, args);
-	va_end(args);
-	add_error(doc, code, message);
-	admin_reply_finish(reply, http_status, doc);
-}
-
-void admin_reply_reloaded(struct admin_reply *reply, bool dry_run, uint64_t generation)
-{
-	yyjson_mut_doc *doc = admin_doc_new();
-	yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
-
-	yyjson_mut_obj_add_str(doc, root, "result", dry_run ? "valid" : "applied");
-	yyjson_mut_obj_add_uint(doc, root, "generation", generation);
-	admin_reply_finish(reply, 200, doc);
-}
-
-void admin_reply_refused(struct admin_reply *reply, const char *lines)
-{
-	yyjson_mut_doc *doc = admin_doc_new();
-	yyjson_mut_val *error = add_error(
-		doc, "config_invalid", "the configuration has errors; nothing was changed");
-	yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, error, "errors");
-
-	while (*lines) {
-		size_t len = strcspn(lines, "\n");
-
-		if (len > 0)
-			yyjson_mut_arr_add_strncpy(doc, list, lines, len);
-		lines += len + (lines[len] == '\n');
-	}
-	admin_reply_finish(reply, 422, doc);
-}
-
-/* Above the limit a client is told so; above twice the limit there is no memory even for that. */
+/* Above the limit a client is told so; above twice the limit there is no memory even for that. One that
+ * would have to shake hands first is not. */
 static void welcome(struct admin *admin, int fd)
 {
 	static const struct admin_refusal full = {503, "too_many_connections",
-		"too many clients are connected to the admin socket: close one and try again"};
-	bool is_full = admin->n_conns - admin->n_lingering >= ADMIN_CONNECTIONS_MAX;
+		"too many clients are connected: close one and try again", false};
+	bool has_no_room = is_full(admin);
 	struct admin_conn *conn;
 	int rc;
 
-	if (admin->n_conns >= 2 * ADMIN_CONNECTIONS_MAX) {
+	if (admin->n_conns >= 2 * connections_max(admin) ||
+		(has_no_room && admin->kind == ADMIN_REMOTE)) {
 		close(fd);
 		return;
 	}
 	rc = admin_conn_new(admin, fd, &conn);
 	if (rc)
-		log_warn("%s: a client cannot be served: %s", admin->socket.path, strerror(-rc));
-	else if (is_full)
+		log_warn("%s: a client cannot be served: %s", admin->name, strerror(-rc));
+	else if (has_no_room)
 		admin_conn_refuse(conn, &full);
+}
+
+/* --- listening */
+
+static void stop_listening(struct admin *admin)
+{
+	uint32_t i;
+
+	for (i = 0; i < admin->n_doors; i++)
+		loop_del(admin->io->loop, &admin->doors[i].watch);
 }
 
 static void accept_ready(struct watch *watch, uint32_t events);
 
-static int listen_start(struct admin *admin)
+static int start_listening(struct admin *admin)
 {
-	admin->listener = (struct watch){.fd = admin->socket.fd, .ready = accept_ready};
-	return loop_add_level(admin->loop, &admin->listener);
+	uint32_t i;
+	int r;
+
+	for (i = 0; i < admin->n_doors; i++) {
+		admin->doors[i].watch.ready = accept_ready;
+		r = loop_add_level(admin->io->loop, &admin->doors[i].watch);
+		if (r < 0) {
+			stop_listening(admin);
+			return r;
+		}
+	}
+	return 0;
+}
+
+static void pause_listening(struct admin *admin, uint32_t pause_ms)
+{
+	stop_listening(admin);
+	timer_set(admin->io->loop, &admin->accept_again, pause_ms);
 }
 
 static void accept_again(struct timer *timer)
 {
 	struct admin *admin = container_of(timer, struct admin, accept_again);
 
-	if (listen_start(admin))
-		timer_set(admin->loop, timer, ACCEPT_PAUSE_MS);
+	if (start_listening(admin))
+		timer_set(admin->io->loop, timer, ACCEPT_PAUSE_MS);
 }
 
-/* The socket is level triggered: an error that stays (no descriptors left) pauses it. */
+static void keep_pace(struct admin *admin)
+{
+	uint32_t span_ms = admin->kind == ADMIN_METRICS ? METRICS_PACE_MS : PACE_MS;
+	uint64_t now_ms = loop_now_ms(admin->io->loop);
+
+	if (now_ms - admin->accepted_since_ms >= span_ms) {
+		admin->accepted_since_ms = now_ms;
+		admin->n_accepted = 0;
+	}
+	if (++admin->n_accepted >= PACE_CONNECTIONS)
+		pause_listening(admin, span_ms);
+}
+
+/* The sockets are level triggered: an error that stays (no descriptors left) pauses them. */
 static void accept_ready(struct watch *watch, uint32_t events)
 {
-	struct admin *admin = container_of(watch, struct admin, listener);
-	int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct admin *admin = container_of(watch, struct admin_door, watch)->admin;
+	int fd;
 
+	if (timer_is_set(&admin->accept_again))
+		return; /* another one's event of this turn */
+	fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
 		welcome(admin, fd);
+		if (admin->kind != ADMIN_LOCAL)
+			keep_pace(admin);
 	} else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
-		log_warn("%s: cannot accept clients for a second: %s", admin->socket.path,
-			strerror(errno));
-		loop_del(admin->loop, &admin->listener);
-		timer_set(admin->loop, &admin->accept_again, ACCEPT_PAUSE_MS);
+		log_warn(
+			"%s: cannot accept clients for a second: %s", admin->name, strerror(errno));
+		pause_listening(admin, ACCEPT_PAUSE_MS);
 	}
 }
 
-int admin_new(
-	struct loop *loop, const struct admin_spec *spec, struct admin **ret_admin, struct err *err)
+/* --- access */
+
+/* Who holds another certificate, or none any more, must not go on. */
+static void judge_again(struct admin_conn *conn, bool is_tighter)
+{
+	struct tls_stream_facts facts;
+	enum admin_role before = conn->known.role;
+
+	if (conn->state == ADMIN_CONN_HANDSHAKE) { /* with the old server */
+		conn->closing = is_tighter;
+		return;
+	}
+	tls_stream_facts(conn->front, &facts);
+	admin_access_judge_cert(conn->admin->access, facts.peer, &conn->by_cert);
+	if (conn->known.token_sha256[0])
+		admin_access_judge_again(conn->admin->access, &conn->known);
+	else
+		conn->known = conn->by_cert;
+	if (conn->known.role < before || (is_tighter && facts.peer))
+		conn->closing = true;
+}
+
+static void end_if_closing(struct admin_conn *conn)
+{
+	if (conn->closing && conn->state != ADMIN_CONN_ANSWERING &&
+		conn->state != ADMIN_CONN_WRITING && conn->state != ADMIN_CONN_LINGERING)
+		admin_conn_close(conn);
+}
+
+void admin_set_access(struct admin *admin, struct admin_access *access)
+{
+	struct admin_access *old = admin ? admin->access : NULL;
+	struct list *link, *next;
+	struct admin_conn *conn;
+	bool is_tighter;
+
+	if (!admin || access == old)
+		return;
+	is_tighter =
+		tls_server_is_tighter(admin_access_server(old), admin_access_server(access)) ||
+		tls_server_is_another_auth(admin_access_server(old), admin_access_server(access));
+	admin->access = admin_access_get(access);
+	for (link = admin->conns.next; link != &admin->conns; link = next) {
+		next = link->next;
+		conn = container_of(link, struct admin_conn, link);
+		judge_again(conn, is_tighter);
+		end_if_closing(conn);
+	}
+	admin_access_put(old);
+}
+
+/* --- life */
+
+static void add_door(struct admin *admin, int fd)
+{
+	struct admin_door *door = &admin->doors[admin->n_doors++];
+
+	*door = (struct admin_door){{.fd = fd}, admin};
+}
+
+static void close_doors(struct admin *admin)
+{
+	uint32_t i;
+
+	if (admin->kind == ADMIN_LOCAL) {
+		admin_socket_close(&admin->socket);
+		return;
+	}
+	for (i = 0; i < admin->n_doors; i++)
+		close(admin->doors[i].watch.fd);
+}
+
+static int open_doors(struct admin *admin, const struct admin_spec *spec, struct err *err)
+{
+	uint32_t i;
+	int fd;
+
+	if (admin->kind == ADMIN_LOCAL) {
+		fd = admin_socket_open(&admin->socket, spec->socket_path, err);
+		if (fd < 0)
+			return fd;
+		add_door(admin, admin->socket.fd);
+		return 0;
+	}
+	for (i = 0; i < spec->n_addresses && i < ADMIN_ADDRESSES_MAX; i++) {
+		fd = spec->may_share ? 0 : socket_probe(&spec->addresses[i], err);
+		if (fd == 0)
+			fd = socket_listen(&spec->addresses[i], BACKLOG, 0, err);
+		if (fd < 0) {
+			close_doors(admin);
+			return err_context(err, fd, "%s", admin->name);
+		}
+		add_door(admin, fd);
+	}
+	return 0;
+}
+
+int admin_new(struct iothread *io, const struct admin_spec *spec, struct admin **ret_admin,
+	struct err *err)
 {
 	struct admin *admin = mem_zalloc(sizeof(*admin));
 	int rc;
 
 	list_init(&admin->conns);
-	admin->loop = loop;
+	admin->io = io;
+	admin->kind = spec->kind;
+	admin->name = spec->kind == ADMIN_LOCAL ? spec->socket_path : spec->setting;
+	admin->tls = spec->tls;
 	admin->source = spec->source;
 	admin->arg = spec->arg;
 	admin->idle_ms = spec->idle_ms ? spec->idle_ms : ADMIN_IDLE_MS;
-	rc = admin_socket_open(&admin->socket, spec->socket_path, err);
-	if (rc)
-		goto fail;
 	admin->accept_again.fire = accept_again;
-	rc = listen_start(admin);
-	if (rc) {
-		err_set(err, rc, "admin socket %s: %s", spec->socket_path, strerror(-rc));
-		goto fail_socket;
+	rc = open_doors(admin, spec, err);
+	if (rc < 0)
+		goto fail;
+	rc = start_listening(admin);
+	if (rc < 0) {
+		err_set(err, rc, "%s: %s", admin->name, strerror(-rc));
+		goto fail_doors;
 	}
+	if (spec->access)
+		admin->access = admin_access_get(spec->access);
 	*ret_admin = admin;
 	return 0;
 
-fail_socket:
-	admin_socket_close(&admin->socket);
+fail_doors:
+	close_doors(admin);
 fail:
 	free(admin);
 	return rc;
@@ -409,9 +301,10 @@ void admin_free(struct admin *admin)
 		admin_stream_finish_now(conn);
 		admin_conn_close(conn);
 	}
-	loop_del(admin->loop, &admin->listener);
+	stop_listening(admin);
 	timer_clear(&admin->accept_again);
-	admin_socket_close(&admin->socket);
+	close_doors(admin);
+	admin_access_put(admin->access);
 	admin->free_task.run = free_admin;
-	loop_defer(admin->loop, &admin->free_task);
+	loop_defer(admin->io->loop, &admin->free_task);
 }

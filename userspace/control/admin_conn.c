@@ -2,20 +2,22 @@
 #include "control/admin_conn.h"
 
 #include "core/mem.h"
-#include "http/h1_write.h"
+#include "tls/stream.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#define LOG_MODULE "admin"
+#include "core/log.h"
 
 enum {
 	IN_BYTES_FIRST = 4096,
 	LINGER_MS = 2000,
-	LINGER_BYTES = 4 * 1024 * 1024, /* thrown away at most */
-	RESPONSE_HEAD_BYTES = 400,
+	HANDSHAKE_MS = 5000,
+	KEEPALIVE_S = 60, /* a client that is gone without a word is found so */
 	READ_BYTES = 1024 * 1024, /* of one client in one turn: others wait meanwhile */
 };
 
@@ -27,14 +29,18 @@ void admin_conn_state_set(struct admin_conn *conn, enum admin_conn_state state)
 	if (conn->state == ADMIN_CONN_LINGERING)
 		admin->n_lingering--;
 	conn->state = state;
+	conn->since_ms = loop_now_ms(admin->io->loop);
 	switch (state) {
+	case ADMIN_CONN_HANDSHAKE:
+		timer_set(admin->io->loop, &conn->timer, HANDSHAKE_MS);
+		break;
 	case ADMIN_CONN_READING:
 	case ADMIN_CONN_WRITING:
-		timer_set(admin->loop, &conn->timer, admin->idle_ms);
+		timer_set(admin->io->loop, &conn->timer, admin->idle_ms);
 		break;
 	case ADMIN_CONN_LINGERING:
 		admin->n_lingering++;
-		timer_set(admin->loop, &conn->timer, LINGER_MS);
+		timer_set(admin->io->loop, &conn->timer, LINGER_MS);
 		break;
 	case ADMIN_CONN_ANSWERING:
 	case ADMIN_CONN_STREAMING: /* set while there are bytes to take */
@@ -78,11 +84,12 @@ void admin_conn_close(struct admin_conn *conn)
 		conn->reply->conn = NULL;
 	if (conn->stream)
 		admin_stream_closed(conn);
-	loop_close(conn->admin->loop, &conn->watch);
+	conn->front->ops->close(conn->front, false);
+	conn->front = NULL;
 	list_del(&conn->link);
 	conn->admin->n_conns--;
 	conn->free_task.run = free_conn;
-	loop_defer(conn->admin->loop, &conn->free_task);
+	loop_defer(conn->admin->io->loop, &conn->free_task);
 }
 
 void admin_conn_refuse(struct admin_conn *conn, const struct admin_refusal *refusal)
@@ -91,6 +98,7 @@ void admin_conn_refuse(struct admin_conn *conn, const struct admin_refusal *refu
 
 	conn->closing = true;
 	reply->conn = conn;
+	reply->asks_for_token = refusal->asks_for_token;
 	conn->reply = reply;
 	admin_conn_state_set(conn, ADMIN_CONN_ANSWERING);
 	admin_reply_error(reply, refusal->http_status, refusal->code, "%s", refusal->message);
@@ -108,18 +116,23 @@ static void timed_out(struct timer *timer)
 		admin_conn_close(conn);
 }
 
-/* EPOLLHUP: the client has closed, so nobody waits for the answer. EPOLLRDHUP alone is a client
- * that has said all it has to say and still listens. */
+/* Both directions have ended: nobody waits for the answer. One alone may be a client that has said all
+ * it has to say and still listens; but who reads a stream without an end over TCP has gone then. */
+static bool is_gone(const struct admin_conn *conn)
+{
+	if (conn->state != ADMIN_CONN_ANSWERING && conn->state != ADMIN_CONN_STREAMING)
+		return false;
+	return conn->front->broken ||
+	       (conn->front->peer_ended && conn->stream && conn->admin->kind != ADMIN_LOCAL);
+}
+
 static void ready(struct watch *watch, uint32_t events)
 {
-	struct admin_conn *conn = container_of(watch, struct admin_conn, watch);
+	struct stream *front = stream_of_watch(watch);
+	struct admin_conn *conn = front->owner;
 
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-		conn->can_read = true;
-	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
-		conn->can_write = true;
-	if ((conn->state == ADMIN_CONN_ANSWERING || conn->state == ADMIN_CONN_STREAMING) &&
-		(events & (EPOLLHUP | EPOLLERR)))
+	stream_note_events(front, events);
+	if (is_gone(conn))
 		admin_conn_close(conn);
 	else
 		admin_conn_run(conn);
@@ -130,43 +143,44 @@ static void run_again(struct task *task)
 	admin_conn_run(container_of(task, struct admin_conn, again));
 }
 
+static void note_address(struct admin_conn *conn, int fd)
+{
+	union addr peer = {0};
+	socklen_t len = sizeof(peer);
+	int on = 1, idle_s = KEEPALIVE_S;
+
+	if (getpeername(fd, &peer.any, &len) < 0)
+		return;
+	addr_format(&peer, conn->address);
+	/* Without them the client is only found gone by what is written to it. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+}
+
 int admin_conn_new(struct admin *admin, int fd, struct admin_conn **ret_conn)
 {
 	struct admin_conn *conn = mem_zalloc(sizeof(*conn));
-	int rc;
+	bool is_remote = admin->kind == ADMIN_REMOTE;
 
 	conn->admin = admin;
-	conn->watch = (struct watch){.fd = fd, .ready = ready};
 	conn->timer.fire = timed_out;
 	conn->again.run = run_again;
-	rc = loop_add(admin->loop, &conn->watch);
-	if (rc) {
-		close(fd);
+	if (admin->kind != ADMIN_LOCAL)
+		note_address(conn, fd);
+	conn->front =
+		is_remote ? tls_stream_server(admin->tls, admin_access_server(admin->access), fd)
+			  : plain_stream_new(admin->io, fd, false);
+	if (!conn->front) {
 		free(conn);
-		return rc;
+		return -ENOMEM;
 	}
+	conn->front->watch.ready = ready;
+	conn->front->owner = conn;
 	list_add_tail(&admin->conns, &conn->link);
 	admin->n_conns++;
-	admin_conn_state_set(conn, ADMIN_CONN_READING);
+	admin_conn_state_set(conn, is_remote ? ADMIN_CONN_HANDSHAKE : ADMIN_CONN_READING);
 	*ret_conn = conn;
 	return 0;
-}
-
-/* Bytes, 0 at the end, or -errno; keeps can_read right. */
-static ssize_t receive(struct admin_conn *conn, char *bytes, size_t len)
-{
-	ssize_t n;
-
-	if (!conn->can_read)
-		return -EAGAIN;
-	do
-		n = recv(conn->watch.fd, bytes, len, 0);
-	while (n < 0 && errno == EINTR);
-	if (n >= 0)
-		return n;
-	if (errno == EAGAIN)
-		conn->can_read = false;
-	return -errno;
 }
 
 static void resize(struct admin_conn *conn, size_t size)
@@ -202,11 +216,11 @@ static bool read_more(struct admin_conn *conn)
 	ssize_t n;
 
 	if (conn->turn_bytes >= READ_BYTES) {
-		loop_post(conn->admin->loop, &conn->again);
+		loop_post(conn->admin->io->loop, &conn->again);
 		return false;
 	}
 	make_room(conn);
-	n = receive(conn, conn->in + conn->in_len, conn->in_size - conn->in_len);
+	n = admin_conn_receive(conn, conn->in + conn->in_len, conn->in_size - conn->in_len);
 	if (n == -EAGAIN)
 		return false;
 	if (n <= 0) {
@@ -214,7 +228,7 @@ static bool read_more(struct admin_conn *conn)
 		return false;
 	}
 	if (conn->in_len == 0) /* the idle time is over, the request's own begins */
-		timer_set(conn->admin->loop, &conn->timer, conn->admin->idle_ms);
+		timer_set(conn->admin->io->loop, &conn->timer, conn->admin->idle_ms);
 	conn->in_len += (size_t)n;
 	conn->turn_bytes += (size_t)n;
 	return true;
@@ -225,7 +239,8 @@ static void start_request(struct admin_conn *conn, const struct admin_request *r
 	struct admin_reply *reply = mem_zalloc(sizeof(*reply));
 
 	conn->request_bytes = request->bytes;
-	conn->closing = !request->keep_alive;
+	/* A stranger gets one answer at a time: see the pace in admin.c. */
+	conn->closing = !request->keep_alive || conn->admin->kind == ADMIN_METRICS;
 	reply->conn = conn;
 	reply->is_head = request->method == ADMIN_HEAD;
 	reply->http_1_0 = request->http_1_0;
@@ -245,7 +260,27 @@ static bool may_be_big(struct admin_conn *conn)
 	return true;
 }
 
-/* The steps return true as long as there may be something to go on with. */
+static bool step_handshake(struct admin_conn *conn)
+{
+	struct stream *front = conn->front;
+	struct tls_stream_facts facts;
+	int r = front->ops->handshake(front);
+
+	if (r == -EAGAIN)
+		return false;
+	if (r < 0) {
+		log_debug("%s: %s: TLS handshake: %s %s", conn->admin->name, conn->address,
+			tls_failure_name(tls_stream_failure(front)),
+			tls_stream_failure_detail(front));
+		admin_conn_close(conn);
+		return false;
+	}
+	tls_stream_facts(front, &facts);
+	admin_access_judge_cert(conn->admin->access, facts.peer, &conn->by_cert);
+	admin_conn_state_set(conn, ADMIN_CONN_READING);
+	return true;
+}
+
 static bool step_reading(struct admin_conn *conn)
 {
 	static const struct admin_refusal busy = {503, "busy",
@@ -255,7 +290,7 @@ static bool step_reading(struct admin_conn *conn)
 	int rc = 0;
 
 	if (conn->in_len > 0)
-		rc = admin_request_parse(&conn->parser, admin_command_body_limit, conn->in,
+		rc = admin_request_parse(&conn->parser, admin_judge_head, conn, conn->in,
 			conn->in_len, &request, &refusal);
 	if (rc > 0)
 		start_request(conn, &request);
@@ -269,7 +304,7 @@ static bool step_reading(struct admin_conn *conn)
 }
 
 /* Room for a big request is not kept. */
-static void forget_request(struct admin_conn *conn)
+void admin_conn_forget_request(struct admin_conn *conn)
 {
 	conn->in_len -= conn->request_bytes;
 	memmove(conn->in, conn->in + conn->request_bytes, conn->in_len);
@@ -279,17 +314,6 @@ static void forget_request(struct admin_conn *conn)
 		return;
 	set_big(conn, false);
 	resize(conn, conn->in_len > IN_BYTES_FIRST ? conn->in_len : IN_BYTES_FIRST);
-}
-
-struct admin_peer admin_reply_peer(const struct admin_reply *reply)
-{
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-
-	if (!reply->conn ||
-		getsockopt(reply->conn->watch.fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return (struct admin_peer){UINT32_MAX, 0};
-	return (struct admin_peer){peer.uid, peer.pid};
 }
 
 char *admin_reply_take_request(struct admin_reply *reply, size_t *ret_len)
@@ -311,79 +335,6 @@ char *admin_reply_take_request(struct admin_reply *reply, size_t *ret_len)
 	return taken;
 }
 
-static void answered(struct admin_conn *conn)
-{
-	free(conn->out);
-	conn->out = NULL;
-	conn->out_size = 0;
-	if (conn->closing) {
-		shutdown(conn->watch.fd, SHUT_WR);
-		admin_conn_state_set(conn, ADMIN_CONN_LINGERING);
-		return;
-	}
-	forget_request(conn);
-	admin_conn_state_set(conn, ADMIN_CONN_READING);
-}
-
-/* All that was put has been taken. */
-static bool step_drained(struct admin_conn *conn)
-{
-	struct admin_stream *stream = conn->stream;
-
-	if (!stream) {
-		answered(conn);
-		return true;
-	}
-	conn->out_len = conn->out_sent = 0;
-	timer_clear(&conn->timer);
-	if (stream->ops->drained)
-		stream->ops->drained(stream->arg);
-	return false; /* what it has put starts another run */
-}
-
-/* Of both kinds of answer. */
-static bool step_writing(struct admin_conn *conn)
-{
-	ssize_t n;
-
-	if (conn->out_sent == conn->out_len)
-		return step_drained(conn);
-	if (conn->state == ADMIN_CONN_STREAMING && !timer_is_set(&conn->timer))
-		timer_set(conn->admin->loop, &conn->timer, conn->admin->idle_ms);
-	if (!conn->can_write)
-		return false;
-	n = send(conn->watch.fd, conn->out + conn->out_sent, conn->out_len - conn->out_sent,
-		MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n >= 0) {
-		conn->out_sent += (size_t)n;
-		timer_set(conn->admin->loop, &conn->timer, conn->admin->idle_ms);
-		return true;
-	}
-	if (errno == EINTR)
-		return true;
-	if (errno == EAGAIN)
-		conn->can_write = false;
-	else
-		admin_conn_close(conn);
-	return false;
-}
-
-static bool step_lingering(struct admin_conn *conn)
-{
-	char waste[4096];
-	ssize_t n = receive(conn, waste, sizeof(waste));
-
-	if (n == -EAGAIN)
-		return false;
-	if (n > 0) {
-		conn->thrown_away += (size_t)n;
-		if (conn->thrown_away < LINGER_BYTES)
-			return true;
-	}
-	admin_conn_close(conn);
-	return false;
-}
-
 void admin_conn_run(struct admin_conn *conn)
 {
 	bool more = !conn->running;
@@ -394,15 +345,18 @@ void admin_conn_run(struct admin_conn *conn)
 	conn->turn_bytes = 0;
 	while (more) {
 		switch (conn->state) {
+		case ADMIN_CONN_HANDSHAKE:
+			more = step_handshake(conn);
+			break;
 		case ADMIN_CONN_READING:
 			more = step_reading(conn);
 			break;
 		case ADMIN_CONN_WRITING:
 		case ADMIN_CONN_STREAMING:
-			more = step_writing(conn);
+			more = admin_conn_step_writing(conn);
 			break;
 		case ADMIN_CONN_LINGERING:
-			more = step_lingering(conn);
+			more = admin_conn_step_lingering(conn);
 			break;
 		case ADMIN_CONN_ANSWERING:
 		case ADMIN_CONN_CLOSED:
@@ -411,27 +365,4 @@ void admin_conn_run(struct admin_conn *conn)
 		}
 	}
 	conn->running = false;
-}
-
-void admin_conn_answer(struct admin_conn *conn, const struct admin_reply *reply,
-	unsigned int http_status, const char *content_type, const char *body, size_t body_bytes)
-{
-	struct slice reason = http_status_reason(http_status);
-	size_t head_bytes;
-
-	conn->reply = NULL;
-	conn->out = mem_alloc(RESPONSE_HEAD_BYTES + body_bytes);
-	head_bytes = (size_t)snprintf(conn->out, RESPONSE_HEAD_BYTES,
-		"HTTP/1.1 %u %.*s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-		"Cache-Control: no-store\r\n%s%s%s%s%s%s%s\r\n",
-		http_status, (int)reason.len, reason.ptr, content_type, body_bytes,
-		*reply->allow ? "Allow: " : "", reply->allow, *reply->allow ? "\r\n" : "",
-		*reply->etag ? "ETag: \"" : "", reply->etag, *reply->etag ? "\"\r\n" : "",
-		conn->closing ? "Connection: close\r\n" : "");
-	if (reply->is_head)
-		body_bytes = 0;
-	memcpy(conn->out + head_bytes, body, body_bytes);
-	conn->out_len = head_bytes + body_bytes;
-	conn->out_sent = 0;
-	admin_conn_state_set(conn, ADMIN_CONN_WRITING);
 }

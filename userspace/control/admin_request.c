@@ -15,7 +15,7 @@ static const struct h1_limits limits = {
 	.headers = HEADERS_MAX,
 };
 
-static enum admin_method method_of(enum http_method method)
+enum admin_method admin_method_of(enum http_method method)
 {
 	switch (method) {
 	case HTTP_METHOD_GET:
@@ -36,11 +36,9 @@ static enum admin_method method_of(enum http_method method)
 }
 
 /* 0 or -EPROTO. What a command has no use for is skipped. */
-static int body_bytes(const struct http_request *http, size_t head_bytes,
-	admin_body_limit *body_limit, size_t *ret_bytes, struct admin_refusal *ret_refusal)
+static int body_bytes(const struct http_request *http, size_t head_bytes, size_t limit,
+	size_t *ret_bytes, struct admin_refusal *ret_refusal)
 {
-	size_t limit = body_limit(http->path);
-
 	*ret_bytes = 0;
 	if (http->body == HTTP_BODY_NONE)
 		return 0;
@@ -83,13 +81,13 @@ static struct slice header(const struct http_request *http, struct slice name)
 	return found ? found->value : SLICE("");
 }
 
-int admin_request_parse(struct admin_parser *parser, admin_body_limit *body_limit,
+int admin_request_parse(struct admin_parser *parser, admin_head_judge *judge, void *arg,
 	const char *bytes, size_t len, struct admin_request *ret_request,
 	struct admin_refusal *ret_refusal)
 {
 	struct http_header items[HEADERS_MAX];
 	struct http_request http = {0};
-	size_t body;
+	size_t body, limit = 0;
 	int head, rc;
 
 	if (len < parser->whole_bytes)
@@ -98,14 +96,16 @@ int admin_request_parse(struct admin_parser *parser, admin_body_limit *body_limi
 	head = parse_head(parser, bytes, len, &http, ret_refusal);
 	if (head <= 0)
 		return head;
-	rc = body_bytes(&http, (size_t)head, body_limit, &body, ret_refusal);
+	if (!judge(arg, &http, &limit, ret_refusal))
+		return -EPROTO;
+	rc = body_bytes(&http, (size_t)head, limit, &body, ret_refusal);
 	if (rc)
 		return rc;
 	parser->whole_bytes = (size_t)head + body;
 	if (len < parser->whole_bytes)
 		return 0;
 	*ret_request = (struct admin_request){
-		.method = method_of(http.method),
+		.method = admin_method_of(http.method),
 		.path = http.path,
 		.query = http.query,
 		.body = {bytes + head, body},

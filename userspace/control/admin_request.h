@@ -43,14 +43,20 @@ struct admin_parser {
 struct admin_refusal {
 	unsigned int http_status;
 	const char *code, *message; /* static */
+	bool asks_for_token; /* 401 */
 };
 
-/* The longest body that a command takes; 0: it takes as much as fits with the head. */
-typedef size_t admin_body_limit(struct slice path);
+/* What is thought of a request by its head, before its body is waited for: false, and why it is not let
+ * in; else the longest body that the command takes (0: as much as fits with the head). May be asked
+ * again for the same request. */
+typedef bool admin_head_judge(void *arg, const struct http_request *http, size_t *ret_body_limit,
+	struct admin_refusal *ret_refusal);
+
+enum admin_method admin_method_of(enum http_method method);
 
 /* `bytes` is all there is of the request so far. 1: whole (the parser starts anew), 0: more bytes
  * are needed, -EPROTO: `ret_refusal` says why it cannot be taken. */
-int admin_request_parse(struct admin_parser *parser, admin_body_limit *body_limit,
+int admin_request_parse(struct admin_parser *parser, admin_head_judge *judge, void *arg,
 	const char *bytes, size_t len, struct admin_request *ret_request,
 	struct admin_refusal *ret_refusal) must_check;
 

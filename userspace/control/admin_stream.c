@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 enum {
 	FRAMING_BYTES = H1_CHUNK_LINE_BYTES + 8, /* of a chunk, and the last chunk */
@@ -44,7 +43,8 @@ static void append_head(
 {
 	char head[STREAM_HEAD_BYTES];
 	int len = snprintf(head, sizeof(head),
-		"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nCache-Control: no-store\r\n%s%s\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nCache-Control: no-store\r\n"
+		"X-Content-Type-Options: nosniff\r\n%s%s\r\n",
 		content_type, reply->http_1_0 ? "" : "Transfer-Encoding: chunked\r\n",
 		conn->closing ? "Connection: close\r\n" : "");
 
@@ -67,7 +67,7 @@ struct admin_stream *admin_reply_stream(struct admin_reply *reply, const char *c
 			*stream = (struct admin_stream){conn, ops, arg, !reply->http_1_0};
 		}
 		conn->stream = stream;
-		loop_post(conn->admin->loop, &conn->again);
+		loop_post(conn->admin->io->loop, &conn->again);
 	}
 	free(reply);
 	return stream;
@@ -99,7 +99,7 @@ bool admin_stream_put(struct admin_stream *stream, const char *bytes, size_t len
 	append(conn, bytes, len);
 	if (stream->is_chunked)
 		append(conn, H1_CHUNK_TAIL.ptr, H1_CHUNK_TAIL.len);
-	loop_post(conn->admin->loop, &conn->again);
+	loop_post(conn->admin->io->loop, &conn->again);
 	return true;
 }
 
@@ -116,7 +116,7 @@ void admin_stream_end(struct admin_stream *stream)
 	struct admin_conn *conn = stream->conn;
 
 	end(conn);
-	loop_post(conn->admin->loop, &conn->again);
+	loop_post(conn->admin->io->loop, &conn->again);
 }
 
 void admin_stream_closed(struct admin_conn *conn)
@@ -131,12 +131,13 @@ void admin_stream_closed(struct admin_conn *conn)
 void admin_stream_finish_now(struct admin_conn *conn)
 {
 	struct admin_stream *stream = conn->stream;
+	struct iovec rest;
 
 	if (!stream)
 		return;
 	stream->ops->closed(stream->arg);
 	end(conn);
 	/* Nobody is left to care whether it arrives: the socket is closed next. */
-	(void)send(conn->watch.fd, conn->out + conn->out_sent, conn->out_len - conn->out_sent,
-		MSG_NOSIGNAL | MSG_DONTWAIT);
+	rest = (struct iovec){conn->out + conn->out_sent, conn->out_len - conn->out_sent};
+	(void)conn->front->ops->writev(conn->front, &rest, 1, false);
 }

@@ -2,6 +2,7 @@
 #define LOG_MODULE "apply"
 #include "control/apply.h"
 #include "control/certwatch.h"
+#include "control/departing.h"
 #include "control/expiry.h"
 #include "control/logs.h"
 #include "control/stapling.h"
@@ -9,6 +10,8 @@
 #include "core/mem.h"
 #include "dataplane/dp_listeners.h"
 #include "dataplane/dp_reuseport.h"
+#include "tls/certcache.h"
+#include "tls/stream.h"
 #include "tls/tickets.h"
 
 #include <netinet/in.h>
@@ -208,6 +211,7 @@ void apply_sweep(struct daemon *daemon)
 {
 	uint32_t i;
 
+	certcache_sweep(tls_thread_certs(daemon->tls));
 	for (i = 0; i < daemon->env.n_workers; i++)
 		worker_tell_sweep(&daemon->workers[i]);
 }
@@ -259,11 +263,20 @@ static void set_ticket_keys(
 		tls_tickets_forget(daemon->env.tickets);
 }
 
+/* Whether there is an admin.listen does not change with a reload. */
+static void set_access(struct daemon *daemon, const struct build *build)
+{
+	if (build->admin.access)
+		admin_set_access(daemon->admin_remote, build->admin.access);
+}
+
 void apply_certs(struct daemon *daemon, struct build *build)
 {
 	struct build *old = daemon->build;
 
 	set_ticket_keys(daemon, old, build);
+	set_access(daemon, build);
+	departing_take_back(daemon, build);
 	daemon->build = build;
 	if (snapshot_publish(&daemon->root, build) != old)
 		abort();
@@ -294,6 +307,8 @@ int apply_build(struct daemon *daemon, struct build *build, struct lists_request
 	log_level_set((enum log_level)build->config->log.level);
 	logs_apply(daemon->logs, build);
 	set_ticket_keys(daemon, old, build);
+	set_access(daemon, build);
+	departing_take_back(daemon, build);
 	daemon->build = build;
 	if (snapshot_publish(&daemon->root, build) != old)
 		abort();

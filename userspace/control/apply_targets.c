@@ -20,19 +20,6 @@ struct sockaddr_storage apply_storage(const union addr *addr)
 	return storage;
 }
 
-static void count_states(const struct built_group *group, struct dp_group *ret_row)
-{
-	const struct health_state *state;
-	struct health_state scratch;
-	uint32_t i;
-
-	for (i = 0; i < group->n_targets; i++) {
-		state = outliers_state(
-			group->group, group->targets[i], health_get(group->targets[i]), &scratch);
-		ret_row->state_counts[state ? state->state : BACKEND_UNUSED]++;
-	}
-}
-
 static void show_group(struct daemon *daemon, uint32_t index)
 {
 	const struct config_target_group *config = &daemon->build->config->target_groups[index];
@@ -56,7 +43,7 @@ static void show_group(struct daemon *daemon, uint32_t index)
 	};
 	struct err err;
 
-	count_states(&daemon->build->groups[index], &row);
+	outliers_count_states(daemon->build->groups[index].group, row.state_counts);
 	if (dp_group_set(daemon->dataplane, &row, &err) < 0)
 		log_warn("target group %s is not in the map: %s", config->name, err.text);
 }

@@ -1,6 +1,7 @@
 /* Generations: see build.h. */
 #include "control/build_access.h"
 #include "control/certwatch.h"
+#include "control/departing.h"
 #include "control/ids.h"
 #include "control/resolver.h"
 #include "core/clock.h"
@@ -91,6 +92,7 @@ static void free_objects(struct build *build)
 	build_certs_free(build);
 	build_trusts_free(build);
 	build_tickets_free(build);
+	build_admin_free(build);
 	build_access_files_free(build);
 	free(build->built);
 	free(build->groups);
@@ -167,7 +169,8 @@ void build_release_ids(const struct build *build, const struct build *other,
 	for (n = 0; targets && build->groups && n < build->config->target_groups_count; n++) {
 		group = &build->groups[n];
 		for (i = 0; i < group->n_targets; i++)
-			if (!build_has_target(other, group->targets[i]))
+			if (!build_has_target(other, group->targets[i]) &&
+				!departing_has(env->departing, group->targets[i]))
 				ids_put(env->target_ids, group->targets[i]->id);
 	}
 }
@@ -185,6 +188,8 @@ static void build_from_files(struct building *building)
 	build_groups(building);
 	building->build->built = mem_zalloc(
 		building->build->config->listeners_count * sizeof(struct built_listener));
+	if (!config_errors_total(building->errors))
+		build_admin(building);
 	if (!config_errors_total(building->errors))
 		build_listeners_tls(building);
 	if (!config_errors_total(building->errors))

@@ -1,13 +1,13 @@
 /*
- * A generation: everything that one configuration says, as objects of the rooms. build_new() makes
- * it aside, taking over from the generation before whatever is the same (sockets, targets with
- * their health and pools, statistics, certificates whose files are unchanged, TLS contexts), and
- * touches nothing that is in use: if it fails, nothing has happened. Made on the loader thread,
- * published and read by the control thread, seen by workers as a snapshot (listeners only).
+ * A generation: everything that one configuration says, as objects of the rooms. build_new() makes it
+ * aside, taking over from the generation before whatever is the same (sockets, targets with their health
+ * and pools, statistics, certificates whose files are unchanged, TLS contexts), and touches nothing in
+ * use. Made by the loader thread, put in force by the control thread, a snapshot for workers (listeners).
  */
 #ifndef SLUICE_CONTROL_BUILD_H
 #define SLUICE_CONTROL_BUILD_H
 
+#include "control/build_admin.h"
 #include "control/build_renew.h"
 #include "control/config.h"
 #include "control/lists.h"
@@ -24,6 +24,7 @@ struct certindex;
 struct certstore;
 struct certwatch;
 struct ids;
+struct list;
 struct resolver;
 struct tls_client;
 struct tls_server;
@@ -67,6 +68,7 @@ struct built_group {
 	struct check_spec *check;
 	struct target **targets; /* in the order of the configuration; counted */
 	uint32_t n_targets;
+	uint32_t n_left_out; /* of those that names stand for: there were no more rows */
 };
 
 struct built_listener {
@@ -100,6 +102,7 @@ struct build {
 	uint32_t n_access_files;
 	struct built_trust *trusts; /* as config->trust_stores */
 	struct built_tickets tickets;
+	struct built_admin admin;
 	struct built_group *groups; /* as config->target_groups */
 	struct built_listener *built; /* as config->listeners */
 };
@@ -119,6 +122,7 @@ struct build_env {
 	const struct certindex *cert_index; /* for the first generation; NULL: none */
 	struct certwatch *cert_watch; /* told which folders have certificates; NULL: nobody is */
 	struct resolver *resolver; /* NULL: names of targets stand for nothing */
+	const struct list *departing; /* departing.h; NULL: there are none */
 };
 
 /* Takes over `config` (also when it fails: then it is freed). `before` and `how` may be NULL. 0, or
@@ -134,8 +138,8 @@ int build_try(const struct config *config, struct config_errors *errors) must_ch
 void build_drop_certs(struct build *build);
 /* Gives back everything it holds. NULL is ignored. */
 void build_free(struct build *build);
-/* Frees the rows of the listeners and sockets (and, with `targets`, of the targets) that are in `build` but not
- * in `other` (NULL: none is). */
+/* Frees the rows of listeners and sockets (with `targets`, of targets, too, but for departing ones) that are
+ * in `build` but not in `other` (NULL: none is). */
 void build_release_ids(const struct build *build, const struct build *other,
 	const struct build_env *env, bool targets);
 union addr build_addr(const struct config_address *address);

@@ -1,6 +1,6 @@
 /* TLS towards the targets of a generation: see build.h. */
 #define LOG_MODULE "config"
-#include "control/build_parts.h"
+#include "control/build_members.h"
 #include "control/certwatch.h"
 #include "control/config_policy.h"
 #include "control/kernel_tls.h"
@@ -30,11 +30,21 @@ static struct cert *client_cert(const struct build *build, const struct config_t
 	return named ? build->certs[named - build->config->certificates].cert : NULL;
 }
 
-static int client_new(const struct building *building, const struct config_target_group *wanted,
-	bool verify, const char *server_name, enum tls_ktls ktls, struct tls_client **ret_client,
-	struct err *err)
+bool build_check_is_h2(const struct config_target_group *wanted)
 {
-	static const char *const http1[] = {"http/1.1"};
+	const struct config_health_check *check = &wanted->health_check;
+
+	if (check->protocol == CONFIG_CHECK_GRPC || check->protocol == CONFIG_CHECK_GRPCS)
+		return true;
+	return (check->protocol == CONFIG_CHECK_HTTP || check->protocol == CONFIG_CHECK_HTTPS) &&
+	       wanted->protocol_version != CONFIG_HTTP1 && !check->port;
+}
+
+static int client_new(const struct building *building, const struct config_target_group *wanted,
+	bool verify, const char *server_name, enum tls_ktls ktls, bool is_h2,
+	struct tls_client **ret_client, struct err *err)
+{
+	static const char *const http1[] = {"http/1.1"}, *const http2[] = {"h2"};
 	struct tls_policy policy = *tls_policy_default();
 	struct tls_client_spec spec = {
 		.name = wanted->name,
@@ -43,8 +53,8 @@ static int client_new(const struct building *building, const struct config_targe
 		.cert = client_cert(building->build, wanted),
 		.server_name = server_name,
 		.policy = &policy,
-		.alpn = http1,
-		.n_alpn = wanted->protocol == CONFIG_HTTPS,
+		.alpn = is_h2 ? http2 : http1,
+		.n_alpn = wanted->protocol == CONFIG_HTTPS || is_h2,
 		.n_workers = building->env->n_workers + 1, /* the control thread's checks */
 		.ktls = ktls,
 	};
@@ -98,8 +108,9 @@ static bool has_same_terms(const struct building *building, const struct built_g
 {
 	const struct config_target_group *was = before_config(building, old);
 
-	return was->protocol == wanted->protocol && was->tls.verify == wanted->tls.verify &&
-	       is_same_policy(building, was, wanted) &&
+	return was->protocol == wanted->protocol &&
+	       was->protocol_version == wanted->protocol_version &&
+	       was->tls.verify == wanted->tls.verify && is_same_policy(building, was, wanted) &&
 	       build_text_eq(was->tls.ca_path, wanted->tls.ca_path) &&
 	       build_text_eq(was->tls.server_name, wanted->tls.server_name) &&
 	       client_cert(building->before, was) == client_cert(building->build, wanted) &&
@@ -152,7 +163,8 @@ static int group_client_new(const struct building *building,
 	const struct config_target_group *wanted, struct tls_client **ret_client, struct err *err)
 {
 	return client_new(building, wanted, wanted->tls.verify, wanted->tls.server_name,
-		(enum tls_ktls)wanted->tls.ktls, ret_client, err);
+		(enum tls_ktls)wanted->tls.ktls, wanted->protocol_version != CONFIG_HTTP1,
+		ret_client, err);
 }
 
 void build_group_tls(struct building *building, const struct config_target_group *wanted,
@@ -189,7 +201,7 @@ struct tls_client *build_check_tls(struct building *building,
 	struct err err;
 
 	if (client_new(building, wanted, wanted->health_check.tls.verify, server_name,
-		    ktls_of_check(wanted), &client, &err) < 0)
+		    ktls_of_check(wanted), build_check_is_h2(wanted), &client, &err) < 0)
 		refuse(building, wanted, &err);
 	return client;
 }

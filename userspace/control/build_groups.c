@@ -6,19 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool is_same_matcher(const struct config_matcher *x, const struct config_matcher *y)
+{
+	return x->count == y->count &&
+	       memcmp(x->range, y->range, x->count * sizeof(x->range[0])) == 0;
+}
+
 static bool is_same_check(const struct config_target_group *a, const struct config_target_group *b)
 {
 	const struct config_health_check *x = &a->health_check, *y = &b->health_check;
 
-	return a->protocol == b->protocol && a->proxy_protocol == b->proxy_protocol &&
-	       x->protocol == y->protocol && x->port == y->port &&
-	       build_text_eq(x->path, y->path) && build_text_eq(x->host, y->host) &&
-	       x->matcher.count == y->matcher.count &&
-	       memcmp(x->matcher.range, y->matcher.range,
-		       x->matcher.count * sizeof(x->matcher.range[0])) == 0 &&
-	       x->interval_ms == y->interval_ms && x->timeout_ms == y->timeout_ms &&
-	       x->rise == y->rise && x->fall == y->fall && x->jitter_percent == y->jitter_percent &&
-	       x->tls.verify == y->tls.verify &&
+	return a->protocol == b->protocol && a->protocol_version == b->protocol_version &&
+	       a->proxy_protocol == b->proxy_protocol && x->protocol == y->protocol &&
+	       x->port == y->port && build_text_eq(x->path, y->path) &&
+	       build_text_eq(x->host, y->host) && is_same_matcher(&x->matcher, &y->matcher) &&
+	       is_same_matcher(&x->codes, &y->codes) && build_text_eq(x->method, y->method) &&
+	       build_text_eq(x->service, y->service) && x->interval_ms == y->interval_ms &&
+	       x->timeout_ms == y->timeout_ms && x->rise == y->rise && x->fall == y->fall &&
+	       x->jitter_percent == y->jitter_percent && x->tls.verify == y->tls.verify &&
 	       build_text_eq(x->tls.server_name, y->tls.server_name);
 }
 
@@ -42,17 +47,23 @@ static void build_check(struct building *building, const struct config_target_gr
 	struct built_group *group)
 {
 	const struct config_health_check *check = &wanted->health_check;
-	bool tls = check->protocol == CONFIG_CHECK_TLS || check->protocol == CONFIG_CHECK_HTTPS;
+	bool tls = check->protocol == CONFIG_CHECK_TLS || check->protocol == CONFIG_CHECK_HTTPS ||
+		   check->protocol == CONFIG_CHECK_GRPCS;
+	bool is_call =
+		check->protocol == CONFIG_CHECK_GRPC || check->protocol == CONFIG_CHECK_GRPCS;
+	const struct config_matcher *matcher = is_call ? &check->codes : &check->matcher;
 	const char *tls_name =
 		check->tls.server_name ? check->tls.server_name : wanted->tls.server_name;
 	struct check_spec spec = {
 		.protocol = (enum check_protocol)check->protocol,
 		.port = (uint16_t)check->port,
-		.path = build_text_copy(check->path),
+		.is_h2 = build_check_is_h2(wanted),
+		.path = build_text_copy(is_call ? check->method : check->path),
+		.service = build_text_copy(check->service),
 		.host = build_text_copy(check->host),
 		.tls_name = build_text_copy(tls_name),
 		.proxy_out = check->port ? PROXY_OUT_OFF : (enum proxy_out)wanted->proxy_protocol,
-		.n_ranges = check->matcher.count,
+		.n_ranges = matcher->count,
 		.interval_ms = check->interval_ms,
 		.timeout_ms = check->timeout_ms,
 		.jitter_percent = check->jitter_percent,
@@ -62,8 +73,8 @@ static void build_check(struct building *building, const struct config_target_gr
 	uint32_t i;
 
 	for (i = 0; i < spec.n_ranges && i < CHECK_RANGES_MAX; i++)
-		spec.ranges[i] = (struct status_range){
-			check->matcher.range[i].first, check->matcher.range[i].last};
+		spec.ranges[i] =
+			(struct status_range){matcher->range[i].first, matcher->range[i].last};
 	if (tls)
 		spec.tls = build_check_tls(building, wanted, tls_name);
 	group->check = check_spec_new(&spec);
@@ -112,6 +123,7 @@ static void make_group(struct building *building, const struct config_target_gro
 	struct group_spec spec = {
 		.name = wanted->name,
 		.state = old ? old->group->spec.state : NULL,
+		.version = (enum group_version)wanted->protocol_version,
 		.algorithm = (enum balance_algorithm)wanted->algorithm,
 		.key = {(enum balance_key_part)wanted->hash.key, wanted->hash.name},
 		.fail_open = wanted->fail_open,
@@ -184,6 +196,7 @@ static void share_group(const struct built_group *old, struct built_group *ret_g
 	share_terms(old, ret_group);
 	ret_group->group = old->group;
 	ret_group->n_targets = old->n_targets;
+	ret_group->n_left_out = old->n_left_out;
 	shared_get(&old->group->shared);
 	ret_group->targets = mem_zalloc((old->n_targets + 1) * sizeof(struct target *));
 	for (i = 0; i < old->n_targets; i++) {

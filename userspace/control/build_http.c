@@ -16,6 +16,8 @@ struct http_terms build_http_terms(const struct config_listener *wanted)
 		.origin = {.forwarded = (enum http_rfc7239)wanted->http.forwarded,
 			.request_id = (enum http_request_id)wanted->http.request_id,
 			.trace_id = wanted->http.trace_id},
+		.alt_svc = wanted->http.alt_svc ? slice_of(wanted->http.alt_svc)
+						: (struct slice){NULL, 0},
 		.x_forwarded_for = (enum http_forwarded_mode)wanted->x_forwarded_for,
 	};
 }

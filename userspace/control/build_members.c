@@ -2,6 +2,7 @@
 #define LOG_MODULE "config"
 #include "control/build_members.h"
 
+#include "control/departing.h"
 #include "control/ids.h"
 #include "control/resolver.h"
 #include "core/log.h"
@@ -137,17 +138,36 @@ static struct target *same_target(const struct built_group *old, const struct bu
 	return NULL;
 }
 
+/* One that is leaving the group. */
+static struct target *departing_target(const struct building *building,
+	const struct config_target_group *group, const struct build_place *place)
+{
+	const struct list *list = building->env->departing, *link;
+
+	for (link = list ? list->next : NULL; link && link != list; link = link->next) {
+		struct target *target = container_of(link, struct departing, link)->target;
+
+		if (strcmp(target->group_name, group->name) == 0 && is_target(target, place))
+			return target;
+	}
+	return NULL;
+}
+
+/* Those that were left out are no change as long as there is no room. */
 bool build_places_have_changed(const struct building *building,
 	const struct config_target_group *wanted, const struct built_group *old)
 {
-	uint32_t i, n;
+	uint32_t i, n, at = 0, left_out = 0;
 	struct build_place *places = build_places(building, wanted, &n);
-	bool has_changed = n != old->n_targets;
 
-	for (i = 0; i < n && !has_changed; i++)
-		has_changed = !is_target(old->targets[i], &places[i]);
+	for (i = 0; i < n; i++)
+		if (at < old->n_targets && is_target(old->targets[at], &places[i]))
+			at++;
+		else
+			left_out++;
 	free(places);
-	return has_changed;
+	return at != old->n_targets || left_out != old->n_left_out ||
+	       (left_out && ids_have_room(building->env->target_ids));
 }
 
 /* The configuration has no more than there can be; what comes of names is left out. */
@@ -176,7 +196,7 @@ static struct target *build_target(struct building *building,
 	uint32_t id;
 
 	name_target(place, name, sizeof(name));
-	target = same_target(old, place);
+	target = same_target(old, place) ?: departing_target(building, group, place);
 	if (target) {
 		shared_get(&target->shared);
 		return target;
@@ -202,8 +222,10 @@ struct target_member *build_members(struct building *building,
 	group->targets = mem_zalloc((n + 1) * sizeof(*group->targets));
 	for (i = 0; i < n; i++) {
 		target = build_target(building, wanted, &places[i]);
-		if (!target)
+		if (!target) {
+			group->n_left_out++;
 			continue;
+		}
 		members[group->n_targets] =
 			(struct target_member){target, places[i].wanted->weight};
 		group->targets[group->n_targets++] = target;

@@ -19,4 +19,7 @@ bool build_places_have_changed(const struct building *building,
 struct target_member *build_members(struct building *building,
 	const struct config_target_group *wanted, struct built_group *group);
 
+/* build_group_tls.c. The health checks speak HTTP/2. */
+bool build_check_is_h2(const struct config_target_group *wanted);
+
 #endif

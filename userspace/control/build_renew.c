@@ -233,7 +233,8 @@ static bool has_changed(const struct building *building)
 		if (old[i].cert != new[i].cert || old[i].dir != new[i].dir ||
 			!build_text_eq(old[i].fault, new[i].fault))
 			return true;
-	return build_trusts_have_changed(building) || build_tickets_have_changed(building);
+	return build_trusts_have_changed(building) || build_tickets_have_changed(building) ||
+	       build_admin_has_changed(building);
 }
 
 /* Also a file that is bad now and was not looked at before. */
@@ -307,6 +308,7 @@ struct build *build_renew(const struct build_env *env, const struct build *befor
 	renew_certs(&renewing);
 	build_trusts_renew(&building, touched, n);
 	build_tickets_renew(&building, touched, n);
+	build_admin_renew(&building);
 	build_renew_groups(&building);
 	build_access_files(&building);
 	if (has_changed(&building) || have_groups_changed(&building))

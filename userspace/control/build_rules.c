@@ -3,6 +3,7 @@
 #include "control/config_settings.h"
 #include "core/hash.h"
 #include "core/mem.h"
+#include "proxy/rate_limit.h"
 #include "proxy/rules.h"
 
 #include <stdio.h>
@@ -304,15 +305,31 @@ static void take_stats(const struct making *making, struct rules_rule_spec *rule
 		rule->stats = rules_stats_new(making->building->env->n_workers);
 }
 
+/* What was let through counts on, if the terms are the same. */
+static struct rate_limit *limit_of(
+	const struct making *making, const struct config_rate_limit *wanted, const char *name)
+{
+	struct rate_limit *old = making->before ? rules_limit_find(making->before, name) : NULL;
+	struct rate_limit_spec spec = {
+		.all = {wanted->requests_per_second, wanted->requests_burst},
+		.client = {wanted->client.requests_per_second, wanted->client.requests_burst},
+		.ipv6_bits = (uint8_t)wanted->client.ipv6_prefix,
+		.max_clients = wanted->client.max_clients,
+		.dry_run = wanted->dry_run,
+	};
+
+	if (!wanted->mark.line)
+		return NULL;
+	if (old && rate_limit_spec_eq(rate_limit_spec(old), &spec))
+		return rate_limit_get(old);
+	return rate_limit_new(&spec);
+}
+
 static const char *name_of(struct making *making, const struct config_rule *wanted)
 {
-	char *name;
-
 	if (wanted->name)
 		return wanted->name;
-	name = hold(making, 24);
-	snprintf(name, 24, "rule-%u", wanted->priority);
-	return name;
+	return config_rule_name(wanted, hold(making, CONFIG_RULE_NAME_BYTES));
 }
 
 static void add_rule(
@@ -329,6 +346,7 @@ static void add_rule(
 	rule->conditions = conditions;
 	rule->n_conditions = wanted->conditions_count;
 	set_action(making, wanted->target_group, wanted->actions, &rule->action);
+	rule->limit = limit_of(making, &wanted->rate_limit, rule->name);
 	rule->rewrite_host = wanted->rewrite.host;
 	rule->rewrite_path = wanted->rewrite.path;
 	rule->rewrite_query = wanted->rewrite.query;
@@ -390,8 +408,10 @@ static void make(struct making *making, struct rules **ret_rules)
 		snprintf(path, sizeof(path), "listeners[%s].rules", wanted->name);
 		config_errors_add(making->building->errors, wanted->mark, path, "%s", err.text);
 	}
-	for (i = 0; i <= n; i++)
+	for (i = 0; i <= n; i++) {
+		rate_limit_put(rules[i].limit);
 		shared_put(&rules[i].stats->shared);
+	}
 }
 
 void build_rules(

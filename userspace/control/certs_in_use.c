@@ -19,6 +19,11 @@ static bool has_certificate(
 	return false;
 }
 
+static bool is_admins(const struct config *config, const struct config_certificate *certificate)
+{
+	return config->admin.listen_count && config->admin.certificate == certificate;
+}
+
 static void mark_used(const struct config *config, bool *used)
 {
 	const struct config_listener *listener;
@@ -29,6 +34,8 @@ static void mark_used(const struct config *config, bool *used)
 		for (at = 0; at < listener->certificates_count; at++)
 			used[listener->certificates[at] - config->certificates] = true;
 	}
+	if (config->admin.listen_count)
+		used[config->admin.certificate - config->certificates] = true;
 }
 
 static void add(struct certs_in_use *certs, const struct build *build, uint32_t index)
@@ -111,5 +118,7 @@ const char *certs_in_use_listener(
 		if (has_certificate(listener, entry->config))
 			return listener->name;
 	}
+	if ((*cursor)++ == config->listeners_count && is_admins(config, entry->config))
+		return "admin.listen";
 	return NULL;
 }

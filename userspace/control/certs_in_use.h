@@ -41,7 +41,7 @@ struct certs_cursor {
 
 /* Borrowed. NULL: there are no more. */
 struct cert *certs_in_use_next(const struct certs_in_use *certs, struct certs_cursor *cursor);
-/* The listeners that name the entry; *cursor begins at 0. NULL: there are no more. */
+/* The listeners that name the entry, then "admin.listen" if it does; *cursor begins at 0. NULL: there are no more. */
 const char *certs_in_use_listener(
 	const struct certs_in_use *certs, const struct certs_entry *entry, uint32_t *cursor);
 

@@ -150,17 +150,41 @@ const char *change_read_names(struct change_request *request, yyjson_val *root)
 	return NULL;
 }
 
+static bool is_priority(yyjson_val *settings)
+{
+	yyjson_val *priority = yyjson_obj_get(settings, "priority");
+
+	return has_only(settings, "priority") && yyjson_is_uint(priority) &&
+	       yyjson_get_uint(priority) >= 1 && yyjson_get_uint(priority) <= 50000;
+}
+
+/* Where a rule is moved to. */
+const char *change_read_priority(struct change_request *request, yyjson_val *root)
+{
+	if (!is_priority(root))
+		return "the body is {\"priority\": 1 to 50000}";
+	request->changes[0].settings = root;
+	return NULL;
+}
+
 /* --- several at once */
 
 static bool read_op(yyjson_val *item, enum change_op *ret_op)
 {
-	static const char *const words[] = {
-		[CHANGE_PUT] = "put", [CHANGE_PATCH] = "patch", [CHANGE_DELETE] = "delete"};
+	static const char *const words[] = {[CHANGE_PUT] = "put",
+		[CHANGE_PATCH] = "patch",
+		[CHANGE_DELETE] = "delete",
+		[CHANGE_MOVE] = "move"};
 
 	for (*ret_op = 0; *ret_op < array_len(words); ++*ret_op)
 		if (yyjson_equals_str(yyjson_obj_get(item, "op"), words[*ret_op]))
 			return true;
 	return false;
+}
+
+static bool is_move(const char *kind, yyjson_val *settings)
+{
+	return strcmp(kind, "rules") == 0 && is_priority(settings);
 }
 
 static bool read_change(struct change_request *request, yyjson_val *item)
@@ -173,6 +197,7 @@ static bool read_change(struct change_request *request, yyjson_val *item)
 	enum change_op op;
 
 	if (!kind || !name || !read_op(item, &op) ||
+		(op == CHANGE_MOVE && !is_move(kind, settings)) ||
 		!has_only(item, "op kind name settings if_match") ||
 		yyjson_is_obj(settings) != (op != CHANGE_DELETE) ||
 		!is_text_or_absent(item, "if_match"))
@@ -199,9 +224,9 @@ static bool read_changes(struct change_request *request, yyjson_val *root)
 const char *change_read_several(struct change_request *request, yyjson_val *root)
 {
 	if (!read_changes(request, root))
-		return "the body is {\"changes\": [{\"op\": \"put\"|\"patch\"|\"delete\", \"kind\", "
-		       "\"name\", \"settings\" (not to delete), \"if_match\" (an ETag)}...]}, at most "
-		       "10000";
+		return "the body is {\"changes\": [{\"op\": \"put\"|\"patch\"|\"delete\"|\"move\" (a rule: "
+		       "{\"priority\"}), \"kind\", \"name\", \"settings\" (not to delete), "
+		       "\"if_match\" (an ETag)}...]}, at most 10000";
 	return NULL;
 }
 

@@ -12,22 +12,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The folder of the file, absolute: what relative paths in it begin at. */
-static char *folder_of(struct config_store *store, const char *name)
+char *config_folder(const char *name)
 {
 	const char *slash = strrchr(name, '/');
 	int len = slash ? (int)(slash - name) : 0;
 	char here[PATH_MAX];
 
-	if (slash == name)
-		return config_store_printf(store, "%s", "");
 	if (name[0] == '/')
-		return config_store_strndup(store, name, (size_t)len);
+		return mem_strndup(name, (size_t)len);
 	if (!getcwd(here, sizeof(here)))
 		strcpy(here, ".");
 	if (len == 0)
-		return config_store_printf(store, "%s", strcmp(here, "/") ? here : "");
-	return config_store_printf(store, "%s/%.*s", strcmp(here, "/") ? here : "", len, name);
+		return mem_strdup(strcmp(here, "/") ? here : "");
+	return mem_printf("%s/%.*s", strcmp(here, "/") ? here : "", len, name);
+}
+
+static char *folder_of(struct config_store *store, const char *name)
+{
+	char *folder = config_folder(name), *kept = config_store_printf(store, "%s", folder);
+
+	free(folder);
+	return kept;
 }
 
 static void set_file(struct config_errors *errors, const char *name)

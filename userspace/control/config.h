@@ -21,10 +21,12 @@ struct config {
 	struct config_mark mark;
 	uint32_t workers; /* 0: one per CPU */
 	struct config_admin admin;
+	struct config_metrics metrics;
 	struct config_log log;
 	struct config_xdp xdp;
 	char *pkcs11_module_path; /* NULL: the provider's own */
 	struct config_shutdown shutdown;
+	struct config_confinement confinement;
 	struct config_tickets session_tickets;
 	struct config_dns dns;
 	struct config_prefix *deny;
@@ -37,6 +39,7 @@ struct config {
 	struct config_certificate *certificates;
 	uint32_t certificates_count;
 	uint32_t certificates_cache;
+	uint32_t watchdog_ms; /* 0: off */
 	char *certificates_index_path; /* NULL: none */
 	char *state_dir_path;
 	uint32_t history; /* versions kept */
@@ -70,6 +73,9 @@ struct config_text {
 int config_text_read(
 	struct config_text *text, const char *path, struct config_errors *errors) must_check;
 void config_text_fini(struct config_text *text);
+/* The folder of a file, absolute and without / at its end: what relative paths in it begin at. The
+ * caller's to free(). */
+char *config_folder(const char *name);
 
 /* Counted: generations that differ in certificates have the same one. */
 struct config *config_get(struct config *config);

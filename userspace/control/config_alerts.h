@@ -1,8 +1,9 @@
-/* Alerts, session tickets and the end of the program in a configuration: see config.h, which is the header to include. */
+/* Alerts, session tickets, the end of the program and what it may do in a configuration: see config.h, which is the header to include. */
 #ifndef SLUICE_CONTROL_CONFIG_ALERTS_H
 #define SLUICE_CONTROL_CONFIG_ALERTS_H
 
 #include "control/config_errors.h"
+#include "core/confine.h"
 #include <stdint.h>
 
 struct config_alerts {
@@ -17,6 +18,11 @@ struct config_alerts {
 struct config_shutdown {
 	struct config_mark mark;
 	uint32_t grace_ms, timeout_ms;
+};
+
+struct config_confinement {
+	struct config_mark mark;
+	enum confine_calls system_calls; /* the words are in its order */
 };
 
 struct config_tickets {

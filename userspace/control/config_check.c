@@ -176,12 +176,14 @@ static void check_health_protocol(
 	/* On a port of its own a check may speak what it likes; so may a check of bytes. */
 	if (check->port != 0 || g->protocol == CONFIG_TCP)
 		return;
-	if (check->protocol == CONFIG_CHECK_HTTP && secure_group)
+	if ((check->protocol == CONFIG_CHECK_HTTP || check->protocol == CONFIG_CHECK_GRPC) &&
+		secure_group)
 		config_refuse(checker, &check->protocol, check->mark, "health_check.protocol",
 			"targets of a group of protocol %s do not speak plain http: use https, tls or "
 			"tcp, or give the port of the check",
 			protocol_word(g->protocol));
-	if ((check->protocol == CONFIG_CHECK_HTTPS || check->protocol == CONFIG_CHECK_TLS) &&
+	if ((check->protocol == CONFIG_CHECK_HTTPS || check->protocol == CONFIG_CHECK_TLS ||
+		    check->protocol == CONFIG_CHECK_GRPCS) &&
 		!secure_group)
 		config_refuse(checker, &check->protocol, check->mark, "health_check.protocol",
 			"targets of a group of protocol %s do not speak TLS: use http or tcp, or give "
@@ -491,5 +493,6 @@ void config_check(struct config *config, struct config_errors *errors)
 	config_check_client_auth(config, errors);
 	config_check_targets(config, errors);
 	config_check_rules(config, errors);
+	config_check_admin(config, errors);
 	config_check_overlaps(config, errors);
 }

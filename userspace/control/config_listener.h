@@ -74,6 +74,7 @@ struct config_listener_http {
 	enum config_rfc7239 forwarded;
 	enum config_request_id request_id;
 	bool trace_id, client_port;
+	char *alt_svc; /* NULL: none */
 };
 
 struct config_route {

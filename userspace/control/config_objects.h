@@ -3,6 +3,7 @@
 #ifndef SLUICE_CONTROL_CONFIG_OBJECTS_H
 #define SLUICE_CONTROL_CONFIG_OBJECTS_H
 
+#include "control/config_admin.h"
 #include "control/config_alerts.h"
 #include "control/config_errors.h"
 #include "control/config_listener.h"
@@ -42,6 +43,8 @@ struct config_health_check {
 	char *path;
 	char *host; /* NULL: the target's address */
 	struct config_matcher matcher;
+	char *method, *service; /* gRPC; service NULL: the whole server */
+	struct config_matcher codes;
 	uint32_t interval_ms, timeout_ms;
 	uint32_t rise, fall;
 	uint32_t jitter_percent;
@@ -73,6 +76,7 @@ struct config_target_group {
 	struct config_mark mark;
 	char *name;
 	enum config_protocol protocol;
+	enum config_protocol_version protocol_version;
 	enum config_algorithm algorithm;
 	struct config_hash hash;
 	bool fail_open;
@@ -109,14 +113,10 @@ struct config_handshake_rate {
 struct config_limits {
 	struct config_mark mark;
 	uint32_t connections, flights_per_prefix;
+	uint64_t memory_bytes;
 	bool dry_run;
 	struct config_rates source, prefix;
 	struct config_handshake_rate per_name, per_ja4;
-};
-
-struct config_admin {
-	struct config_mark mark;
-	char *socket_path;
 };
 
 struct config_dns {

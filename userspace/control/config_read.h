@@ -59,6 +59,8 @@ void config_check_targets(const struct config *config, struct config_errors *err
 void config_check_rules(const struct config *config, struct config_errors *errors);
 /* config_policy.c: security policies, and who names them. */
 void config_check_policies(const struct config *config, struct config_errors *errors);
+/* config_admin.c: who may use the admin interface over TCP, and where it is. */
+void config_check_admin(const struct config *config, struct config_errors *errors);
 /* config_overlap.c: no two listeners on one address. */
 void config_check_overlaps(const struct config *config, struct config_errors *errors);
 

@@ -290,18 +290,27 @@ static bool is_numbered(const char *name)
 	       !name[5 + strspn(name + 5, "0123456789")];
 }
 
+const char *config_rule_name(const struct config_rule *rule, char scratch[CONFIG_RULE_NAME_BYTES])
+{
+	if (rule->name)
+		return rule->name;
+	snprintf(scratch, CONFIG_RULE_NAME_BYTES, "rule-%u", rule->priority);
+	return scratch;
+}
+
 /* The names of rules without one are theirs: counts and cookies go by names. */
 static void check_rule_name(struct config_checker *checker, const struct config_rule *rule)
 {
-	char own[32];
+	const struct config_rule unnamed = {.priority = rule->priority};
+	char own[CONFIG_RULE_NAME_BYTES];
 
 	if (!rule->name)
 		return;
-	snprintf(own, sizeof(own), "rule-%u", rule->priority);
 	if (strcmp(rule->name, "default") == 0)
 		config_refuse(checker, &rule->name, rule->mark, "name",
 			"is what the default action is called: choose another one");
-	else if (is_numbered(rule->name) && strcmp(rule->name, own) != 0)
+	else if (is_numbered(rule->name) &&
+		 strcmp(rule->name, config_rule_name(&unnamed, own)) != 0)
 		config_refuse(checker, &rule->name, rule->mark, "name",
 			"is what a rule of that priority is called if it has no name: choose "
 			"another one");
@@ -331,6 +340,7 @@ static void check_rule(struct config_checker *checker, const struct config_liste
 	check_told(checker, listener, rule->request_headers.set, rule->request_headers.set_count);
 	check_told(checker, listener, rule->request_headers.add, rule->request_headers.add_count);
 	check_edits_fit(checker, rule);
+	config_check_rate_limit(checker, &rule->rate_limit);
 }
 
 static void check_web(struct config_checker *checker, const struct config_listener *listener)
@@ -339,6 +349,7 @@ static void check_web(struct config_checker *checker, const struct config_listen
 	size_t before, list;
 	uint32_t i;
 
+	config_check_http(checker, listener);
 	config_check_target(checker, &listener->target_group, listener->default_actions_count,
 		listener->mark, "default_actions");
 	config_check_actions(checker, listener, listener->default_actions,

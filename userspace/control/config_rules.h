@@ -90,6 +90,21 @@ struct config_header_edits {
 	uint32_t remove_count;
 };
 
+/* 0 per second: no limit; burst 0: one second's worth. */
+struct config_client_rate {
+	struct config_mark mark;
+	uint32_t requests_per_second, requests_burst;
+	uint32_t ipv6_prefix;
+	uint32_t max_clients;
+};
+
+struct config_rate_limit {
+	struct config_mark mark;
+	uint32_t requests_per_second, requests_burst;
+	struct config_client_rate client;
+	bool dry_run;
+};
+
 struct config_rule {
 	struct config_mark mark;
 	char *name; /* NULL: "rule-PRIORITY" */
@@ -101,7 +116,12 @@ struct config_rule {
 	uint32_t actions_count;
 	struct config_rewrite rewrite;
 	struct config_header_edits request_headers, response_headers;
+	struct config_rate_limit rate_limit;
 };
+
+/* What a rule is called: its name, or "rule-PRIORITY" in `scratch`. */
+enum { CONFIG_RULE_NAME_BYTES = 24 };
+const char *config_rule_name(const struct config_rule *rule, char scratch[CONFIG_RULE_NAME_BYTES]);
 
 struct config_listener;
 

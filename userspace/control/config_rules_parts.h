@@ -1,4 +1,4 @@
-/* What the checks of rules share: config_rules.c and config_actions.c; nobody else includes it. */
+/* What the checks of rules share: config_rules.c, config_actions.c and config_http.c; nobody else includes it. */
 #ifndef SLUICE_CONTROL_CONFIG_RULES_PARTS_H
 #define SLUICE_CONTROL_CONFIG_RULES_PARTS_H
 
@@ -22,5 +22,9 @@ void config_check_rewrite(struct config_checker *checker, const struct config_re
 /* `captures` NULL: values are no templates. `n_others`: edits of the listener that come on top. */
 void config_check_edits(struct config_checker *checker, const struct config_header_edits *edits,
 	const char *section, uint32_t n_others, const struct config_captures *captures);
+
+/* config_http.c */
+void config_check_http(struct config_checker *checker, const struct config_listener *listener);
+void config_check_rate_limit(struct config_checker *checker, const struct config_rate_limit *limit);
 
 #endif

@@ -333,18 +333,20 @@ static int read_text(const struct setting *row, struct slice text, const struct 
 	return r;
 }
 
-static int read_status(struct slice *rest, uint16_t *ret_status)
+/* The row says if it is about other codes than those of HTTP: then they begin with 0. */
+static int read_status(const struct setting *row, struct slice *rest, uint16_t *ret_status)
 {
-	uint64_t number;
+	uint64_t number, min = row->max ? 0 : 100, max = row->max ? row->max : 599;
 
-	if (!leading_number(*rest, &number, rest) || number < 100 || number > 599)
+	if (!leading_number(*rest, &number, rest) || number < min || number > max)
 		return -EINVAL;
 	*ret_status = (uint16_t)number;
 	return 0;
 }
 
 /* "200", "200-299", or several with commas. */
-static int read_matcher(struct slice text, struct config_matcher *ret_matcher, struct err *err)
+static int read_matcher(const struct setting *row, struct slice text,
+	struct config_matcher *ret_matcher, struct err *err)
 {
 	struct config_matcher matcher = {0};
 	char quoted[QUOTED_BYTES];
@@ -353,12 +355,12 @@ static int read_matcher(struct slice text, struct config_matcher *ret_matcher, s
 	while (matcher.count < CONFIG_MATCHER_MAX) {
 		struct config_status_range *range = &matcher.range[matcher.count++];
 
-		if (read_status(&rest, &range->first) < 0)
+		if (read_status(row, &rest, &range->first) < 0)
 			break;
 		range->last = range->first;
 		if (rest.len && rest.ptr[0] == '-') {
 			rest = (struct slice){rest.ptr + 1, rest.len - 1};
-			if (read_status(&rest, &range->last) < 0 || range->last < range->first)
+			if (read_status(row, &rest, &range->last) < 0 || range->last < range->first)
 				break;
 		}
 		if (rest.len == 0) {
@@ -370,9 +372,12 @@ static int read_matcher(struct slice text, struct config_matcher *ret_matcher, s
 		rest = (struct slice){rest.ptr + 1, rest.len - 1};
 	}
 	return err_set(err, -EINVAL,
-		"%s is not a list of status codes (write 200, 200-299 or 200,302; at most %d, "
-		"codes 100 to 599)",
-		scalar_quote(text, quoted), CONFIG_MATCHER_MAX);
+		row->max
+			? "%s is not a list of codes (write 0, 0-2 or 0,12; at most %d, codes 0 to %u)"
+			: "%s is not a list of status codes (write 200, 200-299 or 200,302; at most %d, "
+			  "codes 100 to %u)",
+		scalar_quote(text, quoted), CONFIG_MATCHER_MAX,
+		row->max ? (unsigned int)row->max : 599);
 }
 
 int scalar_read(const struct setting *row, struct slice text, const struct scalar_place *place,
@@ -397,7 +402,7 @@ int scalar_read(const struct setting *row, struct slice text, const struct scala
 	case SETTING_PREFIX:
 		return config_address_read_prefix(text, ret_field, err);
 	case SETTING_MATCHER:
-		return read_matcher(text, ret_field, err);
+		return read_matcher(row, text, ret_field, err);
 	default:
 		return read_text(row, text, place, ret_field, err);
 	}

@@ -49,6 +49,7 @@ struct setting {
 	bool list;
 	bool required;
 	bool restart;          /* a reload cannot change it */
+	bool secret; /* may be one, or hold one: archives for support do not have it */
 	bool optional; /* SECTION: without it there is none, and its defaults mean nothing */
 	uint16_t offset;       /* of the field; of the array's pointer for lists */
 	uint16_t count_offset; /* lists: of the number of items */

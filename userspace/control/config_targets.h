@@ -33,6 +33,7 @@ struct config_group_dns {
 	uint32_t interval_ms; /* 0: as the answer says */
 	enum config_family family;
 	uint32_t max_addresses; /* of a name */
+	uint32_t hold_ms; /* of one that answers are without; 0: none */
 };
 
 struct config_outliers {

@@ -34,12 +34,15 @@ struct config_matcher {
 
 /* The order of each enum is the order of the words in its row of settings.def. */
 enum config_protocol { CONFIG_HTTP, CONFIG_HTTPS, CONFIG_TLS, CONFIG_TCP };
+enum config_protocol_version { CONFIG_HTTP1, CONFIG_HTTP2, CONFIG_GRPC };
 enum config_check {
 	CONFIG_CHECK_OFF,
 	CONFIG_CHECK_TCP,
 	CONFIG_CHECK_TLS,
 	CONFIG_CHECK_HTTP,
-	CONFIG_CHECK_HTTPS
+	CONFIG_CHECK_HTTPS,
+	CONFIG_CHECK_GRPC,
+	CONFIG_CHECK_GRPCS
 };
 enum config_algorithm {
 	CONFIG_ROUND_ROBIN,
@@ -65,6 +68,7 @@ enum config_tls_version {
 	CONFIG_TLS_1_3
 };
 enum config_access_format { CONFIG_ACCESS_JSON, CONFIG_ACCESS_ALB };
+enum config_role { CONFIG_ROLE_READ, CONFIG_ROLE_OPERATE, CONFIG_ROLE_ADMIN };
 enum config_existing { CONFIG_EXISTING_KEEP, CONFIG_EXISTING_DRAIN, CONFIG_EXISTING_CLOSE };
 enum config_ktls { CONFIG_KTLS_AUTO, CONFIG_KTLS_OFF, CONFIG_KTLS_TX, CONFIG_KTLS_REQUIRE };
 enum config_client_auth_mode {

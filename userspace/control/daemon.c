@@ -4,7 +4,9 @@
 #include "control/admin_socket.h"
 #include "control/apply.h"
 #include "control/cert_upkeep.h"
+#include "control/confinement.h"
 #include "control/departing.h"
+#include "control/events.h"
 #include "control/expiry.h"
 #include "control/http_client.h"
 #include "control/ids.h"
@@ -124,7 +126,8 @@ static void tick(struct timer *timer)
 		daemon->certs_swept_ms = now_ms;
 	}
 	leaving_tick(daemon);
-	worker_watch_tick(&daemon->worker_watch, daemon->workers, daemon->env.n_workers);
+	worker_watch_tick(&daemon->worker_watch, daemon->workers, daemon->env.n_workers,
+		daemon->build->config->watchdog_ms);
 	timer_set(daemon->io.loop, &daemon->second, daemon->stopping ? LEAVING_TICK_MS : TICK_MS);
 }
 
@@ -267,6 +270,38 @@ static int build_first(struct daemon *daemon, struct config *config, struct err 
 	return r;
 }
 
+/* 0 too where there are no addresses. */
+static int open_admin_tcp(struct daemon *daemon, struct admin_spec spec,
+	const struct config_address *list, uint32_t n, struct admin **ret_admin, struct err *err)
+{
+	union addr addresses[ADMIN_ADDRESSES_MAX];
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		addresses[i] = build_addr(&list[i]);
+	spec.addresses = addresses;
+	spec.n_addresses = n;
+	spec.source = &views_source;
+	spec.arg = daemon;
+	return n ? admin_new(&daemon->io, &spec, ret_admin, err) : 0;
+}
+
+static int start_admin_tcp(struct daemon *daemon, struct err *err)
+{
+	const struct config *config = daemon->build->config;
+	struct admin_spec remote = {.kind = ADMIN_REMOTE,
+		.setting = "admin.listen",
+		.tls = daemon->tls,
+		.access = daemon->build->admin.access};
+	struct admin_spec metrics = {.kind = ADMIN_METRICS, .setting = "metrics.listen"};
+	int r = open_admin_tcp(daemon, remote, config->admin.listen, config->admin.listen_count,
+		&daemon->admin_remote, err);
+
+	return r < 0 ? r
+		     : open_admin_tcp(daemon, metrics, config->metrics.listen,
+			       config->metrics.listen_count, &daemon->admin_metrics, err);
+}
+
 static int start_admin(struct daemon *daemon, const char *socket_path, struct err *err)
 {
 	struct admin_spec spec = {
@@ -285,8 +320,10 @@ static int start_admin(struct daemon *daemon, const char *socket_path, struct er
 		r = connections_hub_new(&connections, &daemon->connections, err);
 	if (r < 0)
 		return r;
+	daemon->events = events_new(daemon);
 	views_start(daemon);
-	return admin_new(daemon->io.loop, &spec, &daemon->admin, err);
+	r = admin_new(&daemon->io, &spec, &daemon->admin, err);
+	return r < 0 ? r : start_admin_tcp(daemon, err);
 }
 
 static void names_changed(void *arg)
@@ -375,6 +412,8 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 	if (r == 0)
 		r = start_dataplane(daemon, config, err);
 	if (r == 0)
+		r = confinement_end(daemon->dataplane, config, err);
+	if (r == 0)
 		r = init_workers(daemon, config->certificates_cache, err);
 	if (r == 0)
 		daemon->gate_node.settings = dp_settings(daemon->dataplane);
@@ -435,8 +474,12 @@ static bool stop_threads(struct daemon *daemon)
 	key_password_stop();
 	cert_upkeep_stop(daemon->cert_upkeep);
 	resolver_stop(daemon->resolver);
+	admin_free(daemon->admin_metrics);
+	admin_free(daemon->admin_remote);
 	admin_free(daemon->admin);
 	watch_hub_free(daemon->watch);
+	events_free(daemon->events);
+	overview_fini(&daemon->overview);
 	watchdog_beat(daemon->watchdog);
 	if (!stop_workers(daemon))
 		stop_hard(daemon, "a worker");
@@ -469,6 +512,7 @@ static void stop(struct daemon *daemon)
 	if (daemon->health)
 		health_free(daemon->health);
 	outliers_fini(daemon);
+	overload_stop(daemon);
 	departing_free_all(daemon);
 	for (i = 0; daemon->workers && i < daemon->env.n_workers; i++)
 		if (daemon->workers[i].proxy.io.loop)
@@ -518,6 +562,7 @@ int daemon_run(const char *config_path, struct config *config)
 	daemon->gate_node.limits = gate_limits_new();
 	daemon->gate_node.released = gate_released_new();
 	list_init(&daemon->departing);
+	daemon->env.departing = &daemon->departing;
 	list_init(&daemon->waiting_reloads);
 	counts_init(&daemon->counts, daemon->env.n_workers);
 	daemon->second.fire = tick;
@@ -525,7 +570,9 @@ int daemon_run(const char *config_path, struct config *config)
 	outliers_init(daemon);
 	log_level_set((enum log_level)config->log.level);
 	raise_file_limit();
-	r = service_init(&err);
+	r = confinement_begin(config, &err);
+	if (r == 0)
+		r = service_init(&err);
 	if (r == 0)
 		r = start(daemon, config, &err);
 	else
@@ -534,6 +581,7 @@ int daemon_run(const char *config_path, struct config *config)
 		daemon->tickets_rotated_ms = loop_now_ms(daemon->io.loop);
 		daemon->cookies_rotated_ms = loop_now_ms(daemon->io.loop);
 		timer_set(daemon->io.loop, &daemon->second, TICK_MS);
+		overload_start(daemon);
 		log_info("ready: %u listeners, %u workers, %s", daemon->build->n_listeners,
 			daemon->env.n_workers, SLUICE_VERSION);
 		service_ready("serving");

@@ -12,6 +12,8 @@
 #include "control/leaving.h"
 #include "control/loader.h"
 #include "control/object_store.h"
+#include "control/overview.h"
+#include "control/overload.h"
 #include "control/tallies.h"
 #include "control/trust_upkeep.h"
 #include "control/views_counts.h"
@@ -23,6 +25,7 @@
 #include "proxy/health.h"
 
 struct cert_upkeep;
+struct events;
 struct expiry;
 struct http_client;
 struct logs;
@@ -31,14 +34,6 @@ struct renewal;
 struct resolver;
 struct stapling;
 struct watchdog;
-
-/* A target that the configuration no longer names: finishes what it has, then goes. */
-struct departing {
-	struct list link;
-	struct target *target; /* counted */
-	int64_t since_unix_s;
-	uint64_t expires_mono_ms;
-};
 
 struct last_reload {
 	int64_t at_unix_s; /* 0: none yet */
@@ -52,7 +47,8 @@ struct daemon {
 	struct tls_thread *tls;
 	struct loader *loader, *log_writer;
 	struct dataplane *dataplane;
-	struct admin *admin;
+	struct admin *admin, *admin_remote,
+		*admin_metrics; /* the last two: NULL, where there are none */
 	struct health *health;
 	struct build_env env;
 	struct build *build; /* in force */
@@ -62,7 +58,7 @@ struct daemon {
 	struct gates *gates;
 	struct lists *lists;
 	struct worker *workers; /* env.n_workers */
-	struct list departing;  /* struct departing */
+	struct list departing;  /* struct departing; as it is while a generation is made */
 	struct object_store objects; /* made through the admin API */
 	struct reload *reload;  /* under way, NULL: none */
 	struct list waiting_reloads; /* struct reload, that the API asked for */
@@ -81,6 +77,8 @@ struct daemon {
 	struct watch_hub *watch; /* who watches drops */
 	struct connections_hub *connections; /* who lists them */
 	struct tallies tallies; /* what is counted, over the last seconds */
+	struct overview overview;
+	struct events *events; /* who listens for it */
 	uint64_t listen_overflows_before; /* this start: the kernel counts on and on */
 	struct watch signals;
 	struct watchdog *watchdog;
@@ -95,6 +93,7 @@ struct daemon {
 		uint32_t n_shut; /* times that the sockets were */
 	} leaving;
 	struct worker_watch worker_watch;
+	struct overload overload;
 	int64_t started_unix_s;
 	uint64_t tickets_rotated_ms, cookies_rotated_ms, certs_swept_ms;
 	bool stopping; /* LEAVING_STOPPING, or later */

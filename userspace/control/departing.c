@@ -2,7 +2,9 @@
 #define LOG_MODULE "apply"
 #include "control/departing.h"
 #include "control/apply.h"
+#include "control/daemon.h"
 #include "control/ids.h"
+#include "control/renewal.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -40,6 +42,41 @@ void departing_add_missing(struct daemon *daemon, const struct build *old)
 					old->config->target_groups[group].deregistration_delay_ms);
 }
 
+bool departing_has(const struct list *list, const struct target *target)
+{
+	const struct list *link;
+
+	for (link = list ? list->next : NULL; link && link != list; link = link->next)
+		if (container_of(link, struct departing, link)->target == target)
+			return true;
+	return false;
+}
+
+/* What it has under way was never cut. */
+static void take_back(struct departing *departing)
+{
+	struct target *target = departing->target;
+
+	atomic_store(&target->expired, false);
+	atomic_store(&target->removed, false);
+	log_info("target %s/%s is wanted again", target->group_name, target->name);
+	list_del(&departing->link);
+	target_put(target);
+	free(departing);
+}
+
+void departing_take_back(struct daemon *daemon, const struct build *build)
+{
+	struct departing *departing;
+	struct list *link, *after;
+
+	list_for_each_safe(link, after, &daemon->departing) {
+		departing = container_of(link, struct departing, link);
+		if (build_has_target(build, departing->target))
+			take_back(departing);
+	}
+}
+
 static void departing_end(struct daemon *daemon, struct departing *departing)
 {
 	struct target *target = departing->target;
@@ -61,6 +98,8 @@ void departing_tick(struct daemon *daemon)
 	struct list *link, *after;
 	uint32_t i;
 
+	if (daemon->reload || renewal_is_running(daemon))
+		return; /* it may be taken back */
 	list_for_each_safe(link, after, &daemon->departing) {
 		departing = container_of(link, struct departing, link);
 		if (atomic_load(&departing->target->outstanding) == 0) {

@@ -2,10 +2,12 @@
 #include "control/dns_channel.h"
 
 #include "control/config_scalar.h"
+#include "core/confine.h"
 #include "core/mem.h"
 
 #include <ares.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,22 +60,41 @@ void dns_terms_fini(struct dns_terms *terms)
 
 /* --- the channel */
 
-int dns_channel_new(
-	const struct dns_terms *terms, struct dns_channel **ret_channel, struct err *err)
+struct opening {
+	struct dns_channel *channel;
+	uint32_t timeout_ms;
+	int status;
+};
+
+/* On a thread that may little: the one that the library starts, to read answers, comes of it. */
+static void open_channel(void *arg)
 {
+	struct opening *opening = arg;
 	struct ares_options options = {
-		.timeout = (int)terms->timeout_ms,
+		.timeout = (int)opening->timeout_ms,
 		.tries = TRIES,
 		.qcache_max_ttl = 0, /* who asks again wants to know */
 		.evsys = ARES_EVSYS_DEFAULT,
 	};
+
+	pthread_setname_np(pthread_self(), "sluice-names");
+	opening->status = ares_init_options(&opening->channel->ares, &options,
+		ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_QUERY_CACHE | ARES_OPT_EVENT_THREAD);
+}
+
+int dns_channel_new(
+	const struct dns_terms *terms, struct dns_channel **ret_channel, struct err *err)
+{
 	struct dns_channel *channel = mem_zalloc(sizeof(*channel));
+	struct opening opening = {channel, terms->timeout_ms, ARES_ENOMEM};
 	int status = ares_library_init(ARES_LIB_INIT_ALL);
 
 	if (status != ARES_SUCCESS)
 		goto fail;
-	status = ares_init_options(&channel->ares, &options,
-		ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_QUERY_CACHE | ARES_OPT_EVENT_THREAD);
+	if (confine_run(CONFINE_NAMES, open_channel, &opening) == 0)
+		status = opening.status;
+	else
+		status = ARES_ENOMEM;
 	if (status != ARES_SUCCESS)
 		goto cleanup;
 	if (terms->servers)
@@ -151,6 +172,7 @@ static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *
 		read_answer(info, &answer);
 	else
 		answer.fault = ares_strerror(status);
+	answer.says_none = status == ARES_ENODATA || status == ARES_ENOTFOUND;
 	if (status == ARES_EDESTRUCTION || status == ARES_ECANCELLED)
 		asking->done(asking->arg, NULL);
 	else
@@ -161,16 +183,11 @@ static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *
 		ares_freeaddrinfo(info);
 }
 
-void dns_channel_ask(struct dns_channel *channel, const char *host, enum config_family family,
-	dns_done *done, void *arg)
+void dns_channel_ask(
+	struct dns_channel *channel, const char *host, int family, dns_done *done, void *arg)
 {
-	static const int families[] = {
-		[CONFIG_FAMILY_ANY] = AF_UNSPEC,
-		[CONFIG_FAMILY_V4] = AF_INET,
-		[CONFIG_FAMILY_V6] = AF_INET6,
-	};
 	struct ares_addrinfo_hints hints = {
-		.ai_family = families[family],
+		.ai_family = family,
 		.ai_socktype = SOCK_STREAM,
 		.ai_flags = ARES_AI_NOSORT,
 	};

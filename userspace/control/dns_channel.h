@@ -23,8 +23,10 @@ struct dns_terms dns_terms_copy(const struct dns_terms *terms);
 bool dns_terms_eq(const struct dns_terms *a, const struct dns_terms *b);
 void dns_terms_fini(struct dns_terms *terms);
 
+/* Of one family. */
 struct dns_answer {
-	const char *fault; /* NULL: it was good */
+	const char *fault; /* NULL: there are addresses */
+	bool says_none; /* the fault is not a server's: the name has no such addresses */
 	union addr *addresses; /* port 0, any order; may be changed until done() returns */
 	uint32_t n;
 	uint32_t ttl_s; /* the shortest there is; 0: none */
@@ -37,7 +39,8 @@ void dns_channel_free(struct dns_channel *channel);
 
 /* `done` is called once, maybe from here. `answer` NULL: the channel ended meanwhile. */
 typedef void dns_done(void *arg, const struct dns_answer *answer);
-void dns_channel_ask(struct dns_channel *channel, const char *host, enum config_family family,
-	dns_done *done, void *arg);
+/* One family, AF_INET or AF_INET6: of both together it is not told when half of them failed. */
+void dns_channel_ask(
+	struct dns_channel *channel, const char *host, int family, dns_done *done, void *arg);
 
 #endif

@@ -2,6 +2,7 @@
  * gate is in hostcheck_gate.c. */
 #include "control/hostcheck_parts.h"
 
+#include "core/confine.h"
 #include "core/slice.h"
 #include "dataplane/dp_hostcheck.h"
 #include "tls/library.h"
@@ -171,6 +172,23 @@ static void check_crypto(struct hostcheck *check)
 	free(flags);
 }
 
+/* What works without one of them is seen in the other rows. */
+static void check_rights(struct hostcheck *check)
+{
+	char missing[CONFINE_TEXT_BYTES];
+	const char *why;
+
+	if (strcmp(confine_missing(missing), "none") == 0)
+		hostcheck_row(check, "capabilities", true, "all that sluiced has a use for");
+	else
+		hostcheck_row(check, "capabilities", false,
+			"missing: %s (AmbientCapabilities, securityContext.capabilities)", missing);
+	if (confine_can_filter(&why))
+		hostcheck_row(check, "seccomp", true, "calls of the kernel can be filtered");
+	else
+		hostcheck_row(check, "seccomp", false, "calls are not filtered: %s", why);
+}
+
 int hostcheck_print(FILE *out, const struct config *config)
 {
 	static const struct render_column columns[] = {
@@ -178,6 +196,7 @@ int hostcheck_print(FILE *out, const struct config *config)
 	struct hostcheck check = {.config = config};
 
 	render_table_init(&check.table, columns, array_len(columns));
+	check_rights(&check);
 	check_dataplane(&check);
 	hostcheck_gate(&check);
 	hostcheck_sockets(&check);

@@ -56,3 +56,14 @@ void ids_put(struct ids *ids, uint32_t id)
 	ids->taken[id / 64] &= ~(1ull << (id & 63));
 	pthread_mutex_unlock(&ids->lock);
 }
+
+bool ids_have_room(struct ids *ids)
+{
+	uint32_t id, n = 0;
+
+	pthread_mutex_lock(&ids->lock);
+	for (id = 0; id < ids->n && !n; id++)
+		n += !(ids->taken[id / 64] >> (id & 63) & 1);
+	pthread_mutex_unlock(&ids->lock);
+	return n;
+}

@@ -3,6 +3,7 @@
 #define SLUICE_CONTROL_IDS_H
 
 #include "core/attr.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct ids;
@@ -12,5 +13,7 @@ void ids_free(struct ids *ids);
 /* 0, or -ENOSPC: all are lent. */
 int ids_get(struct ids *ids, uint32_t *ret_id) must_check;
 void ids_put(struct ids *ids, uint32_t id);
+/* Some are not lent, at this moment. */
+bool ids_have_room(struct ids *ids);
 
 #endif

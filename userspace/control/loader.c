@@ -1,6 +1,8 @@
 /* The loader thread, and the one that writes logs: see loader.h. */
 #define LOG_MODULE "log"
 #include "control/loader.h"
+#include "core/confine.h"
+#include "core/crash.h"
 #include "core/log.h"
 #include "core/mem.h"
 
@@ -25,6 +27,7 @@ struct loader {
 	struct watch log_watch;
 	uint64_t log_dropped; /* told so far */
 	const char *name;
+	enum confine_role role;
 	pthread_t thread;
 	sem_t ended; /* posted as its last: it can be waited for, for so long */
 };
@@ -119,6 +122,8 @@ static void *thread_main(void *arg)
 	struct loader *loader = arg;
 
 	pthread_setname_np(pthread_self(), loader->name);
+	crash_thread_init();
+	confine_thread(loader->role);
 	loop_run(loader->loop);
 	run_jobs(&loader->todo.watch, 0); /* what came last: here, where it may hang */
 	sem_post(&loader->ended);
@@ -131,6 +136,7 @@ int loader_new(struct loop *control, const char *name, bool writes_log, struct l
 	int r;
 
 	loader->name = name;
+	loader->role = writes_log ? CONFINE_LOG : CONFINE_LOADER;
 	sem_init(&loader->ended, 0, 0);
 	loader->todo.watch.fd = loader->finished.watch.fd = -1;
 	r = loop_new(&loader->loop);

@@ -7,13 +7,20 @@
 
 #include "control/config_merge.h"
 
-enum object_origin { OBJECT_FROM_FILE, OBJECT_FROM_API, OBJECT_FROM_BOTH };
+enum object_origin {
+	OBJECT_FROM_FILE,
+	OBJECT_FROM_API,
+	OBJECT_FROM_BOTH, /* the API's lies over the file's */
+	OBJECT_FROM_PARENT, /* it is in the settings of an object of the API */
+	OBJECT_UNUSED, /* the API's, and what it belongs to is gone */
+};
 enum { OBJECT_ETAG_BYTES = 17 };
 
 struct object_row {
 	char *kind, *name;
 	char *text; /* its settings in effect but the name, without defaults: JSON, indented */
-	enum object_origin origin; /* BOTH: the API's lies over the file's */
+	char *alone; /* the same without what objects below it add; NULL: there are none */
+	enum object_origin origin;
 	char etag[OBJECT_ETAG_BYTES]; /* tells it from what it was before */
 };
 

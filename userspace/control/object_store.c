@@ -11,7 +11,7 @@
 struct config_overlay object_store_overlay(
 	const struct object_store *store, const struct object_set *set)
 {
-	return (struct config_overlay){set, versions_blob_path(store->versions)};
+	return (struct config_overlay){set, versions_blob_path(store->versions), false};
 }
 
 static int compose(struct object_store *store, struct config **ret_config, struct err *err)
@@ -20,6 +20,7 @@ static int compose(struct object_store *store, struct config **ret_config, struc
 	struct config_errors errors;
 	int r;
 
+	overlay.leaves_orphans = true;
 	config_errors_init(&errors);
 	r = config_compose(&store->text, &overlay, ret_config, &store->rows, &errors);
 	if (r < 0) {

@@ -1,7 +1,6 @@
 /* Sets of objects made through the admin API: see objects.h. */
 #include "control/objects.h"
 
-#include "control/config_settings.h"
 #include "core/mem.h"
 
 #include <errno.h>
@@ -169,35 +168,6 @@ int object_set_read(struct object_set *ret_set, const char *text, size_t len, st
 	if (r < 0)
 		object_set_fini(ret_set);
 	return r;
-}
-
-/* --- kinds */
-
-/* Lists of the top level whose items have names. */
-static bool is_kind(const struct setting *row)
-{
-	return row->list && row->type == SETTING_SECTION &&
-	       config_setting_find(row->child, SLICE("name"));
-}
-
-bool object_kind_is_known(const char *kind)
-{
-	const struct setting *row = config_setting_find(SECTION_config, slice_of(kind));
-
-	return row && is_kind(row);
-}
-
-const char *object_kinds(void)
-{
-	static _Thread_local char text[256];
-	const struct setting *row;
-	size_t used = 0;
-
-	text[0] = '\0';
-	for_each_setting(row, SECTION_config) if (is_kind(row) && used < sizeof(text)) used +=
-		(size_t)snprintf(
-			text + used, sizeof(text) - used, "%s%s", used ? ", " : "", row->name);
-	return text;
 }
 
 /* --- contents */

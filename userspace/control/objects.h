@@ -17,7 +17,7 @@
 enum { OBJECTS_MAX = 10000 };
 
 struct object {
-	char *kind; /* "certificates": the list it is an item of */
+	char *kind; /* of object_kinds.h: "certificates" */
 	char *name;
 	char *text; /* its settings but the name: JSON, indented, as errors count its lines */
 };
@@ -45,10 +45,6 @@ int object_set_read(
 
 /* Settings as they are kept. The caller frees it. */
 char *object_text(const yyjson_mut_val *settings);
-
-/* The lists that objects can be items of: "certificates listeners ...". */
-bool object_kind_is_known(const char *kind);
-const char *object_kinds(void);
 
 /* Digests of contents, sorted, each once. */
 struct blob_list {

@@ -56,9 +56,12 @@ const struct health_state *outliers_state(const struct target_group *group,
 	const struct target *target, const struct health_state *checked,
 	struct health_state *scratch)
 {
+	static const struct health_state unchecked = {.state = BACKEND_UNUSED};
 	char text[OUTLIER_TEXT_BYTES];
 
-	if (!checked || !target->outlier.is_told || !target_is_ejected(group, target) ||
+	if (!checked)
+		return &unchecked;
+	if (!target->outlier.is_told || !target_is_ejected(group, target) ||
 		checked->state == BACKEND_UNHEALTHY)
 		return checked;
 	*scratch = *checked;
@@ -67,4 +70,17 @@ const struct health_state *outliers_state(const struct target_group *group,
 	scratch->changed_unix_s = target->outlier.since_unix_s;
 	snprintf(scratch->detail, sizeof(scratch->detail), "%s", outlier_text(group, target, text));
 	return scratch;
+}
+
+void outliers_count_states(
+	const struct target_group *group, uint32_t counts[static BACKEND_STATE_COUNT])
+{
+	const struct target *target;
+	struct health_state scratch;
+	uint32_t i;
+
+	for (i = 0; i < group->spec.n_members; i++) {
+		target = group->spec.members[i].target;
+		counts[outliers_state(group, target, health_get(target), &scratch)->state]++;
+	}
 }

@@ -13,10 +13,13 @@ void outliers_fini(struct daemon *daemon);
  * in. */
 void outliers_apply(struct daemon *daemon);
 
-/* What counts: what the checks found (NULL: none), unless requests fail where they do not. `scratch`
- * holds it. */
+/* What counts: what the checks found (NULL: nobody checks, it is "unused"), unless requests fail where
+ * they do not. `scratch` holds it. */
 const struct health_state *outliers_state(const struct target_group *group,
 	const struct target *target, const struct health_state *checked,
 	struct health_state *scratch);
+/* Adds the members of a group, each by that state. */
+void outliers_count_states(
+	const struct target_group *group, uint32_t counts[static BACKEND_STATE_COUNT]);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #define LOG_MODULE "reload"
 #include "control/cert_upkeep.h"
+#include "control/confinement.h"
 #include "control/reload_parts.h"
 #include "control/renewal.h"
 #include "control/resolver.h"
@@ -35,7 +36,8 @@ static void make_build(struct reload *reload)
 	if (config_compose(reload->request ? &store->text : &reload->text, &overlay, &config,
 		    &reload->rows, &reload->errors) < 0)
 		return;
-	if (config_is_restart_needed(before->config, config, &reload->errors)) {
+	if (config_is_restart_needed(before->config, config, &reload->errors) ||
+		confinement_forbids(config, &reload->errors)) {
 		config_free(config);
 		return;
 	}

@@ -168,10 +168,15 @@ static void log_version(const struct reload *reload)
 {
 	const struct transaction *transaction = &reload->transaction;
 
+	char who[VERSION_WHO_BYTES];
+
+	snprintf(
+		who, sizeof(who), "uid %u, pid %d", transaction->about.uid, transaction->about.pid);
 	log_info("version %" PRIu64 " of the objects is in force (generation %llu), asked for by "
-		 "uid %u, pid %d: %.400s",
+		 "%s: %.400s",
 		reload->daemon->objects.head, (unsigned long long)reload->daemon->build->generation,
-		transaction->about.uid, transaction->about.pid, transaction->about.changes);
+		transaction->about.who[0] ? transaction->about.who : who,
+		transaction->about.changes);
 }
 
 static void tell_change_done(struct reload *reload)

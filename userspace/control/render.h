@@ -33,6 +33,8 @@ void render_objects(yyjson_val *root, const struct render_look *look, FILE *out)
 void render_object(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_change(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_history(yyjson_val *root, const struct render_look *look, FILE *out);
+/* Line by line, as diff -u does. */
+void render_diff(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_drops(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_desync(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_counters(yyjson_val *root, const struct render_look *look, FILE *out);
@@ -46,6 +48,8 @@ void render_state(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_reopened(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_connections(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_top(yyjson_val *root, const struct render_look *look, FILE *out);
+/* {"status", "listeners", "targets", "drops", "sources"}: what these views say, together. */
+void render_overview(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_list(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_list_change(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_hits(yyjson_val *root, const struct render_look *look, FILE *out);

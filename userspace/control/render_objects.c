@@ -124,7 +124,7 @@ void render_change(yyjson_val *root, const struct render_look *look, FILE *out)
 
 void render_history(yyjson_val *root, const struct render_look *look, FILE *out)
 {
-	struct render_value number, ago, uid, pid, to;
+	struct render_value number, ago, uid, pid, who, to;
 	yyjson_val *row;
 	size_t i, n;
 
@@ -132,11 +132,14 @@ void render_history(yyjson_val *root, const struct render_look *look, FILE *out)
 		fputs("nothing was ever changed at run time\n", out);
 	yyjson_arr_foreach(yyjson_obj_get(root, "versions"), i, n, row)
 	{
-		fprintf(out, "version %s%s, %s ago, by uid %s (pid %s)",
-			render_get(row, "version", &number),
+		fprintf(out, "version %s%s, %s ago, by ", render_get(row, "version", &number),
 			yyjson_is_true(yyjson_obj_get(row, "in_force")) ? " (in force)" : "",
-			render_get_ago(row, "at", look->now_unix_s, &ago),
-			render_get(row, "uid", &uid), render_get(row, "pid", &pid));
+			render_get_ago(row, "at", look->now_unix_s, &ago));
+		if (yyjson_is_str(yyjson_obj_get(row, "who")))
+			fputs(render_get(row, "who", &who), out);
+		else
+			fprintf(out, "uid %s (pid %s)", render_get(row, "uid", &uid),
+				render_get(row, "pid", &pid));
 		if (yyjson_is_uint(yyjson_obj_get(row, "rollback_to")))
 			fprintf(out, ": back to %s", render_get(row, "rollback_to", &to));
 		putc('\n', out);

@@ -16,13 +16,14 @@ static void put_row(
 	render_table_cell(table, "%s", is_default ? "" : render_get_list(row, "conditions", &text));
 	render_table_cell(table, "%s", render_get(row, "action", &text));
 	render_table_cell(table, "%s", render_get(row, "hits", &text));
+	render_table_cell(table, "%s", render_get(row, "limited", &text));
 }
 
 void render_rules(yyjson_val *root, const struct render_look *look, FILE *out)
 {
 	static const struct render_column columns[] = {{"LISTENER", RENDER_TEXT},
 		{"PRIORITY", RENDER_NUMBER}, {"RULE", RENDER_TEXT}, {"CONDITIONS", RENDER_FLEXIBLE},
-		{"ACTION", RENDER_FLEXIBLE}, {"HITS", RENDER_NUMBER}};
+		{"ACTION", RENDER_FLEXIBLE}, {"HITS", RENDER_NUMBER}, {"LIMITED", RENDER_NUMBER}};
 	struct render_table table;
 	yyjson_val *listener, *rule;
 	size_t i, n, at, n_rules;

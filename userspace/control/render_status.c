@@ -56,6 +56,32 @@ static void put_reason(yyjson_val *object, FILE *out)
 	putc('\n', out);
 }
 
+/* "none; files 3 % of 18976, memory 40 % of 512 MiB" */
+static void put_overload(yyjson_val *overload, FILE *out)
+{
+	struct render_value text;
+	yyjson_val *row;
+	size_t i, n;
+
+	if (!yyjson_is_obj(overload)) /* of an older daemon */
+		return;
+	line(out, "overload");
+	fputs(render_get(overload, "level", &text), out);
+	yyjson_arr_foreach(yyjson_obj_get(overload, "resources"), i, n, row)
+	{
+		uint64_t used = yyjson_get_uint(yyjson_obj_get(row, "used"));
+		uint64_t limit = yyjson_get_uint(yyjson_obj_get(row, "limit"));
+		bool is_bytes = strstr(yyjson_get_str(yyjson_obj_get(row, "name")), "memory");
+
+		fprintf(out, "%s %s", i ? "," : ";", render_get(row, "name", &text));
+		fprintf(out, " %llu %% of ", (unsigned long long)(limit ? used * 100 / limit : 0));
+		fputs(is_bytes ? render_get_bytes(row, "limit", &text)
+			       : render_get(row, "limit", &text),
+			out);
+	}
+	putc('\n', out);
+}
+
 static void put_totals(yyjson_val *root, FILE *out)
 {
 	yyjson_val *handshakes = yyjson_obj_get(root, "handshakes");
@@ -86,6 +112,7 @@ static void put_totals(yyjson_val *root, FILE *out)
 			render_get(memory, "idle_tls_connection_bytes", &text));
 	}
 	putc('\n', out);
+	put_overload(yyjson_obj_get(root, "overload"), out);
 	if (yyjson_get_uint(yyjson_obj_get(root, "log_lines_lost")) > 0) {
 		line(out, "log");
 		fprintf(out, "%s lines lost\n", render_get(root, "log_lines_lost", &text));

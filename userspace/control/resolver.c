@@ -40,13 +40,13 @@ struct resolver {
 /* Any thread. */
 static void answered(void *arg, const struct dns_answer *answer)
 {
-	struct name *name = arg;
-	struct resolver *resolver = name->resolver;
+	struct name_half *half = arg;
+	struct resolver *resolver = half->name->resolver;
 
 	pthread_mutex_lock(&resolver->lock);
 	if (answer)
-		resolver->version += name_take(name, answer, clock_mono_ms(), clock_unix_s());
-	name->is_asking = false; /* without an answer it is due still */
+		resolver->version += name_take(half, answer, clock_mono_ms(), clock_unix_s());
+	half->is_asking = false; /* without an answer it is due still */
 	pthread_cond_broadcast(&resolver->settled);
 	eventfd_write(resolver->news.fd, 1); /* the last: then it may go */
 	pthread_mutex_unlock(&resolver->lock);
@@ -69,51 +69,71 @@ static int have_channel(struct resolver *resolver, const struct dns_terms *terms
 	return r;
 }
 
-/* Names of which a look-up begins now; the caller's to free(). They stay as long as they are asked for. */
-static size_t list_due(struct resolver *resolver, struct name ***ret_names)
+/* Look-ups that begin. */
+struct due {
+	struct name_half **halves;
+	size_t n, room;
+};
+
+static void add_due(struct due *due, struct name *name, uint64_t now_ms)
+{
+	int i;
+
+	for (i = 0; i < NAME_FAMILIES; i++) {
+		struct name_half *half = &name->half[i];
+
+		if (!half->is_wanted || half->is_asking || half->due_ms > now_ms)
+			continue;
+		if (due->n == due->room) {
+			due->room = due->room ? 2 * due->room : 64;
+			due->halves = mem_realloc(due->halves, due->room * sizeof(*due->halves));
+		}
+		half->is_asking = true;
+		due->halves[due->n++] = half;
+	}
+}
+
+/* The caller's to free(). They stay as long as they are asked for. */
+static struct due list_due(struct resolver *resolver)
 {
 	uint64_t now_ms = clock_mono_ms();
 	struct list *list, *link;
-	struct name **names = NULL;
-	size_t n = 0, room = 0;
+	struct due due = {0};
 
 	pthread_mutex_lock(&resolver->lock);
 	for_each_name_list(list, &resolver->names) list_for_each(link, list)
 	{
 		struct name *name = container_of(link, struct name, link);
 
-		if (!name->is_wanted || name->is_asking || name->due_ms > now_ms ||
-			resolver->is_stopping)
+		if (!name->is_wanted || resolver->is_stopping)
 			continue;
-		if (n == room) {
-			room = room ? 2 * room : 64;
-			names = mem_realloc(names, room * sizeof(*names));
-		}
 		name->resolver = resolver;
-		name->is_asking = true;
-		names[n++] = name;
+		add_due(&due, name, now_ms);
 	}
 	pthread_mutex_unlock(&resolver->lock);
-	*ret_names = names;
-	return n;
+	return due;
 }
 
 static void ask_due(struct resolver *resolver, const struct dns_terms *terms)
 {
+	static const int families[] = {[NAME_V4] = AF_INET, [NAME_V6] = AF_INET6};
+	struct due due = list_due(resolver);
 	struct dns_answer none = {0};
-	struct name **names;
-	size_t n = list_due(resolver, &names), i;
 	struct err err;
-	int r = n ? have_channel(resolver, terms, &err) : 0;
+	int r = due.n ? have_channel(resolver, terms, &err) : 0;
+	size_t i;
 
 	none.fault = err.text;
-	for (i = 0; i < n; i++)
+	for (i = 0; i < due.n; i++) {
+		struct name *name = due.halves[i]->name;
+
 		if (r < 0)
-			answered(names[i], &none);
+			answered(due.halves[i], &none);
 		else
-			dns_channel_ask(resolver->channel, names[i]->host, names[i]->family,
-				answered, names[i]);
-	free(names);
+			dns_channel_ask(resolver->channel, name->host,
+				families[due.halves[i] - name->half], answered, due.halves[i]);
+	}
+	free(due.halves);
 }
 
 /* --- names of a configuration; with the lock held */
@@ -148,8 +168,8 @@ static bool are_settled(struct resolver *resolver, const struct config *config, 
 			name = names_find(&resolver->names, group->targets[at].address.host,
 				group->dns.family);
 			if (name && gives_up)
-				name->is_settled = true;
-			if (name && !name->is_settled)
+				name_give_up(name);
+			if (name && !name_is_settled(name))
 				return false;
 		}
 	}
@@ -182,18 +202,30 @@ void resolver_prepare(struct resolver *resolver, const struct config *config, ui
 
 /* --- the control thread */
 
+/* Something is to be done about the name: it is asked for, or an address goes. */
+static uint64_t next_ms(const struct name *name)
+{
+	uint64_t due_ms = name_expires_ms(name);
+	int i;
+
+	for (i = 0; name->is_wanted && i < NAME_FAMILIES; i++)
+		if (name->half[i].is_wanted && !name->half[i].is_asking &&
+			name->half[i].due_ms < due_ms)
+			due_ms = name->half[i].due_ms;
+	return due_ms;
+}
+
 static void set_timer(struct resolver *resolver)
 {
-	uint64_t now_ms = clock_mono_ms(), due_ms = UINT64_MAX;
+	uint64_t now_ms = clock_mono_ms(), due_ms = UINT64_MAX, ms;
 	struct list *list, *link;
 
 	pthread_mutex_lock(&resolver->lock);
 	for_each_name_list(list, &resolver->names) list_for_each(link, list)
 	{
-		const struct name *name = container_of(link, struct name, link);
-
-		if (name->is_wanted && !name->is_asking && name->due_ms < due_ms)
-			due_ms = name->due_ms;
+		ms = next_ms(container_of(link, struct name, link));
+		if (ms < due_ms)
+			due_ms = ms;
 	}
 	pthread_mutex_unlock(&resolver->lock);
 	if (due_ms == UINT64_MAX || resolver->is_stopping)
@@ -225,10 +257,33 @@ static void begun(struct job *job)
 	set_timer(resolver);
 }
 
+static void tell(struct resolver *resolver)
+{
+	uint64_t version = resolver_version(resolver);
+
+	if (version == resolver->told_version || resolver->is_stopping)
+		return;
+	resolver->told_version = version;
+	resolver->spec.changed(resolver->spec.arg);
+}
+
+static void expire(struct resolver *resolver)
+{
+	uint64_t now_ms = clock_mono_ms();
+	struct list *list, *link;
+
+	pthread_mutex_lock(&resolver->lock);
+	for_each_name_list(list, &resolver->names) list_for_each(link, list) resolver->version +=
+		name_expire(container_of(link, struct name, link), now_ms);
+	pthread_mutex_unlock(&resolver->lock);
+}
+
 static void time_is_over(struct timer *timer)
 {
 	struct resolver *resolver = container_of(timer, struct resolver, timer);
 
+	expire(resolver);
+	tell(resolver);
 	if (resolver->is_beginning)
 		return; /* begun() comes */
 	resolver->is_beginning = true;
@@ -238,16 +293,12 @@ static void time_is_over(struct timer *timer)
 static void news_came(struct watch *watch, uint32_t events)
 {
 	struct resolver *resolver = container_of(watch, struct resolver, news);
-	uint64_t version = resolver_version(resolver);
 	eventfd_t count;
 
 	eventfd_read(watch->fd, &count);
 	if (!resolver->is_beginning)
 		set_timer(resolver);
-	if (version == resolver->told_version || resolver->is_stopping)
-		return;
-	resolver->told_version = version;
-	resolver->spec.changed(resolver->spec.arg);
+	tell(resolver);
 }
 
 void resolver_apply(struct resolver *resolver, const struct config *config)
@@ -337,10 +388,8 @@ uint32_t resolver_addresses(struct resolver *resolver, const char *host, enum co
 
 	pthread_mutex_lock(&resolver->lock);
 	name = names_find(&resolver->names, host, family);
-	if (name && name->n) {
-		n = name->n < max ? name->n : max;
-		memcpy(ret_addresses, name->addresses, n * sizeof(*ret_addresses));
-	}
+	if (name)
+		n = name_read(name, ret_addresses, max);
 	pthread_mutex_unlock(&resolver->lock);
 	return n;
 }
@@ -352,14 +401,8 @@ bool resolver_facts(struct resolver *resolver, const char *host, enum config_fam
 
 	pthread_mutex_lock(&resolver->lock);
 	name = names_find(&resolver->names, host, family);
-	if (name) {
-		*ret_facts = (struct resolver_facts){
-			.n_addresses = name->n,
-			.answered_unix_s = name->answered_unix_s,
-			.ttl_s = name->ttl_s,
-		};
-		snprintf(ret_facts->fault, sizeof(ret_facts->fault), "%s", name->fault);
-	}
+	if (name)
+		name_facts(name, ret_facts);
 	pthread_mutex_unlock(&resolver->lock);
 	return name;
 }

@@ -1,7 +1,7 @@
 /*
  * The addresses of host names that targets are configured by. Look-ups are made by c-ares, whose own
  * thread waits for servers: nobody else does, but resolver_prepare() for its time. An answer stays good
- * until the next one that has addresses; what a name stands for is read by whoever builds a generation,
+ * until the next one that has addresses, an address that is missing there for a while more; what a name stands for is read by whoever builds a generation,
  * on any thread. Made, given names and freed by the control thread.
  */
 #ifndef SLUICE_CONTROL_RESOLVER_H
@@ -38,16 +38,17 @@ void resolver_apply(struct resolver *resolver, const struct config *config);
 /* Rises whenever a name stands for other addresses. */
 uint64_t resolver_version(struct resolver *resolver);
 
-/* The addresses of a name, sorted, port 0: `max` at most. Any thread. */
+/* The addresses of a name, port 0, sorted: `max` at most, those that have been there longest. Any thread. */
 uint32_t resolver_addresses(struct resolver *resolver, const char *host, enum config_family family,
 	union addr *ret_addresses, uint32_t max);
 
 struct resolver_facts {
 	uint32_t n_addresses; /* all there are */
+	uint32_t n_missing; /* of these: the last answer was without them */
 	int64_t answered_unix_s; /* the last good answer; 0: none yet */
 	uint32_t ttl_s; /* of that */
 	char fault
-		[ERR_TEXT_BYTES]; /* of the last look-up; "": it was good, or there was none yet */
+		[ERR_TEXT_BYTES]; /* of the last look-ups; "": they were good, or there were none yet */
 };
 
 /* False: nobody asked for the name. */

@@ -220,6 +220,7 @@ bool transaction_keep(struct transaction *transaction, const struct build *build
 		.rollback_to = transaction->rollback_to,
 		.changes = list_differences(&transaction->store->set, &transaction->set, build),
 	};
+	snprintf(transaction->about.who, sizeof(transaction->about.who), "%s", request->who);
 	if (request->how.dry_run)
 		return true;
 	r = versions_prepare(

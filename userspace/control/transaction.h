@@ -17,6 +17,7 @@ enum change_op {
 	CHANGE_PUT,
 	CHANGE_PATCH,  /* of what the API made; RFC 7396 */
 	CHANGE_DELETE,
+	CHANGE_MOVE, /* of a rule: {priority}; those in its way make room */
 	CHANGE_USE, /* which certificates a listener has: {add, remove, default} */
 };
 
@@ -54,8 +55,9 @@ struct change_request {
 	uint64_t rollback_to; /* else; 0: to the file alone */
 	char *if_match; /* only if this version ("v12") is in force; NULL: any */
 	struct reload_how how;
-	uint32_t uid;
+	uint32_t uid; /* of struct admin_peer, like the next two */
 	int32_t pid;
+	char who[VERSION_WHO_BYTES];
 };
 
 struct change_request *change_request_new(void);
@@ -67,7 +69,8 @@ void change_request_free(struct change_request *request);
 /* change_body.c: what a body says. The first one reads it, which takes its time if it is big: on the
  * loader thread. False: `ret_refusal` says why it cannot be. */
 bool change_request_read(struct change_request *request, struct change_refusal *ret_refusal);
-change_reader change_read_settings, change_read_certificate, change_read_names, change_read_several;
+change_reader change_read_settings, change_read_certificate, change_read_names, change_read_several,
+	change_read_priority;
 /* Memory that it needs. */
 size_t change_request_bytes(const struct change_request *request);
 
@@ -94,5 +97,11 @@ void transaction_fini(struct transaction *transaction);
 bool transaction_refuse(struct transaction *transaction, unsigned int http_status, const char *code,
 	const char *format, ...) printf_like(4, 5);
 bool transaction_change(struct transaction *transaction, const struct change *change);
+/* transaction_move.c */
+bool transaction_move(struct transaction *transaction, const struct change *change);
+/* transaction_contents.c: its settings, of `doc`, with {"blob": SHA-256} where contents were, which are
+ * on disk then. NULL: refused. */
+yyjson_mut_val *transaction_contents(
+	struct transaction *transaction, const struct change *change, yyjson_mut_doc *doc);
 
 #endif

@@ -1,147 +1,12 @@
 /* One change after the other of a transaction: see transaction.h. Loader thread. */
 #include "control/transaction.h"
 
-#include "core/base64.h"
+#include "control/object_kinds.h"
 #include "core/mem.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* --- contents */
-
-struct keeping {
-	struct transaction *transaction;
-	yyjson_mut_doc *doc;
-	const char *kind, *name;
-};
-
-static yyjson_mut_val *keep(struct keeping *keeping, yyjson_val *value, unsigned int depth);
-
-static yyjson_mut_val *blob_value(struct keeping *keeping, const char *hex)
-{
-	yyjson_mut_val *object = yyjson_mut_obj(keeping->doc);
-
-	yyjson_mut_obj_add_strcpy(keeping->doc, object, "blob", hex);
-	return object;
-}
-
-static yyjson_mut_val *refuse(struct keeping *keeping, const char *text)
-{
-	transaction_refuse(keeping->transaction, 422, "object_invalid", "object %s/%s: %s",
-		keeping->kind, keeping->name, text);
-	return NULL;
-}
-
-/* Bytes go to disk, {"blob": SHA-256} stands for them. */
-static yyjson_mut_val *keep_bytes(struct keeping *keeping, const void *bytes, size_t len)
-{
-	char hex[DIGEST_HEX_BYTES];
-	struct err err;
-	int r;
-
-	r = versions_put_blob(keeping->transaction->store->versions, bytes, len, hex, &err);
-	if (r < 0) {
-		transaction_refuse(keeping->transaction, r == -EBUSY ? 409 : 507, "not_kept",
-			"%s: nothing was changed", err.text);
-		return NULL;
-	}
-	return blob_value(keeping, hex);
-}
-
-/* {"content": TEXT} */
-static yyjson_mut_val *keep_content(struct keeping *keeping, yyjson_val *content)
-{
-	if (!yyjson_is_str(content))
-		return refuse(keeping, "\"content\" is a text");
-	return keep_bytes(keeping, yyjson_get_str(content), yyjson_get_len(content));
-}
-
-/* {"base64": TEXT}: what is no text, as PKCS#12. */
-static yyjson_mut_val *keep_base64(struct keeping *keeping, yyjson_val *text)
-{
-	size_t len = yyjson_get_len(text), size = base64_decoded_max(len), decoded;
-	yyjson_mut_val *kept = NULL;
-	uint8_t *bytes;
-
-	if (!yyjson_is_str(text))
-		return refuse(keeping, "\"base64\" is a text");
-	bytes = mem_secret_alloc(size);
-	if (base64_decode(yyjson_get_str(text), len, bytes, &decoded) == 0)
-		kept = keep_bytes(keeping, bytes, decoded);
-	else
-		refuse(keeping, "\"base64\" is no base64 (RFC 4648)");
-	mem_secret_free(bytes, size);
-	return kept;
-}
-
-static yyjson_mut_val *keep_blob(struct keeping *keeping, const char *hex)
-{
-	if (!hex || !versions_has_blob(keeping->transaction->store->versions, hex))
-		return refuse(keeping, "\"blob\" is the SHA-256 of a content that is there");
-	return blob_value(keeping, hex);
-}
-
-/* The path of a content is no setting: nobody would know that it is needed. */
-static yyjson_mut_val *keep_text(struct keeping *keeping, yyjson_val *value)
-{
-	const char *path = versions_blob_path(keeping->transaction->store->versions);
-	const char *text = yyjson_get_str(value);
-	size_t len = strlen(path);
-
-	if (strncmp(text, path, len) == 0 && text[len] == '/')
-		return keep_blob(keeping, text + len + 1);
-	return yyjson_val_mut_copy(keeping->doc, value);
-}
-
-static yyjson_mut_val *keep_object(struct keeping *keeping, yyjson_val *value, unsigned int depth)
-{
-	yyjson_mut_val *object, *child;
-	yyjson_val *key, *item;
-	size_t i, n;
-
-	if (yyjson_obj_size(value) == 1 && yyjson_obj_get(value, "content"))
-		return keep_content(keeping, yyjson_obj_get(value, "content"));
-	if (yyjson_obj_size(value) == 1 && yyjson_obj_get(value, "base64"))
-		return keep_base64(keeping, yyjson_obj_get(value, "base64"));
-	if (yyjson_obj_size(value) == 1 && yyjson_obj_get(value, "blob"))
-		return keep_blob(keeping, yyjson_get_str(yyjson_obj_get(value, "blob")));
-	object = yyjson_mut_obj(keeping->doc);
-	yyjson_obj_foreach(value, i, n, key, item)
-	{
-		child = keep(keeping, item, depth + 1);
-		if (!child)
-			return NULL;
-		yyjson_mut_obj_add(object, yyjson_val_mut_copy(keeping->doc, key), child);
-	}
-	return object;
-}
-
-/* The settings as they are kept. NULL: refused. */
-static yyjson_mut_val *keep(struct keeping *keeping, yyjson_val *value, unsigned int depth)
-{
-	yyjson_mut_val *list, *child;
-	yyjson_val *item;
-	size_t i, n;
-
-	if (depth == TREE_DEPTH_MAX)
-		return refuse(keeping, "nested too deeply");
-	if (yyjson_is_obj(value))
-		return keep_object(keeping, value, depth);
-	if (yyjson_is_str(value))
-		return keep_text(keeping, value);
-	if (!yyjson_is_arr(value))
-		return yyjson_val_mut_copy(keeping->doc, value);
-	list = yyjson_mut_arr(keeping->doc);
-	yyjson_arr_foreach(value, i, n, item)
-	{
-		child = keep(keeping, item, depth + 1);
-		if (!child)
-			return NULL;
-		yyjson_mut_arr_append(list, child);
-	}
-	return list;
-}
 
 /* --- conditions */
 
@@ -169,41 +34,44 @@ static bool is_as_expected(struct transaction *transaction, const struct change 
 static bool put_settings(
 	struct transaction *transaction, const struct change *change, yyjson_mut_val *settings)
 {
-	yyjson_mut_val *name = yyjson_mut_obj_get(settings, "name");
+	const struct object_kind *kind = object_kind_find(change->kind);
+	yyjson_mut_val *name = kind->is_section ? NULL : yyjson_mut_obj_get(settings, "name");
 
-	if (name && !yyjson_mut_equals_str(name, change->name))
+	if (name && !yyjson_mut_equals_str(name, object_kind_last(kind, change->name)))
 		return transaction_refuse(transaction, 422, "object_invalid",
 			"object %s/%s: its name in the settings is another", change->kind,
 			change->name);
-	yyjson_mut_obj_remove_key(settings, "name");
+	if (name)
+		yyjson_mut_obj_remove_key(settings, "name");
 	object_set_put(&transaction->set, change->kind, change->name, object_text(settings));
 	return true;
 }
 
 static bool put(struct transaction *transaction, const struct change *change)
 {
-	struct keeping keeping = {
-		transaction, yyjson_mut_doc_new(NULL), change->kind, change->name};
-	yyjson_mut_val *settings = keep(&keeping, change->settings, 0);
+	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *settings = transaction_contents(transaction, change, doc);
 	bool done = settings && put_settings(transaction, change, settings);
 
-	yyjson_mut_doc_free(keeping.doc);
+	yyjson_mut_doc_free(doc);
 	return done;
+}
+
+static yyjson_mut_val *read_text(yyjson_mut_doc *doc, const char *text)
+{
+	yyjson_doc *old = yyjson_read(text, strlen(text), 0);
+	yyjson_mut_val *settings = yyjson_val_mut_copy(doc, yyjson_doc_get_root(old));
+
+	yyjson_doc_free(old);
+	return settings;
 }
 
 static yyjson_mut_val *settings_now(
 	yyjson_mut_doc *doc, const struct object_set *set, const char *kind, const char *name)
 {
 	const struct object *object = object_set_find(set, kind, name);
-	yyjson_mut_val *settings = NULL;
-	yyjson_doc *old;
 
-	if (object) {
-		old = yyjson_read(object->text, strlen(object->text), 0);
-		settings = yyjson_val_mut_copy(doc, yyjson_doc_get_root(old));
-		yyjson_doc_free(old);
-	}
-	return settings;
+	return object ? read_text(doc, object->text) : NULL;
 }
 
 /* A patch of a patch: `null` stays, as it takes away what the file says. */
@@ -223,44 +91,86 @@ static void merge_patches(yyjson_mut_doc *doc, yyjson_mut_val *old, yyjson_mut_v
 	}
 }
 
-/* A listener of the API is a patch itself, of the file's: see config_merge.h. */
+/* An object of some kinds is a patch itself, of the file's: see object_kinds.h. */
 static yyjson_mut_val *merge(
 	yyjson_mut_doc *doc, const char *kind, yyjson_mut_val *old, yyjson_mut_val *new)
 {
 	if (!old)
 		return new;
-	if (strcmp(kind, "listeners") != 0)
+	if (!object_kind_find(kind)->is_patch)
 		return yyjson_mut_merge_patch(doc, old, new);
 	merge_patches(doc, old, new);
 	return old;
 }
 
+/* What a patch is one of: what the API made; else, where that would take the place of the file's, all
+ * that the file says. NULL: there is nothing. */
+static yyjson_mut_val *patched_settings(
+	const struct transaction *transaction, const struct change *change, yyjson_mut_doc *doc)
+{
+	yyjson_mut_val *old = settings_now(doc, &transaction->set, change->kind, change->name);
+	const struct object_row *row;
+
+	if (old || object_kind_find(change->kind)->is_patch)
+		return old;
+	row = object_rows_find(&transaction->store->rows, change->kind, change->name);
+	if (!row || row->origin == OBJECT_FROM_API)
+		return NULL;
+	return read_text(doc, row->alone ? row->alone : row->text);
+}
+
 static bool patch(struct transaction *transaction, const struct change *change)
 {
-	struct keeping keeping = {
-		transaction, yyjson_mut_doc_new(NULL), change->kind, change->name};
-	yyjson_mut_val *old =
-		settings_now(keeping.doc, &transaction->set, change->kind, change->name);
-	yyjson_mut_val *new = keep(&keeping, change->settings, 0);
+	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *old = patched_settings(transaction, change, doc);
+	yyjson_mut_val *new = transaction_contents(transaction, change, doc);
 	bool done = false;
 
-	/* Of a listener that the API has not touched yet, the file's settings are changed anyway. */
-	if (!old && strcmp(change->kind, "listeners") != 0)
+	if (!old && !object_kind_find(change->kind)->is_patch)
 		transaction_refuse(transaction, 404, "not_found",
-			"object %s/%s was not made through the API: put it whole", change->kind,
-			change->name);
+			"there is no object %s/%s: put it whole", change->kind, change->name);
 	else if (new)
-		done = put_settings(
-			transaction, change, merge(keeping.doc, change->kind, old, new));
-	yyjson_mut_doc_free(keeping.doc);
+		done = put_settings(transaction, change, merge(doc, change->kind, old, new));
+	yyjson_mut_doc_free(doc);
 	return done;
+}
+
+/* What was made below an object goes with it, unless the file has one of its name, too. */
+static void delete_children(struct transaction *transaction, const struct change *change)
+{
+	const struct object_row *row =
+		object_rows_find(&transaction->store->rows, change->kind, change->name);
+	struct object_set *set = &transaction->set;
+	size_t len = strlen(change->name), i = 0;
+
+	if (row && row->origin != OBJECT_FROM_API)
+		return;
+	while (i < set->n) {
+		const struct object_kind *kind = object_kind_find(set->items[i].kind);
+
+		if (kind && kind->parent && strcmp(kind->parent, change->kind) == 0 &&
+			strncmp(set->items[i].name, change->name, len) == 0 &&
+			set->items[i].name[len] == '/')
+			object_set_remove(set, kind->name, set->items[i].name);
+		else
+			i++;
+	}
 }
 
 static bool delete(struct transaction *transaction, const struct change *change)
 {
-	if (object_set_remove(&transaction->set, change->kind, change->name))
+	const struct object_row *row;
+
+	if (object_set_remove(&transaction->set, change->kind, change->name)) {
+		delete_children(transaction, change);
 		return true;
-	if (object_rows_find(&transaction->store->rows, change->kind, change->name))
+	}
+	row = object_rows_find(&transaction->store->rows, change->kind, change->name);
+	if (row && row->origin == OBJECT_FROM_PARENT)
+		return transaction_refuse(transaction, 409, "in_parent",
+			"%s/%s is in the settings of the object it belongs to: change that",
+			change->kind, change->name);
+	if (row)
 		return transaction_refuse(transaction, 409, "from_file",
 			"object %s/%s is from %s: delete it there, and reload", change->kind,
 			change->name, transaction->store->text.name);
@@ -384,13 +294,30 @@ static bool use(struct transaction *transaction, const struct change *change)
 	return done;
 }
 
-bool transaction_change(struct transaction *transaction, const struct change *change)
+/* Whether there can be an object of that kind and name. */
+static bool is_possible(struct transaction *transaction, const struct change *change)
 {
-	if (!object_kind_is_known(change->kind))
+	const struct object_kind *kind = object_kind_find(change->kind);
+
+	if (!kind)
 		return transaction_refuse(transaction, 404, "not_found",
 			"there are no objects of kind \"%s\"; there is: %s", change->kind,
 			object_kinds());
-	if (!is_as_expected(transaction, change))
+	if (!object_kind_last(kind, change->name))
+		return transaction_refuse(transaction, 404, "not_found",
+			"\"%s\": the name of one of %s is needed in front of it, and a /",
+			change->name, kind->parent);
+	if (kind->is_section && !object_kind_section(slice_of(change->name)) &&
+		strcmp(change->name, OBJECT_GLOBAL) != 0)
+		return transaction_refuse(transaction, 404, "not_found",
+			"there are no settings \"%s\"; there is: %s", change->name,
+			object_kind_sections());
+	return true;
+}
+
+bool transaction_change(struct transaction *transaction, const struct change *change)
+{
+	if (!is_possible(transaction, change) || !is_as_expected(transaction, change))
 		return false;
 	switch (change->op) {
 	case CHANGE_PUT:
@@ -399,6 +326,8 @@ bool transaction_change(struct transaction *transaction, const struct change *ch
 		return patch(transaction, change);
 	case CHANGE_DELETE:
 		return delete (transaction, change);
+	case CHANGE_MOVE:
+		return transaction_move(transaction, change);
 	case CHANGE_USE:
 		break;
 	}

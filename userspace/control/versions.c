@@ -421,11 +421,14 @@ int versions_read(
 	struct versions *versions, uint64_t number, struct object_set *ret_set, struct err *err)
 {
 	struct version_row row = {0};
-	int r;
+	bool is_kept = versions->is_peek ? number <= versions->head
+					 : versions_row(versions, number) != NULL;
+	int r = -ENOENT;
 
-	if (!versions_row(versions, number))
-		return err_set(err, -ENOENT, "there is no version %" PRIu64 " (any more)", number);
-	r = version_load(versions, number, true, &row, ret_set, err);
+	if (is_kept)
+		r = version_load(versions, number, true, &row, ret_set, err);
 	row_fini(&row);
+	if (r == -ENOENT)
+		err_set(err, r, "there is no version %" PRIu64 " (any more)", number);
 	return r;
 }

@@ -14,11 +14,14 @@
 
 struct versions;
 
+enum { VERSION_WHO_BYTES = 160 };
+
 struct version {
 	uint64_t number;
 	int64_t at_unix_s;
 	uint32_t uid;
-	int32_t pid; /* who asked for it */
+	int32_t pid; /* who asked for it; UINT32_MAX and 0: */
+	char who[VERSION_WHO_BYTES]; /* over TCP: "ops from 192.0.2.7:4711" */
 	bool is_rollback;
 	uint64_t rollback_to;
 	uint32_t n_objects;

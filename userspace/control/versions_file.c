@@ -32,6 +32,8 @@ static char *write_about(const struct version_row *row, size_t *ret_len)
 	yyjson_mut_obj_add_sint(doc, root, "at", about->at_unix_s);
 	yyjson_mut_obj_add_uint(doc, root, "uid", about->uid);
 	yyjson_mut_obj_add_sint(doc, root, "pid", about->pid);
+	if (about->who[0])
+		yyjson_mut_obj_add_str(doc, root, "who", about->who);
 	if (about->is_rollback)
 		yyjson_mut_obj_add_uint(doc, root, "rollback_to", about->rollback_to);
 	yyjson_mut_obj_add_uint(doc, root, "objects", about->n_objects);
@@ -104,6 +106,8 @@ static int read_about(const char *line, size_t len, struct version_row *row)
 		row->about.at_unix_s = yyjson_get_sint(yyjson_obj_get(root, "at"));
 		row->about.uid = (uint32_t)yyjson_get_uint(yyjson_obj_get(root, "uid"));
 		row->about.pid = (int32_t)yyjson_get_sint(yyjson_obj_get(root, "pid"));
+		snprintf(row->about.who, sizeof(row->about.who), "%s",
+			yyjson_get_str(yyjson_obj_get(root, "who")) ?: "");
 		row->about.is_rollback = yyjson_obj_get(root, "rollback_to");
 		row->about.rollback_to = yyjson_get_uint(yyjson_obj_get(root, "rollback_to"));
 		row->about.n_objects = (uint32_t)yyjson_get_uint(yyjson_obj_get(root, "objects"));

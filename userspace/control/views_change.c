@@ -11,6 +11,7 @@
 #include "core/mem.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,7 @@ static struct change_request *request_new(const struct admin_call *call, struct 
 
 	request->uid = peer.uid;
 	request->pid = peer.pid;
+	snprintf(request->who, sizeof(request->who), "%s", peer.who);
 	if (admin_query_flag(call->query, "dry_run", &request->how.dry_run) < 0)
 		refuse(request, reply, "dry_run is 0 or 1");
 	else if (view_existing(call->query, &request->how.build) < 0)
@@ -109,6 +111,56 @@ void view_object_delete(void *arg, const struct admin_call *call, struct admin_r
 	change_one(arg, call, reply, CHANGE_DELETE, call->arguments[0], call->arguments[1]);
 }
 
+/* Of an object below another. */
+static void change_child(struct daemon *daemon, const struct admin_call *call,
+	struct admin_reply *reply, enum change_op op)
+{
+	char *name = mem_printf("%s/%s", call->arguments[1], call->arguments[2]);
+
+	change_one(daemon, call, reply, op, call->arguments[0], name);
+	free(name);
+}
+
+void view_object_child_put(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	change_child(arg, call, reply, CHANGE_PUT);
+}
+
+void view_object_child_patch(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	change_child(arg, call, reply, CHANGE_PATCH);
+}
+
+void view_object_child_delete(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	change_child(arg, call, reply, CHANGE_DELETE);
+}
+
+/* A change of one object whose body is of a form of its own. */
+static void change_in_form(struct daemon *daemon, const struct admin_call *call,
+	struct admin_reply *reply, enum change_op op, const char *kind, const char *name,
+	change_reader *read)
+{
+	struct change_request *request = request_new(call, reply);
+	struct change *change;
+
+	if (!request)
+		return;
+	change = change_request_add(request, op, kind, name);
+	if (!set_conditions(request, call, change, reply))
+		return;
+	take_body(request, call, reply, read);
+	reload_change(daemon, reply, request);
+}
+
+void view_rule_move(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	char *name = mem_printf("%s/%s", call->arguments[0], call->arguments[1]);
+
+	change_in_form(arg, call, reply, CHANGE_MOVE, "rules", name, change_read_priority);
+	free(name);
+}
+
 void view_certificate_delete(void *arg, const struct admin_call *call, struct admin_reply *reply)
 {
 	change_one(arg, call, reply, CHANGE_DELETE, "certificates", call->arguments[0]);
@@ -116,30 +168,14 @@ void view_certificate_delete(void *arg, const struct admin_call *call, struct ad
 
 void view_certificate_put(void *arg, const struct admin_call *call, struct admin_reply *reply)
 {
-	struct change_request *request = request_new(call, reply);
-	struct change *change;
-
-	if (!request)
-		return;
-	change = change_request_add(request, CHANGE_PUT, "certificates", call->arguments[0]);
-	if (!set_conditions(request, call, change, reply))
-		return;
-	take_body(request, call, reply, change_read_certificate);
-	reload_change(arg, reply, request);
+	change_in_form(arg, call, reply, CHANGE_PUT, "certificates", call->arguments[0],
+		change_read_certificate);
 }
 
 void view_listener_certificates(void *arg, const struct admin_call *call, struct admin_reply *reply)
 {
-	struct change_request *request = request_new(call, reply);
-	struct change *change;
-
-	if (!request)
-		return;
-	change = change_request_add(request, CHANGE_USE, "listeners", call->arguments[0]);
-	if (!set_conditions(request, call, change, reply))
-		return;
-	take_body(request, call, reply, change_read_names);
-	reload_change(arg, reply, request);
+	change_in_form(
+		arg, call, reply, CHANGE_USE, "listeners", call->arguments[0], change_read_names);
 }
 
 /* --- several at once */

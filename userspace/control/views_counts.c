@@ -134,3 +134,36 @@ uint64_t counts_refused(const struct listener_counts *sum)
 			refused += sum->reasons[reason];
 	return refused;
 }
+
+void counts_of_group(const struct group_state *state, uint32_t n_workers, struct group_sum *ret_sum)
+{
+	const struct group_counts *counts;
+	uint32_t i, at;
+
+	*ret_sum = (struct group_sum){.limited = 0};
+	for (i = 0; i < n_workers; i++) {
+		counts = &state->workers[i];
+		ret_sum->limited += __atomic_load_n(&counts->limited, __ATOMIC_RELAXED);
+		ret_sum->retries += __atomic_load_n(&counts->retries, __ATOMIC_RELAXED);
+		ret_sum->retries_refused +=
+			__atomic_load_n(&counts->retries_refused, __ATOMIC_RELAXED);
+		for (at = 0; at < array_len(ret_sum->status); at++)
+			ret_sum->status[at] +=
+				__atomic_load_n(&counts->status[at], __ATOMIC_RELAXED);
+		latency_add(&ret_sum->latency, &counts->latency);
+	}
+}
+
+void counts_of_target(const struct target *target, uint32_t n_workers, struct target_sum *ret_sum)
+{
+	const struct target_worker *worker;
+	uint32_t i;
+
+	*ret_sum = (struct target_sum){.requests = 0};
+	for (i = 0; i < n_workers; i++) {
+		worker = &target->workers[i];
+		ret_sum->requests += __atomic_load_n(&worker->requests, __ATOMIC_RELAXED);
+		ret_sum->failures += __atomic_load_n(&worker->failures, __ATOMIC_RELAXED);
+		ret_sum->connections += __atomic_load_n(&worker->n_open, __ATOMIC_RELAXED);
+	}
+}

@@ -7,6 +7,7 @@
 #define SLUICE_CONTROL_VIEWS_COUNTS_H
 
 #include "control/build.h"
+#include "proxy/group_state.h"
 
 struct counts {
 	uint32_t n_workers;
@@ -29,5 +30,20 @@ void counts_of_all(
 	const struct counts *counts, const struct build *build, struct listener_counts *ret_sum);
 /* All reasons that are refusals. */
 uint64_t counts_refused(const struct listener_counts *sum);
+
+/* What the workers have counted of a target group, and of a target (`connections`: open now). */
+struct group_sum {
+	uint64_t limited, retries, retries_refused;
+	uint64_t status[6];
+	struct latency latency;
+};
+
+struct target_sum {
+	uint64_t requests, failures, connections;
+};
+
+void counts_of_group(
+	const struct group_state *state, uint32_t n_workers, struct group_sum *ret_sum);
+void counts_of_target(const struct target *target, uint32_t n_workers, struct target_sum *ret_sum);
 
 #endif

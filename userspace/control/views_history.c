@@ -2,6 +2,7 @@
 #include "control/views_parts.h"
 
 #include "control/admin_request.h"
+#include "control/object_kinds.h"
 #include "core/mem.h"
 
 #include <inttypes.h>
@@ -15,7 +16,9 @@ static const char *origin_word(enum object_origin origin)
 {
 	static const char *const words[] = {[OBJECT_FROM_FILE] = "file",
 		[OBJECT_FROM_API] = "api",
-		[OBJECT_FROM_BOTH] = "both"};
+		[OBJECT_FROM_BOTH] = "both",
+		[OBJECT_FROM_PARENT] = "parent",
+		[OBJECT_UNUSED] = "unused"};
 
 	return words[origin];
 }
@@ -46,7 +49,7 @@ void view_object_list(void *arg, const struct admin_call *call, struct admin_rep
 	struct view root, row;
 	int given = admin_query_text(call->query, "kind", kind, sizeof(kind));
 
-	if (given < 0 || (given > 0 && !object_kind_is_known(kind))) {
+	if (given < 0 || (given > 0 && !object_kind_find(kind))) {
 		admin_reply_error(reply, 400, "bad_request", "kind is one of: %s", object_kinds());
 		return;
 	}
@@ -78,10 +81,9 @@ static void put_json(const struct view *view, const char *name, const char *text
 	yyjson_doc_free(doc);
 }
 
-void view_object_get(void *arg, const struct admin_call *call, struct admin_reply *reply)
+static void show_one(
+	const struct daemon *daemon, const char *kind, const char *name, struct admin_reply *reply)
 {
-	struct daemon *daemon = arg;
-	const char *kind = call->arguments[0], *name = call->arguments[1];
 	const struct object_row *object = object_rows_find(&daemon->objects.rows, kind, name);
 	const struct object *own = object_set_find(&daemon->objects.set, kind, name);
 	yyjson_mut_doc *doc;
@@ -100,6 +102,19 @@ void view_object_get(void *arg, const struct admin_call *call, struct admin_repl
 	admin_reply_finish(reply, 200, doc);
 }
 
+void view_object_get(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	show_one(arg, call->arguments[0], call->arguments[1], reply);
+}
+
+void view_object_child(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	char *name = mem_printf("%s/%s", call->arguments[1], call->arguments[2]);
+
+	show_one(arg, call->arguments[0], name, reply);
+	free(name);
+}
+
 static void put_version(const struct version *version, uint64_t head, const struct view *row)
 {
 	view_number(row, "version", version->number);
@@ -107,6 +122,7 @@ static void put_version(const struct version *version, uint64_t head, const stru
 	view_time(row, "at", version->at_unix_s);
 	view_number(row, "uid", version->uid);
 	view_signed(row, "pid", version->pid);
+	view_text(row, "who", version->who[0] ? version->who : NULL);
 	if (version->is_rollback)
 		view_number(row, "rollback_to", version->rollback_to);
 	else

@@ -38,6 +38,37 @@ static void put_daemon(struct metrics *metrics, const struct daemon *daemon)
 		"1 if the last reload was refused.", last->refused);
 }
 
+/* --- what can run out */
+static void put_overload(struct metrics *metrics, const struct daemon *daemon)
+{
+	const struct overload *overload = &daemon->overload;
+	enum overload_resource resource;
+
+	metrics_one(metrics, "sluice_overload_level", METRICS_GAUGE,
+		"How load is shed: 0 not at all, 1 keep-alive is shortened, 2 nobody is accepted for "
+		"now, 3 requests are answered 503.",
+		overload->level);
+	metrics_one(metrics, "sluice_overload_changes_total", METRICS_COUNTER,
+		"Changes of that level.", (int64_t)overload->n_changes);
+	metrics_one(metrics, "sluice_accept_pauses_total", METRICS_COUNTER,
+		"Times that a worker began not to accept anybody.",
+		(int64_t)atomic_load_explicit(&daemon->node.accept_pauses, memory_order_relaxed));
+	metrics_family(metrics, "sluice_resource_used", METRICS_GAUGE,
+		"What is used of what can run out: descriptors, bytes of memory, connections.");
+	for (resource = 0; resource < OVERLOAD_RESOURCES; resource++)
+		if (overload->gauges[resource].limit)
+			metrics_sample(metrics,
+				METRICS_LABELS({"resource", overload_resource_name(resource)}),
+				(int64_t)overload->gauges[resource].used);
+	metrics_family(metrics, "sluice_resource_limit", METRICS_GAUGE,
+		"How much of it there is; what has no limit is left out.");
+	for (resource = 0; resource < OVERLOAD_RESOURCES; resource++)
+		if (overload->gauges[resource].limit)
+			metrics_sample(metrics,
+				METRICS_LABELS({"resource", overload_resource_name(resource)}),
+				(int64_t)overload->gauges[resource].limit);
+}
+
 /* --- listeners */
 struct listener_row {
 	const char *name;
@@ -380,6 +411,7 @@ void view_metrics(void *arg, const struct admin_call *call, struct admin_reply *
 	struct scrape *scrape = mem_zalloc(sizeof(*scrape));
 
 	put_daemon(&scrape->metrics, daemon);
+	put_overload(&scrape->metrics, daemon);
 	put_listeners(&scrape->metrics, daemon);
 	views_metrics_web(&scrape->metrics, daemon);
 	put_events(&scrape->metrics, daemon);

@@ -6,15 +6,12 @@
 #include "control/views_parts.h"
 #include "core/mem.h"
 #include "dataplane/dp_backends.h"
-#include "proxy/group_state.h"
 #include "proxy/rules_explain.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 /* --- rules */
-enum { RULE_NAME_BYTES = 24 };
-
 static void put_rule(struct metrics *metrics, const struct daemon *daemon, uint32_t listener,
 	const char *name, size_t offset)
 {
@@ -35,14 +32,13 @@ static void put_rules_of(struct metrics *metrics, const struct daemon *daemon, s
 {
 	const struct config *config = daemon->build->config;
 	const struct config_rule *rule;
-	char unnamed[RULE_NAME_BYTES];
+	char unnamed[CONFIG_RULE_NAME_BYTES];
 	uint32_t i, at;
 
 	for (i = 0; i < config->listeners_count; i++) {
 		for (at = 0; at < config->listeners[i].rules_count; at++) {
 			rule = &config->listeners[i].rules[at];
-			snprintf(unnamed, sizeof(unnamed), "rule-%u", rule->priority);
-			put_rule(metrics, daemon, i, rule->name ? rule->name : unnamed, offset);
+			put_rule(metrics, daemon, i, config_rule_name(rule, unnamed), offset);
 		}
 		put_rule(metrics, daemon, i, "default", offset);
 	}
@@ -56,6 +52,9 @@ static void put_rules(struct metrics *metrics, const struct daemon *daemon)
 	metrics_family(metrics, "sluice_rule_regex_limits_total", METRICS_COUNTER,
 		"HTTP requests for which an expression of a rule was given up.");
 	put_rules_of(metrics, daemon, offsetof(struct rules_totals, regex_limits));
+	metrics_family(metrics, "sluice_rule_limited_total", METRICS_COUNTER,
+		"HTTP requests that were over the rate_limit of a rule (429, or dry_run).");
+	put_rules_of(metrics, daemon, offsetof(struct rules_totals, limited));
 }
 
 /* --- latencies of listeners */
@@ -83,49 +82,9 @@ struct group_row {
 	const struct built_group *built;
 	const char *name;
 	bool is_web;
-	uint64_t limited, retries, retries_refused;
-	uint64_t status[6];
-	struct latency latency;
+	struct group_sum sum;
 	uint32_t states[BACKEND_STATE_COUNT];
 };
-
-static void sum_group(const struct daemon *daemon, struct group_row *row)
-{
-	const struct group_state *state = row->built->group->spec.state;
-	const struct group_counts *counts;
-	uint32_t i, at;
-
-	for (i = 0; i < daemon->env.n_workers; i++) {
-		counts = &state->workers[i];
-		row->limited += __atomic_load_n(&counts->limited, __ATOMIC_RELAXED);
-		row->retries += __atomic_load_n(&counts->retries, __ATOMIC_RELAXED);
-		row->retries_refused += __atomic_load_n(&counts->retries_refused, __ATOMIC_RELAXED);
-		for (at = 0; at < array_len(row->status); at++)
-			row->status[at] += __atomic_load_n(&counts->status[at], __ATOMIC_RELAXED);
-		latency_add(&row->latency, &counts->latency);
-	}
-}
-
-static const struct health_state *state_of(
-	const struct target_group *group, const struct target *target, struct health_state *scratch)
-{
-	static const struct health_state unchecked = {.state = BACKEND_UNUSED};
-	const struct health_state *state =
-		outliers_state(group, target, health_get(target), scratch);
-
-	return state ? state : &unchecked;
-}
-
-static void count_states(struct group_row *row)
-{
-	const struct group_spec *spec = &row->built->group->spec;
-	struct health_state scratch;
-	uint32_t i;
-
-	for (i = 0; i < spec->n_members; i++)
-		row->states[state_of(row->built->group, spec->members[i].target, &scratch)
-				->state]++;
-}
 
 static struct group_row *group_rows(const struct daemon *daemon)
 {
@@ -138,8 +97,9 @@ static struct group_row *group_rows(const struct daemon *daemon)
 		rows[i].name = config->target_groups[i].name;
 		rows[i].is_web = config->target_groups[i].protocol == CONFIG_HTTP ||
 				 config->target_groups[i].protocol == CONFIG_HTTPS;
-		sum_group(daemon, &rows[i]);
-		count_states(&rows[i]);
+		counts_of_group(
+			rows[i].built->group->spec.state, daemon->env.n_workers, &rows[i].sum);
+		outliers_count_states(rows[i].built->group, rows[i].states);
 	}
 	return rows;
 }
@@ -184,13 +144,13 @@ static void put_group_answers(struct metrics *metrics, const struct group_row *r
 		"Answers of targets to HTTP requests, those that were tried again too, by class of "
 		"status.");
 	for (i = 0; i < n; i++)
-		for (at = 1; at < array_len(rows[i].status); at++) {
+		for (at = 1; at < array_len(rows[i].sum.status); at++) {
 			snprintf(class, sizeof(class), "%uxx", at);
-			if (rows[i].status[at])
+			if (rows[i].sum.status[at])
 				metrics_sample(metrics,
 					METRICS_LABELS(
 						{"target_group", rows[i].name}, {"class", class}),
-					(int64_t)rows[i].status[at]);
+					(int64_t)rows[i].sum.status[at]);
 		}
 	metrics_family(metrics, "sluice_target_response_seconds", METRICS_HISTOGRAM,
 		"From when an HTTP request began to go to a target until the head of its answer "
@@ -198,7 +158,7 @@ static void put_group_answers(struct metrics *metrics, const struct group_row *r
 	for (i = 0; i < n; i++)
 		if (rows[i].is_web)
 			metrics_histogram(metrics, METRICS_LABELS({"target_group", rows[i].name}),
-				&rows[i].latency);
+				&rows[i].sum.latency);
 }
 
 static void put_groups(struct metrics *metrics, const struct daemon *daemon)
@@ -208,12 +168,13 @@ static void put_groups(struct metrics *metrics, const struct daemon *daemon)
 
 	put_by_group(metrics, rows, n, "sluice_target_group_limited_total",
 		"Requests and tunnels for which every target, or the group, was at a limit.",
-		offsetof(struct group_row, limited));
+		offsetof(struct group_row, sum.limited));
 	put_by_group(metrics, rows, n, "sluice_target_group_retries_total",
-		"Requests and tunnels that were tried again.", offsetof(struct group_row, retries));
+		"Requests and tunnels that were tried again.",
+		offsetof(struct group_row, sum.retries));
 	put_by_group(metrics, rows, n, "sluice_target_group_retries_refused_total",
 		"Requests that were not tried again since the budget was used up.",
-		offsetof(struct group_row, retries_refused));
+		offsetof(struct group_row, sum.retries_refused));
 	put_group_states(metrics, rows, n);
 	put_group_answers(metrics, rows, n);
 	free(rows);
@@ -223,7 +184,8 @@ static void put_groups(struct metrics *metrics, const struct daemon *daemon)
 struct target_row {
 	const char *group, *target, *address;
 	bool is_healthy, is_ejected;
-	uint64_t requests, failures, connections, ejections, outstanding;
+	struct target_sum sum;
+	uint64_t ejections, outstanding;
 };
 
 /* A host name as target has several addresses. */
@@ -234,26 +196,20 @@ struct target_row {
 static void sum_target(const struct daemon *daemon, const struct target_group *group,
 	const struct target *target, struct target_row *row)
 {
-	const struct target_worker *worker;
 	struct health_state scratch;
-	uint32_t i;
 
 	*row = (struct target_row){
 		.group = target->group_name,
 		.target = target->name,
 		.address = target->text,
-		.is_healthy = state_of(group, target, &scratch)->state == BACKEND_HEALTHY &&
+		.is_healthy = outliers_state(group, target, health_get(target), &scratch)->state ==
+				      BACKEND_HEALTHY &&
 			      !target_is_ejected(group, target),
 		.is_ejected = target_is_ejected(group, target),
 		.ejections = target->outlier.ejections_total,
 		.outstanding = atomic_load_explicit(&target->outstanding, memory_order_relaxed),
 	};
-	for (i = 0; i < daemon->env.n_workers; i++) {
-		worker = &target->workers[i];
-		row->requests += __atomic_load_n(&worker->requests, __ATOMIC_RELAXED);
-		row->failures += __atomic_load_n(&worker->failures, __ATOMIC_RELAXED);
-		row->connections += __atomic_load_n(&worker->n_open, __ATOMIC_RELAXED);
-	}
+	counts_of_target(target, daemon->env.n_workers, &row->sum);
 }
 
 static struct target_row *target_rows(const struct daemon *daemon, uint32_t *ret_n)
@@ -308,16 +264,17 @@ static void put_targets(struct metrics *metrics, const struct daemon *daemon)
 
 	put_target_states(metrics, rows, n);
 	put_by_target(metrics, rows, n, "sluice_target_requests_total", METRICS_COUNTER,
-		"HTTP requests that were sent to a target.", offsetof(struct target_row, requests));
+		"HTTP requests that were sent to a target.",
+		offsetof(struct target_row, sum.requests));
 	put_by_target(metrics, rows, n, "sluice_target_failures_total", METRICS_COUNTER,
 		"Requests that a target did not answer, and connections that it did not take.",
-		offsetof(struct target_row, failures));
+		offsetof(struct target_row, sum.failures));
 	put_by_target(metrics, rows, n, "sluice_target_ejections_total", METRICS_COUNTER,
 		"How often a target was taken out for what requests said about it.",
 		offsetof(struct target_row, ejections));
 	put_by_target(metrics, rows, n, "sluice_target_connections_open", METRICS_GAUGE,
 		"Connections to a target, idle ones too.",
-		offsetof(struct target_row, connections));
+		offsetof(struct target_row, sum.connections));
 	put_by_target(metrics, rows, n, "sluice_target_outstanding", METRICS_GAUGE,
 		"Requests and tunnels under way at a target.",
 		offsetof(struct target_row, outstanding));

@@ -76,6 +76,8 @@ int view_drops(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 int view_counters(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
 void view_certificates(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_certificate_choice(void *arg, const struct admin_call *call, struct admin_reply *reply);
+/* views_watch.c: a list "sources" of who connects, or is dropped, most. */
+void view_top_sources(const struct daemon *daemon, uint32_t max, const struct view *root);
 /* Of all workers' caches of certificates. */
 struct certcache_counts view_cached_certs(const struct daemon *daemon);
 void view_certificate_put(void *arg, const struct admin_call *call, struct admin_reply *reply);
@@ -88,9 +90,22 @@ void view_object_get(void *arg, const struct admin_call *call, struct admin_repl
 void view_object_put(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_object_patch(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_object_delete(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_object_child(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_object_child_put(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_object_child_patch(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_object_child_delete(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_rule_move(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_history(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_rollback(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_openapi(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_export(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_diff(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_trust(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_page(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_page_style(void *arg, const struct admin_call *call, struct admin_reply *reply);
+void view_page_script(void *arg, const struct admin_call *call, struct admin_reply *reply);
+int view_overview(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root);
+void view_events(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_metrics(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_rules(void *arg, const struct admin_call *call, struct admin_reply *reply);
 void view_rules_test(void *arg, const struct admin_call *call, struct admin_reply *reply);

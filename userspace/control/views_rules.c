@@ -25,21 +25,32 @@ static void put_counts(const struct daemon *daemon, const struct rules *rules, c
 		rules_explain_totals(stats, daemon->env.n_workers, &totals);
 	view_number(row, "hits", totals.hits);
 	view_number(row, "regex_limits", totals.regex_limits);
+	view_number(row, "limited", totals.limited);
+}
+
+static void put_rate_limit(const struct view *row, const struct config_rate_limit *limit)
+{
+	struct view rate;
+
+	if (!limit->mark.line) {
+		view_null(row, "rate_limit");
+		return;
+	}
+	rate = view_object(row, "rate_limit");
+	view_number(&rate, "requests_per_second", limit->requests_per_second);
+	view_number(&rate, "client_requests_per_second", limit->client.requests_per_second);
+	view_bool(&rate, "dry_run", limit->dry_run);
 }
 
 static void put_rule(const struct daemon *daemon, const struct rules *rules,
 	const struct config_rule *rule, const struct view_list *list)
 {
 	struct view row = view_list_object(list);
-	char unnamed[24];
-	const char *name = rule->name;
+	char unnamed[CONFIG_RULE_NAME_BYTES];
+	const char *name = config_rule_name(rule, unnamed);
 	struct view_list conditions;
 	uint32_t i;
 
-	if (!name) {
-		snprintf(unnamed, sizeof(unnamed), "rule-%u", rule->priority);
-		name = unnamed;
-	}
 	view_text(&row, "name", name);
 	view_number(&row, "priority", rule->priority);
 	conditions = view_list(&row, "conditions");
@@ -53,6 +64,7 @@ static void put_rule(const struct daemon *daemon, const struct rules *rules,
 	view_bool(&row, "rewrites",
 		rule->rewrite.mark.line || rule->request_headers.mark.line ||
 			rule->response_headers.mark.line);
+	put_rate_limit(&row, &rule->rate_limit);
 	put_counts(daemon, rules, name, &row);
 }
 

@@ -234,14 +234,12 @@ static void put_action(const struct question *question, const char *name, const 
 {
 	const struct config_listener *config = question->config;
 	const struct config_rule *rule = NULL;
-	char unnamed[24], *text;
+	char unnamed[CONFIG_RULE_NAME_BYTES], *text;
 	uint32_t i;
 
-	for (i = 0; i < config->rules_count && !rule; i++) {
-		snprintf(unnamed, sizeof(unnamed), "rule-%u", config->rules[i].priority);
-		if (strcmp(config->rules[i].name ?: unnamed, name) == 0)
+	for (i = 0; i < config->rules_count && !rule; i++)
+		if (strcmp(config_rule_name(&config->rules[i], unnamed), name) == 0)
 			rule = &config->rules[i];
-	}
 	text = rule ? rules_text_action(rule->target_group, rule->actions)
 		    : rules_text_action(config->target_group, config->default_actions);
 	view_text(root, "rule", name);

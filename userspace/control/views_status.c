@@ -1,6 +1,7 @@
 /* The view "status": the daemon, its workers, what it uses of this host. See views.h. */
 #include "control/logfile.h"
 #include "control/logs.h"
+#include "control/overview.h"
 #include "control/views_parts.h"
 
 #include "core/clock.h"
@@ -50,6 +51,7 @@ void views_tick(struct daemon *daemon)
 	for (i = 0; i < daemon->env.n_workers; i++)
 		sample(&daemon->workers[i], now_us);
 	view_drops_tick(daemon);
+	overview_tick(daemon);
 	if (daemon->watch)
 		watch_hub_tick(daemon->watch);
 }
@@ -75,12 +77,8 @@ static void put_config(const struct daemon *daemon, const struct view *root)
 
 static void put_heartbeat(const struct worker *worker, const struct view *row)
 {
-	uint64_t stamp_ns = atomic_load_explicit(&worker->stamp_ns, memory_order_relaxed);
-	uint64_t now_ns = dp_heartbeat_now_ns();
-
-	if (stamp_ns)
-		view_number(row, "heartbeat_age_ms",
-			now_ns > stamp_ns ? (now_ns - stamp_ns) / 1000000 : 0);
+	if (atomic_load_explicit(&worker->stamp_ns, memory_order_relaxed))
+		view_number(row, "heartbeat_age_ms", worker_turn_age_ms(worker));
 	else
 		view_null(row, "heartbeat_age_ms");
 }
@@ -289,6 +287,31 @@ static void put_memory(const struct daemon *daemon, const struct view *root)
 	put_connections(daemon, &memory);
 }
 
+/* What can run out; what has no limit is left out. */
+static void put_overload(const struct daemon *daemon, const struct view *root)
+{
+	const struct overload *overload = &daemon->overload;
+	struct view object = view_object(root, "overload"), row;
+	struct view_list list;
+	enum overload_resource resource;
+
+	view_text(&object, "level", overload_level_name(overload->level));
+	view_number(&object, "changes", overload->n_changes);
+	view_number(&object, "accept_pauses",
+		atomic_load_explicit(&daemon->node.accept_pauses, memory_order_relaxed));
+	list = view_list(&object, "resources");
+	for (resource = 0; resource < OVERLOAD_RESOURCES; resource++) {
+		if (!overload->gauges[resource].limit)
+			continue;
+		row = view_list_object(&list);
+		view_text(&row, "name", overload_resource_name(resource));
+		view_text(&row, "level", overload_level_name(overload->gauges[resource].level));
+		view_bool(&row, "in_vain", overload->gauges[resource].has_given_up);
+		view_number(&row, "used", overload->gauges[resource].used);
+		view_number(&row, "limit", overload->gauges[resource].limit);
+	}
+}
+
 static void put_log(const struct view *log, const char *path, const struct logfile_counts *counts)
 {
 	view_text(log, "path", path);
@@ -357,6 +380,7 @@ int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 	put_gate(daemon, &root);
 	view_capabilities(daemon, report, &root);
 	put_memory(daemon, &root);
+	put_overload(daemon, &root);
 	put_certificate_cache(daemon, &root);
 	view_number(&root, "log_lines_lost", log_dropped());
 	view_number(&root, "worker_stalls", daemon->worker_watch.n_stuck);

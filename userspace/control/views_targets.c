@@ -1,17 +1,34 @@
 /* The views of targets and target groups, those that are leaving too. See views.h. */
 #include "control/views_parts.h"
 
+#include "control/departing.h"
 #include "control/outliers.h"
 #include "control/resolver.h"
 
 #include "core/clock.h"
 #include "dataplane/dp_backends.h"
-#include "proxy/group_state.h"
 #include "proxy/tls_refusal.h"
 
 #include <string.h>
 
+enum { CHECKS_SHOWN = 32 }; /* bits of health_state */
+
 /* --- targets */
+
+/* The oldest first: "+" it succeeded, "-" it failed. */
+static void put_checks(const struct health_state *state, const struct view *row)
+{
+	uint32_t n = !state                         ? 0
+		     : state->checks < CHECKS_SHOWN ? (uint32_t)state->checks
+						    : CHECKS_SHOWN;
+	char text[CHECKS_SHOWN + 1];
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		text[i] = state->failed_bits >> (n - 1 - i) & 1 ? '-' : '+';
+	text[n] = '\0';
+	view_text(row, "checks", text);
+}
 
 static void put_last_check(const struct health_state *state, const struct view *row)
 {
@@ -34,21 +51,14 @@ static void put_last_check(const struct health_state *state, const struct view *
 
 static void put_load(const struct target *target, uint32_t n_workers, const struct view *row)
 {
-	uint64_t connections = 0, requests = 0, failures = 0;
-	const struct target_worker *worker;
-	uint32_t i;
+	struct target_sum sum;
 
-	for (i = 0; i < n_workers; i++) {
-		worker = &target->workers[i];
-		connections += __atomic_load_n(&worker->n_open, __ATOMIC_RELAXED);
-		requests += __atomic_load_n(&worker->requests, __ATOMIC_RELAXED);
-		failures += __atomic_load_n(&worker->failures, __ATOMIC_RELAXED);
-	}
+	counts_of_target(target, n_workers, &sum);
 	view_number(row, "outstanding",
 		atomic_load_explicit(&target->outstanding, memory_order_relaxed));
-	view_number(row, "connections", connections);
-	view_number(row, "requests", requests);
-	view_number(row, "failures", failures);
+	view_number(row, "connections", sum.connections);
+	view_number(row, "requests", sum.requests);
+	view_number(row, "failures", sum.failures);
 }
 
 static void put_refusals(const struct target *target, uint32_t n_workers, const struct view *row)
@@ -147,6 +157,7 @@ static void put_target(const struct daemon *daemon, const struct target_group *g
 	view_time(&row, "since", state->changed_unix_s);
 	put_ejection(daemon, group, target, &row);
 	put_last_check(check, &row);
+	put_checks(check, &row);
 	put_load(target, n_workers, &row);
 	put_places(target, n_workers, &row);
 	put_refusals(target, n_workers, &row);
@@ -155,7 +166,6 @@ static void put_target(const struct daemon *daemon, const struct target_group *g
 static void put_members(
 	const struct daemon *daemon, const struct built_group *group, const struct view_list *list)
 {
-	static const struct health_state unchecked = {.state = BACKEND_UNUSED};
 	const struct health_state *state, *check;
 	const struct target_member *member;
 	struct health_state scratch;
@@ -165,8 +175,8 @@ static void put_members(
 		member = &group->group->spec.members[i];
 		check = health_get(member->target);
 		state = outliers_state(group->group, member->target, check, &scratch);
-		put_target(daemon, group->group, member->target, member->weight,
-			state ? state : &unchecked, check, list);
+		put_target(
+			daemon, group->group, member->target, member->weight, state, check, list);
 	}
 }
 
@@ -236,23 +246,16 @@ static void put_states(
 #include <sluice/backend.def>
 #undef STATE
 	};
-	const struct group_spec *spec = &group->spec;
-	uint64_t counts[BACKEND_STATE_COUNT] = {0};
+	uint32_t counts[BACKEND_STATE_COUNT] = {0};
 	struct view targets = view_object(row, "targets");
-	const struct health_state *state;
-	struct health_state scratch;
 	struct list *link;
 	uint32_t i;
 
-	for (i = 0; i < spec->n_members; i++) {
-		state = outliers_state(group, spec->members[i].target,
-			health_get(spec->members[i].target), &scratch);
-		counts[state ? state->state : BACKEND_UNUSED]++;
-	}
+	outliers_count_states(group, counts);
 	list_for_each(link, &daemon->departing) {
 		const struct target *target = container_of(link, struct departing, link)->target;
 
-		counts[BACKEND_DRAINING] += strcmp(target->group_name, spec->name) == 0;
+		counts[BACKEND_DRAINING] += strcmp(target->group_name, group->spec.name) == 0;
 	}
 	for (i = 0; i < BACKEND_STATE_COUNT; i++)
 		view_number(&targets, names[i], counts[i]);
@@ -287,19 +290,12 @@ static void put_group_places(const struct daemon *daemon, const struct config_ta
 static void put_counts(
 	const struct daemon *daemon, const struct group_spec *spec, const struct view *row)
 {
-	uint64_t limited = 0, retries = 0, refused = 0;
-	const struct group_counts *counts;
-	uint32_t i;
+	struct group_sum sum;
 
-	for (i = 0; i < daemon->env.n_workers; i++) {
-		counts = &spec->state->workers[i];
-		limited += __atomic_load_n(&counts->limited, __ATOMIC_RELAXED);
-		retries += __atomic_load_n(&counts->retries, __ATOMIC_RELAXED);
-		refused += __atomic_load_n(&counts->retries_refused, __ATOMIC_RELAXED);
-	}
-	view_number(row, "limited", limited);
-	view_number(row, "retries", retries);
-	view_number(row, "retries_refused", refused);
+	counts_of_group(spec->state, daemon->env.n_workers, &sum);
+	view_number(row, "limited", sum.limited);
+	view_number(row, "retries", sum.retries);
+	view_number(row, "retries_refused", sum.retries_refused);
 }
 
 struct wanted_group {
@@ -344,6 +340,7 @@ static void put_names(const struct daemon *daemon, const struct config_target_gr
 		view_number(&name, "used",
 			facts.n_addresses < group->dns.max_addresses ? facts.n_addresses
 								     : group->dns.max_addresses);
+		view_number(&name, "missing", facts.n_missing);
 		view_number(&name, "ttl_s", facts.ttl_s);
 		view_time(&name, "answered_at", facts.answered_unix_s);
 		view_text(&name, "fault", *facts.fault ? facts.fault : NULL);
@@ -362,6 +359,10 @@ static void put_group(const struct daemon *daemon, uint32_t index, const struct 
 	view_text(&row, "name", config->name);
 	view_slice(&row, "protocol",
 		view_word(SECTION_config_target_group, "protocol", config->protocol));
+	if (config->protocol == CONFIG_HTTP || config->protocol == CONFIG_HTTPS)
+		view_slice(&row, "protocol_version",
+			view_word(SECTION_config_target_group, "protocol_version",
+				config->protocol_version));
 	view_slice(&row, "algorithm",
 		view_word(SECTION_config_target_group, "algorithm", config->algorithm));
 	view_bool(&row, "fail_open", config->fail_open);

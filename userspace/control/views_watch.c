@@ -108,6 +108,13 @@ static void put_top(
 	free(rows);
 }
 
+void view_top_sources(const struct daemon *daemon, uint32_t max, const struct view *root)
+{
+	struct view_list list = view_list(root, "sources");
+
+	put_top(daemon, TOP_SOURCES, max, &list);
+}
+
 void view_top(void *arg, const struct admin_call *call, struct admin_reply *reply)
 {
 	uint32_t at = 0, n = TOP_N;

@@ -2,6 +2,7 @@
 #include "control/watchdog.h"
 
 #include "core/clock.h"
+#include "core/confine.h"
 #include "core/mem.h"
 
 #include <errno.h>
@@ -73,6 +74,7 @@ static void *thread_main(void *arg)
 	bool is_alert = false;
 
 	pthread_setname_np(pthread_self(), "sluice-watchdog");
+	confine_thread(CONFINE_WATCHDOG);
 	while (!atomic_load(&watchdog->is_over)) {
 		sleep_on(watchdog, is_alert);
 		if (atomic_load(&watchdog->is_attended) || is_told_to_end())

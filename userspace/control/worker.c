@@ -3,6 +3,8 @@
 #include "control/worker.h"
 #include "control/build.h"
 #include "core/clock.h"
+#include "core/confine.h"
+#include "core/crash.h"
 #include "core/log.h"
 #include "proxy/conn.h"
 #include "proxy/conn_terms.h"
@@ -206,6 +208,7 @@ static void turn_end(void *arg)
 {
 	struct worker *worker = arg;
 
+	overload_turn(&worker->proxy);
 	connections_serve(&worker->connections, &worker->proxy);
 	obey(worker);
 }
@@ -223,7 +226,9 @@ static void *thread_main(void *arg)
 	char name[16];
 
 	snprintf(name, sizeof(name), "sluice-w%u", worker->proxy.io.worker);
+	crash_thread_init();
 	pthread_setname_np(pthread_self(), name);
+	confine_thread(CONFINE_WORKER);
 	snapshot_reader_register();
 	loop_run(worker->proxy.io.loop);
 	gate_free(worker->gate);
@@ -287,6 +292,14 @@ int worker_start(struct worker *worker, int cpu)
 void worker_wake(struct worker *worker)
 {
 	loop_wake(worker->proxy.io.loop);
+}
+
+uint64_t worker_turn_age_ms(const struct worker *worker)
+{
+	uint64_t stamp_ns = atomic_load_explicit(&worker->stamp_ns, memory_order_relaxed);
+	uint64_t now_ns = dp_heartbeat_now_ns();
+
+	return stamp_ns && now_ns > stamp_ns ? (now_ns - stamp_ns) / 1000000 : 0;
 }
 
 void worker_tell_leave(struct worker *worker)

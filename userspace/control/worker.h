@@ -60,6 +60,8 @@ void worker_tell_drain(struct worker *worker);
 void worker_tell_stop(struct worker *worker);
 void worker_tell_sweep(struct worker *worker);
 void worker_wake(struct worker *worker);
+/* How long ago it took its last turn; 0 before the first. */
+uint64_t worker_turn_age_ms(const struct worker *worker);
 /* False: it has not ended by then (clock_mono_ms()). */
 bool worker_join(struct worker *worker, uint64_t until_ms) must_check;
 void worker_fini(struct worker *worker);

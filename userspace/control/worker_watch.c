@@ -5,6 +5,7 @@
 #include "control/service.h"
 #include "control/worker.h"
 #include "core/clock.h"
+#include "core/crash.h"
 #include "core/log.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 enum {
 	STUCK_MS = 3000, /* a turn takes milliseconds; one that waits does so for a second */
 	FRAMES_MAX = 64,
+	DEAF_MS = 2000, /* it has not even taken the signal that ends it: the kernel holds it */
 };
 
 /* Written by a thread that is stuck, said by the control thread: standard error may be what it waits for. */
@@ -55,17 +57,9 @@ void worker_watch_init(void)
 	sigaction(SIGUSR2, &action, NULL);
 }
 
-static uint64_t age_ms(const struct worker *worker)
-{
-	uint64_t stamp_ns = atomic_load_explicit(&worker->stamp_ns, memory_order_relaxed);
-	uint64_t now_ns = dp_heartbeat_now_ns();
-
-	return stamp_ns && now_ns > stamp_ns ? (now_ns - stamp_ns) / 1000000 : 0;
-}
-
 static void look(struct worker_watch *watch, struct worker *worker, uint32_t index)
 {
-	uint64_t ms = age_ms(worker), bit = UINT64_C(1) << index;
+	uint64_t ms = worker_turn_age_ms(worker), bit = UINT64_C(1) << index;
 
 	if (ms < STUCK_MS) {
 		if (watch->stuck & bit)
@@ -82,7 +76,19 @@ static void look(struct worker_watch *watch, struct worker *worker, uint32_t ind
 	}
 }
 
-void worker_watch_tick(struct worker_watch *watch, struct worker *workers, uint32_t n)
+/* The report is to have the stack of the worker that is stuck. */
+static void end_process(struct worker *worker, uint64_t over_ms)
+{
+	static const char cause[] = "a worker has taken no turn for longer than watchdog allows";
+
+	if (over_ms < DEAF_MS)
+		crash_thread(worker->thread, cause);
+	else
+		crash_now(cause);
+}
+
+void worker_watch_tick(
+	struct worker_watch *watch, struct worker *workers, uint32_t n, uint32_t end_ms)
 {
 	uint64_t now_ms = clock_mono_ms(), gap_ms = now_ms - watch->looked_ms;
 	uint32_t i;
@@ -94,6 +100,9 @@ void worker_watch_tick(struct worker_watch *watch, struct worker *workers, uint3
 	for (i = 0; i < n; i++)
 		if (workers[i].started)
 			look(watch, &workers[i], i);
+	for (i = 0; end_ms && i < n; i++)
+		if (workers[i].started && worker_turn_age_ms(&workers[i]) >= end_ms)
+			end_process(&workers[i], worker_turn_age_ms(&workers[i]) - end_ms);
 	if (!watch->stuck)
 		service_alive();
 }

@@ -30,12 +30,15 @@ static int pins_mkdir(const char *path, struct err *err)
 	return 0;
 }
 
+/* The folder may be there before us, mounted by itself, in a container or a sandbox. */
 static int pins_check_bpffs(const char *pin_dir, struct err *err)
 {
 	char parent[PATH_MAX];
 	struct statfs fs;
 	char *slash;
 
+	if (statfs(pin_dir, &fs) == 0 && fs.f_type == BPF_FS_MAGIC)
+		return 0;
 	snprintf(parent, sizeof(parent), "%s", pin_dir);
 	slash = strrchr(parent, '/');
 	if (!slash || slash == parent)
@@ -95,7 +98,9 @@ void dp_pins_rmdir(const char *pin_dir)
 		if (rmdir(path) && errno != ENOENT)
 			log_warn("rmdir %s: %s", path, strerror(errno));
 	}
-	if (rmdir(pin_dir) && errno != ENOENT)
+	/* One that was made for us is not ours to remove. */
+	if (rmdir(pin_dir) && errno != ENOENT && errno != EACCES && errno != EPERM &&
+		errno != EBUSY && errno != EROFS)
 		log_warn("rmdir %s: %s", pin_dir, strerror(errno));
 }
 

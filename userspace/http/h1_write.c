@@ -186,19 +186,25 @@ size_t http_canned_text(unsigned int status, char text[static HTTP_CANNED_TEXT_B
 	return (size_t)len;
 }
 
-int h1_write_canned(unsigned int status, bool head, bool close, time_t now, char *out, size_t size)
+int h1_write_canned(const struct h1_canned *how, char *out, size_t size)
 {
-	struct slice reason = http_status_reason(status);
-	const char *allow = status == 405 ? "Allow: " HTTP_CANNED_ALLOW "\r\n" : "";
-	char body[HTTP_CANNED_TEXT_BYTES], date[HTTP_DATE_BYTES];
-	int body_len = (int)http_canned_text(status, body);
+	struct slice reason = http_status_reason(how->status);
+	const char *allow = how->status == 405 ? "Allow: " HTTP_CANNED_ALLOW "\r\n" : "";
+	char body[HTTP_CANNED_TEXT_BYTES], date[HTTP_DATE_BYTES], *at;
+	size_t body_len = http_canned_text(how->status, body);
 	int len = snprintf(out, size,
 		"HTTP/1.1 %u %.*s\r\nDate: %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
-		"Content-Length: %d\r\nCache-Control: no-store\r\n%s%s\r\n%s",
-		status, (int)reason.len, reason.ptr, http_date(now, date), body_len, allow,
-		close ? "Connection: close\r\n" : "", head ? "" : body);
+		"Content-Length: %zu\r\nCache-Control: no-store\r\n%s%s",
+		how->status, (int)reason.len, reason.ptr, http_date(how->now, date), body_len,
+		allow, how->close ? "Connection: close\r\n" : "");
 
-	return len >= 0 && (size_t)len < size ? len : -ENOBUFS;
+	if (len < 0 || (size_t)len + list_bytes(how->extra, how->n_extra) + 2 + body_len >= size)
+		return -ENOBUFS;
+	at = put_list(out + len, how->extra, how->n_extra, 0);
+	at = put(at, SLICE("\r\n"));
+	if (!how->head)
+		at = put(at, (struct slice){body, body_len});
+	return (int)(at - out);
 }
 
 struct slice h1_continue(void)

@@ -35,7 +35,7 @@ int h1_write_response(const struct http_response *response, const struct h1_writ
 size_t h1_write_request_bytes(const struct http_request *request, const struct h1_write *how);
 size_t h1_write_response_bytes(const struct http_response *response, const struct h1_write *how);
 
-/* Size that always suffices for h1_write_canned. */
+/* Size that always suffices for h1_write_canned, without extra headers. */
 enum { H1_CANNED_BYTES = 512 };
 
 /* IMF-fixdate (RFC 9110 section 5.6.7) with its NUL. Returns `text`. */
@@ -48,10 +48,18 @@ size_t http_canned_text(unsigned int status, char text[static HTTP_CANNED_TEXT_B
 /* What 405 says is allowed. */
 #define HTTP_CANNED_ALLOW "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"
 
-/* A whole response of our own: Date, a short text, Content-Length, with `close` Connection: close.
- * `head`: it answers HEAD, so the body is left out. Bytes written, or -ENOBUFS. */
-int h1_write_canned(
-	unsigned int status, bool head, bool close, time_t now, char *out, size_t size) must_check;
+struct h1_canned {
+	unsigned int status;
+	bool head; /* it answers HEAD: the body is left out */
+	bool close; /* Connection: close */
+	time_t now;
+	const struct http_header *extra;
+	uint32_t n_extra;
+};
+
+/* A whole response of our own: Date, a short text, Content-Length, and what `how` says. Bytes written, or
+ * -ENOBUFS. */
+int h1_write_canned(const struct h1_canned *how, char *out, size_t size) must_check;
 
 /* "HTTP/1.1 100 Continue" and the empty line. */
 struct slice h1_continue(void);

@@ -63,16 +63,29 @@ static void drain_waited(struct timer *timer);
 static int submit_settings(struct h2 *h2)
 {
 	const nghttp2_settings_entry entries[] = {
-		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_STREAMS_MAX},
 		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, h2->max_header_bytes},
 		{NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+		h2->is_client ? (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0}
+			      : (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+					H2_STREAMS_MAX},
 	};
 	int r = nghttp2_submit_settings(
 		h2->session, NGHTTP2_FLAG_NONE, entries, sizeof(entries) / sizeof(entries[0]));
 
 	return r < 0 ? r
-		     : nghttp2_session_set_local_window_size(
-			       h2->session, NGHTTP2_FLAG_NONE, 0, H2_CONNECTION_WINDOW);
+		     : nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, 0,
+			       h2->is_client ? H2_CLIENT_WINDOW : H2_CONNECTION_WINDOW);
+}
+
+static int session_new(struct h2 *h2)
+{
+	const struct h2_vendor *vendor = h2->thread->vendor;
+
+	if (!h2->is_client)
+		return nghttp2_session_server_new2(
+			&h2->session, vendor->callbacks, h2, vendor->options);
+	h2_scan_skip_preface(&h2->scan); /* servers send none */
+	return nghttp2_session_client_new2(&h2->session, vendor->callbacks, h2, vendor->options);
 }
 
 struct h2 *h2_new(struct h2_thread *thread, struct stream *io, const struct h2_spec *spec,
@@ -88,6 +101,7 @@ struct h2 *h2_new(struct h2_thread *thread, struct stream *io, const struct h2_s
 		.ops = ops,
 		.owner = owner,
 		.max_header_bytes = spec->max_header_bytes,
+		.is_client = spec->is_client,
 		.settle_task.run = settle,
 		.read_task.run = h2_read_on,
 		.drain_timer.fire = drain_waited,
@@ -96,8 +110,7 @@ struct h2 *h2_new(struct h2_thread *thread, struct stream *io, const struct h2_s
 	list_init(&h2->touched);
 	list_init(&h2->blocked);
 	h2_budget_init(&h2->budget, loop_now_ms(thread->io->loop));
-	if (nghttp2_session_server_new2(
-		    &h2->session, thread->vendor->callbacks, h2, thread->vendor->options) < 0) {
+	if (session_new(h2) < 0) {
 		pool_put(&thread->sessions, h2);
 		return NULL;
 	}
@@ -197,6 +210,8 @@ void h2_gone(struct h2 *h2)
 	if (h2->fault == H2_FAULT_NONE && h2->n_streams)
 		h2->fault = H2_FAULT_GONE;
 	h2->is_broken = true;
+	if (h2->is_client)
+		h2_cut(h2);
 	h2_settle_soon(h2);
 }
 
@@ -247,7 +262,9 @@ static bool wake_next(struct h2 *h2)
 {
 	struct h2_stream *stream = container_of(h2->blocked.next, struct h2_stream, blocked);
 
-	if (list_is_empty(&h2->blocked) || stream->round == h2->round || !h2_has_room(h2))
+	/* Behind our last GOAWAY nothing is sent, whatever windows there are. */
+	if (h2->is_ending || list_is_empty(&h2->blocked) || stream->round == h2->round ||
+		!h2_has_room(h2))
 		return false;
 	stream->round = h2->round;
 	list_del(&stream->blocked);
@@ -292,6 +309,9 @@ static bool go_round(struct h2 *h2)
 
 static bool is_over(const struct h2 *h2)
 {
+	/* Answers that have come whole may still be on their way to others. */
+	if (h2->is_client && h2->n_owned && !h2->is_ending)
+		return false;
 	if (h2->is_broken)
 		return true;
 	if (buf_len(&h2->out) || nghttp2_session_want_write(h2->session))

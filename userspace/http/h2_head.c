@@ -39,6 +39,8 @@ static void add_pseudo(struct h2_head *head, struct slice name, struct slice val
 		field = &head->authority;
 	else if (slice_eq(name, SLICE(":path")))
 		field = &head->path;
+	else if (slice_eq(name, SLICE(":status")))
+		field = &head->status;
 	if (!field || field->ptr)
 		refuse(head, 400);
 	else
@@ -110,6 +112,12 @@ static int add_cookies(struct h2_head *head)
 	return http_headers_add(&head->headers, SLICE("cookie"), syntax_trim(line));
 }
 
+bool h2_head_has_pseudo(const struct h2_head *head)
+{
+	return head->method.ptr || head->scheme.ptr || head->authority.ptr || head->path.ptr ||
+	       head->status.ptr;
+}
+
 static unsigned int set_method(const struct h2_head *head, struct http_request *request)
 {
 	if (slice_eq(head->method, SLICE("CONNECT")))
@@ -160,16 +168,24 @@ static unsigned int set_authority(const struct h2_head *head, struct http_reques
 }
 
 /* Fields that say something about the connection have no place here (section 8.2.2). */
-static unsigned int check_connection_fields(struct h2_head *head, struct http_request *request)
+static bool has_connection_fields(const struct h2_head *head)
 {
 	static const uint8_t wrong[] = {HTTP_HEADER_CONNECTION, HTTP_HEADER_TRANSFER_ENCODING,
 		HTTP_HEADER_UPGRADE, HTTP_HEADER_KEEP_ALIVE, HTTP_HEADER_PROXY_CONNECTION};
-	const struct http_header *te;
 	size_t i;
 
 	for (i = 0; i < sizeof(wrong); i++)
 		if (http_headers_find(&head->headers, wrong[i]))
-			return 400;
+			return true;
+	return false;
+}
+
+static unsigned int check_connection_fields(struct h2_head *head, struct http_request *request)
+{
+	const struct http_header *te;
+
+	if (has_connection_fields(head))
+		return 400;
 	te = http_headers_find(&head->headers, HTTP_HEADER_TE);
 	for (; te; te = http_headers_next(&head->headers, te)) {
 		if (!slice_eq_nocase(te->value, SLICE("trailers")))
@@ -221,6 +237,8 @@ unsigned int h2_head_request(struct h2_head *head, bool ended, struct http_reque
 	if (!status)
 		status = set_method(head, &request);
 	ret_request->method = request.method;
+	if (!status && head->status.ptr)
+		status = 400;
 	if (!status)
 		status = set_target(head, &request);
 	if (!status)
@@ -238,4 +256,46 @@ unsigned int h2_head_request(struct h2_head *head, bool ended, struct http_reque
 	request.headers = head->headers;
 	*ret_request = request;
 	return 0;
+}
+
+static bool set_status(const struct h2_head *head, struct http_response *response)
+{
+	uint64_t number;
+
+	if (head->status.len != 3 || syntax_number(head->status, &number) < 0 || number < 100 ||
+		number == 101)
+		return false;
+	response->status = (uint16_t)number;
+	return true;
+}
+
+static bool set_answer_body(
+	const struct h2_head *head, bool ended, bool is_head, struct http_response *response)
+{
+	const struct http_header *length =
+		http_headers_find(&head->headers, HTTP_HEADER_CONTENT_LENGTH);
+
+	if (length && (http_headers_next(&head->headers, length) ||
+			      syntax_number(length->value, &response->content_length) < 0))
+		return false;
+	if (ended || is_head || response->status < 200 || response->status == 204 ||
+		response->status == 304)
+		response->body = HTTP_BODY_NONE;
+	else
+		response->body = length ? HTTP_BODY_LENGTH : HTTP_BODY_UNTIL_CLOSE;
+	return true;
+}
+
+bool h2_head_response(
+	struct h2_head *head, bool ended, bool is_head, struct http_response *ret_response)
+{
+	struct http_response response = {.version = HTTP_VERSION_2, .keep_alive = true};
+
+	if (head->refusal || head->method.ptr || head->scheme.ptr || head->authority.ptr ||
+		head->path.ptr || !set_status(head, &response) || has_connection_fields(head) ||
+		!set_answer_body(head, ended, is_head, &response))
+		return false;
+	response.headers = head->headers;
+	*ret_response = response;
+	return true;
 }

@@ -14,7 +14,7 @@ enum { H2_HEAD_TEXT_BYTES = 64 * 1024, H2_HEAD_FIELDS_MAX = 128 };
 enum { H2_HEAD_FIELD_BYTES_MAX = 16 * 1024 };
 
 struct h2_head {
-	struct slice method, scheme, authority, path; /* ptr NULL: did not come */
+	struct slice method, scheme, authority, path, status; /* ptr NULL: did not come */
 	struct http_headers headers;
 	uint64_t list_bytes; /* as RFC 9113 section 6.5.2 counts them, also of what is not kept */
 	uint32_t max_bytes; /* of list_bytes */
@@ -34,5 +34,10 @@ void h2_head_add(struct h2_head *head, struct slice name, struct slice value);
 /* The list is whole; `ended`: there is no body. 0 and the request, or the status to refuse it with:
  * then *ret_request has no more than its method. The slices are the head's. */
 unsigned int h2_head_request(struct h2_head *head, bool ended, struct http_request *ret_request);
+/* The same for an answer; `is_head`: the request asked for no more. False: it is malformed. */
+bool h2_head_response(struct h2_head *head, bool ended, bool is_head,
+	struct http_response *ret_response) must_check;
+/* Which trailers have none of. */
+bool h2_head_has_pseudo(const struct h2_head *head);
 
 #endif

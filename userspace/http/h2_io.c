@@ -117,8 +117,7 @@ bool h2_is_held_up(struct h2 *h2)
 	return h2_frames_waiting(h2) > H2_QUEUE_MAX;
 }
 
-/* Nothing more will come: requests that are not whole will not be. */
-static void cut_requests(struct h2 *h2)
+void h2_cut(struct h2 *h2)
 {
 	struct h2_stream *stream;
 	struct list *link;
@@ -128,17 +127,18 @@ static void cut_requests(struct h2 *h2)
 		if (stream->in_ended || stream->is_released)
 			continue;
 		stream->body.broken = true;
+		stream->body.can_read = true;
 		h2_touch(h2, stream);
 	}
 }
 
 /* As in HTTP/1: nobody half-closes TLS, but a plain client may have sent its last request and wait for
- * the answer. */
+ * the answer. What targets have sent whole is still good. */
 static void end_reading(struct h2 *h2)
 {
 	h2->read_ended = true;
-	if (h2->io->ops->is_plain)
-		cut_requests(h2);
+	if (h2->io->ops->is_plain || h2->is_client)
+		h2_cut(h2);
 	else
 		h2_gone(h2);
 }

@@ -3,6 +3,7 @@
 #define SLUICE_HTTP_H2_PARTS_H
 
 #include "http/h2.h"
+#include "http/h2_client.h"
 #include "http/h2_head.h"
 #include "http/h2_scan.h"
 
@@ -23,6 +24,8 @@ enum {
 	/* What a client may send before it was read: one stream, all together. */
 	H2_WINDOW = 65535,
 	H2_CONNECTION_WINDOW = 1024 * 1024,
+	/* Of a client, whose answers go to many: one that is not taken must not hold up the others. */
+	H2_CLIENT_WINDOW = H2_ASKS_MAX * H2_WINDOW,
 };
 
 struct h2_vendor {
@@ -62,6 +65,8 @@ struct h2 {
 	enum h2_drain drain;
 	enum h2_fault fault;
 	enum h2_cost flood;
+	uint64_t news; /* frames of answers that came */
+	bool is_client;
 	bool is_reading; /* within the library's reading: nothing may be sent */
 	bool is_held; /* nothing is read until the client has taken something */
 	bool read_ended; /* the client has ended its side, and waits for answers */
@@ -117,6 +122,8 @@ void h2_flush(struct h2 *h2);
 bool h2_make_room(struct h2 *h2, uint32_t bytes);
 /* More than enough waits for a client that does not read: it is not listened to. */
 bool h2_is_held_up(struct h2 *h2);
+/* Nothing more will come: what is not whole will not be. */
+void h2_cut(struct h2 *h2);
 /* Reads on what the kernel says nothing new about. */
 void h2_read_on(struct task *task);
 

@@ -11,6 +11,11 @@ static size_t smaller(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
+void h2_scan_skip_preface(struct h2_scan *scan)
+{
+	scan->passed = PREFACE_BYTES;
+}
+
 bool h2_scan_next(struct h2_scan *scan, const uint8_t *bytes, size_t len, size_t *at)
 {
 	size_t n = smaller(PREFACE_BYTES - scan->passed, len - *at);

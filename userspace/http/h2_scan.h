@@ -19,6 +19,8 @@ struct h2_scan {
 	uint8_t head[H2_FRAME_HEAD_BYTES];
 };
 
+/* Begins behind it, or where none comes. */
+void h2_scan_skip_preface(struct h2_scan *scan);
 /* The next frame head that ends in bytes[*at..len); moves *at behind it. False: there is none. */
 bool h2_scan_next(struct h2_scan *scan, const uint8_t *bytes, size_t len, size_t *at);
 /* What the frame that was found costs; H2_COSTS: nothing, or it is told otherwise. */

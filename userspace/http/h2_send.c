@@ -2,11 +2,15 @@
 #include "http/h2_parts.h"
 #include "http/h2_trailers.h"
 
+enum { TINY_BYTES = 64 };
+
 /* --- sending */
 
 static void sent_end(struct h2 *h2, struct h2_stream *stream)
 {
 	stream->end_sent = true;
+	if (h2->is_client)
+		return;
 	h2_budget_earn(&h2->budget, H2_BUDGET_PER_ANSWER);
 	/* The rest of the request is not wanted (RFC 9113 section 8.1). */
 	if (stream->in_ended)
@@ -30,7 +34,8 @@ static void sent_reset(struct h2 *h2, struct h2_stream *stream)
 	if (!stream || stream->is_reset)
 		return;
 	stream->is_faulty = true;
-	h2_spend(h2, H2_COST_reset_by_us);
+	if (!h2->is_client) /* which has asked for it */
+		h2_spend(h2, H2_COST_reset_by_us);
 }
 
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
@@ -63,13 +68,15 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 	return 0;
 }
 
-/* A head that is too large for the library: nothing of the answer can be sent. */
+/* A head that is too large for the library: nothing of the answer can be sent. (It closes the stream of
+ * a request by itself.) */
 static int on_frame_not_send(
 	nghttp2_session *session, const nghttp2_frame *frame, int error, void *arg)
 {
 	struct h2_stream *stream = h2_stream_by_id(arg, frame->hd.stream_id);
 
-	if (frame->hd.type != NGHTTP2_HEADERS || !stream)
+	if (frame->hd.type != NGHTTP2_HEADERS || !stream ||
+		frame->headers.cat == NGHTTP2_HCAT_REQUEST)
 		return 0;
 	stream->is_reset = true;
 	if (nghttp2_submit_rst_stream(
@@ -127,6 +134,8 @@ static nghttp2_ssize on_data_wanted(nghttp2_session *session, int32_t id, uint8_
 		return NGHTTP2_ERR_DEFERRED;
 	if (n <= len)
 		h2_budget_data_sent(&h2->budget);
+	else if (len < TINY_BYTES)
+		h2_spend(h2, H2_COST_tiny_window);
 	if (len > buf_space(&h2->out) - H2_FRAME_HEAD_BYTES)
 		len = buf_space(&h2->out) - H2_FRAME_HEAD_BYTES;
 	if (n > len)

@@ -72,9 +72,15 @@ void h2_stream_closed(struct h2_stream *stream, uint32_t code)
 		h2_stream_free(stream);
 		return;
 	}
-	/* Also with a request that was not wanted to its end: its owner will see that all is said. */
-	if (code != NGHTTP2_NO_ERROR || !stream->end_sent)
+	stream->error = code;
+	/* Also with a request that was not wanted to its end: its owner will see that all is said. An
+	 * answer that is whole is good, whatever becomes of the request. */
+	if (h2->is_client ? !stream->in_ended : code != NGHTTP2_NO_ERROR || !stream->end_sent)
 		stream->body.broken = true;
+	if (h2->is_client)
+		stream->body.can_read = true; /* up to the end, or an error */
+	if (h2->is_client && stream->in_ended)
+		h2_budget_earn(&h2->budget, H2_BUDGET_PER_ANSWER);
 	h2_touch(h2, stream);
 }
 
@@ -114,7 +120,7 @@ static ssize_t body_read(struct stream *body, void *bytes, size_t len)
 		buf_consume(in, (uint32_t)n);
 		buf_drop_if_empty(in, &stream->thread->io->bufs);
 		body->bytes_in += n;
-		body->can_read = buf_len(in) || stream->in_ended;
+		body->can_read = buf_len(in) || stream->in_ended || body->broken;
 		if (nghttp2_session_consume(h2->session, stream->id, n) < 0)
 			h2_end(h2, H2_FAULT_MEMORY, NGHTTP2_INTERNAL_ERROR);
 		h2_settle_soon(h2);

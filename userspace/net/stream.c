@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -56,6 +58,12 @@ ssize_t stream_recv(struct stream *stream, void *bytes, size_t len)
 	if ((size_t)got < len && !stream->peer_ended)
 		stream->can_read = false;
 	return got;
+}
+
+void stream_ack_now(struct stream *stream)
+{
+	if (stream->watch.fd >= 0)
+		setsockopt(stream->watch.fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
 }
 
 ssize_t stream_send(struct stream *stream, const struct iovec *iov, int n_iov, bool more)

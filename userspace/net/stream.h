@@ -127,6 +127,9 @@ struct stream *plain_stream_new(struct iothread *thread, int fd, bool connecting
 
 /* Shared by all kinds: reads from the socket, keeping can_read right. As stream_ops.read. */
 ssize_t stream_recv(struct stream *stream, void *bytes, size_t len);
+/* The rest of a message is awaited that its sender may hold back until what came is acknowledged: that is
+ * done at once, and goes on so until we send something. Nothing for what is no socket of its own. */
+void stream_ack_now(struct stream *stream);
 /* Shared by all kinds: sends, keeping can_write right. Bytes sent or -errno. */
 ssize_t stream_send(struct stream *stream, const struct iovec *iov, int n_iov, bool more);
 /* Shared by all kinds: splice(2) between a pipe and a socket, not blocking. No SPLICE_F_MORE: it would

@@ -135,8 +135,10 @@ static int device_failed(int code, struct err *err)
 
 	if (code == -ENOENT || code == -ENODEV || code == -ENXIO)
 		hint = " (modprobe tun; in a container: give it /dev/net/tun)";
-	else if (code == -EPERM || code == -EACCES)
-		hint = " (CAP_NET_ADMIN is needed)";
+	else if (code == -EACCES)
+		hint = " (its mode: 0666 is usual, what is done with it takes CAP_NET_ADMIN)";
+	else if (code == -EPERM)
+		hint = " (in a container: allow the device c 10:200)";
 	return err_set(err, code, "/dev/net/tun: %s%s", strerror(-code), hint);
 }
 

@@ -28,7 +28,7 @@ struct choice {
 
 static bool is_full(const struct choice *choice, const struct target *target)
 {
-	uint32_t limit = group_limit_in_use(&choice->group->spec.limits);
+	uint32_t limit = group_limit_in_use(&choice->group->spec);
 
 	return limit && atomic_load_explicit(&target->outstanding, memory_order_relaxed) >= limit;
 }

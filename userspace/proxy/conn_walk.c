@@ -90,5 +90,5 @@ void conn_facts(const struct conn *conn, struct conn_facts *ret_facts)
 	};
 	ret_facts->has_tls = tls_facts(conn->front, &ret_facts->tls);
 	ret_facts->has_target_tls =
-		tls_facts(upstream ? upstream->stream : NULL, &ret_facts->target_tls);
+		tls_facts(upstream ? upstream_connection(upstream) : NULL, &ret_facts->target_tls);
 }

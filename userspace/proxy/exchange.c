@@ -67,6 +67,7 @@ void exchange_renew(struct exchange *exchange)
 	pump_fini(&exchange->up, bufs);
 	pump_fini(&exchange->down, bufs);
 	buf_drop(&exchange->from, bufs);
+	buf_drop(&exchange->head, bufs);
 	replay_end(&exchange->replay, bufs);
 	clear(exchange, exchange->conn, exchange->ops, exchange->front);
 	exchange->listener = listener;
@@ -99,6 +100,7 @@ void exchange_free(struct exchange *exchange)
 	pump_fini(&exchange->down, bufs);
 	buf_drop(&exchange->in, bufs);
 	buf_drop(&exchange->from, bufs);
+	buf_drop(&exchange->head, bufs);
 	replay_end(&exchange->replay, bufs);
 	shared_drop(&exchange->listener->shared, worker->io.worker);
 	pool_put(&worker->exchanges, exchange);
@@ -144,6 +146,7 @@ static bool run_up(struct exchange *exchange)
 	switch (result) {
 	case PUMP_DONE:
 		exchange->up_done = true;
+		exchange->back->sent(exchange);
 		return true;
 	case PUMP_SHARE_USED:
 		loop_post(conn->worker->io.loop, &exchange->resume_task);
@@ -238,7 +241,7 @@ static bool run_response(struct exchange *exchange)
 {
 	if (!exchange->ops->push_interim(exchange))
 		return false;
-	switch (exchange_read_response(exchange)) {
+	switch (exchange->back->read_response(exchange)) {
 	case EXCHANGE_BEGUN:
 		return true;
 	case EXCHANGE_WAITS:

@@ -5,6 +5,7 @@
 #include "proxy/conn_h2.h"
 #include "proxy/conn_terms.h"
 #include "proxy/exchange_log.h"
+#include "proxy/exchange_own.h"
 #include "proxy/exchange_parts.h"
 #include "proxy/tunnel.h"
 
@@ -247,12 +248,22 @@ static bool push_interim(struct exchange *exchange)
 	return false;
 }
 
+/* HTTP/2 need not say that there is no body: its head was the end. */
+static bool wants_length(const struct exchange *exchange)
+{
+	const struct http_response *response = &exchange->response;
+
+	return exchange->back->is_h2 && response->body == HTTP_BODY_NONE &&
+	       response->status != 204 && response->status != 304 &&
+	       exchange->request.method != HTTP_METHOD_HEAD;
+}
+
 /* Decides how the body goes on to the client, and writes the head for it. */
 static int begin(struct exchange *exchange, const struct http_header *extra, uint32_t n_extra)
 {
 	struct http_response *response = &exchange->response;
 	struct h1_write how = {.extra = extra, .n_extra = n_extra};
-	enum http_body kind = response->body;
+	enum http_body kind = response->body, moved = exchange_answer_kind(exchange);
 	bool is_http10 = exchange->request.version == HTTP_VERSION_1_0, chunked;
 	int r;
 
@@ -262,15 +273,19 @@ static int begin(struct exchange *exchange, const struct http_header *extra, uin
 		response->body = HTTP_BODY_UNTIL_CLOSE;
 	} else if (chunked) {
 		response->body = HTTP_BODY_CHUNKED;
+	} else if (wants_length(exchange)) {
+		response->body = HTTP_BODY_LENGTH;
+		response->content_length = 0;
 	}
 	how.connection = connection_of(exchange);
 	r = put_head(exchange, response, &how);
 	if (r < 0)
 		return r;
 	response->body = kind;
-	pump_init(&exchange->down, exchange->upstream->stream, &exchange->from, kind,
+	pump_init(&exchange->down, exchange->upstream->stream, &exchange->from, moved,
 		response->content_length, chunked);
 	exchange->down.dst = exchange->front;
+	exchange->down.next_trailer = exchange->back->next_trailer;
 	exchange->down.pipes = &exchange->conn->worker->pipes;
 	return 0;
 }
@@ -290,13 +305,20 @@ static int respond(
 
 static int answer(struct exchange *exchange, unsigned int status, bool is_head)
 {
+	struct http_header extra[EXCHANGE_OWN_HEADERS];
+	char text[EXCHANGE_OWN_TEXT_BYTES];
+	struct h1_canned how = {.status = status,
+		.head = is_head,
+		.close = !exchange->keep_client,
+		.now = time(NULL),
+		.extra = extra};
 	struct buf *out = &exchange->down.out;
 	int r = buf_hold(out, &exchange->conn->worker->io.bufs, BUF_SMALL);
 
 	if (r < 0)
 		return r;
-	r = h1_write_canned(status, is_head, !exchange->keep_client, time(NULL),
-		(char *)buf_tail(out), buf_space(out));
+	how.n_extra = exchange_own_headers(exchange, extra, text);
+	r = h1_write_canned(&how, (char *)buf_tail(out), buf_space(out));
 	if (r < 0)
 		return r;
 	out->end += (uint32_t)r;

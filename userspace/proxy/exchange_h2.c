@@ -1,6 +1,8 @@
 /* Exchanges in HTTP/2: see exchange_h2.h and struct front_ops. */
 #include "proxy/exchange_h2.h"
+#include "proxy/exchange_grpc.h"
 #include "proxy/exchange_log.h"
+#include "proxy/exchange_own.h"
 #include "proxy/exchange_parts.h"
 
 static const struct front_ops h2_front;
@@ -64,16 +66,20 @@ static bool push_interim(struct exchange *exchange)
 
 static int begin(struct exchange *exchange, const struct http_header *extra, uint32_t n_extra)
 {
-	const struct http_response *response = &exchange->response;
+	struct http_response response = exchange->response;
 	struct pump *down = &exchange->down;
-	int r = h2_stream_respond(
-		stream_of(exchange), response, extra, n_extra, response->body == HTTP_BODY_NONE);
+	int r;
 
+	response.body =
+		exchange_answer_kind(exchange); /* there may be trailers behind a known length */
+	r = h2_stream_respond(
+		stream_of(exchange), &response, extra, n_extra, response.body == HTTP_BODY_NONE);
 	if (r < 0)
 		return r;
-	pump_init(down, exchange->upstream->stream, &exchange->from, response->body,
-		response->content_length, false);
+	pump_init(down, exchange->upstream->stream, &exchange->from, response.body,
+		response.content_length, false);
 	down->dst = exchange->front;
+	down->next_trailer = exchange->back->next_trailer;
 	down->put_trailer = h2_stream_put_trailer;
 	down->body.want_trailers = true;
 	return 0;
@@ -101,11 +107,30 @@ static int respond(
 	return buf_append(out, body.ptr, body.len) ? 0 : -ENOBUFS;
 }
 
-static int answer(struct exchange *exchange, unsigned int status, bool is_head)
+/* Who calls by gRPC looks at nothing else; its message is the text that others get. */
+static int answer_call(struct exchange *exchange, unsigned int status)
+{
+	char text[HTTP_CANNED_TEXT_BYTES], date[HTTP_DATE_BYTES];
+	struct http_response response = {.status = 200, .body = HTTP_BODY_NONE};
+	struct slice message = {text, http_canned_text(status, text) - 1}; /* no line end */
+	struct http_header items[4 + EXCHANGE_OWN_HEADERS];
+	char own[EXCHANGE_OWN_TEXT_BYTES];
+
+	http_headers_lend(&response.headers, items, array_len(items));
+	add(&response.headers, SLICE("date"), slice_of(http_date(time(NULL), date)));
+	add(&response.headers, SLICE("content-type"), SLICE("application/grpc"));
+	add(&response.headers, SLICE("grpc-status"), exchange_grpc_code(status));
+	add(&response.headers, SLICE("grpc-message"), message);
+	response.headers.len += exchange_own_headers(exchange, items + response.headers.len, own);
+	return respond(exchange, &response, (struct slice){text, 0});
+}
+
+static int answer_text(struct exchange *exchange, unsigned int status, bool is_head)
 {
 	char text[HTTP_CANNED_TEXT_BYTES], date[HTTP_DATE_BYTES];
 	struct http_response response = {.status = (uint16_t)status, .body = HTTP_BODY_LENGTH};
-	struct http_header items[5];
+	struct http_header items[4 + EXCHANGE_OWN_HEADERS];
+	char own[EXCHANGE_OWN_TEXT_BYTES];
 
 	response.content_length = http_canned_text(status, text);
 	http_headers_lend(&response.headers, items, array_len(items));
@@ -114,8 +139,15 @@ static int answer(struct exchange *exchange, unsigned int status, bool is_head)
 	add(&response.headers, SLICE("cache-control"), SLICE("no-store"));
 	if (status == 405)
 		add(&response.headers, SLICE("allow"), SLICE(HTTP_CANNED_ALLOW));
+	response.headers.len += exchange_own_headers(exchange, items + response.headers.len, own);
 	return respond(exchange, &response,
 		(struct slice){text, is_head ? 0 : (size_t)response.content_length});
+}
+
+static int answer(struct exchange *exchange, unsigned int status, bool is_head)
+{
+	return exchange->is_grpc ? answer_call(exchange, status)
+				 : answer_text(exchange, status, is_head);
 }
 
 static void finished(struct exchange *exchange)

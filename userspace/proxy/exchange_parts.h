@@ -7,6 +7,7 @@
 #include "http/headers.h"
 #include "proxy/accesslog.h"
 #include "proxy/exchange.h"
+#include "proxy/exchange_ops.h"
 #include "proxy/exchange_strict.h"
 #include "proxy/pump.h"
 #include "proxy/upstream.h"
@@ -19,41 +20,16 @@ enum exchange_state {
 	EXCHANGE_ANSWER,   /* an answer of our own is */
 };
 
-/* The client's side of an exchange, by the version of HTTP that is spoken there. */
-struct front_ops {
-	/* Trailers that go apart from bodies (pump.h); NULL: within them. */
-	bool (*next_trailer)(struct stream *front, struct http_header *ret_trailer);
-	bool (*put_trailer)(struct stream *front, const struct http_header *trailer);
-	/* The time-out of what the exchange does now. */
-	void (*set_timeout)(struct exchange *exchange, uint32_t after_ms);
-	/* Hands `response`, an interim one, on. 0 or -errno. */
-	int (*interim)(struct exchange *exchange) must_check;
-	/* Sends what is left of it. False: the exchange is over. */
-	bool (*push_interim)(struct exchange *exchange) must_check;
-	/* Begins the answer: the head of `response` with `extra` goes first, `down` brings the body. 0
-	 * or -errno. */
-	int (*begin)(struct exchange *exchange, const struct http_header *extra,
-		uint32_t n_extra) must_check;
-	/* A whole answer of our own: the head goes on its way, or with the body into down.out. `body`
-	 * is what is sent of it: nothing, for HEAD. 0 or -errno. */
-	int (*respond)(struct exchange *exchange, const struct http_response *response,
-		struct slice body) must_check;
-	/* The same with the text we have for a status. `is_head`: without the body. */
-	int (*answer)(struct exchange *exchange, unsigned int status, bool is_head) must_check;
-	/* The answer was handed to the client whole, and the target's connection given back. */
-	void (*finished)(struct exchange *exchange);
-	/* The exchange cannot come to its end: the client must not take it for whole. */
-	void (*fail)(struct exchange *exchange, enum close_reason reason);
-};
-
 struct exchange {
 	struct conn *conn;
 	struct listener *listener; /* held: the one in force when the request came */
 	const struct front_ops *ops;
+	const struct back_ops *back; /* once there is a route to a group */
 	struct stream *front; /* what brings the request's body and takes the answer */
 	enum exchange_state state;
 	struct buf in; /* from the client */
 	struct buf from; /* from the target */
+	struct buf head; /* for a target that speaks HTTP/2 */
 	struct h1_head request_head, response_head;
 	struct pump up, down;
 	struct upstream *upstream; /* NULL: none now */
@@ -64,6 +40,7 @@ struct exchange {
 	struct sticky sticky; /* its group's; while `tries` > 0 */
 	uint64_t sent_us; /* loop_now_us(): the request began to go to this target */
 	bool parsed; /* `request` is set */
+	bool is_grpc; /* the client calls by gRPC */
 	bool up_done; /* the request is sent whole */
 	bool up_waits_client;
 	bool up_broken; /* the target takes no more of it: it may still answer */
@@ -122,6 +99,13 @@ static inline enum http_body exchange_body_kind(const struct exchange *exchange)
 	return has_frames ? HTTP_BODY_UNTIL_CLOSE : exchange->request.body;
 }
 
+static inline enum http_body exchange_answer_kind(const struct exchange *exchange)
+{
+	bool has_frames = exchange->back->is_h2 && exchange->response.body != HTTP_BODY_NONE;
+
+	return has_frames ? HTTP_BODY_UNTIL_CLOSE : exchange->response.body;
+}
+
 /* Each of these may end the exchange: it may be gone when they return. HTTP/1: reads on at the head. */
 void exchange_read_head(struct exchange *exchange);
 /* The head is in `request`, and what is behind it in `in`: finds a target. */
@@ -130,20 +114,18 @@ void exchange_got_head(struct exchange *exchange);
 void exchange_find_target(struct exchange *exchange, const struct target *avoid, bool fresh);
 /* Moves what can be moved, in both directions. */
 void exchange_run(struct exchange *exchange);
-/* Reads the answer's head. BEGUN: there is an answer to move (state BODY); WAITS: for more of it;
- * OVER: it failed, and what followed from that was done. */
-enum exchange_progress { EXCHANGE_WAITS, EXCHANGE_BEGUN, EXCHANGE_OVER };
-enum exchange_progress exchange_read_response(struct exchange *exchange) must_check;
+/* The head of an answer, or of an interim one, is in `response`. */
+enum exchange_progress exchange_got_response(struct exchange *exchange) must_check;
 /* The target went away, or did not answer, before the answer began. */
 void exchange_target_failed(struct exchange *exchange, enum close_reason reason);
-/* One more try, if there may be one: attempts and budget. */
-bool exchange_take_retry(struct exchange *exchange);
+/* One more try, if there may be one: attempts and, if a target has had work with it, budget. */
+bool exchange_take_retry(struct exchange *exchange, bool was_work);
 /* The head is malformed, or over a limit: answers with this status. */
 void exchange_refuse(struct exchange *exchange, unsigned int status);
 /* Answers for ourselves. `reason` is counted; too late for an answer: closes. */
 void exchange_answer(struct exchange *exchange, unsigned int status, enum close_reason reason);
-/* The same with an answer that a rule has: nothing has gone wrong. `body` is what is sent of it. */
-void exchange_respond(
-	struct exchange *exchange, const struct http_response *response, struct slice body);
+/* The same with an answer that a rule has: nothing has gone wrong. `body` is what is sent of it; there is
+ * room for one header more. */
+void exchange_respond(struct exchange *exchange, struct http_response *response, struct slice body);
 
 #endif

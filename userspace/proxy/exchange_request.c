@@ -1,4 +1,6 @@
 /* The request's half of an exchange: head, limits, headers for the target, target. */
+#include "proxy/exchange_back_h2.h"
+#include "proxy/exchange_grpc.h"
 #include "proxy/exchange_log.h"
 #include "proxy/exchange_parts.h"
 #include "core/clock.h"
@@ -50,24 +52,41 @@ static struct slice client_text(const struct exchange *exchange, char text[stati
 								  : addr_format_host(client, text));
 }
 
+/* What a rule sets or removes is as it says. */
+static struct http_origin_terms origin_terms(const struct exchange *exchange)
+{
+	struct http_origin_terms terms = exchange_spec(exchange)->http.origin;
+	const struct rules_rule *rule = exchange->route.rule;
+
+	if (!rule)
+		return terms;
+	if (route_decides(rule, HTTP_HEADER_FORWARDED))
+		terms.forwarded = HTTP_RFC7239_PRESERVE;
+	if (route_decides(rule, HTTP_HEADER_X_REQUEST_ID))
+		terms.request_id = HTTP_REQUEST_ID_OFF;
+	if (route_decides(rule, HTTP_HEADER_X_AMZN_TRACE_ID))
+		terms.trace_id = false;
+	return terms;
+}
+
 /* Fills `ret_extra`, of HTTP_ORIGIN_EXTRA. The number, or -ENOBUFS. */
 static int tell_origin(const struct exchange *exchange, struct http_request *request,
 	struct slice client, char *scratch, size_t size, struct http_header *ret_extra)
 {
-	const struct http_origin_terms *terms = &exchange_spec(exchange)->http.origin;
+	const struct http_origin_terms terms = origin_terms(exchange);
 	struct http_origin origin = {.client = client};
 
-	if (terms->forwarded == HTTP_RFC7239_PRESERVE && !terms->request_id && !terms->trace_id)
+	if (terms.forwarded == HTTP_RFC7239_PRESERVE && !terms.request_id && !terms.trace_id)
 		return 0;
 	origin.scheme = exchange->conn->is_tls ? SLICE("https") : SLICE("http");
 	origin.host = exchange->request.authority;
 	origin.unix_s = (uint32_t)clock_unix_s();
-	if (terms->request_id || terms->trace_id)
+	if (terms.request_id || terms.trace_id)
 		hash_random(origin.random, sizeof(origin.random));
-	return http_origin_apply(&request->headers, terms, &origin, scratch, size, ret_extra);
+	return http_origin_apply(&request->headers, &terms, &origin, scratch, size, ret_extra);
 }
 
-/* The request as the target gets it, into up.out. 0, or -ENOBUFS, -ENOMEM, -EINVAL: the rule made of
+/* The request as the target gets it. 0, or -ENOBUFS, -ENOMEM, -EINVAL: the rule made of
  * it what is none. The exchange keeps it as it came. */
 static int write_request(struct exchange *exchange, const struct rules_match *match)
 {
@@ -84,9 +103,7 @@ static int write_request(struct exchange *exchange, const struct rules_match *ma
 		.port = {port, port_text(conn, port)},
 	};
 	struct h1_write how = {.extra = extra};
-	struct buf *out = &exchange->up.out;
-	size_t bound;
-	int n, edits, r;
+	int n, edits;
 
 	edits = route_rewrite(&exchange->route, match, conn, request, extra);
 	if (edits < 0)
@@ -108,21 +125,12 @@ static int write_request(struct exchange *exchange, const struct rules_match *ma
 		exchange, request, forwarded.client, more, sizeof(more), extra + how.n_extra);
 	if (n < 0)
 		return n;
-	exchange_log_told(exchange, extra + how.n_extra, (uint32_t)n);
 	how.n_extra += (uint32_t)n;
+	exchange_log_told(exchange, extra, how.n_extra);
 	if (tls_headers->any && conn->is_tls)
 		how.n_extra += tls_headers_fill(
 			tls_headers, conn->front, conn_is_vouched_for(conn), extra + how.n_extra);
-	bound = h1_write_request_bytes(request, &how);
-	r = buf_hold(out, &conn->worker->io.bufs, bound > BUF_SMALL ? BUF_MEDIUM : BUF_SMALL);
-	if (r < 0)
-		return r;
-	r = h1_write_request(request, &how, (char *)buf_tail(out), buf_space(out));
-	if (r < 0)
-		return r;
-	out->end += (uint32_t)r;
-	exchange->replay_head = (uint32_t)r;
-	return 0;
+	return exchange->back->write(exchange, request, &how);
 }
 
 /* What of it came later than the head is kept for that, where it may come to it: 64 KiB at most. */
@@ -133,7 +141,9 @@ static void keep_sent(struct exchange *exchange)
 
 	if (request->body == HTTP_BODY_LENGTH)
 		bytes = exchange->replay_head + request->content_length;
-	if (exchange->replayable || !replay_is_harmless(request->method) ||
+	/* What a target that speaks HTTP/2 has not looked at may be sent again in any case. */
+	if (exchange->replayable ||
+		(!exchange->back->is_h2 && !replay_is_harmless(request->method)) ||
 		!exchange->route.group->spec.retry.attempts || request->upgrade.len)
 		return;
 	replay_begin(&exchange->replay, &exchange->conn->worker->io.bufs, bytes);
@@ -165,6 +175,10 @@ static bool find_route(struct exchange *exchange, struct rules_match *ret_match)
 	route_find(conn, &exchange->request, ret_match, &exchange->route);
 	if (exchange->route.is_undecided) {
 		exchange_answer(exchange, 400, CLOSE_rules_undecided);
+		return false;
+	}
+	if (exchange->route.retry_after_s) {
+		exchange_answer(exchange, 429, CLOSE_rate_limited);
 		return false;
 	}
 	if (exchange->route.group)
@@ -211,17 +225,24 @@ void exchange_got_head(struct exchange *exchange)
 	int r;
 
 	exchange->parsed = true;
+	exchange->is_grpc = exchange_grpc_is_call(&exchange->request);
 	conn->requests++;
 	counter_inc(&conn_counts(conn)->requests);
 	exchange_log_request(exchange);
 	if (!exchange_strict_admit(exchange))
 		return;
+	if (conn->worker->overload >= OVERLOAD_SHED) {
+		exchange_answer(exchange, 503, CLOSE_overloaded);
+		return;
+	}
 	if (wants_body_over_limit(exchange)) {
 		exchange_answer(exchange, 413, CLOSE_body_too_large);
 		return;
 	}
-	if (!find_route(exchange, &match))
+	if (!find_route(exchange, &match) || !exchange_grpc_admit(exchange))
 		return;
+	exchange->back = exchange->route.group->spec.version == GROUP_HTTP1 ? &exchange_back_h1
+									    : &exchange_back_h2;
 	note_choice(exchange);
 	r = write_request(exchange, &match);
 	if (r < 0) {
@@ -230,8 +251,11 @@ void exchange_got_head(struct exchange *exchange)
 	}
 	note_replay(exchange);
 	pump_init(&exchange->up, exchange->front, &exchange->in, exchange_body_kind(exchange),
-		exchange->request.content_length, exchange->request.body == HTTP_BODY_CHUNKED);
+		exchange->request.content_length,
+		exchange->request.body == HTTP_BODY_CHUNKED && !exchange->back->is_h2);
 	exchange->up.pipes = &conn->worker->pipes;
+	exchange->up.put_trailer = exchange->back->put_trailer;
+	exchange->up.body.want_trailers = exchange->request.body == HTTP_BODY_CHUNKED;
 	exchange->up.next_trailer = exchange->ops->next_trailer;
 	exchange->up.max_bytes = spec->max_body_bytes;
 	exchange->up.unwanted = exchange_strict_unwanted(exchange);
@@ -258,12 +282,19 @@ static const struct upstream_ops upstream_ops = {
 	.ready = target_ready,
 	.failed = target_failed,
 	.event = target_event,
+	.response = exchange_back_h2_response,
 };
 
 static void send_request(struct exchange *exchange)
 {
 	struct upstream *upstream = exchange->upstream;
+	int r = exchange->back->send(exchange);
 
+	if (r < 0) {
+		exchange_target_failed(
+			exchange, r == -ENOMEM ? CLOSE_out_of_memory : CLOSE_target_refused);
+		return;
+	}
 	counter_inc(&upstream->target->workers[exchange->conn->worker->io.worker].requests);
 	exchange->sent_us = loop_now_us(exchange->conn->worker->io.loop);
 	exchange->up.dst = upstream->stream;
@@ -288,6 +319,7 @@ void exchange_find_target(struct exchange *exchange, const struct target *avoid,
 	struct upstream_client client = conn_as_client(conn);
 	struct target_group *group = exchange->route.group;
 	struct balance_ask ask = {.avoid = avoid};
+	enum close_reason reason;
 	int r;
 
 	exchange->state = EXCHANGE_TARGET;
@@ -300,13 +332,10 @@ void exchange_find_target(struct exchange *exchange, const struct target *avoid,
 		exchange->tries++;
 		r = upstream_get(conn->worker, group, &ask, &client, &upstream_ops, exchange, fresh,
 			&exchange->upstream);
-	} while (r < 0 && r != -ENOENT && r != -EBUSY && exchange_take_retry(exchange));
-	if (r == -ENOENT || r == -EBUSY) {
-		exchange_answer(exchange, 503, r == -EBUSY ? CLOSE_target_limit : CLOSE_no_target);
-		return;
-	}
+	} while (r < 0 && r != -ENOENT && r != -EBUSY && exchange_take_retry(exchange, false));
 	if (r < 0) {
-		exchange_answer(exchange, 502, CLOSE_target_refused);
+		reason = upstream_refusal(r);
+		exchange_answer(exchange, reason == CLOSE_target_refused ? 502 : 503, reason);
 		return;
 	}
 	exchange_log_target(exchange);

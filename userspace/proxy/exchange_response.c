@@ -1,9 +1,12 @@
 /* The answer's half of an exchange: head from the target, headers for the client, own answers. */
+#include "proxy/exchange_grpc.h"
 #include "proxy/exchange_log.h"
+#include "proxy/exchange_own.h"
 #include "proxy/exchange_parts.h"
 #include "core/clock.h"
 #include "core/counter.h"
 #include "proxy/group_state.h"
+#include "proxy/upstream_h2.h"
 
 #include <errno.h>
 
@@ -40,19 +43,23 @@ static void rewind_request(struct exchange *exchange)
 	up->out.end = exchange->replay_head;
 }
 
-/* Not sent yet: always. Sent: if it is here whole, not a byte of an answer came, and doing it twice
- * does no harm (RFC 9110 section 9.2.2). Answered in part: never. */
-static bool may_retry(const struct exchange *exchange, enum close_reason reason)
+/* Not sent yet: always. Sent: if it is here whole, and nobody has looked at it; or not a byte of an
+ * answer came, and doing it twice does no harm (RFC 9110 section 9.2.2). Answered in part: never. */
+static bool may_retry(
+	const struct exchange *exchange, enum close_reason reason, bool is_unprocessed)
 {
 	if (exchange->state == EXCHANGE_TARGET)
 		return true;
-	return exchange->state == EXCHANGE_RESPONSE && is_here(exchange) &&
-	       !buf_len(&exchange->from) && reason != CLOSE_target_timeout &&
+	if (exchange->state != EXCHANGE_RESPONSE || !is_here(exchange))
+		return false;
+	if (is_unprocessed)
+		return true;
+	return !buf_len(&exchange->from) && reason != CLOSE_target_timeout &&
 	       replay_is_harmless(exchange->request.method);
 }
 
-/* What was not sent yet costs the targets nothing, and no budget: it is tried as often as it may. */
-bool exchange_take_retry(struct exchange *exchange)
+/* What costs the targets nothing costs no budget: it is tried as often as it may. */
+bool exchange_take_retry(struct exchange *exchange, bool was_work)
 {
 	struct proxy_worker *worker = exchange->conn->worker;
 	struct target_group *group = exchange->route.group;
@@ -60,7 +67,7 @@ bool exchange_take_retry(struct exchange *exchange)
 
 	if (exchange->tries - exchange->stale > group->spec.retry.attempts)
 		return false;
-	if (exchange->state != EXCHANGE_TARGET)
+	if (was_work)
 		return retry_take(group, index, loop_now_ms(worker->io.loop));
 	counter_inc(&group->spec.state->workers[index].retries);
 	return true;
@@ -75,28 +82,49 @@ static void try_again(struct exchange *exchange, struct target *avoid, bool was_
 	exchange_find_target(exchange, avoid, fresh);
 }
 
+static unsigned int status_of(enum close_reason reason)
+{
+	switch (reason) {
+	case CLOSE_target_timeout:
+		return 504;
+	case CLOSE_too_many_files: /* ours */
+	case CLOSE_out_of_memory:
+		return 503;
+	default:
+		return 502;
+	}
+}
+
 void exchange_target_failed(struct exchange *exchange, enum close_reason reason)
 {
 	struct upstream *upstream = exchange->upstream;
-	bool was_sent = exchange->state == EXCHANGE_RESPONSE, is_stale;
+	bool was_sent = exchange->state == EXCHANGE_RESPONSE, is_stale, is_unprocessed;
 	struct target *target = upstream->target;
 	uint32_t worker = exchange->conn->worker->io.worker;
 
-	/* A pooled connection that had ended says nothing about its target. */
-	is_stale = upstream->reused && reason == CLOSE_target_refused;
+	if (exchange->state == EXCHANGE_BODY && reason == CLOSE_target_refused) {
+		exchange->ops->fail(exchange, CLOSE_target_cut_response);
+		return;
+	}
+	/* A pooled connection that had ended says nothing about its target. Nor does one that was about
+	 * to end: but a target that says so again and again is tried no more than others. */
+	is_unprocessed = was_sent && upstream_is_unprocessed(upstream);
+	is_stale = (upstream->reused && reason == CLOSE_target_refused) ||
+		   (is_unprocessed && !exchange->stale);
 	exchange->stale += is_stale;
-	if (was_sent && reason != CLOSE_deregistered) {
+	if (was_sent && !is_unprocessed && reason != CLOSE_deregistered) {
 		counter_inc(&target->workers[worker].failures);
 		if (!is_stale)
 			outlier_note_failure(upstream->group, target, worker);
 	}
-	if (may_retry(exchange, reason) && (is_stale || exchange_take_retry(exchange))) {
+	if (may_retry(exchange, reason, is_unprocessed) &&
+		(is_stale || exchange_take_retry(exchange, was_sent && !is_unprocessed))) {
 		shared_hold(&target->shared, worker);
 		try_again(exchange, is_stale ? NULL : target, was_sent, true);
 		shared_drop(&target->shared, worker);
 		return;
 	}
-	exchange_answer(exchange, reason == CLOSE_target_timeout ? 504 : 502, reason);
+	exchange_answer(exchange, status_of(reason), reason);
 }
 
 static bool is_own_answer_possible(const struct exchange *exchange)
@@ -140,9 +168,11 @@ void exchange_answer(struct exchange *exchange, unsigned int status, enum close_
 	start_answer(exchange, status);
 }
 
-void exchange_respond(
-	struct exchange *exchange, const struct http_response *response, struct slice body)
+void exchange_respond(struct exchange *exchange, struct http_response *response, struct slice body)
 {
+	struct http_headers *headers = &response->headers;
+
+	headers->len += exchange_own_alt_svc(exchange, headers, headers->items + headers->len);
 	exchange->response = *response;
 	exchange_log_response(exchange, response);
 	if (!proxy_worker_keeps_clients(exchange->conn->worker) ||
@@ -166,7 +196,7 @@ static int begin_response(struct exchange *exchange)
 {
 	struct http_response *response = &exchange->response;
 	const struct upstream *upstream = exchange->upstream;
-	struct http_header extra[RULES_EDITS_MAX + 2];
+	struct http_header extra[RULES_EDITS_MAX + 3];
 	char cookie[ROUTE_COOKIE_BYTES], sticky[STICKY_TEXT_BYTES];
 	uint32_t n_extra;
 	int r;
@@ -184,6 +214,7 @@ static int begin_response(struct exchange *exchange)
 			&response->headers, exchange->conn->is_tls, clock_unix_s(), sticky,
 			&extra[n_extra]))
 		n_extra++;
+	n_extra += exchange_own_alt_svc(exchange, &response->headers, &extra[n_extra]);
 	r = exchange->ops->begin(exchange, extra, n_extra);
 	if (r < 0)
 		return r;
@@ -192,39 +223,10 @@ static int begin_response(struct exchange *exchange)
 		exchange->up.replay = NULL;
 		replay_end(&exchange->replay, &exchange->conn->worker->io.bufs);
 	}
+	buf_drop(&exchange->head, &exchange->conn->worker->io.bufs);
 	exchange->status = response->status;
 	exchange->state = EXCHANGE_BODY;
 	return 0;
-}
-
-/* Reads once. BEGUN: more is there. */
-static enum exchange_progress read_more(struct exchange *exchange)
-{
-	struct stream *back = exchange->upstream->stream;
-	struct buf *from = &exchange->from;
-	ssize_t got;
-
-	if (!back->can_read && !back->ops->has_pending(back))
-		return EXCHANGE_WAITS;
-	if (buf_make_room(from, &exchange->conn->worker->io.bufs) < 0) {
-		exchange_answer(exchange, 502, CLOSE_target_bad_response);
-		return EXCHANGE_OVER;
-	}
-	got = back->ops->read(back, buf_tail(from), buf_space(from));
-	if (got > 0) {
-		from->end += (uint32_t)got;
-		return EXCHANGE_BEGUN;
-	}
-	if (got == -EAGAIN) {
-		buf_drop_if_empty(from, &exchange->conn->worker->io.bufs);
-		return EXCHANGE_WAITS;
-	}
-	if (got == -EPROTO)
-		exchange_target_failed(exchange, CLOSE_target_tls_failed);
-	else
-		exchange_target_failed(
-			exchange, buf_len(from) ? CLOSE_target_bad_response : CLOSE_target_refused);
-	return EXCHANGE_OVER;
 }
 
 static void note_answer(const struct exchange *exchange)
@@ -238,7 +240,8 @@ static void note_answer(const struct exchange *exchange)
 
 	counter_inc(&counts->status[status < 600 ? status / 100 : 5]);
 	latency_note(&counts->latency, us);
-	outlier_note_answer(upstream->group, upstream->target, worker->io.worker, status, us);
+	outlier_note_answer(upstream->group, upstream->target, worker->io.worker,
+		exchange->is_grpc ? exchange_grpc_status(&exchange->response) : status, us);
 }
 
 /* True: the answer is not passed on, another target is asked. */
@@ -250,7 +253,7 @@ static bool retried_for_status(struct exchange *exchange)
 	if (!retry_is_wanted(&exchange->upstream->group->spec.retry, exchange->response.status) ||
 		exchange->upstream->group->spec.n_members < 2 || !is_here(exchange) ||
 		buf_len(&exchange->down.out) || !replay_is_harmless(exchange->request.method) ||
-		!exchange_take_retry(exchange))
+		!exchange_take_retry(exchange, true))
 		return false;
 	shared_hold(&target->shared, worker);
 	buf_drop(&exchange->from, &exchange->conn->worker->io.bufs);
@@ -260,50 +263,21 @@ static bool retried_for_status(struct exchange *exchange)
 	return true;
 }
 
-enum exchange_progress exchange_read_response(struct exchange *exchange)
+enum exchange_progress exchange_got_response(struct exchange *exchange)
 {
-	struct h1_limits limits = H1_LIMITS_DEFAULT;
-	struct h1_expected expected = {
-		.head_request = exchange->request.method == HTTP_METHOD_HEAD,
-		.upgrade_asked = exchange->request.upgrade.len > 0,
-	};
-	enum exchange_progress progress;
-	enum h1_error error;
 	int r;
 
-	for (;;) {
-		r = -EAGAIN;
-		if (buf_len(&exchange->from))
-			r = h1_head_response(&exchange->response_head, &limits, &expected,
-				(const char *)buf_head(&exchange->from), buf_len(&exchange->from),
-				&exchange->response, &error);
-		if (r == -EAGAIN) {
-			progress = read_more(exchange);
-			if (progress != EXCHANGE_BEGUN)
-				return progress;
-			continue;
-		}
-		if (r < 0) {
-			outlier_note_failure(exchange->upstream->group, exchange->upstream->target,
-				exchange->conn->worker->io.worker);
-			exchange_answer(exchange, 502, CLOSE_target_bad_response);
+	if (http_response_is_interim(&exchange->response)) {
+		r = pass_interim(exchange);
+	} else {
+		note_answer(exchange);
+		if (retried_for_status(exchange))
 			return EXCHANGE_OVER;
-		}
-		buf_consume(&exchange->from, (uint32_t)r);
-		if (http_response_is_interim(&exchange->response)) {
-			r = pass_interim(exchange);
-		} else {
-			note_answer(exchange);
-			if (retried_for_status(exchange))
-				return EXCHANGE_OVER;
-			r = begin_response(exchange);
-		}
-		if (r < 0) {
-			exchange_answer(exchange, 502, CLOSE_target_bad_response);
-			return EXCHANGE_OVER;
-		}
-		if (exchange->state == EXCHANGE_BODY)
-			return EXCHANGE_BEGUN;
-		exchange_lend_response(exchange);
+		r = begin_response(exchange);
 	}
+	if (r < 0) {
+		exchange_answer(exchange, 502, CLOSE_target_bad_response);
+		return EXCHANGE_OVER;
+	}
+	return exchange->state == EXCHANGE_BODY ? EXCHANGE_BEGUN : EXCHANGE_WAITS;
 }

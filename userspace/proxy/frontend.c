@@ -27,14 +27,17 @@ static void resume_accepting(struct timer *timer)
 {
 	struct acceptor *acceptor = container_of(timer, struct acceptor, pause);
 
-	if (acceptor_start(acceptor) < 0)
+	if (acceptor->worker->overload >= OVERLOAD_PAUSED || acceptor_start(acceptor) < 0)
 		timer_set(acceptor->worker->io.loop, timer, PAUSE_MS);
 }
 
-/* Nobody can be taken, but somebody waits: being told so every turn would only burn the CPU. */
+/* Nobody can be taken, but somebody waits: being told so every turn would only burn the CPU. Who
+ * comes meanwhile waits with the kernel. */
 static void pause_accepting(struct acceptor *acceptor)
 {
 	struct loop *loop = acceptor->worker->io.loop;
+
+	atomic_fetch_add_explicit(&acceptor->worker->node->accept_pauses, 1, memory_order_relaxed);
 
 	loop_del(loop, &acceptor->watch);
 	acceptor->pause.fire = resume_accepting;
@@ -57,6 +60,7 @@ static void accept_some(struct acceptor *acceptor, int max)
 {
 	uint32_t index = acceptor->worker->io.worker;
 	union addr client;
+	bool goes_on;
 	int fd, n;
 
 	if (!acceptor->listener)
@@ -65,9 +69,14 @@ static void accept_some(struct acceptor *acceptor, int max)
 		fd = socket_accept(acceptor->watch.fd, &client);
 		if (fd == -EAGAIN)
 			return;
+		goes_on = overload_accepts_more(acceptor->worker, fd);
 		if (fd >= 0) {
 			conn_new(acceptor->worker, acceptor->listener, fd, &client,
 				&acceptor->socket->addr);
+			if (!goes_on && max < ACCEPTS_LAST) {
+				pause_accepting(acceptor);
+				return;
+			}
 		} else if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOBUFS) {
 			counter_inc(&listener_counts(acceptor->listener, index)
 					->reasons[CLOSE_too_many_files]);
@@ -79,7 +88,12 @@ static void accept_some(struct acceptor *acceptor, int max)
 
 void frontend_accept(struct watch *watch, uint32_t events)
 {
-	accept_some(container_of(watch, struct acceptor, watch), ACCEPTS_PER_TURN);
+	struct acceptor *acceptor = container_of(watch, struct acceptor, watch);
+
+	if (acceptor->worker->overload >= OVERLOAD_PAUSED)
+		pause_accepting(acceptor);
+	else
+		accept_some(acceptor, ACCEPTS_PER_TURN);
 }
 
 void frontend_accept_last(struct acceptor *acceptor)

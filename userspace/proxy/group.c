@@ -45,8 +45,10 @@ struct target *target_new(const char *group_name, const char *name, const union 
 	target->addr = *addr;
 	target->id = id;
 	target->workers = rows_new(n_workers, sizeof(*target->workers));
-	for (i = 0; i < n_workers; i++)
+	for (i = 0; i < n_workers; i++) {
 		list_init(&target->workers[i].idle);
+		list_init(&target->workers[i].sessions);
+	}
 	return target;
 }
 

@@ -35,7 +35,8 @@ struct target_refusal {
 /* One worker's view of a target. */
 struct target_worker {
 	struct list idle; /* struct upstream, most recently used first */
-	uint32_t n_idle;
+	struct list sessions; /* struct upstream_session that may be shared: HTTP/2 */
+	uint32_t n_idle; /* of either */
 	uint32_t n_open; /* idle ones too */
 	uint64_t connections, requests, failures;
 	uint64_t answers, answers_bad, answers_us; /* with outlier detection */
@@ -53,10 +54,12 @@ struct target {
 	uint32_t id; /* row of the backends map */
 	_Atomic enum target_health health;
 	atomic_bool removed; /* in no snapshot any more: nothing new, idle ones closed */
+	atomic_bool told_no_h2; /* in the log: it does not speak HTTP/2, though it should */
 	atomic_bool expired; /* removed, and deregistration_delay is over: close everything */
 	_Atomic uint64_t ramp_since_ms; /* monotonic: its slow start began; 0: none */
 	atomic_uint outstanding cache_aligned; /* requests or tunnels under way, all workers */
 	atomic_uint open; /* connections, idle ones too, all workers */
+	atomic_uint busy; /* sessions of HTTP/2 with something under way, all workers */
 	struct target_outlier outlier;
 	struct target_worker *workers;
 	struct checker *checker; /* control thread: its health checks, NULL if it has none */

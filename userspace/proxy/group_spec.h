@@ -18,6 +18,8 @@ enum balance_algorithm {
 	BALANCE_WEIGHTED_RANDOM,
 	BALANCE_CONSISTENT_HASH,
 };
+/* Of HTTP, towards the targets. GRPC: HTTP/2 that is used for nothing else. */
+enum group_version { GROUP_HTTP1, GROUP_HTTP2, GROUP_GRPC };
 enum proxy_out { PROXY_OUT_OFF, PROXY_OUT_V1, PROXY_OUT_V2 };
 
 /* 0: no limit. */
@@ -30,6 +32,7 @@ struct group_limits {
 struct group_spec {
 	const char *name;
 	struct group_state *state; /* the group takes its own count; NULL: it makes one */
+	enum group_version version; /* HTTP1 for anything but HTTP, too */
 	enum balance_algorithm algorithm;
 	struct balance_key_spec key; /* CONSISTENT_HASH */
 	bool fail_open;
@@ -51,9 +54,14 @@ struct group_spec {
 	uint32_t n_workers;
 };
 
-/* Requests and tunnels that one target may have under way; 0: any number. Each has a connection. */
-static inline uint32_t group_limit_in_use(const struct group_limits *limits)
+/* Requests and tunnels that one target may have under way; 0: any number. Each has a connection, but in
+ * HTTP/2. */
+static inline uint32_t group_limit_in_use(const struct group_spec *spec)
 {
+	const struct group_limits *limits = &spec->limits;
+
+	if (spec->version != GROUP_HTTP1)
+		return limits->requests;
 	if (!limits->connections || !limits->requests)
 		return limits->connections ? limits->connections : limits->requests;
 	return limits->connections < limits->requests ? limits->connections : limits->requests;

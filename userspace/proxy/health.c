@@ -28,6 +28,7 @@ struct checker {
 struct health {
 	struct iothread *io;
 	struct tls_thread *tls;
+	struct h2_thread h2;
 	health_notify *notify;
 	void *arg;
 	struct list checkers;
@@ -41,6 +42,7 @@ static void check_spec_free(struct shared *shared)
 		tls_client_put(spec->tls);
 	free(spec->path);
 	free(spec->host);
+	free(spec->service);
 	free(spec->tls_name);
 	shared_fini(shared);
 	free(spec);
@@ -122,6 +124,7 @@ static void probe_done(struct probe *probe, enum backend_reason reason, const ch
 
 	checker->probing = false;
 	checker->state.checks++;
+	checker->state.failed_bits = checker->state.failed_bits << 1 | (reason != WHY_NONE);
 	checker->state.checked_unix_s = clock_unix_s();
 	snprintf(checker->state.detail, sizeof(checker->state.detail), "%s", detail);
 	if (reason == WHY_NONE) {
@@ -144,6 +147,7 @@ static void check(struct timer *timer)
 		.host = checker->target->host, /* lives as long as the checker */
 		.io = checker->health->io,
 		.tls = checker->health->tls,
+		.h2_thread = &checker->health->h2,
 		.done = probe_done,
 	};
 	if (checker->spec->port)
@@ -228,6 +232,8 @@ struct health *health_new(
 {
 	struct health *health = mem_zalloc(sizeof(*health));
 
+	if (h2_thread_init(&health->h2, io) < 0)
+		abort(); /* at start: no memory */
 	health->io = io;
 	health->tls = tls;
 	health->notify = notify;
@@ -268,5 +274,6 @@ const struct health_state *health_get(const struct target *target)
 void health_free(struct health *health)
 {
 	health_set(health, NULL, 0);
+	h2_thread_fini(&health->h2);
 	free(health);
 }

@@ -13,7 +13,16 @@
 struct tls_client;
 struct tls_thread;
 
-enum check_protocol { CHECK_OFF, CHECK_TCP, CHECK_TLS, CHECK_HTTP, CHECK_HTTPS };
+/* The order of the words in settings.def. */
+enum check_protocol {
+	CHECK_OFF,
+	CHECK_TCP,
+	CHECK_TLS,
+	CHECK_HTTP,
+	CHECK_HTTPS,
+	CHECK_GRPC,
+	CHECK_GRPCS,
+};
 
 struct status_range {
 	uint16_t first, last;
@@ -26,11 +35,13 @@ struct check_spec {
 	struct shared shared;
 	enum check_protocol protocol;
 	uint16_t port;       /* 0: the target's own */
-	char *path, *host;   /* HTTP; host NULL: the target's host or address, and port */
+	bool is_h2;          /* HTTP/2; gRPC always is */
+	char *service;       /* gRPC: what is asked about; NULL: the whole server */
+	char *path, *host;   /* HTTP, gRPC; host NULL: the target's host or address, and port */
 	char *tls_name;      /* NULL: the target's host or address */
-	struct tls_client *tls; /* TLS, HTTPS; counted */
+	struct tls_client *tls; /* TLS, HTTPS, GRPCS; counted */
 	enum proxy_out proxy_out; /* the targets expect a PROXY header: we send one for ourselves */
-	struct status_range ranges[CHECK_RANGES_MAX];
+	struct status_range ranges[CHECK_RANGES_MAX]; /* of gRPC: its codes */
 	uint32_t n_ranges;
 	uint32_t interval_ms, timeout_ms, jitter_percent;
 	uint32_t rise, fall;
@@ -48,6 +59,7 @@ struct health_state {
 	int64_t changed_unix_s;
 	int64_t checked_unix_s; /* end of the last check; 0: none yet */
 	uint64_t checks, checks_failed;
+	uint32_t failed_bits; /* of the last 32 checks, the newest lowest: 1: it failed */
 	char detail[CHECK_DETAIL_BYTES]; /* of the last check: "status 503", "connection refused" */
 };
 

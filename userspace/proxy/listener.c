@@ -96,6 +96,7 @@ static void listener_free(struct shared *shared)
 	shared_put(&spec->stats->shared);
 	free(spec->sockets);
 	tls_headers_fini(&spec->tls_headers);
+	free((char *)spec->http.alt_svc.ptr);
 	free((char *)spec->name);
 	shared_fini(shared);
 	free(listener);
@@ -111,6 +112,9 @@ struct listener *listener_new(const struct listener_spec *spec)
 	shared_init(&listener->shared, spec->n_workers, listener_free);
 	listener->spec = *spec;
 	listener->spec.name = mem_strdup(spec->name);
+	listener->spec.http.alt_svc.ptr =
+		spec->http.alt_svc.len ? mem_strndup(spec->http.alt_svc.ptr, spec->http.alt_svc.len)
+				       : NULL;
 	tls_headers_copy(&spec->tls_headers, &listener->spec.tls_headers);
 	listener->spec.sockets = memcpy(mem_alloc(bytes), spec->sockets, bytes);
 	if (spec->tls)

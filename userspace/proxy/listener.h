@@ -60,7 +60,7 @@ struct listener_spec {
 	struct listener_terms terms;
 	enum listener_protocol protocol;
 	enum proxy_in proxy_in;
-	struct http_terms http; /* http, https */
+	struct http_terms http; /* http, https; alt_svc is copied */
 	bool http2; /* http, https: offered to clients */
 	struct accesslog_output *access; /* http, https: NULL: no log; a count is taken */
 	enum accesslog_format access_format;

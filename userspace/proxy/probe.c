@@ -1,5 +1,5 @@
 /* One health check: see probe.h. Control thread. */
-#include "proxy/probe.h"
+#include "proxy/probe_call.h"
 #include "http/h1_head.h"
 #include "http/h1_write.h"
 #include "net/proxyproto.h"
@@ -14,7 +14,6 @@
 
 enum {
 	REQUEST_BYTES_MAX = 2048,
-	HOST_BYTES = 272, /* of a name, and a port */
 	/* In TLS 1.3 a target judges our certificate when we think the handshake is over: a check that
 	 * says nothing else waits for that so long. */
 	JUDGEMENT_MS = 100,
@@ -25,6 +24,8 @@ void probe_stop(struct probe *probe)
 	timer_clear(&probe->timer);
 	if (probe->dial.fd >= 0)
 		loop_close(probe->io->loop, &probe->dial);
+	probe_call_free(probe->call);
+	probe->call = NULL;
 	if (probe->stream) {
 		if (!probe->stream->ops->is_plain)
 			probe->stream->ops->shutdown(probe->stream); /* close_notify */
@@ -35,7 +36,7 @@ void probe_stop(struct probe *probe)
 	probe->answer = NULL;
 }
 
-static void end(struct probe *probe, enum backend_reason reason, const char *detail)
+void probe_end(struct probe *probe, enum backend_reason reason, const char *detail)
 {
 	char copy[CHECK_DETAIL_BYTES];
 
@@ -56,7 +57,7 @@ static void end_with_errno(struct probe *probe, int error)
 		reason = WHY_TARGET_TIMEOUT;
 	else if (error == EHOSTUNREACH || error == ENETUNREACH)
 		reason = WHY_HOST_UNREACHABLE;
-	end(probe, reason, strerror(error));
+	probe_end(probe, reason, strerror(error));
 }
 
 static void end_with_tls_failure(struct probe *probe)
@@ -66,7 +67,7 @@ static void end_with_tls_failure(struct probe *probe)
 
 	snprintf(detail, sizeof(detail), "%s%s%s",
 		tls_failure_name(tls_stream_failure(probe->stream)), *more ? ": " : "", more);
-	end(probe, WHY_TLS_FAILED, detail);
+	probe_end(probe, WHY_TLS_FAILED, detail);
 }
 
 static bool is_http(const struct probe *probe)
@@ -74,21 +75,23 @@ static bool is_http(const struct probe *probe)
 	return probe->spec->protocol == CHECK_HTTP || probe->spec->protocol == CHECK_HTTPS;
 }
 
-static const char *own_host(const struct probe *probe, char text[static HOST_BYTES])
+const char *probe_host(const struct probe *probe, char text[static PROBE_HOST_BYTES])
 {
+	if (probe->spec->host)
+		return probe->spec->host;
 	if (!probe->host)
 		return addr_format(&probe->addr, text);
-	snprintf(text, HOST_BYTES, "%s:%u", probe->host, addr_port(&probe->addr));
+	snprintf(text, PROBE_HOST_BYTES, "%s:%u", probe->host, addr_port(&probe->addr));
 	return text;
 }
 
 static int send_request(struct probe *probe)
 {
-	char text[REQUEST_BYTES_MAX], host[HOST_BYTES];
+	char text[REQUEST_BYTES_MAX], host[PROBE_HOST_BYTES];
 	struct iovec iov = {.iov_base = text};
 	int len = snprintf(text, sizeof(text),
 		"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: sluice-health\r\nConnection: close\r\n\r\n",
-		probe->spec->path, probe->spec->host ? probe->spec->host : own_host(probe, host));
+		probe->spec->path, probe_host(probe, host));
 	ssize_t sent;
 
 	if (len >= (int)sizeof(text))
@@ -101,19 +104,24 @@ static int send_request(struct probe *probe)
 	return sent == len ? 0 : -EIO;
 }
 
-static void judge_status(struct probe *probe, unsigned int status)
+bool probe_is_good(const struct probe *probe, unsigned int code)
 {
 	const struct check_spec *spec = probe->spec;
-	char detail[CHECK_DETAIL_BYTES];
 	uint32_t i;
 
-	snprintf(detail, sizeof(detail), "status %u", status);
 	for (i = 0; i < spec->n_ranges; i++)
-		if (status >= spec->ranges[i].first && status <= spec->ranges[i].last) {
-			end(probe, WHY_NONE, detail);
-			return;
-		}
-	end(probe, WHY_RESPONSE_CODE_MISMATCH, detail);
+		if (code >= spec->ranges[i].first && code <= spec->ranges[i].last)
+			return true;
+	return false;
+}
+
+static void judge_status(struct probe *probe, unsigned int status)
+{
+	char detail[CHECK_DETAIL_BYTES];
+
+	snprintf(detail, sizeof(detail), "status %u", status);
+	probe_end(probe, probe_is_good(probe, status) ? WHY_NONE : WHY_RESPONSE_CODE_MISMATCH,
+		detail);
 }
 
 /* True when there is a verdict. */
@@ -139,7 +147,7 @@ static bool judge_answer(struct probe *probe)
 	if (r == -EAGAIN && probe->answer_len < PROBE_ANSWER_MAX)
 		return false;
 	if (r < 0)
-		end(probe, WHY_INVALID_RESPONSE,
+		probe_end(probe, WHY_INVALID_RESPONSE,
 			r == -EAGAIN ? "response head too long" : h1_error_row(error)->help);
 	else
 		judge_status(probe, response.status);
@@ -157,7 +165,7 @@ static void read_answer(struct probe *probe)
 		if (got == -EAGAIN)
 			return;
 		if (got == 0) {
-			end(probe, WHY_CONNECTION_RESET, "closed without an answer");
+			probe_end(probe, WHY_CONNECTION_RESET, "closed without an answer");
 			return;
 		}
 		if (got == -EPROTO) {
@@ -179,7 +187,7 @@ static void not_refused(struct timer *timer)
 	struct probe *probe = container_of(timer, struct probe, timer);
 
 	probe->started_us += UINT64_C(1000) * probe->waited_ms; /* not the target's time */
-	end(probe, WHY_NONE, "TLS handshake done");
+	probe_end(probe, WHY_NONE, "TLS handshake done");
 }
 
 static void wait_for_judgement(struct probe *probe)
@@ -191,7 +199,7 @@ static void wait_for_judgement(struct probe *probe)
 
 	tls_stream_facts(stream, &facts);
 	if (!facts.was_cert_asked) {
-		end(probe, WHY_NONE, "TLS handshake done");
+		probe_end(probe, WHY_NONE, "TLS handshake done");
 		return;
 	}
 	if (!probe->is_judged) {
@@ -207,21 +215,25 @@ static void wait_for_judgement(struct probe *probe)
 	if (got == -EPROTO)
 		end_with_tls_failure(probe);
 	else if (got == 0 || got == -ECONNRESET)
-		end(probe, WHY_CONNECTION_RESET,
+		probe_end(probe, WHY_CONNECTION_RESET,
 			"closed after it had asked for a client certificate");
 	else if (got != -EAGAIN)
-		end(probe, WHY_NONE, "TLS handshake done");
+		probe_end(probe, WHY_NONE, "TLS handshake done");
 }
 
 static void proceed(struct probe *probe)
 {
 	struct stream *stream = probe->stream;
-	int r = stream->ops->handshake(stream);
+	int r = probe->call ? 0 : stream->ops->handshake(stream);
 
 	if (r == -EAGAIN)
 		return;
 	if (r < 0) {
 		end_with_tls_failure(probe);
+		return;
+	}
+	if (probe->spec->is_h2) {
+		probe_call_proceed(probe);
 		return;
 	}
 	if (!is_http(probe)) {
@@ -264,7 +276,8 @@ static void start_stream(struct probe *probe, int fd)
 	const struct check_spec *spec = probe->spec;
 	char name[ADDR_TEXT_BYTES];
 
-	if (spec->protocol == CHECK_TLS || spec->protocol == CHECK_HTTPS)
+	if (spec->protocol == CHECK_TLS || spec->protocol == CHECK_HTTPS ||
+		spec->protocol == CHECK_GRPCS)
 		probe->stream = tls_stream_client(probe->tls, spec->tls, fd,
 			spec->tls_name ? spec->tls_name
 			: probe->host  ? probe->host
@@ -272,10 +285,10 @@ static void start_stream(struct probe *probe, int fd)
 			false);
 	else
 		probe->stream = plain_stream_new(probe->io, fd, false);
-	if (is_http(probe))
+	if (is_http(probe) && !spec->is_h2)
 		probe->answer = malloc(PROBE_ANSWER_MAX);
-	if (!probe->stream || (is_http(probe) && !probe->answer)) {
-		end(probe, WHY_INTERNAL_ERROR, "out of memory");
+	if (!probe->stream || (is_http(probe) && !spec->is_h2 && !probe->answer)) {
+		probe_end(probe, WHY_INTERNAL_ERROR, "out of memory");
 		return;
 	}
 	probe->stream->owner = probe;
@@ -301,7 +314,7 @@ static void dial_ready(struct watch *watch, uint32_t events)
 		return;
 	}
 	if (probe->spec->protocol == CHECK_TCP) {
-		end(probe, WHY_NONE, "connected");
+		probe_end(probe, WHY_NONE, "connected");
 		return;
 	}
 	loop_del(probe->io->loop, watch);
@@ -313,7 +326,9 @@ static void timed_out(struct timer *timer)
 {
 	struct probe *probe = container_of(timer, struct probe, timer);
 
-	end(probe, WHY_TARGET_TIMEOUT,
+	if (probe_call_was_judged(probe))
+		return;
+	probe_end(probe, WHY_TARGET_TIMEOUT,
 		probe->request_sent ? "no answer in time"
 		: probe->stream     ? "no TLS handshake in time"
 				    : "no connection in time");

@@ -2,7 +2,10 @@
 #ifndef SLUICE_PROXY_PROBE_H
 #define SLUICE_PROXY_PROBE_H
 
+#include "http/h2.h"
 #include "proxy/health.h"
+
+struct probe_call;
 
 enum { PROBE_ANSWER_MAX = 8192 };
 
@@ -12,6 +15,8 @@ struct probe {
 	const char *host; /* the target's; NULL: it has none */
 	struct iothread *io;
 	struct tls_thread *tls;
+	struct h2_thread *h2_thread;
+	struct probe_call *call; /* HTTP/2: the request under way */
 	struct watch dial;             /* until connected */
 	struct stream *stream;         /* then */
 	struct timer timer;
@@ -25,7 +30,7 @@ struct probe {
 	void (*done)(struct probe *probe, enum backend_reason reason, const char *detail);
 };
 
-/* `probe` zeroed but for spec, addr, host, io, tls, done. May call `done` before it returns. */
+/* `probe` zeroed but for spec, addr, host, io, tls, h2_thread, done. May call `done` before it returns. */
 void probe_start(struct probe *probe);
 /* Ends it without a result. */
 void probe_stop(struct probe *probe);

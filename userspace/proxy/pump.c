@@ -299,6 +299,19 @@ static enum pump_result end_with_source(struct pump *pump, struct bufpool *bufs)
 	return put_end(pump, bufs) ? PUMP_DONE : PUMP_NO_MEMORY;
 }
 
+/* A sender that writes head and body apart, without TCP_NODELAY, keeps the second one back until the
+ * first is acknowledged, which our side would put off by 40 ms on a connection that goes back and forth
+ * (RFC 9293 section 3.7.4, RFC 1122 section 4.2.3.2). Once is enough: ACKs are prompt then until we send
+ * again. */
+static enum pump_result wait_for_source(struct pump *pump, struct bufpool *bufs)
+{
+	buf_drop_if_empty(pump->in, bufs);
+	if (!pump->has_waited)
+		stream_ack_now(pump->src);
+	pump->has_waited = true;
+	return PUMP_WAITS_SRC;
+}
+
 /* PUMP_DONE: bytes came (or the body ended with its source). */
 static enum pump_result read_input(struct pump *pump, struct bufpool *bufs)
 {
@@ -307,8 +320,7 @@ static enum pump_result read_input(struct pump *pump, struct bufpool *bufs)
 	ssize_t got;
 
 	if (!src->can_read && !src->ops->has_pending(src)) {
-		buf_drop_if_empty(in, bufs);
-		return PUMP_WAITS_SRC;
+		return wait_for_source(pump, bufs);
 	}
 	if (!pump->dst->can_write) { /* what is read now would only wait here */
 		stream_note_pace(pump->dst, -EAGAIN);
@@ -323,8 +335,7 @@ static enum pump_result read_input(struct pump *pump, struct bufpool *bufs)
 	if (got == -ENOMEM)
 		return PUMP_NO_MEMORY;
 	if (got == -EAGAIN) {
-		buf_drop_if_empty(in, bufs);
-		return PUMP_WAITS_SRC;
+		return wait_for_source(pump, bufs);
 	}
 	if (got < 0)
 		return PUMP_SRC_FAILED;

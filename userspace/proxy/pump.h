@@ -53,6 +53,7 @@ struct pump {
 	bool chunked; /* framing towards dst */
 	bool in_trailers;
 	bool ended; /* everything is in out, span and tail */
+	bool has_waited; /* for the source */
 	bool is_bulk; /* the body is worth more than a small buffer */
 	enum h1_error error;
 	char line[H1_CHUNK_LINE_BYTES];

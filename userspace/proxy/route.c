@@ -5,6 +5,7 @@
 #include "core/counter.h"
 #include "http/h1_write.h"
 #include "http/syntax.h"
+#include "proxy/rate_limit.h"
 #include "proxy/route_sticky.h"
 #include "proxy/rules_parts.h"
 #include "proxy/tls_headers.h"
@@ -49,6 +50,16 @@ static void choose_group(struct route *route, const struct http_request *request
 	route->sets_cookie = rule->cookie && rule->rules->tickets && is_old;
 }
 
+/* Is it one too many? Also what would be is counted. */
+static uint32_t wait_of(const struct rules_rule *rule, const union addr *client, uint32_t worker)
+{
+	uint32_t wait_s = rate_limit_take(rule->limit, client, clock_mono_us());
+
+	if (wait_s)
+		counter_inc(&rule->stats->workers[worker].limited);
+	return rate_limit_spec(rule->limit)->dry_run ? 0 : wait_s;
+}
+
 void route_find(const struct conn *conn, const struct http_request *request,
 	struct rules_match *ret_match, struct route *ret_route)
 {
@@ -64,6 +75,10 @@ void route_find(const struct conn *conn, const struct http_request *request,
 		(struct route){.rule = ret_match->rule, .is_undecided = ret_match->is_undecided};
 	counter_add(&counts->rule_evaluations, ret_match->evaluations);
 	if (ret_match->is_undecided)
+		return;
+	if (ret_match->rule->limit)
+		ret_route->retry_after_s = wait_of(ret_match->rule, &conn->client, worker);
+	if (ret_route->retry_after_s)
 		return;
 	switch (ret_match->rule->action) {
 	case RULES_FORWARD:
@@ -215,6 +230,16 @@ static void drop_header(struct http_headers *headers, const struct rules_header_
 		header->flags |= HTTP_HEADER_DROPPED;
 }
 
+bool route_decides(const struct rules_rule *rule, enum http_header_id id)
+{
+	uint32_t i;
+
+	for (i = 0; i < rule->request.n; i++)
+		if (rule->request.edits[i].edit != RULES_ADD && rule->request.edits[i].id == id)
+			return true;
+	return false;
+}
+
 bool route_drops_trailer(const struct rules_rule *rule, const struct http_header *trailer)
 {
 	uint32_t i;
@@ -279,6 +304,16 @@ int route_rewrite(const struct route *route, const struct rules_match *match,
 }
 
 /* --- answers */
+bool route_edits_answer(const struct rules_rule *rule, enum http_header_id id)
+{
+	uint32_t i;
+
+	for (i = 0; i < rule->response.n; i++)
+		if (rule->response.edits[i].id == id)
+			return true;
+	return false;
+}
+
 static uint32_t edit_answer(
 	const struct rules_rule *rule, struct http_headers *headers, struct http_header *extra)
 {

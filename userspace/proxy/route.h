@@ -15,13 +15,14 @@ struct route {
 	const struct rules_rule *rule; /* NULL: its listener has no rules */
 	struct target_group *group; /* NULL: it is answered here */
 	bool is_undecided; /* by its rules: it goes nowhere */
+	uint32_t retry_after_s; /* over the rate of its rule: it goes nowhere; 0: it is not */
 	bool sets_cookie; /* by which the client comes back to the group */
 };
 
 enum {
 	ROUTE_TEXT_BYTES = 32 * 1024, /* of all that is made for one request */
 	ROUTE_COOKIE_BYTES = 160,
-	ROUTE_ANSWER_HEADERS = RULES_EDITS_MAX + 4,
+	ROUTE_ANSWER_HEADERS = RULES_EDITS_MAX + 5, /* one is the exchange's */
 };
 
 /* Finds the rule and chooses the group. */
@@ -35,8 +36,14 @@ int route_rewrite(const struct route *route, const struct rules_match *match,
 	const struct conn *conn, struct http_request *request,
 	struct http_header ret_extra[RULES_EDITS_MAX]) must_check;
 
+/* Does the rule set or remove this header of requests? */
+bool route_decides(const struct rules_rule *rule, enum http_header_id id);
+
 /* Is a trailer of the request left out, because the rule sets or removes headers of its name? */
 bool route_drops_trailer(const struct rules_rule *rule, const struct http_header *trailer);
+
+/* Does the rule set, add or remove this header of answers? */
+bool route_edits_answer(const struct rules_rule *rule, enum http_header_id id);
 
 /* Changes the target's answer; `cookie` is scratch memory that must live as long. The number of
  * headers in `ret_extra`. */

@@ -73,16 +73,30 @@ static int compare_to_name(const void *name, const void *rule)
 	return strcmp(name, (*(const struct rules_rule *const *)rule)->name);
 }
 
-struct rules_stats *rules_stats_find(const struct rules *rules, const char *name)
+static const struct rules_rule *find(const struct rules *rules, const char *name)
 {
 	const struct rules_rule *const *found;
 
 	if (strcmp(name, rules->otherwise.name) == 0)
-		return rules->otherwise.stats;
+		return &rules->otherwise;
 	found = rules->n_rules ? bsearch(name, rules->by_name, rules->n_rules,
 					 sizeof(*rules->by_name), compare_to_name)
 			       : NULL;
-	return found ? (*found)->stats : NULL;
+	return found ? *found : NULL;
+}
+
+struct rules_stats *rules_stats_find(const struct rules *rules, const char *name)
+{
+	const struct rules_rule *rule = find(rules, name);
+
+	return rule ? rule->stats : NULL;
+}
+
+struct rate_limit *rules_limit_find(const struct rules *rules, const char *name)
+{
+	const struct rules_rule *rule = find(rules, name);
+
+	return rule ? rule->limit : NULL;
 }
 
 int rules_new(const struct rules_spec *spec, struct rules **ret_rules, struct err *err)

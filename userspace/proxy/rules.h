@@ -23,7 +23,7 @@ struct rules_rule;
 struct rules_stats {
 	struct shared shared;
 	struct rules_stats_row {
-		uint64_t hits, regex_limits;
+		uint64_t hits, regex_limits, limited;
 	} cache_aligned *workers;
 };
 
@@ -32,6 +32,8 @@ void rules_free(struct rules *rules);
 struct rules_stats *rules_stats_new(uint32_t n_workers);
 /* Those of a rule by its name ("default": of what no rule is for), not counted; NULL: none. */
 struct rules_stats *rules_stats_find(const struct rules *rules, const char *name);
+/* In the same way, what a rule lets through. */
+struct rate_limit *rules_limit_find(const struct rules *rules, const char *name);
 
 /* Is it a pattern for this field? 0, or -EINVAL; ret_captures: how many parts of it templates can
  * name. */

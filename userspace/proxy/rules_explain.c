@@ -56,5 +56,7 @@ void rules_explain_totals(
 		ret_totals->hits += __atomic_load_n(&stats->workers[i].hits, __ATOMIC_RELAXED);
 		ret_totals->regex_limits +=
 			__atomic_load_n(&stats->workers[i].regex_limits, __ATOMIC_RELAXED);
+		ret_totals->limited +=
+			__atomic_load_n(&stats->workers[i].limited, __ATOMIC_RELAXED);
 	}
 }

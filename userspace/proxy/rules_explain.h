@@ -24,7 +24,7 @@ void rules_explain(const struct rules *rules, const struct http_request *request
 
 /* Sums over all workers. */
 struct rules_totals {
-	uint64_t hits, regex_limits;
+	uint64_t hits, regex_limits, limited;
 };
 
 void rules_explain_totals(

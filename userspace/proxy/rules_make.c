@@ -4,6 +4,7 @@
 #include "core/hash.h"
 #include "core/mem.h"
 #include "proxy/group.h"
+#include "proxy/rate_limit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -185,6 +186,7 @@ int rules_rule_init(struct rules_rule *rule, const struct rules_rule_spec *spec,
 	*rule = (struct rules_rule){.name = mem_strdup(spec->name),
 		.priority = spec->priority,
 		.n_workers = rules->n_workers,
+		.limit = spec->limit ? rate_limit_get(spec->limit) : NULL,
 		.stats = spec->stats,
 		.rules = rules};
 	shared_get(&spec->stats->shared);
@@ -248,6 +250,7 @@ void rules_rule_fini(struct rules_rule *rule)
 	rules_template_fini(&rule->rewrite_host);
 	rules_template_fini(&rule->rewrite_path);
 	rules_template_fini(&rule->rewrite_query);
+	rate_limit_put(rule->limit);
 	shared_put(&rule->stats->shared);
 	free(rule->name);
 }

@@ -63,6 +63,7 @@ struct rules_rule {
 	struct rules_template rewrite_host, rewrite_path, rewrite_query;
 	struct rules_edits request, response;
 	bool rewrites; /* anything of the request */
+	struct rate_limit *limit; /* NULL: none */
 	struct rules_stats *stats;
 	const struct rules *rules; /* that it is one of */
 };

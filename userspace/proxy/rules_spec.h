@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct rate_limit;
 struct rules_stats;
 struct target_group;
 struct tls_tickets;
@@ -94,6 +95,7 @@ struct rules_rule_spec {
 	struct rules_action_spec action;
 	const char *rewrite_host, *rewrite_path, *rewrite_query; /* templates; NULL: as it came */
 	struct rules_edits_spec request, response;
+	struct rate_limit *limit; /* a count is taken; NULL: none */
 	struct rules_stats *stats; /* a count is taken */
 };
 

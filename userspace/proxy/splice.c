@@ -26,9 +26,9 @@ struct pipe {
 	uint32_t taken_bytes;
 };
 
-void pipes_init(struct pipes *pipes)
+void pipes_init(struct pipes *pipes, const atomic_uint *files_max)
 {
-	*pipes = (struct pipes){.n_idle = 0};
+	*pipes = (struct pipes){.files_max = files_max};
 	pool_init(&pipes->pool, sizeof(struct pipe), KEEP_PIPES);
 	list_init(&pipes->idle);
 }
@@ -57,6 +57,15 @@ void pipes_fini(struct pipes *pipes)
 	pool_fini(&pipes->pool);
 }
 
+/* The last descriptors are for what cannot do without. */
+static bool is_over(const struct pipes *pipes, int fd)
+{
+	uint32_t max =
+		pipes->files_max ? atomic_load_explicit(pipes->files_max, memory_order_relaxed) : 0;
+
+	return max && (uint32_t)fd >= max;
+}
+
 static struct pipe *pipe_new(struct pipes *pipes)
 {
 	struct pipe *pipe = pool_get(&pipes->pool);
@@ -70,8 +79,9 @@ static struct pipe *pipe_new(struct pipes *pipes)
 	}
 	*pipe = (struct pipe){.read_fd = fds[0], .write_fd = fds[1]};
 	/* Over the user's pipe budget the kernel refuses, and a new pipe may be a page or two. */
-	if (fcntl(pipe->write_fd, F_SETPIPE_SZ, PIPE_BYTES) >= 0 ||
-		fcntl(pipe->write_fd, F_GETPIPE_SZ) >= PIPE_BYTES_MIN)
+	if (!is_over(pipes, pipe->write_fd) && !is_over(pipes, pipe->read_fd) &&
+		(fcntl(pipe->write_fd, F_SETPIPE_SZ, PIPE_BYTES) >= 0 ||
+			fcntl(pipe->write_fd, F_GETPIPE_SZ) >= PIPE_BYTES_MIN))
 		return pipe;
 	pipe_close(pipes, pipe);
 	return NULL;

@@ -11,6 +11,7 @@
 #include "core/list.h"
 #include "core/mem.h"
 #include "net/stream.h"
+#include <stdatomic.h>
 
 /* A body with less than this left is copied: the last read of it then sees that it is the last. */
 enum { SPLICE_BODY_BYTES = 64 * 1024 };
@@ -20,6 +21,7 @@ struct pipes {
 	struct pool pool;
 	struct list idle; /* struct pipe; all of them empty */
 	uint32_t n_idle, n_lent;
+	const atomic_uint *files_max; /* their descriptors are below; 0: any. NULL: as 0 */
 	int refused; /* errno of splice() itself: from then on everything is copied; 0; others read it */
 };
 
@@ -31,7 +33,7 @@ struct splice_way {
 	bool in_bulk; /* much came last, or is certain to come */
 };
 
-void pipes_init(struct pipes *pipes);
+void pipes_init(struct pipes *pipes, const atomic_uint *files_max);
 /* Every way must be empty. */
 void pipes_fini(struct pipes *pipes);
 

@@ -269,10 +269,8 @@ static void find_target(struct tunnel *tunnel, const struct target *avoid)
 		r = upstream_get(conn->worker, group, &ask, &client, &upstream_ops, tunnel, true,
 			&tunnel->upstream);
 	} while (r < 0 && r != -ENOENT && r != -EBUSY && may_retry(tunnel));
-	if (r == -EBUSY)
-		conn_close(conn, CLOSE_target_limit);
-	else if (r < 0)
-		conn_close(conn, r == -ENOENT ? CLOSE_no_target : CLOSE_target_refused);
+	if (r < 0)
+		conn_close(conn, upstream_refusal(r));
 }
 
 static struct tunnel *tunnel_new(struct conn *conn)

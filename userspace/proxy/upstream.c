@@ -1,11 +1,10 @@
 /* Connections to targets: see upstream.h. */
 #include "proxy/upstream.h"
-#include "core/counter.h"
 #include "net/proxyproto.h"
 #include "net/socket.h"
-#include "proxy/group_state.h"
 #include "proxy/proxy_out.h"
 #include "proxy/tls_refusal.h"
+#include "proxy/upstream_parts.h"
 #include "tls/stream.h"
 
 #include <errno.h>
@@ -15,12 +14,9 @@
 /* Others may take what balance_pick() found free. */
 enum { LIMIT_TRIES = 4 };
 
-static struct target_worker *row_of(const struct upstream *upstream)
-{
-	return &upstream->target->workers[upstream->worker->io.worker];
-}
+enum { FILES_TRY_MS = 20 };
 
-static void upstream_free(struct task *task)
+void upstream_free_later(struct task *task)
 {
 	struct upstream *upstream = container_of(task, struct upstream, free_task);
 
@@ -30,7 +26,7 @@ static void upstream_free(struct task *task)
 /* Where the records were; of a handshake that failed there were none. */
 static void count_places(struct upstream *upstream)
 {
-	struct target_worker *row = row_of(upstream);
+	struct target_worker *row = upstream_row(upstream);
 	struct tls_stream_facts facts;
 
 	if (!upstream->group->spec.tls || upstream->state == UPSTREAM_HANDSHAKE)
@@ -40,48 +36,32 @@ static void count_places(struct upstream *upstream)
 	counter_inc(&row->places[TLS_TX][facts.places[TLS_TX]]);
 }
 
-/* Counts one more, if it is still within the limit (0: none). */
-static bool reserve(atomic_uint *count, uint32_t limit)
-{
-	if (atomic_fetch_add_explicit(count, 1, memory_order_relaxed) < limit || !limit)
-		return true;
-	atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
-	return false;
-}
-
-static void release(atomic_uint *count)
-{
-	atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
-}
-
-/* It waits no longer. */
-static void end_pending(struct upstream *upstream)
-{
-	if (upstream->is_pending)
-		release(&upstream->group->spec.state->pending);
-	upstream->is_pending = false;
-}
-
-static void upstream_close(struct upstream *upstream, bool abort)
+void upstream_close(struct upstream *upstream, bool abort)
 {
 	uint32_t index = upstream->worker->io.worker;
 
 	if (upstream->state == UPSTREAM_CLOSED)
 		return;
+	if (upstream->session) {
+		upstream_h2_leave(upstream);
+		return;
+	}
+	if (upstream->is_carrier)
+		upstream_h2_end(upstream);
 	if (upstream->stream)
 		count_places(upstream);
 	if (upstream->stream && upstream->group->spec.tls && upstream->state != UPSTREAM_IDLE)
 		tls_refusal_note(upstream->group, upstream->target, index, upstream->stream);
 	if (upstream->state == UPSTREAM_IDLE) {
 		list_del(&upstream->link);
-		counter_dec(&row_of(upstream)->n_idle);
-	} else {
-		release(&upstream->target->outstanding);
+		counter_dec(&upstream_row(upstream)->n_idle);
+	} else if (!upstream->is_carrier) {
+		upstream_release(&upstream->target->outstanding);
 	}
-	end_pending(upstream);
-	release(&upstream->target->open);
+	upstream_end_pending(upstream);
+	upstream_release(&upstream->target->open);
 	upstream->state = UPSTREAM_CLOSED;
-	counter_dec(&row_of(upstream)->n_open);
+	counter_dec(&upstream_row(upstream)->n_open);
 	list_del(&upstream->all);
 	timer_clear(&upstream->timer);
 	if (upstream->stream) {
@@ -98,9 +78,9 @@ static void upstream_close(struct upstream *upstream, bool abort)
 	loop_defer(upstream->worker->io.loop, &upstream->free_task);
 }
 
-static void note_failure(struct upstream *upstream)
+void upstream_note_failure(struct upstream *upstream)
 {
-	counter_inc(&row_of(upstream)->failures);
+	counter_inc(&upstream_row(upstream)->failures);
 	outlier_note_failure(upstream->group, upstream->target, upstream->worker->io.worker);
 }
 
@@ -109,11 +89,11 @@ static bool is_of_target(const struct upstream *upstream, enum close_reason reas
 {
 	enum tls_failure failure = TLS_FAILURE_none;
 
-	if (upstream->stream && upstream->group->spec.tls)
+	if (upstream->stream && !upstream->session && upstream->group->spec.tls)
 		failure = tls_stream_failure(upstream->stream);
 	return reason != CLOSE_deregistered && reason != CLOSE_out_of_memory &&
-	       failure != TLS_FAILURE_token_failed && failure != TLS_FAILURE_out_of_memory &&
-	       failure != TLS_FAILURE_internal;
+	       reason != CLOSE_too_many_files && failure != TLS_FAILURE_token_failed &&
+	       failure != TLS_FAILURE_out_of_memory && failure != TLS_FAILURE_internal;
 }
 
 /* Of connect(): the others (descriptors, ports, memory) say nothing about the target. */
@@ -123,10 +103,10 @@ static bool is_errno_of_target(int error)
 	       error == -EHOSTUNREACH || error == -ENETUNREACH || error == -EHOSTDOWN;
 }
 
-static void fail(struct upstream *upstream, enum close_reason reason)
+void upstream_fail(struct upstream *upstream, enum close_reason reason)
 {
 	if (is_of_target(upstream, reason))
-		note_failure(upstream);
+		upstream_note_failure(upstream);
 	upstream->ops->failed(upstream, reason);
 	upstream_close(upstream, true);
 }
@@ -134,7 +114,7 @@ static void fail(struct upstream *upstream, enum close_reason reason)
 static void lend(struct upstream *upstream)
 {
 	upstream->state = UPSTREAM_LENT;
-	end_pending(upstream);
+	upstream_end_pending(upstream);
 	timer_clear(&upstream->timer);
 	upstream->ops->ready(upstream);
 }
@@ -166,9 +146,10 @@ static void proceed(struct upstream *upstream)
 	if (r == 0 && stream->ops->is_plain)
 		r = send_proxy_header(upstream, stream->watch.fd);
 	if (r == -EPROTO)
-		fail(upstream, CLOSE_target_tls_failed);
+		upstream_fail(upstream, CLOSE_target_tls_failed);
 	else if (r < 0)
-		fail(upstream, r == -ETIMEDOUT ? CLOSE_target_timeout : CLOSE_target_refused);
+		upstream_fail(
+			upstream, r == -ETIMEDOUT ? CLOSE_target_timeout : CLOSE_target_refused);
 	else
 		lend(upstream);
 }
@@ -236,16 +217,65 @@ static void dial_ready(struct watch *watch, uint32_t events)
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 		error = errno;
 	if (error || send_proxy_header(upstream, fd) < 0) {
-		fail(upstream, CLOSE_target_refused);
+		upstream_fail(upstream, CLOSE_target_refused);
 		return;
 	}
 	loop_del(upstream->worker->io.loop, watch);
 	watch->fd = -1;
 	if (start_stream(upstream, fd, false) < 0) {
-		fail(upstream, CLOSE_out_of_memory);
+		upstream_fail(upstream, CLOSE_out_of_memory);
 		return;
 	}
 	proceed(upstream);
+}
+
+/* Without taking the last descriptors. Those of connections that nobody uses are better used now. */
+static int connect_within(struct proxy_worker *worker, const union addr *addr)
+{
+	uint64_t now_ms = loop_now_ms(worker->io.loop);
+	int tries, fd = -EMFILE;
+
+	for (tries = 0; tries < 2 && worker->out_of_files_ms != now_ms; tries++) {
+		fd = socket_connect(addr);
+		if (overload_fits(worker, fd))
+			return fd;
+		if (fd >= 0)
+			close(fd);
+		fd = -EMFILE;
+		if (!upstream_trim(worker)) /* nobody needs to ask again in this turn */
+			worker->out_of_files_ms = now_ms;
+	}
+	return fd;
+}
+
+/* Gets a descriptor, or waits for one. */
+static int dial(struct upstream *upstream)
+{
+	const struct group_spec *spec = &upstream->group->spec;
+	struct loop *loop = upstream->worker->io.loop;
+	int fd = connect_within(upstream->worker, &upstream->target->addr);
+
+	if (fd == -EMFILE && loop_now_ms(loop) < upstream->wait_until_ms) {
+		upstream->state = UPSTREAM_WAITING;
+		timer_set(loop, &upstream->timer, FILES_TRY_MS);
+		return 0;
+	}
+	if (fd < 0)
+		return fd;
+	upstream->state = UPSTREAM_DIALING;
+	timer_set(loop, &upstream->timer, spec->connect_ms);
+	if (!upstream->proxy_header || !spec->tls)
+		return start_stream(upstream, fd, true);
+	upstream->dial.fd = fd;
+	return loop_add(loop, &upstream->dial);
+}
+
+static void try_again(struct upstream *upstream)
+{
+	int r = dial(upstream);
+
+	if (r < 0)
+		upstream_fail(upstream, upstream_refusal(r));
 }
 
 static void timed_out(struct timer *timer)
@@ -254,8 +284,10 @@ static void timed_out(struct timer *timer)
 
 	if (upstream->state == UPSTREAM_IDLE)
 		upstream_close(upstream, false);
+	else if (upstream->state == UPSTREAM_WAITING)
+		try_again(upstream);
 	else
-		fail(upstream, CLOSE_target_timeout);
+		upstream_fail(upstream, CLOSE_target_timeout);
 }
 
 static struct upstream *upstream_new(struct proxy_worker *worker, struct target_group *group,
@@ -272,7 +304,7 @@ static struct upstream *upstream_new(struct proxy_worker *worker, struct target_
 		.dial.fd = -1,
 		.dial.ready = dial_ready,
 		.timer.fire = timed_out,
-		.free_task.run = upstream_free,
+		.free_task.run = upstream_free_later,
 		.ops = ops,
 		.owner = owner,
 		.state = UPSTREAM_DIALING,
@@ -280,30 +312,21 @@ static struct upstream *upstream_new(struct proxy_worker *worker, struct target_
 	shared_hold(&target->shared, worker->io.worker);
 	shared_hold(&group->shared, worker->io.worker);
 	list_add_tail(&worker->upstreams_open, &upstream->all);
-	counter_inc(&row_of(upstream)->n_open);
-	counter_inc(&row_of(upstream)->connections);
+	counter_inc(&upstream_row(upstream)->n_open);
+	counter_inc(&upstream_row(upstream)->connections);
 	return upstream;
 }
 
-static int dial(struct upstream *upstream, const struct upstream_client *client)
+static int dial_first(struct upstream *upstream, const struct upstream_client *client)
 {
 	const struct group_spec *spec = &upstream->group->spec;
-	int fd, r;
+	int r = 0;
 
-	if (spec->proxy_out != PROXY_OUT_OFF) {
+	upstream->wait_until_ms = loop_now_ms(upstream->worker->io.loop) + spec->connect_ms;
+	if (spec->proxy_out != PROXY_OUT_OFF)
 		r = proxy_out_build(spec->proxy_out, client, &upstream->proxy_header,
 			&upstream->proxy_header_len);
-		if (r < 0)
-			return r;
-	}
-	fd = socket_connect(&upstream->target->addr);
-	if (fd < 0)
-		return fd;
-	timer_set(upstream->worker->io.loop, &upstream->timer, spec->connect_ms);
-	if (!upstream->proxy_header || !spec->tls)
-		return start_stream(upstream, fd, true);
-	upstream->dial.fd = fd;
-	return loop_add(upstream->worker->io.loop, &upstream->dial);
+	return r < 0 ? r : dial(upstream);
 }
 
 /* A pooled connection that still fits the group's settings and has not ended meanwhile. */
@@ -325,17 +348,22 @@ static struct upstream *take_idle(
 	return NULL;
 }
 
-static void relend(struct upstream *upstream, struct target_group *group,
-	const struct upstream_ops *ops, void *owner)
+void upstream_set_group(struct upstream *upstream, struct target_group *group)
 {
 	uint32_t index = upstream->worker->io.worker;
 
+	if (upstream->group == group)
+		return;
+	shared_hold(&group->shared, index);
+	shared_drop(&upstream->group->shared, index);
+	upstream->group = group;
+}
+
+static void relend(struct upstream *upstream, struct target_group *group,
+	const struct upstream_ops *ops, void *owner)
+{
 	timer_clear(&upstream->timer);
-	if (upstream->group != group) {
-		shared_hold(&group->shared, index);
-		shared_drop(&upstream->group->shared, index);
-		upstream->group = group;
-	}
+	upstream_set_group(upstream, group);
 	upstream->ops = ops;
 	upstream->owner = owner;
 	upstream->state = UPSTREAM_LENT;
@@ -350,7 +378,7 @@ static int reserve_new(struct proxy_worker *worker, struct target_group *group,
 	const struct group_limits *limits = &group->spec.limits;
 	struct group_state *state = group->spec.state;
 
-	if (limits->pending && !reserve(&state->pending, limits->pending))
+	if (limits->pending && !upstream_reserve(&state->pending, limits->pending))
 		return -EBUSY;
 	*ret_upstream = upstream_new(worker, group, target, ops, owner);
 	if (*ret_upstream) {
@@ -359,8 +387,31 @@ static int reserve_new(struct proxy_worker *worker, struct target_group *group,
 		return 0;
 	}
 	if (limits->pending)
-		release(&state->pending);
+		upstream_release(&state->pending);
 	return -ENOMEM;
+}
+
+int upstream_open(struct proxy_worker *worker, struct target_group *group, struct target *target,
+	const struct upstream_client *client, const struct upstream_ops *ops,
+	struct upstream_session *session, struct upstream **ret_carrier)
+{
+	struct upstream *carrier = upstream_new(worker, group, target, ops, session);
+	int r;
+
+	if (!carrier)
+		return -ENOMEM;
+	carrier->is_carrier = true;
+	atomic_fetch_add_explicit(&target->open, 1, memory_order_relaxed);
+	r = dial_first(carrier, client);
+	if (r < 0) {
+		if (is_errno_of_target(r))
+			upstream_note_failure(carrier);
+		carrier->owner = NULL;
+		upstream_close(carrier, true);
+		return r;
+	}
+	*ret_carrier = carrier;
+	return 0;
 }
 
 static int get_from(struct proxy_worker *worker, struct target_group *group, struct target *target,
@@ -370,8 +421,14 @@ static int get_from(struct proxy_worker *worker, struct target_group *group, str
 	struct upstream *upstream;
 	int r;
 
-	if (!reserve(&target->outstanding, group_limit_in_use(&group->spec.limits)))
+	if (!upstream_reserve(&target->outstanding, group_limit_in_use(&group->spec)))
 		return -EBUSY;
+	if (group->spec.version != GROUP_HTTP1) {
+		r = upstream_h2_get(worker, group, target, client, ops, owner, fresh, ret_upstream);
+		if (r < 0)
+			upstream_release(&target->outstanding);
+		return r;
+	}
 	upstream = fresh ? NULL : take_idle(worker, group, target);
 	if (upstream) {
 		relend(upstream, group, ops, owner);
@@ -380,13 +437,13 @@ static int get_from(struct proxy_worker *worker, struct target_group *group, str
 	}
 	r = reserve_new(worker, group, target, ops, owner, &upstream);
 	if (r < 0) {
-		release(&target->outstanding);
+		upstream_release(&target->outstanding);
 		return r;
 	}
-	r = dial(upstream, client);
+	r = dial_first(upstream, client);
 	if (r < 0) {
 		if (is_errno_of_target(r))
-			note_failure(upstream);
+			upstream_note_failure(upstream);
 		upstream_close(upstream, true);
 		return r;
 	}
@@ -418,30 +475,34 @@ int upstream_get(struct proxy_worker *worker, struct target_group *group, struct
 	return r;
 }
 
-/* Connections in the pools must not become more than may be in use. */
-static bool is_too_many(const struct upstream *upstream)
+bool upstream_is_too_many(const struct upstream *upstream)
 {
 	uint32_t limit = upstream->group->spec.limits.connections;
 
 	return limit && atomic_load_explicit(&upstream->target->open, memory_order_relaxed) > limit;
 }
 
+const struct stream *upstream_connection(const struct upstream *upstream)
+{
+	return upstream->session ? upstream_h2_connection(upstream) : upstream->stream;
+}
+
 void upstream_put(struct upstream *upstream, enum upstream_end end)
 {
 	const struct group_spec *spec = &upstream->group->spec;
-	struct target_worker *row = row_of(upstream);
+	struct target_worker *row = upstream_row(upstream);
 
 	if (upstream->state == UPSTREAM_CLOSED)
 		return;
-	if (end != UPSTREAM_END_KEEP || spec->proxy_out != PROXY_OUT_OFF ||
+	if (upstream->session || end != UPSTREAM_END_KEEP || spec->proxy_out != PROXY_OUT_OFF ||
 		row->n_idle >= spec->pool_per_worker || upstream->worker->draining ||
-		upstream->stream->retiring || is_too_many(upstream) ||
+		upstream->stream->retiring || upstream_is_too_many(upstream) ||
 		atomic_load_explicit(&upstream->target->removed, memory_order_relaxed) ||
 		upstream->stream->ops->flush(upstream->stream) < 0 || !is_quiet(upstream->stream)) {
 		upstream_close(upstream, end == UPSTREAM_END_ABORT);
 		return;
 	}
-	release(&upstream->target->outstanding);
+	upstream_release(&upstream->target->outstanding);
 	upstream->state = UPSTREAM_IDLE;
 	upstream->owner = NULL;
 	list_add_head(&row->idle, &upstream->link);
@@ -469,13 +530,52 @@ void upstream_sweep(struct proxy_worker *worker)
 
 	list_for_each_safe(link, after, &worker->upstreams_open) {
 		upstream = container_of(link, struct upstream, all);
-		if (upstream->state == UPSTREAM_IDLE &&
-			atomic_load_explicit(&upstream->target->removed, memory_order_relaxed))
+		if (!atomic_load_explicit(&upstream->target->removed, memory_order_relaxed))
+			continue;
+		if (upstream->state == UPSTREAM_IDLE)
 			upstream_close(upstream, false);
+		else if (upstream->is_carrier)
+			upstream_h2_retire(upstream);
 	}
 	/* From the start each time: what a borrower does then may close others. */
 	while ((upstream = first_expired(worker)))
-		fail(upstream, CLOSE_deregistered);
+		upstream_fail(upstream, CLOSE_deregistered);
+}
+
+uint32_t upstream_trim(struct proxy_worker *worker)
+{
+	struct list *link, *after;
+	struct upstream *upstream;
+	uint32_t n = 0;
+
+	list_for_each_safe(link, after, &worker->upstreams_open) {
+		upstream = container_of(link, struct upstream, all);
+		if (upstream->is_carrier)
+			upstream_h2_retire(upstream); /* soon */
+		if (upstream->state != UPSTREAM_IDLE)
+			continue;
+		upstream_close(upstream, false);
+		n++;
+	}
+	return n;
+}
+
+enum close_reason upstream_refusal(int error)
+{
+	switch (error) {
+	case -EBUSY:
+		return CLOSE_target_limit;
+	case -ENOENT:
+		return CLOSE_no_target;
+	case -EMFILE:
+	case -ENFILE:
+		return CLOSE_too_many_files;
+	case -ENOMEM:
+	case -ENOBUFS:
+		return CLOSE_out_of_memory;
+	default:
+		return CLOSE_target_refused;
+	}
 }
 
 void upstream_close_all(struct proxy_worker *worker)

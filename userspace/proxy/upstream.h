@@ -1,6 +1,7 @@
 /*
  * Connections to targets: made, kept in a pool per target and worker, lent to an exchange or a
- * tunnel, given back or closed. Owned by one worker.
+ * tunnel, given back or closed. To targets that speak HTTP/2 many share a connection: what is lent
+ * is one request's place on it (upstream_h2.h). Owned by one worker.
  */
 #ifndef SLUICE_PROXY_UPSTREAM_H
 #define SLUICE_PROXY_UPSTREAM_H
@@ -10,7 +11,9 @@
 #include "proxy/listener.h"
 #include "proxy/worker.h"
 
+struct http_response;
 struct upstream;
+struct upstream_session;
 
 /* How a borrower hears of its connection. Calls come from the loop, never from within
  * upstream_get(). */
@@ -21,10 +24,13 @@ struct upstream_ops {
 	void (*failed)(struct upstream *upstream, enum close_reason reason);
 	/* Bytes, room, or an end: upstream->stream says. */
 	void (*event)(struct upstream *upstream);
+	/* HTTP/2: the head of an answer, or an interim one; the slices hold until this returns. */
+	void (*response)(struct upstream *upstream, const struct http_response *response);
 };
 
 enum upstream_state {
-	UPSTREAM_DIALING,   /* PROXY header before TLS: own watch, no stream yet */
+	UPSTREAM_WAITING, /* for a descriptor: others will end */
+	UPSTREAM_DIALING, /* PROXY header before TLS: own watch, no stream yet */
 	UPSTREAM_HANDSHAKE, /* connect() or TLS under way */
 	UPSTREAM_LENT,
 	UPSTREAM_IDLE, /* in target_worker.idle */
@@ -34,14 +40,18 @@ enum upstream_state {
 enum { UPSTREAM_PROXY_HEADER_MAX = 536 };
 
 struct upstream {
-	struct list link;  /* target_worker.idle while IDLE */
-	struct list all;   /* worker->upstreams_open */
+	struct list link; /* target_worker.idle while IDLE; session->places */
+	struct list all; /* worker->upstreams_open */
 	struct proxy_worker *worker;
-	struct target *target;      /* held */
+	struct target *target; /* held */
 	struct target_group *group; /* held */
-	struct stream *stream;      /* NULL while DIALING */
+	/* NULL while WAITING, DIALING. Of a place: the body of its request, NULL before upstream_ask(). */
+	struct stream *stream;
+	struct upstream_session *session; /* it is a place on it; NULL: a connection */
+	bool is_carrier; /* a connection that carries a session, which is its owner */
 	struct watch dial;
-	struct timer timer; /* connect time-out, pool time-out */
+	struct timer timer; /* connect time-out, pool time-out, the next try to get a descriptor */
+	uint64_t wait_until_ms; /* WAITING: loop_now_ms() */
 	struct task free_task;
 	const struct upstream_ops *ops;
 	void *owner;
@@ -72,8 +82,15 @@ int upstream_get(struct proxy_worker *worker, struct target_group *group, struct
 enum upstream_end { UPSTREAM_END_KEEP, UPSTREAM_END_CLOSE, UPSTREAM_END_ABORT };
 void upstream_put(struct upstream *upstream, enum upstream_end end);
 
+/* The connection that carries it: for what is to be told of TLS. NULL: none yet. */
+const struct stream *upstream_connection(const struct upstream *upstream);
+
 /* After a new snapshot: closes what leads to removed targets and is idle, or has expired. */
 void upstream_sweep(struct proxy_worker *worker);
+/* Closes what is idle; how many. */
+uint32_t upstream_trim(struct proxy_worker *worker);
+/* Why a client is refused for an error of upstream_get(). */
+enum close_reason upstream_refusal(int error);
 void upstream_close_all(struct proxy_worker *worker);
 
 #endif

@@ -6,13 +6,19 @@
 #include "proxy/peek.h"
 #include "proxy/route.h"
 #include "proxy/tunnel.h"
-#include "proxy/upstream.h"
+#include "proxy/upstream_h2.h"
 #include "tls/stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { KEEP_CONNS = 4096, KEEP_EXCHANGES = 256, KEEP_TUNNELS = 1024, KEEP_UPSTREAMS = 1024 };
+enum {
+	KEEP_CONNS = 4096,
+	KEEP_EXCHANGES = 256,
+	KEEP_TUNNELS = 1024,
+	KEEP_UPSTREAMS = 1024,
+	KEEP_SESSIONS = 256,
+};
 
 int proxy_worker_init(struct proxy_worker *worker, struct proxy_node *node, uint32_t index)
 {
@@ -43,11 +49,13 @@ int proxy_worker_init(struct proxy_worker *worker, struct proxy_node *node, uint
 	pool_init(&worker->exchanges, exchange_bytes(), KEEP_EXCHANGES);
 	pool_init(&worker->tunnels, sizeof(struct tunnel), KEEP_TUNNELS);
 	pool_init(&worker->upstreams, sizeof(struct upstream), KEEP_UPSTREAMS);
+	pool_init(&worker->sessions, upstream_session_bytes(), KEEP_SESSIONS);
 	list_init(&worker->open);
 	list_init(&worker->walks);
 	list_init(&worker->upstreams_open);
 	conn_terms_init(worker);
-	pipes_init(&worker->pipes);
+	overload_init(worker);
+	pipes_init(&worker->pipes, &node->files_max);
 	return 0;
 }
 
@@ -55,6 +63,7 @@ void proxy_worker_fini(struct proxy_worker *worker)
 {
 	upstream_close_all(worker);
 	conn_terms_fini(worker);
+	overload_fini(worker);
 	pipes_fini(&worker->pipes);
 	/* The loop first: it frees the streams that were closed last into the pools of the others. */
 	iothread_fini(&worker->io);
@@ -64,6 +73,7 @@ void proxy_worker_fini(struct proxy_worker *worker)
 	pool_fini(&worker->exchanges);
 	pool_fini(&worker->tunnels);
 	pool_fini(&worker->upstreams);
+	pool_fini(&worker->sessions);
 	free(worker->peek_bytes);
 	free(worker->request_headers);
 	free(worker->response_headers);

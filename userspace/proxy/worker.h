@@ -8,6 +8,7 @@
 #include "core/list.h"
 #include "http/h2.h"
 #include "net/stream.h"
+#include "proxy/overload.h"
 #include "proxy/splice.h"
 #include <stdatomic.h>
 
@@ -22,6 +23,13 @@ enum { PROXY_HEADERS_MAX = 128 };
 struct proxy_node {
 	atomic_uint open cache_aligned;
 	atomic_uint max_connections; /* 0: no limit */
+	/* Set by the control thread (control/overload.h). */
+	atomic_uint overload; /* enum overload_level */
+	/* Descriptors that workers make are below; of clients, below the second. 0: no limit. */
+	atomic_uint files_max, accept_max;
+	/* Set by workers. */
+	atomic_bool is_short_of_files;
+	atomic_uint_fast64_t accept_pauses;
 };
 
 /* Over a worker's open connections (conn_walk.h); worker->walks while it is under way. */
@@ -41,6 +49,14 @@ struct terms_look {
 	uint64_t next_ms; /* that time, as far as is known; 0: none is needed */
 };
 
+/* Looking for connections that can make room (overload.h). */
+struct overload_look {
+	struct conn_walk walk;
+	bool is_walking;
+	struct task task; /* the next part of the walk */
+	uint64_t began_ms;
+};
+
 struct proxy_worker {
 	struct iothread io;
 	struct tls_thread *tls;
@@ -48,14 +64,18 @@ struct proxy_worker {
 	struct gate_worker *gate; /* set by control; NULL: nothing is judged */
 	uint8_t *peek_bytes; /* PEEK_BYTES_MAX, of whichever connection is being looked at */
 	char *route_text; /* ROUTE_TEXT_BYTES, of whichever request is being changed */
-	struct pool conns, exchanges, tunnels, upstreams;
+	struct pool conns, exchanges, tunnels, upstreams, sessions;
 	struct h2_thread h2;
 	struct http_header *request_headers, *response_headers; /* exchange_lend_request() */
 	struct pipes pipes;
 	struct list open;      /* struct conn, all of them, by id */
 	struct list walks;     /* struct conn_walk: over `open`, under way */
 	struct terms_look terms;
+	struct overload_look shedding;
+	enum overload_level overload; /* as of this turn */
 	uint64_t conns_made;
+	uint64_t
+		out_of_files_ms; /* loop_now_ms() when there was none for a connection to a target */
 	struct list upstreams_open; /* struct upstream, all of them */
 	uint64_t generation; /* of the snapshot this turn goes by; 0: none */
 	/* Lines of the connection log; NULL: there is none. Set by the control thread, and stays good
@@ -68,7 +88,7 @@ struct proxy_worker {
 /* Whether a connection of a client may wait for another request. */
 static inline bool proxy_worker_keeps_clients(const struct proxy_worker *worker)
 {
-	return !worker->leaving && !worker->draining;
+	return !worker->leaving && !worker->draining && worker->overload < OVERLOAD_PAUSED;
 }
 
 int proxy_worker_init(

@@ -2,6 +2,7 @@
 #include "tls/token_thread.h"
 
 #include "core/clock.h"
+#include "core/confine.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -27,6 +28,7 @@ static void *thread_main(void *arg)
 	bool is_last;
 
 	pthread_setname_np(pthread_self(), "sluice-token");
+	confine_thread(CONFINE_TOKEN);
 	pthread_mutex_lock(&lock);
 	for (;;) {
 		while (is_stopped || list_is_empty(&tasks))

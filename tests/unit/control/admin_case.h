@@ -31,7 +31,7 @@ enum { DEADLINE_S = 10, IMPATIENT_MS = 500 };
 
 static struct server {
 	char folder[64], path[128];
-	struct loop *loop;
+	struct iothread io;
 	struct admin *admin;
 	pthread_t thread;
 	int told_fd, tell_fd;   /* a byte from the server's thread */
@@ -71,7 +71,7 @@ static inline void await(char wanted)
 
 static inline void *serve(void *arg)
 {
-	loop_run(server.loop);
+	loop_run(server.io.loop);
 	return NULL;
 }
 
@@ -93,9 +93,9 @@ static inline void server_start(
 	server.tell_fd = told[1];
 	server.orders = (struct watch){.fd = orders[0], .ready = take_order};
 	server.order_fd = orders[1];
-	assert_int_equal(loop_new(&server.loop), 0);
-	assert_int_equal(loop_add_level(server.loop, &server.orders), 0);
-	if (admin_new(server.loop, &spec, &server.admin, &err))
+	assert_int_equal(iothread_init(&server.io, 0), 0);
+	assert_int_equal(loop_add_level(server.io.loop, &server.orders), 0);
+	if (admin_new(&server.io, &spec, &server.admin, &err))
 		fail_msg("%s", err.text);
 	assert_int_equal(pthread_create(&server.thread, NULL, serve, NULL), 0);
 }
@@ -104,10 +104,10 @@ static inline void server_stop(void)
 {
 	char run[128];
 
-	loop_stop(server.loop);
+	loop_stop(server.io.loop);
 	pthread_join(server.thread, NULL);
 	admin_free(server.admin);
-	loop_free(server.loop);
+	iothread_fini(&server.io);
 	close(server.told_fd);
 	close(server.tell_fd);
 	close(server.orders.fd);

@@ -228,7 +228,7 @@ static void test_errors(void **state)
 
 		assert_begins(reply, rows[i][1]);
 		assert_has(reply, rows[i][2]);
-		assert_has(reply, "{\n  \"error\": {");
+		assert_has(reply, "{\n  \"type\": \"about:blank\",");
 	}
 }
 
@@ -384,7 +384,7 @@ static void test_documents_list_every_command(void **state)
 {
 	static const char *const api_rows[] = {
 #define VIEW(path, name, help) "| GET | `" path "` | " help " |",
-#define CALL(method, path, name, parameters, body_max, help)                                       \
+#define CALL(method, path, name, role, parameters, body_max, help)                                 \
 	"| " #method " | `" path "` | " help " |",
 #include "control/api.def"
 	};
@@ -428,7 +428,7 @@ static void test_path_with_names(void **state)
 		     "Content-Length: 0\r\n\r\n");
 	assert_has(answer, "HTTP/1.1 404");
 	answer = ask(
-		"PUT /v1/objects/listeners/web/more HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+		"PUT /v1/objects/rules/web/more/still HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 		"Content-Length: 0\r\n\r\n");
 	assert_has(answer, "HTTP/1.1 404");
 }

@@ -147,7 +147,7 @@ static void useless_settings_are_refused(void **state)
 	case_refused(GROUP("http", "health_check: {protocol: off, interval: 1s}"),
 		AT("2:69",
 			"target_groups[g].health_check.interval: has no effect with protocol off "
-			"(only with tcp, tls, http, https)"));
+			"(only with tcp, tls, http, https, grpc, grpcs)"));
 }
 
 static void versions_are_in_order(void **state)

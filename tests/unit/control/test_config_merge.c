@@ -1,5 +1,6 @@
 /* Objects over the file: which one holds, what a listener keeps, and whom errors name. */
 #include "config_case.h"
+#include "control/object_kinds.h"
 #include "control/object_rows.h"
 #include "core/mem.h"
 
@@ -188,6 +189,102 @@ static void rows_say_where_from(void **state)
 	config_free(config);
 }
 
+static const struct config_rule *rule(const struct config *config, const char *name)
+{
+	const struct config_listener *plain = listener(config, "plain");
+
+	for (uint32_t i = 0; i < plain->rules_count; i++)
+		if (plain->rules[i].name && strcmp(plain->rules[i].name, name) == 0)
+			return &plain->rules[i];
+	return NULL;
+}
+
+#define ACTION "\"actions\": [{\"fixed_response\": {\"status\": 200}}]"
+
+static void rules_are_objects(void **state)
+{
+	struct config *config;
+
+	put("listeners", "plain",
+		"{\"rules\": [{\"priority\": 5, " ACTION "}, "
+		"{\"name\": \"b\", \"priority\": 6, " ACTION "}]}");
+	put("rules", "plain/b", "{\"priority\": 7, " ACTION "}");
+	put("rules", "plain/new", "{\"priority\": 1, " ACTION "}");
+	put("rules", "plain/rule-5", "{\"priority\": 5, \"target_group\": \"other\"}");
+	config = composed();
+	assert_int_equal(listener(config, "plain")->rules_count, 3);
+	assert_int_equal(rule(config, "b")->priority, 7);
+	assert_int_equal(rule(config, "new")->priority, 1);
+	assert_string_equal(rule(config, "rule-5")->target_group->name, "other");
+	assert_int_equal(object_rows_find(&rows, "rules", "plain/b")->origin, OBJECT_FROM_BOTH);
+	assert_int_equal(object_rows_find(&rows, "rules", "plain/new")->origin, OBJECT_FROM_API);
+	assert_int_equal(listener(config, "again")->rules_count, 0); /* shares with "plain" */
+	config_free(config);
+}
+
+static void targets_are_objects(void **state)
+{
+	const struct config_target_group *web;
+	struct config *config;
+
+	put("target_groups", "web",
+		"{\"protocol\": \"http\", \"targets\": [{\"address\": \"127.0.0.1:1\"}, "
+		"{\"name\": \"b\", \"address\": \"127.0.0.1:2\"}]}");
+	put("targets", "web/127.0.0.1:1", "{\"weight\": 7}"); /* its name says where it is */
+	put("targets", "web/[::1]:3", "{\"address\": \"[::1]:3\", \"weight\": 8}");
+	put("targets", "web/b", "{\"address\": \"127.0.0.1:4\"}");
+	config = composed();
+	web = &config->target_groups[0];
+	assert_int_equal(web->targets_count, 3);
+	assert_int_equal(web->targets[0].weight, 7);
+	assert_null(web->targets[0].name);
+	assert_string_equal(web->targets[1].name, "b");
+	assert_int_equal(web->targets[1].address.address.port, 4);
+	assert_int_equal(web->targets[2].weight, 8);
+	assert_int_equal(
+		object_rows_find(&rows, "targets", "web/127.0.0.1:1")->origin, OBJECT_FROM_BOTH);
+	config_free(config);
+}
+
+static void children_need_their_parents(void **state)
+{
+	put("rules", "nobody/x", "{\"priority\": 7}");
+	put("targets", "x", "{}");
+	refused("object targets/x:1:1: its name must be PARENT/NAME\n");
+	object_set_remove(&set, "targets", "x");
+	refused("object rules/nobody/x:1:1: there is nothing called \"nobody\" among listeners\n");
+}
+
+static void settings_of_the_program_are_objects(void **state)
+{
+	struct config *config;
+
+	put("settings", "limits",
+		"{\"connections\": 17, \"name\": {\"handshakes_per_second\": 9}}");
+	put("settings", "global", "{\"history\": 7, \"deny\": [\"192.0.2.0/24\"]}");
+	config = composed();
+	assert_int_equal(config->limits.connections, 17);
+	assert_int_equal(config->limits.per_name.handshakes_per_second, 9);
+	assert_int_equal(config->history, 7);
+	assert_int_equal(config->deny_count, 1);
+	assert_non_null(strstr(object_rows_find(&rows, "settings", "limits")->text, "\"name\""));
+	assert_string_equal(object_rows_find(&rows, "settings", "log")->text, "{}");
+	config_free(config);
+}
+
+static void settings_are_none_but_those(void **state)
+{
+	put("settings", "limit", "{}");
+	put("settings", "global", "{\"limits\": {}}");
+	char *wanted = mem_printf(
+		"object settings/global:1:2: limits: is an object of its own, or several\n"
+		"object settings/limit:1:1: there are no settings of this name; there are: %s\n",
+		object_kind_sections());
+
+	refused(wanted);
+	free(wanted);
+}
+
 static void what_is_written_is_read_again(void **state)
 {
 	struct object_set again;
@@ -216,6 +313,11 @@ int main(void)
 		cmocka_unit_test_teardown(errors_name_the_object_and_its_line, teardown),
 		cmocka_unit_test_teardown(a_missing_object_is_named_where_it_is_used, teardown),
 		cmocka_unit_test_teardown(rows_say_where_from, teardown),
+		cmocka_unit_test_teardown(rules_are_objects, teardown),
+		cmocka_unit_test_teardown(targets_are_objects, teardown),
+		cmocka_unit_test_teardown(children_need_their_parents, teardown),
+		cmocka_unit_test_teardown(settings_of_the_program_are_objects, teardown),
+		cmocka_unit_test_teardown(settings_are_none_but_those, teardown),
 		cmocka_unit_test_teardown(what_is_written_is_read_again, teardown),
 	};
 

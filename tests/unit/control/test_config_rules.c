@@ -52,6 +52,12 @@ static const struct {
 		"for\n"},
 	{"{priority: 1, target_group: blue, conditions: [{query: [{}]}]}",
 		"57: listeners[web].rules[0].conditions[0].query[0].key: or value is required\n"},
+	{"{priority: 1, target_group: blue, rate_limit: {dry_run: true}}",
+		"47: listeners[web].rules[0].rate_limit.requests_per_second: (or "
+		"client.requests_per_second) is required: without one nothing is limited\n"},
+	{"{priority: 1, target_group: blue, rate_limit: {client: {requests_per_second: 1000001}}}",
+		"78: listeners[web].rules[0].rate_limit.client.requests_per_second: must be between 0 "
+		"and 1000000 requests per second, not \"1000001\"\n"},
 	{"{priority: 1, actions: [{}]}",
 		"25: listeners[web].rules[0].actions[0]: must be one of forward, redirect and "
 		"fixed_response\n"},
@@ -136,6 +142,18 @@ static void a_listener_leads_somewhere(void **state)
 		"/etc/sluice/t.yaml:1:13: listeners[web].target_group: is required\n");
 }
 
+static void alt_svc_is_one(void **state)
+{
+	config_free(case_accepted("target_groups: [{name: web, protocol: http}]\n"
+				  "listeners: [{name: web, protocol: http, target_group: web, "
+				  "address: \"127.0.0.1:1\", http: {alt_svc: clear}}]\n"));
+	case_refused("target_groups: [{name: web, protocol: http}]\n"
+		     "listeners: [{name: web, protocol: http, target_group: web, "
+		     "address: \"127.0.0.1:1\", http: {alt_svc: h3}}]\n",
+		"/etc/sluice/t.yaml:2:100: listeners[web].http.alt_svc: is not a value of Alt-Svc, "
+		"like: h3=\":443\"; ma=86400\n");
+}
+
 static void what_targets_are_told_is_not_set_by_rules(void **state)
 {
 	case_refused(CASE_CERTIFICATE CASE_GROUPS
@@ -160,13 +178,16 @@ static void what_is_shown_can_be_read(void **state)
 		"90}, {target_group: green}], stickiness: 1h}}], rewrite: {host: \"#{host.1}\", "
 		"path: \"/#{path.1}\", query: \"\"}, request_headers: {set: [{name: A, value: "
 		"\"#{host}\"}], add: [{name: B, value: b}], remove: [C]}},\n"
-		"{priority: 8, actions: [{redirect: {protocol: https}}]},\n"
+		"{priority: 8, actions: [{redirect: {protocol: https}}], rate_limit: "
+		"{requests_burst: 7, client: {requests_per_second: 5}}},\n"
 		"{priority: 9, actions: [{fixed_response: {status: 200, body: \"a\\nb\\t\\\"\"}}]}]}");
 	char *first = case_shown(config), *second;
 
 	assert_string_equal(
 		config->listeners[0].rules[2].actions[0].fixed_response.body, "a\nb\t\"");
 	assert_null(strstr(first, "response_headers"));
+	assert_non_null(strstr(first, "requests_per_second: 5"));
+	assert_non_null(strstr(first, "max_clients: 16384"));
 	config_free(config);
 	config = case_accepted(first);
 	second = case_shown(config);
@@ -185,6 +206,7 @@ int main(void)
 		cmocka_unit_test(headers_of_answers_are_few),
 		cmocka_unit_test(names_and_hosts),
 		cmocka_unit_test(a_listener_leads_somewhere),
+		cmocka_unit_test(alt_svc_is_one),
 		cmocka_unit_test(what_targets_are_told_is_not_set_by_rules),
 		cmocka_unit_test(what_is_shown_can_be_read),
 	};

@@ -63,7 +63,8 @@ static void words_fit_their_enums(void **state)
 	} rows[] = {
 		{SECTION_config_listener, "protocol", CONFIG_TCP},
 		{SECTION_config_target_group, "protocol", CONFIG_TCP},
-		{SECTION_config_health_check, "protocol", CONFIG_CHECK_HTTPS},
+		{SECTION_config_health_check, "protocol", CONFIG_CHECK_GRPCS},
+		{SECTION_config_target_group, "protocol_version", CONFIG_GRPC},
 		{SECTION_config_target_group, "algorithm", CONFIG_CONSISTENT_HASH},
 		{SECTION_config_hash, "key", CONFIG_HASH_QUERY},
 		{SECTION_config_group_dns, "family", CONFIG_FAMILY_V6},
@@ -90,6 +91,7 @@ static void words_fit_their_enums(void **state)
 		{SECTION_config_gate, "refusal", CONFIG_REFUSAL_RESET},
 		{SECTION_config_client_auth, "mode", CONFIG_CLIENT_AUTH_PASSTHROUGH},
 		{SECTION_config_log, "level", CONFIG_LOG_DEBUG},
+		{SECTION_config_confinement, "system_calls", CONFINE_CALLS_OFF},
 		{SECTION_config_certificate, "ocsp", CONFIG_OCSP_OFF},
 	};
 

@@ -14,6 +14,7 @@ static const char minimal[] =
 	"- {name: web, protocol: https, address: 0.0.0.0:443, certificates: www, target_group: web}\n";
 
 static const char minimal_shown[] = "workers: auto\n"
+				    "watchdog: 30s\n"
 				    "admin:\n"
 				    "  socket: /run/sluice/admin.sock\n"
 				    "log:\n"
@@ -26,6 +27,8 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "  handover: auto\n"
 				    "  dispatcher: auto\n"
 				    "  pin_dir: /sys/fs/bpf/sluice\n"
+				    "confinement:\n"
+				    "  system_calls: enforce\n"
 				    "session_tickets:\n"
 				    "  rotation: 1h\n"
 				    "  lifetime: 2h\n"
@@ -36,6 +39,7 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "allow: []\n"
 				    "limits:\n"
 				    "  connections: 0\n"
+				    "  memory: 0\n"
 				    "  flights_per_prefix: 512\n"
 				    "  dry_run: false\n"
 				    "  source:\n"
@@ -78,6 +82,7 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "target_groups:\n"
 				    "  - name: web\n"
 				    "    protocol: https\n"
+				    "    protocol_version: http1\n"
 				    "    algorithm: round_robin\n"
 				    "    hash:\n"
 				    "      key: source_ip\n"
@@ -112,6 +117,7 @@ static const char minimal_shown[] = "workers: auto\n"
 				    "      interval: ttl\n"
 				    "      family: any\n"
 				    "      max_addresses: 64\n"
+				    "      hold: 30s\n"
 				    "    proxy_protocol: off\n"
 				    "    tls:\n"
 				    "      verify: true\n"
@@ -255,26 +261,28 @@ static void shown_again(const struct config *config)
 	config_free(again);
 }
 
-static const char *const kept[] = {"workers: 7",
-	"socket: \"/run/my \\\"admin\\\" \xc3\xa4\\U00000085\"", "level: debug", "mode: off",
-	"- \"wlan0@x\"", "pin_dir: /p", "- 10.0.0.0/8", "\"2001:db8::/32\"",
-	"packets_per_second: 9", "key_password_file: /pw", "algorithm: consistent_hash",
-	"key: cookie", "name: sid", "fail_open_below: 2", "fail_open_below_percent: 10%",
-	"requests: 3", "pending: 2", "consecutive_5xx: 7", "consecutive_gateway_errors: off",
-	"success_rate: 0%", "latency_ratio: 3", "ejection_time: 1s", "max_ejected: 100%",
-	"type: app_cookie", "duration: 2m", "cookie: LB", "app_cookie: SID", "attempts: 4",
-	"status: 502-504", "budget: 30%", "budget_per_second: 9", "deregistration_delay: 0ms",
-	"interval: 45s", "family: v6", "max_addresses: 7", "- \"[::1]:5353\"", "timeout: 700ms",
-	"proxy_protocol: v1", "ca: /ca.pem", "server_name: srv", "connect: 10ms",
-	"idle_per_worker: 0", "name: t1", "weight: 0", "port: 8080", "path: \"/x?a=b\"", "host: h",
-	"matcher: 200,204-206", "jitter: 0%", "server_name: chk", "proxy_protocol: require",
-	"x_forwarded_for: remove", "http2: false", "min_version: 1.3", "session_tickets: false",
-	"desync_mode: strictest", "header_names: drop", "forwarded: append", "client_port: true",
-	"request_id: keep", "trace_id: true", "request_line_bytes: 300", "header_line_bytes: 2k",
-	"headers: 9", "header_bytes: 1025", "body_bytes: 5g", "pkcs11_module: /lib/token.so",
-	"- imap", "name: \"null\"", "handover: kernel_cookies", "dispatcher: never",
-	"cookie_secret_file: /s", "deny_file: /d", "- 10.1.0.0/16", "allow_file: /a",
-	"flights_per_prefix: 7", "dry_run: true", "connections_per_second: 7",
+static const char *const kept[] = {"workers: 7", "- \"127.0.0.1:9443\"", "- \"127.0.0.1:9464\"",
+	"certificate: c", "subject: \"CN=ops\"", "san: \"dns:ops\"", "file: /ci.token",
+	"role: operate", "socket: \"/run/my \\\"admin\\\" \xc3\xa4\\U00000085\"", "level: debug",
+	"mode: off", "- \"wlan0@x\"", "pin_dir: /p", "- 10.0.0.0/8", "\"2001:db8::/32\"",
+	"packets_per_second: 9", "key_password_file: /pw", "protocol_version: http2",
+	"algorithm: consistent_hash", "key: cookie", "name: sid", "fail_open_below: 2",
+	"fail_open_below_percent: 10%", "requests: 3", "pending: 2", "consecutive_5xx: 7",
+	"consecutive_gateway_errors: off", "success_rate: 0%", "latency_ratio: 3",
+	"ejection_time: 1s", "max_ejected: 100%", "type: app_cookie", "duration: 2m", "cookie: LB",
+	"app_cookie: SID", "attempts: 4", "status: 502-504", "budget: 30%", "budget_per_second: 9",
+	"deregistration_delay: 0ms", "interval: 45s", "family: v6", "max_addresses: 7", "hold: off",
+	"- \"[::1]:5353\"", "timeout: 700ms", "proxy_protocol: v1", "ca: /ca.pem",
+	"server_name: srv", "connect: 10ms", "idle_per_worker: 0", "name: t1", "weight: 0",
+	"port: 8080", "path: \"/x?a=b\"", "host: h", "matcher: 200,204-206", "jitter: 0%",
+	"server_name: chk", "proxy_protocol: require", "x_forwarded_for: remove", "http2: false",
+	"min_version: 1.3", "session_tickets: false", "desync_mode: strictest",
+	"header_names: drop", "forwarded: append", "client_port: true", "request_id: keep",
+	"alt_svc: \"h3=\\\":1\\\"\"", "trace_id: true", "request_line_bytes: 300",
+	"header_line_bytes: 2k", "headers: 9", "header_bytes: 1025", "body_bytes: 5g",
+	"pkcs11_module: /lib/token.so", "- imap", "name: \"null\"", "handover: kernel_cookies",
+	"dispatcher: never", "cookie_secret_file: /s", "deny_file: /d", "- 10.1.0.0/16",
+	"allow_file: /a", "flights_per_prefix: 7", "dry_run: true", "connections_per_second: 7",
 	"handshakes_burst: 8", "syn_cookies: under_attack", "syns_per_second: 11",
 	"unknown_name: refuse", "refusal: reset", "- \"t13*\"", "- t12d", "mode: on",
 	"- \"*.r.example\"", "ktls: tx", "ktls: require", "existing: keep", "based_on: 2016-08",
@@ -284,23 +292,29 @@ static const char *const kept[] = {"workers: 7",
 	"advertise_ca_names: true", "leaf: off", "version: X-V", "connections: /c.log",
 	"expiry: []", "webhook: \"https://hooks.example/x\"", "ca: /hooks.pem", "retry: 20s",
 	"keys_file: /t.keys", "rotation: 2m", "lifetime: 90s", "session_age: 3h", "ocsp: off",
-	"ocsp_file: /r", "path: /a.log", "format: alb", "grace: 21s", "timeout: 22s"};
+	"ocsp_file: /r", "path: /a.log", "format: alb", "grace: 21s", "timeout: 22s",
+	"system_calls: log"};
 
 /* Nothing of a complete configuration is lost on the way out and back in. */
 static const char everything[] =
 	"workers: 7\n"
-	"admin: {socket: \"/run/my \\\"admin\\\" \xc3\xa4\\x85\"}\n"
+	"watchdog: off\n"
+	"admin: {socket: \"/run/my \\\"admin\\\" \xc3\xa4\\x85\", listen: [127.0.0.1:9443], certificate: c,\n"
+	"        clients: [{role: operate, subject: CN=ops, san: dns:ops}], trust_store: people,\n"
+	"        tokens: [{name: ci, role: admin, file: /ci.token}]}\n"
+	"metrics: {listen: [127.0.0.1:9464]}\n"
 	"log: {level: debug, connections: /c.log}\n"
 	"xdp: {mode: off, interfaces: [wlan0@x], pin_dir: /p, handover: kernel_cookies,\n"
 	"      cookie_secret_file: /s, dispatcher: never}\n"
 	"shutdown: {grace: 21s, timeout: 22s}\n"
+	"confinement: {system_calls: log}\n"
 	"session_tickets: {keys_file: /t.keys, rotation: 2m, lifetime: 90s, session_age: 3h}\n"
 	"dns: {servers: [\"[::1]:5353\"], timeout: 700ms}\n"
 	"deny: [10.0.0.0/8, \"2001:db8::/32\"]\n"
 	"deny_file: /d\n"
 	"allow: [10.1.0.0/16]\n"
 	"allow_file: /a\n"
-	"limits: {connections: 5, flights_per_prefix: 7, dry_run: yes,\n"
+	"limits: {connections: 5, memory: 64m, flights_per_prefix: 7, dry_run: yes,\n"
 	"   source: {packets_per_second: 9, packets_burst: 3, connections_per_second: 7},\n"
 	"   prefix: {packets_burst: 1}, name: {handshakes_burst: 8}, ja4: {handshakes_per_second: 1}}\n"
 	"certificates: [{name: c, cert: /c, key: /k, key_password_file: /pw, ocsp: off, ocsp_file: /r},\n"
@@ -315,7 +329,7 @@ static const char everything[] =
 	"   max_version: 1.1, groups: [x25519], server_preference: no}]\n"
 	"trust_stores: [{name: people, ca: /people.pem, crls: /people.crl}]\n"
 	"target_groups:\n"
-	"- {name: web, protocol: https, algorithm: consistent_hash,\n"
+	"- {name: web, protocol: https, protocol_version: http2, algorithm: consistent_hash,\n"
 	"   hash: {key: cookie, name: sid}, fail_open: yes, fail_open_below: 2,\n"
 	"   fail_open_below_percent: 10%, limits: {connections: 4, requests: 3, pending: 2},\n"
 	"   outlier_detection: {enabled: yes, consecutive_5xx: 7, consecutive_gateway_errors: off,\n"
@@ -323,7 +337,7 @@ static const char everything[] =
 	"   stickiness: {type: app_cookie, duration: 2m, cookie: LB, app_cookie: SID},\n"
 	"   retries: {attempts: 4, status: 502-504, budget: 30%, budget_per_second: 9},\n"
 	"   deregistration_delay: 0s, dns: {interval: 45s, family: v6,\n"
-	"   max_addresses: 7}, proxy_protocol: v1, tls: {ca: /ca.pem, server_name: srv,\n"
+	"   max_addresses: 7, hold: off}, proxy_protocol: v1, tls: {ca: /ca.pem, server_name: srv,\n"
 	"   policy: mine, ktls: tx},\n"
 	"   timeouts: {connect: 10ms}, pool: {idle_per_worker: 0},\n"
 	"   targets: [{name: t1, address: 10.0.0.1:1, weight: 0}],\n"
@@ -334,7 +348,7 @@ static const char everything[] =
 	"listeners:\n"
 	"- {name: l, protocol: https, address: \"[::1]:1\", certificates: c, target_group: web,\n"
 	"   proxy_protocol: require, x_forwarded_for: remove, http2: off, http: {desync_mode: strictest, header_names: drop, forwarded: append,\n"
-	"   client_port: yes, request_id: keep, trace_id: yes}, tls: {min_version: 1.3,\n"
+	"   client_port: yes, request_id: keep, trace_id: yes, alt_svc: 'h3=\":1\"'}, tls: {min_version: 1.3,\n"
 	"   session_tickets: off, ktls: require, existing: keep}, limits: {request_line_bytes: 300,\n"
 	"   header_line_bytes: 2k, headers: 9, header_bytes: 1025, body_bytes: 5g},\n"
 	"   client_auth: {mode: verify, trust_store: people, max_depth: 3, ignore_expiry: yes,\n"

@@ -111,7 +111,7 @@ static const struct admin_source source = {.connections = fake_connections};
 /* On the server's thread, whose loop it is. */
 static void make_hub(char what)
 {
-	struct connections_hub_spec spec = {server.loop, workers, WORKERS};
+	struct connections_hub_spec spec = {server.io.loop, workers, WORKERS};
 	struct err err;
 
 	assert_int_equal(connections_hub_new(&spec, &hub, &err), 0);
@@ -134,7 +134,7 @@ static int teardown(void **state)
 	char run[128];
 	uint32_t i;
 
-	loop_stop(server.loop);
+	loop_stop(server.io.loop);
 	pthread_join(server.thread, NULL);
 	admin_free(server.admin);
 	for (i = 0; i < WORKERS; i++) {
@@ -146,7 +146,7 @@ static int teardown(void **state)
 		free(crowds[i].conns);
 	}
 	connections_hub_free(hub);
-	loop_free(server.loop);
+	iothread_fini(&server.io);
 	close(server.told_fd);
 	close(server.tell_fd);
 	close(server.orders.fd);

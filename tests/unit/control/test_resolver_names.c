@@ -24,35 +24,59 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Addresses with spaces; NULL: it failed. */
-static bool take_at(struct name *name, const char *addresses, uint32_t ttl_s, const char *fault,
-	uint64_t now_ms)
+/* Addresses of one family, with spaces; "": it has none. */
+static bool take_half(struct name *name, enum name_family family, const char *addresses,
+	uint32_t ttl_s, uint64_t now_ms)
 {
 	union addr list[ROOM];
-	struct dns_answer answer = {.addresses = list, .ttl_s = ttl_s, .fault = fault};
+	struct dns_answer answer = {.addresses = list, .ttl_s = ttl_s};
 	char text[512], *word, *rest = text;
 
-	snprintf(text, sizeof(text), "%s", addresses ? addresses : "");
+	snprintf(text, sizeof(text), "%s", addresses);
 	while ((word = strsep(&rest, " ")))
 		if (*word)
 			assert_int_equal(addr_parse(word, &list[answer.n++]), 0);
-	return name_take(name, &answer, now_ms, NOW_S);
+	if (!answer.n) {
+		answer.fault = "there are none";
+		answer.says_none = true;
+	}
+	return name_take(&name->half[family], &answer, now_ms, NOW_S);
+}
+
+static bool fail_half(struct name *name, enum name_family family, uint64_t now_ms)
+{
+	struct dns_answer answer = {.fault = "no answer"};
+
+	return name_take(&name->half[family], &answer, now_ms, NOW_S);
+}
+
+/* Of a name with IPv4 addresses only. */
+static bool take_at(struct name *name, const char *addresses, uint32_t ttl_s, uint64_t now_ms)
+{
+	bool is_other;
+
+	name->half[NAME_V6].is_asking = name->half[NAME_V6].is_wanted;
+	is_other = take_half(name, NAME_V4, addresses, ttl_s, now_ms);
+	if (name->half[NAME_V6].is_wanted)
+		is_other |= take_half(name, NAME_V6, "", ttl_s, now_ms);
+	return is_other;
 }
 
 static bool take(struct name *name, const char *addresses)
 {
-	return take_at(name, addresses, 5, NULL, LONG_AGO_MS);
+	return take_at(name, addresses, 5, LONG_AGO_MS);
 }
 
 static void assert_addresses(const struct name *name, const char *expected)
 {
 	char text[512] = "", one[ADDR_TEXT_BYTES];
-	uint32_t i;
+	union addr list[ROOM];
+	uint32_t i, n = name_read(name, list, ROOM);
 
-	for (i = 0; i < name->n; i++) {
+	for (i = 0; i < n; i++) {
 		if (i)
 			strcat(text, " ");
-		strcat(text, addr_format(&name->addresses[i], one));
+		strcat(text, addr_format(&list[i], one));
 	}
 	assert_string_equal(text, expected);
 }
@@ -61,10 +85,11 @@ static void answers_are_put_in_order(void **state)
 {
 	struct name *name = names_want(&names, "app", &by_ttl);
 
-	assert_true(take(name, "10.0.0.2:0 [2001:db8::1]:0 10.0.0.1:0 10.0.0.2:0"));
+	assert_true(take_half(name, NAME_V6, "[2001:db8::1]:0", 5, 1000));
+	assert_true(take_half(name, NAME_V4, "10.0.0.2:0 10.0.0.1:0 10.0.0.2:0", 5, 1000));
 	assert_addresses(name, "10.0.0.1 10.0.0.2 2001:db8::1");
-	assert_false(take(name, "[2001:db8::1]:0 10.0.0.1:0 10.0.0.2:0"));
-	assert_true(take(name, "[2001:db8::1]:0 10.0.0.1:0"));
+	assert_false(take_half(name, NAME_V4, "10.0.0.1:0 10.0.0.2:0", 5, 2000));
+	assert_true(take_half(name, NAME_V4, "10.0.0.1:0", 5, 3000));
 	assert_addresses(name, "10.0.0.1 2001:db8::1");
 }
 
@@ -72,14 +97,16 @@ static void no_target_is_nowhere(void **state)
 {
 	struct name *name = names_want(&names, "app", &by_ttl);
 
-	assert_true(take(name, "0.0.0.0:0 10.0.0.1:0 224.0.0.1:0 255.255.255.255:0 [::]:0 "
-			       "[ff02::1]:0 [::ffff:10.0.0.9]:0"));
+	assert_true(take(name, "0.0.0.0:0 10.0.0.1:0 224.0.0.1:0 255.255.255.255:0"));
+	assert_false(
+		take_half(name, NAME_V6, "[::]:0 [ff02::1]:0 [::ffff:10.0.0.9]:0", 5, LONG_AGO_MS));
 	assert_addresses(name, "10.0.0.1");
 	assert_false(take(name, "0.0.0.0:0")); /* is no answer */
 	assert_addresses(name, "10.0.0.1");
-	assert_string_equal(name->fault, "it has no addresses");
+	assert_string_equal(name_fault(name), "it has no addresses");
 }
 
+/* Whether it is the servers that fail, or they know nothing of the name any more. */
 static void failures_change_nothing(void **state)
 {
 	struct name *name = names_want(&names, "app", &by_ttl);
@@ -88,40 +115,181 @@ static void failures_change_nothing(void **state)
 
 	assert_true(take(name, "10.0.0.1:0"));
 	for (pause_ms = 1000; pause_ms < 60000; pause_ms *= 2) {
-		assert_false(take_at(name, NULL, 0, "no answer", now_ms));
-		assert_int_equal(name->due_ms - now_ms, pause_ms < 30000 ? pause_ms : 30000);
-		now_ms = name->due_ms;
+		assert_false(fail_half(name, NAME_V4, now_ms));
+		assert_int_equal(
+			name->half[NAME_V4].due_ms - now_ms, pause_ms < 30000 ? pause_ms : 30000);
+		now_ms += pause_ms;
 	}
-	assert_string_equal(name->fault, "no answer");
+	assert_string_equal(name->told, "no answer");
 	assert_addresses(name, "10.0.0.1");
-	assert_false(take_at(name, "", 5, NULL, now_ms)); /* good, and empty */
+	assert_false(take_at(name, "", 5, now_ms));
+	assert_false(take_at(name, "", 5, now_ms + 100000));
+	assert_int_equal(name_expires_ms(name), UINT64_MAX);
+	assert_false(name_expire(name, now_ms + 1000000));
 	assert_addresses(name, "10.0.0.1");
-	assert_false(take(name, "10.0.0.1:0"));
-	assert_string_equal(name->fault, "");
-	assert_int_equal(name->due_ms - LONG_AGO_MS, 5000);
+	assert_string_equal(name->told, "there are none");
+	assert_false(take_at(name, "10.0.0.1:0", 5, now_ms + 200000));
+	assert_string_equal(name->told, "");
+	assert_int_equal(name->half[NAME_V4].due_ms - now_ms, 205000);
+	assert_int_equal(name->half[NAME_V6].due_ms - now_ms, 205000);
+	assert_false(take_at(name, "10.0.0.1:0", 5, now_ms + 300000));
+	assert_addresses(name, "10.0.0.1");
 }
 
-/* One of two queries may fail without anybody hearing of it. */
-static void a_family_goes_at_the_second_time(void **state)
+/* A family goes by answers of its own alone, however often the other one's come. */
+static void half_a_failure_changes_nothing(void **state)
+{
+	struct name *name = names_want(&names, "app", &by_ttl);
+	uint64_t now_ms = LONG_AGO_MS;
+	int i;
+
+	assert_true(take_half(name, NAME_V6, "[2001:db8::1]:0", 5, now_ms));
+	assert_true(take_half(name, NAME_V4, "10.0.0.1:0", 5, now_ms));
+	for (i = 0; i < 5; i++) {
+		now_ms += 60000;
+		assert_false(fail_half(name, NAME_V6, now_ms));
+		assert_false(take_half(name, NAME_V4, "10.0.0.1:0", 5, now_ms));
+	}
+	assert_string_equal(name->told, "no answer");
+	assert_addresses(name, "10.0.0.1 2001:db8::1");
+	assert_false(take_half(name, NAME_V6, "[2001:db8::1]:0", 5, now_ms + 1));
+	assert_string_equal(name->told, "");
+}
+
+/* "There are none" may be said of both families while a server knows nothing of the name: what is not
+ * there counts when the other family is. */
+static void a_family_goes_when_the_name_is_there(void **state)
+{
+	struct name *name = names_want(&names, "app", &by_ttl);
+	uint64_t now_ms = LONG_AGO_MS;
+
+	take_half(name, NAME_V6, "[2001:db8::1]:0", 300, now_ms);
+	take_half(name, NAME_V4, "10.0.0.1:0", 300, now_ms);
+	now_ms += 300000;
+	assert_false(take_half(name, NAME_V4, "", 0, now_ms));
+	assert_int_equal(name->half[NAME_V4].due_ms, now_ms + 1000); /* both, soon */
+	assert_false(take_half(name, NAME_V6, "", 0, now_ms));
+	assert_int_equal(name->half[NAME_V6].due_ms, now_ms + 1000);
+	now_ms += 1000;
+	assert_false(take_half(name, NAME_V6, "[2001:db8::1]:0", 300, now_ms)); /* it is back */
+	assert_addresses(name, "10.0.0.1 2001:db8::1"); /* and the other one may be, too */
+	assert_true(take_half(name, NAME_V4, "", 0, now_ms));
+	assert_addresses(name, "2001:db8::1");
+	assert_true(name->half[NAME_V4].due_ms <= now_ms + 4000);
+	now_ms += 4000;
+	assert_false(take_half(name, NAME_V4, "", 0, now_ms));
+	assert_int_equal(name->half[NAME_V4].due_ms, name->half[NAME_V6].due_ms);
+	assert_false(take_half(name, NAME_V6, "", 0, now_ms + 300000)); /* the last one stays */
+	assert_false(take_half(name, NAME_V4, "", 0, now_ms + 301000));
+	assert_addresses(name, "2001:db8::1");
+}
+
+/* Answers that are another part of all addresses each time: none goes that is back in time. */
+static void missing_addresses_are_held(void **state)
+{
+	const struct config_group_dns held = {.family = CONFIG_FAMILY_V4, .hold_ms = 30000},
+				      shorter = {.family = CONFIG_FAMILY_V4, .hold_ms = 1000};
+	struct name *name = names_want(&names, "app", &held);
+	struct resolver_facts facts;
+	uint64_t now_ms = LONG_AGO_MS;
+	int i;
+
+	assert_ptr_equal(names_want(&names, "app", &shorter), name); /* the longest counts */
+	assert_true(take_half(name, NAME_V4, "10.0.0.1:0 10.0.0.2:0", 5, now_ms));
+	assert_true(take_half(name, NAME_V4, "10.0.0.3:0 10.0.0.4:0", 5, now_ms + 20000));
+	assert_int_equal(name_expires_ms(name), now_ms + 50000);
+	for (i = 0; i < 5; i++) {
+		now_ms += 40000;
+		assert_false(take_half(name, NAME_V4, "10.0.0.1:0 10.0.0.2:0", 5, now_ms));
+		assert_false(take_half(name, NAME_V4, "10.0.0.4:0 10.0.0.3:0", 5, now_ms + 20000));
+	}
+	assert_addresses(name, "10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4");
+	name_facts(name, &facts);
+	assert_int_equal(facts.n_addresses, 4);
+	assert_int_equal(facts.n_missing, 2);
+	assert_false(fail_half(name, NAME_V4, now_ms + 40000)); /* which changes nothing about it */
+	assert_false(name_expire(name, now_ms + 49999));
+	assert_true(name_expire(name, now_ms + 50000));
+	assert_addresses(name, "10.0.0.3 10.0.0.4");
+	assert_int_equal(name_expires_ms(name), UINT64_MAX);
+}
+
+/* A new address takes nobody's place. */
+static void those_that_are_there_stay(void **state)
+{
+	const struct config_group_dns held = {.family = CONFIG_FAMILY_V4, .hold_ms = 30000};
+	struct name *name = names_want(&names, "app", &held);
+	union addr list[ROOM];
+	char text[ADDR_TEXT_BYTES];
+
+	take_half(name, NAME_V4, "10.0.0.8:0 10.0.0.9:0", 5, LONG_AGO_MS);
+	take_half(name, NAME_V4, "10.0.0.1:0 10.0.0.9:0", 5, LONG_AGO_MS + 5000);
+	assert_int_equal(name_read(name, list, 2), 2);
+	assert_string_equal(addr_format(&list[0], text), "10.0.0.8");
+	assert_true(name_expire(name, LONG_AGO_MS + 35000));
+	assert_int_equal(name_read(name, list, 1), 1);
+	assert_string_equal(addr_format(&list[0], text), "10.0.0.9");
+	assert_addresses(name, "10.0.0.1 10.0.0.9");
+}
+
+/* However many a server makes up. */
+static void there_is_an_end_to_them(void **state)
+{
+	const struct config_group_dns held = {.family = CONFIG_FAMILY_V4, .hold_ms = 1000000};
+	struct name *name = names_want(&names, "app", &held);
+	union addr addr;
+	struct dns_answer answer = {.addresses = &addr, .n = 1, .ttl_s = 1};
+	uint32_t i;
+
+	for (i = 0; i < NAME_ADDRESSES_MAX + 100; i++) {
+		assert_int_equal(addr_parse("10.0.0.0:0", &addr), 0);
+		addr.v4.sin_addr.s_addr |= htonl(i);
+		assert_true(name_take(&name->half[NAME_V4], &answer, LONG_AGO_MS + i, NOW_S));
+	}
+	assert_int_equal(name->n, NAME_ADDRESSES_MAX);
+}
+
+/* A family that is gone is not asked about again and again while the other one's answer is waited for. */
+static void nobody_is_asked_in_a_circle(void **state)
+{
+	struct name *name = names_want(&names, "app", &by_ttl);
+	uint64_t now_ms = LONG_AGO_MS;
+	uint32_t n = 0;
+
+	take_half(name, NAME_V6, "[2001:db8::1]:0", 5, now_ms);
+	take_half(name, NAME_V4, "10.0.0.1:0", 5, now_ms);
+	now_ms += 5000;
+	name->half[NAME_V6].is_asking = true; /* for a minute */
+	for (; now_ms < LONG_AGO_MS + 65000; n++) {
+		take_half(name, NAME_V4, "", 5, now_ms);
+		assert_true(name->half[NAME_V4].due_ms > now_ms);
+		now_ms = name->half[NAME_V4].due_ms;
+	}
+	assert_true(n < 10);
+	name->half[NAME_V6].is_asking = false;
+}
+
+/* The log is told when both families' look-ups are over. */
+static void halves_wait_for_each_other(void **state)
 {
 	struct name *name = names_want(&names, "app", &by_ttl);
 
-	assert_true(take(name, "10.0.0.1:0 [2001:db8::1]:0"));
-	assert_false(take(name, "10.0.0.1:0"));
-	assert_int_equal(name->due_ms - LONG_AGO_MS, 1000);
-	assert_false(take(name, "10.0.0.1:0 [2001:db8::1]:0")); /* it is back */
-	assert_false(take(name, "[2001:db8::1]:0"));
-	assert_true(take(name, "[2001:db8::1]:0"));
-	assert_addresses(name, "2001:db8::1");
-	assert_false(take(name, "10.0.0.7:0"));
-	assert_true(take(name, "10.0.0.8:0"));
-	assert_addresses(name, "10.0.0.8");
+	name->half[NAME_V4].is_asking = name->half[NAME_V6].is_asking = true;
+	assert_true(name_is_asking(name));
+	take_half(name, NAME_V6, "", 5, LONG_AGO_MS);
+	assert_string_equal(name->told, "");
+	assert_false(name_is_settled(name));
+	take_half(name, NAME_V4, "10.0.0.1:0", 5, LONG_AGO_MS);
+	assert_string_equal(name->told, "");
+	assert_true(name_is_settled(name));
+	assert_false(name_is_asking(name));
 }
 
 static uint64_t pause_of(struct name *name, uint32_t ttl_s)
 {
-	take_at(name, "10.0.0.1:0", ttl_s, NULL, LONG_AGO_MS);
-	return name->due_ms - LONG_AGO_MS;
+	take_at(name, "10.0.0.1:0", ttl_s, LONG_AGO_MS);
+	assert_int_equal(name->half[NAME_V6].due_ms, name->half[NAME_V4].due_ms);
+	return name->half[NAME_V4].due_ms - LONG_AGO_MS;
 }
 
 static void times_are_kept_to(void **state)
@@ -151,7 +319,7 @@ static void unwanted_names_are_forgotten(void **state)
 
 	names_want(&names, "gone", &by_ttl);
 	asked = names_want(&names, "asked", &by_ttl);
-	asked->is_asking = true;
+	asked->half[NAME_V6].is_asking = true;
 	assert_ptr_not_equal(names_want(&names, "kept", &v4), kept);
 	names_unwant(&names);
 	names_want(&names, "kept", &by_ttl);
@@ -160,7 +328,7 @@ static void unwanted_names_are_forgotten(void **state)
 	assert_null(names_find(&names, "kept", CONFIG_FAMILY_V4));
 	assert_null(names_find(&names, "gone", CONFIG_FAMILY_ANY));
 	assert_ptr_equal(names_find(&names, "asked", CONFIG_FAMILY_ANY), asked);
-	asked->is_asking = false;
+	asked->half[NAME_V6].is_asking = false;
 	names_forget(&names);
 	assert_null(names_find(&names, "asked", CONFIG_FAMILY_ANY));
 }
@@ -171,7 +339,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(answers_are_put_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_target_is_nowhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(failures_change_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_family_goes_at_the_second_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(half_a_failure_changes_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_family_goes_when_the_name_is_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(missing_addresses_are_held, setup, teardown),
+		cmocka_unit_test_setup_teardown(those_that_are_there_stay, setup, teardown),
+		cmocka_unit_test_setup_teardown(there_is_an_end_to_them, setup, teardown),
+		cmocka_unit_test_setup_teardown(nobody_is_asked_in_a_circle, setup, teardown),
+		cmocka_unit_test_setup_teardown(halves_wait_for_each_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(times_are_kept_to, setup, teardown),
 		cmocka_unit_test_setup_teardown(unwanted_names_are_forgotten, setup, teardown),
 	};

@@ -129,6 +129,142 @@ static void a_patch_of_a_listener_keeps_null(void **state)
 	}
 }
 
+/* --- what lies over the file, or below another object */
+
+static void have_row(struct fixture *fixture, const char *kind, const char *name, const char *text,
+	enum object_origin origin)
+{
+	struct object_rows *all = &fixture->store.rows;
+
+	object_rows_fini(all);
+	all->items = mem_zalloc(sizeof(all->items[0]));
+	all->n = all->room = 1;
+	all->items[0] = (struct object_row){.kind = mem_strdup(kind),
+		.name = mem_strdup(name),
+		.text = mem_strdup(text),
+		.origin = origin};
+}
+
+static bool change(struct fixture *fixture, enum change_op op, const char *kind, const char *name,
+	const char *settings)
+{
+	struct change *one;
+
+	forget_request(fixture);
+	fixture->request = change_request_new();
+	one = change_request_add(fixture->request, op, kind, name);
+	if (settings) {
+		fixture->request->doc = yyjson_read(settings, strlen(settings), 0);
+		one->settings = yyjson_doc_get_root(fixture->request->doc);
+	}
+	return make(fixture);
+}
+
+static void a_patch_of_the_files_object_begins_with_all_of_it(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct object *object;
+
+	have_row(fixture, "target_groups", "web", "{\"protocol\": \"http\", \"fail_open\": false}",
+		OBJECT_FROM_FILE);
+	assert_true(change(fixture, CHANGE_PATCH, "target_groups", "web",
+		"{\"fail_open\": null, \"algorithm\": \"round_robin\"}"));
+	object = object_set_find(&fixture->transaction.set, "target_groups", "web");
+	assert_string_equal(
+		object->text, "{\n  \"protocol\": \"http\",\n  \"algorithm\": \"round_robin\"\n}");
+	assert_false(change(fixture, CHANGE_PATCH, "target_groups", "none", "{}"));
+	assert_int_equal(fixture->transaction.refusal.http_status, 404);
+}
+
+static void put_rule(struct fixture *fixture, const char *name, unsigned int priority)
+{
+	object_set_put(&fixture->store.set, "rules", name,
+		mem_printf("{\"priority\": %u, \"target_group\": \"x\"}", priority));
+}
+
+static unsigned int priority_of(struct fixture *fixture, const char *name)
+{
+	const struct object *rule = object_set_find(&fixture->transaction.set, "rules", name);
+	yyjson_doc *doc;
+	unsigned int priority;
+
+	assert_non_null(rule);
+	assert_non_null(strstr(rule->text, "target_group"));
+	doc = yyjson_read(rule->text, strlen(rule->text), 0);
+	priority =
+		(unsigned int)yyjson_get_uint(yyjson_obj_get(yyjson_doc_get_root(doc), "priority"));
+	yyjson_doc_free(doc);
+	return priority;
+}
+
+static void rules_make_way_for_one_that_moves(void **state)
+{
+	struct fixture *fixture = *state;
+
+	put_rule(fixture, "web/a", 1);
+	put_rule(fixture, "web/b", 2);
+	put_rule(fixture, "web/c", 3);
+	put_rule(fixture, "web/d", 5);
+	put_rule(fixture, "other/x", 1);
+	have_row(fixture, "rules", "web/f", "{\"priority\": 6, \"target_group\": \"x\"}",
+		OBJECT_FROM_FILE);
+	assert_true(change(fixture, CHANGE_MOVE, "rules", "web/c", "{\"priority\": 1}"));
+	assert_int_equal(priority_of(fixture, "web/c"), 1);
+	assert_int_equal(priority_of(fixture, "web/a"), 2);
+	assert_int_equal(priority_of(fixture, "web/b"), 3);
+	assert_int_equal(priority_of(fixture, "web/d"), 5);
+	assert_int_equal(priority_of(fixture, "other/x"), 1);
+	assert_null(object_set_find(&fixture->transaction.set, "rules", "web/f"));
+	assert_true(change(fixture, CHANGE_MOVE, "rules", "web/a", "{\"priority\": 5}"));
+	assert_int_equal(priority_of(fixture, "web/d"), 6);
+	assert_int_equal(priority_of(fixture, "web/f"), 7); /* the file's is the API's now */
+	put_rule(fixture, "web/d", 50000);
+	assert_false(change(fixture, CHANGE_MOVE, "rules", "web/a", "{\"priority\": 50000}"));
+	assert_string_equal(fixture->transaction.refusal.code, "no_room");
+	put_rule(fixture, "web/rule-9", 9);
+	assert_false(change(fixture, CHANGE_MOVE, "rules", "web/a", "{\"priority\": 9}"));
+	assert_false(change(fixture, CHANGE_MOVE, "rules", "web/rule-9", "{\"priority\": 10}"));
+	assert_string_equal(fixture->transaction.refusal.code, "no_name");
+	assert_false(change(fixture, CHANGE_MOVE, "rules", "web/none", "{\"priority\": 10}"));
+	assert_int_equal(fixture->transaction.refusal.http_status, 404);
+}
+
+static void children_go_with_what_the_api_made(void **state)
+{
+	struct fixture *fixture = *state;
+	struct object_set *set = &fixture->store.set;
+
+	for (int i = 0; i < 2; i++) {
+		have_listener(fixture, "{}");
+		object_set_put(set, "rules", "web/a", mem_strdup("{}"));
+		object_set_put(set, "rules", "web/b", mem_strdup("{}"));
+		object_set_put(set, "rules", "web2/b", mem_strdup("{}"));
+		object_set_put(set, "targets", "web/b", mem_strdup("{}"));
+		have_row(fixture, "listeners", "web", "{}", i ? OBJECT_FROM_BOTH : OBJECT_FROM_API);
+		assert_true(change(fixture, CHANGE_DELETE, "listeners", "web", NULL));
+		assert_int_equal(fixture->transaction.set.n, i ? 4 : 2);
+	}
+}
+
+static void names_that_cannot_be_are_refused(void **state)
+{
+	static const char *const bad[][3] = {{"rules", "web", "is needed in front of it"},
+		{"settings", "limit", "there are no settings"},
+		{"rule", "web/a", "no objects of kind"}};
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < array_len(bad); i++) {
+		assert_false(change(fixture, CHANGE_PUT, bad[i][0], bad[i][1], "{}"));
+		assert_int_equal(fixture->transaction.refusal.http_status, 404);
+		assert_non_null(strstr(fixture->transaction.refusal.text.text, bad[i][2]));
+	}
+	assert_false(change(fixture, CHANGE_PUT, "rules", "web/a", "{\"name\": \"b\"}"));
+	assert_true(change(fixture, CHANGE_PUT, "rules", "web/a", "{\"name\": \"a\"}"));
+	assert_true(change(fixture, CHANGE_PUT, "settings", "limits", "{\"name\": {}}"));
+	assert_non_null(strstr(
+		object_set_find(&fixture->transaction.set, "settings", "limits")->text, "name"));
+}
+
 /* --- rollback */
 
 /* A version in which "web" has this certificate. */
@@ -204,6 +340,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_patch_of_a_listener_keeps_null, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_patch_of_the_files_object_begins_with_all_of_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(rules_make_way_for_one_that_moves, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			children_go_with_what_the_api_made, setup, teardown),
+		cmocka_unit_test_setup_teardown(names_that_cannot_be_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			the_one_before_is_chosen_when_its_turn_comes, setup, teardown),
 		cmocka_unit_test_setup_teardown(

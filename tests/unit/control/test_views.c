@@ -1,6 +1,7 @@
 /* The views of the admin API over a daemon that is not running: a configuration built in full,
  * counters set by hand, and the JSON that comes out. */
 #include "control/apply.h"
+#include "control/departing.h"
 #include "control/ids.h"
 #include "control/views.h"
 #include "core/clock.h"
@@ -143,6 +144,7 @@ static int teardown(void **state)
 	free(daemon->workers);
 	build_free(daemon->build);
 	counts_fini(&daemon->counts);
+	overview_fini(&daemon->overview);
 	dataplane_close(daemon->dataplane, DATAPLANE_DETACH);
 	tls_thread_free(daemon->tls);
 	iothread_fini(&daemon->io);

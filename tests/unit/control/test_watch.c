@@ -147,7 +147,7 @@ enum { WORKERS = 2, DEADLINE_MS = 10000, TEXT_BYTES = 4 * 1024 * 1024 };
 
 static struct fixture {
 	char folder[64], path[96];
-	struct loop *loop;
+	struct iothread io;
 	struct dataplane *dp;
 	struct worker workers[WORKERS];
 	struct watch_hub *hub;
@@ -172,7 +172,7 @@ static void watch_drops(void *arg, const struct admin_call *call, struct admin_r
 
 static void *serve(void *arg)
 {
-	loop_run(fixture.loop);
+	loop_run(fixture.io.loop);
 	return NULL;
 }
 
@@ -190,26 +190,26 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(fixture.folder));
 	snprintf(fixture.path, sizeof(fixture.path), "%s/a.sock", fixture.folder);
 	admin.socket_path = fixture.path;
-	assert_int_equal(loop_new(&fixture.loop), 0);
+	assert_int_equal(iothread_init(&fixture.io, 0), 0);
 	assert_int_equal(dataplane_open(&off, &fixture.dp, &err), 0);
 	for (int i = 0; i < WORKERS; i++)
 		fixture.workers[i].gate_worker.events = gate_events_new();
 	hub = (struct watch_hub_spec){
-		fixture.loop, fixture.dp, fixture.workers, WORKERS, name_listener, NULL};
+		fixture.io.loop, fixture.dp, fixture.workers, WORKERS, name_listener, NULL};
 	assert_int_equal(watch_hub_new(&hub, &fixture.hub, &err), 0);
-	assert_int_equal(admin_new(fixture.loop, &admin, &fixture.admin, &err), 0);
+	assert_int_equal(admin_new(&fixture.io, &admin, &fixture.admin, &err), 0);
 	assert_int_equal(pthread_create(&fixture.thread, NULL, serve, NULL), 0);
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	loop_stop(fixture.loop);
+	loop_stop(fixture.io.loop);
 	pthread_join(fixture.thread, NULL);
 	admin_free(fixture.admin);
 	watch_hub_free(fixture.hub);
 	dataplane_close(fixture.dp, DATAPLANE_DETACH);
-	loop_free(fixture.loop);
+	iothread_fini(&fixture.io);
 	for (int i = 0; i < WORKERS; i++)
 		gate_events_free(fixture.workers[i].gate_worker.events);
 	rmdir(fixture.folder);

@@ -192,7 +192,8 @@ static void test_canned(void **state)
 	char canned[H1_CANNED_BYTES];
 
 	for (size_t i = 0; i < array_len(codes); i++) {
-		int n = h1_write_canned(codes[i], false, true, 784111777, canned, sizeof(canned));
+		struct h1_canned how = {.status = codes[i], .close = true, .now = 784111777};
+		int n = h1_write_canned(&how, canned, sizeof(canned));
 
 		assert_true(n > 0);
 		canned[n] = 0;
@@ -203,15 +204,39 @@ static void test_canned(void **state)
 		assert_true(response.reason.len > 0);
 		assert_false(response.keep_alive);
 		assert_int_equal(response.content_length, strlen(body));
-		int head_len =
-			h1_write_canned(codes[i], true, false, 784111777, canned, sizeof(canned));
+		assert_int_equal(h1_write_canned(&how, canned, (size_t)n), -ENOBUFS);
+		how.head = true;
+		how.close = false;
+		int head_len = h1_write_canned(&how, canned, sizeof(canned));
 
 		canned[head_len] = 0;
 		assert_string_equal(strstr(canned, "\r\n\r\n"), "\r\n\r\n");
 		assert_null(strstr(canned, "Connection"));
-		assert_int_equal(
-			h1_write_canned(codes[i], false, true, 784111777, canned, (size_t)n),
-			-ENOBUFS);
+	}
+}
+
+static void test_canned_with_more(void **state)
+{
+	static const struct http_header extra[] = {
+		{.name = SLICE("Retry-After"), .value = SLICE("7")},
+		{.name = SLICE("Alt-Svc"), .value = SLICE("h3=\":443\"")}};
+	struct h1_canned how = {.status = 429, .now = 784111777, .extra = extra, .n_extra = 2};
+	char canned[H1_CANNED_BYTES];
+	size_t size;
+	int n = h1_write_canned(&how, canned, sizeof(canned));
+
+	assert_true(n > 0);
+	canned[n] = 0;
+	assert_string_equal(canned,
+		"HTTP/1.1 429 Too Many Requests\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+		"Content-Type: text/plain; charset=utf-8\r\nContent-Length: 22\r\n"
+		"Cache-Control: no-store\r\nRetry-After: 7\r\nAlt-Svc: h3=\":443\"\r\n\r\n"
+		"429 Too Many Requests\n");
+	for (size = 0; size <= (size_t)n; size++) {
+		char *exact = malloc(size ? size : 1);
+
+		assert_int_equal(h1_write_canned(&how, exact, size), -ENOBUFS);
+		free(exact);
 	}
 }
 
@@ -234,6 +259,7 @@ int main(void)
 		cmocka_unit_test(test_body_kind_can_be_changed),
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_canned),
+		cmocka_unit_test(test_canned_with_more),
 		cmocka_unit_test(test_continue),
 	};
 

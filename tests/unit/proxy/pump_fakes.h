@@ -182,7 +182,7 @@ static inline int setup(void **state)
 {
 	assert_int_equal(iothread_init(&io, 0), 0);
 	bufpool_init(&bufs);
-	pipes_init(&pipes);
+	pipes_init(&pipes, NULL);
 	src = (struct fake){
 		.base = {.ops = &fake_ops, .thread = &io, .can_read = true}, .end = -EAGAIN};
 	dst = (struct fake){.base = {.ops = &fake_ops, .thread = &io, .can_write = true},

@@ -1,0 +1,43 @@
+/* Headers of ours in answers to clients: see exchange_own.h. */
+#include "proxy/exchange_own.h"
+
+#include <stdio.h>
+
+static struct http_header alt_svc_header(struct slice value)
+{
+	return (struct http_header){
+		.name = SLICE("Alt-Svc"), .id = HTTP_HEADER_ALT_SVC, .value = value};
+}
+
+uint32_t exchange_own_headers(const struct exchange *exchange,
+	struct http_header ret_headers[static EXCHANGE_OWN_HEADERS],
+	char text[static EXCHANGE_OWN_TEXT_BYTES])
+{
+	struct slice alt_svc = exchange_spec(exchange)->http.alt_svc;
+	uint32_t n = 0, retry_s = exchange->route.retry_after_s;
+	int len;
+
+	if (retry_s) {
+		len = snprintf(text, EXCHANGE_OWN_TEXT_BYTES, "%u", retry_s);
+		ret_headers[n++] = (struct http_header){.name = SLICE("Retry-After"),
+			.id = HTTP_HEADER_RETRY_AFTER,
+			.value = {text, (size_t)len}};
+	}
+	if (alt_svc.len)
+		ret_headers[n++] = alt_svc_header(alt_svc);
+	return n;
+}
+
+/* In place of what the target says, which knows its own ports; a rule knows better. */
+uint32_t exchange_own_alt_svc(const struct exchange *exchange, struct http_headers *headers,
+	struct http_header *ret_header)
+{
+	struct slice alt_svc = exchange_spec(exchange)->http.alt_svc;
+	const struct route *route = &exchange->route;
+
+	if (!alt_svc.len || (route->rule && route_edits_answer(route->rule, HTTP_HEADER_ALT_SVC)))
+		return 0;
+	http_headers_drop(headers, HTTP_HEADER_ALT_SVC);
+	*ret_header = alt_svc_header(alt_svc);
+	return 1;
+}
