@@ -91,13 +91,23 @@ static void take_pair(
 	certdir_note_added(making, cert);
 }
 
-static bool is_gone(const struct making *making, const struct found_pair *found)
+/* 0: there is none now. */
+static uint64_t identity_now(const struct making *making, const char *file)
 {
-	char *path = mem_printf("%s/%s", making->spec->path, found->cert_file);
-	bool is_gone = !tls_file_identity_at(path);
+	char *path = mem_printf("%s/%s", making->spec->path, file);
+	uint64_t identity = tls_file_identity_at(path);
 
 	free(path);
-	return is_gone;
+	return identity;
+}
+
+/* What was wrong is not said of the files that were found: they were away, or others were in their
+ * place, while they were read, and may be back as they were. */
+static bool is_of_others(const struct making *making, const struct found_pair *found, int error)
+{
+	return error == -EAGAIN || (certdir_is_gone(error) && found->key_identity) ||
+	       identity_now(making, found->cert_file) != found->identity ||
+	       identity_now(making, found->key_file) != found->key_identity;
 }
 
 /* "eu/a.key" of a certificate "eu/a.crt" that was there before: certdir_forget() speaks of it. */
@@ -168,14 +178,15 @@ static void take_or_refuse(struct making *making, const struct found_pair *found
 	}
 	if (r == 0)
 		take_pair(making, found, old, cert);
-	else if (r == -ENOENT && is_gone(making, found))
+	else if (r == -ENOENT && !identity_now(making, found->cert_file))
 		return; /* since it was found: somebody will tell */
 	else if (is_passing(r))
 		look_later(making, found, r, err.text);
 	else if (making->spec->is_patient)
 		making->changes->n_unsettled++;
 	else
-		certdir_note_fault(making, found, err.text, false);
+		certdir_note_fault(
+			making, found, err.text, !found->fault && is_of_others(making, found, r));
 }
 
 void certdir_look_at(struct making *making, const struct found_pair *found)
