@@ -1,20 +1,14 @@
 /* Connections to targets: see upstream.h. */
 #include "proxy/upstream.h"
-#include "net/proxyproto.h"
-#include "net/socket.h"
-#include "proxy/proxy_out.h"
 #include "proxy/tls_refusal.h"
 #include "proxy/upstream_parts.h"
 #include "tls/stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* Others may take what balance_pick() found free. */
 enum { LIMIT_TRIES = 4 };
-
-enum { FILES_TRY_MS = 20 };
 
 void upstream_free_later(struct task *task)
 {
@@ -47,7 +41,7 @@ void upstream_close(struct upstream *upstream, bool abort)
 		return;
 	}
 	if (upstream->is_carrier)
-		upstream_h2_end(upstream);
+		upstream_session_cut(upstream);
 	if (upstream->stream)
 		count_places(upstream);
 	if (upstream->stream && upstream->group->spec.tls && upstream->state != UPSTREAM_IDLE)
@@ -96,13 +90,6 @@ static bool is_of_target(const struct upstream *upstream, enum close_reason reas
 	       failure != TLS_FAILURE_out_of_memory && failure != TLS_FAILURE_internal;
 }
 
-/* Of connect(): the others (descriptors, ports, memory) say nothing about the target. */
-static bool is_errno_of_target(int error)
-{
-	return error == -ECONNREFUSED || error == -ECONNRESET || error == -ETIMEDOUT ||
-	       error == -EHOSTUNREACH || error == -ENETUNREACH || error == -EHOSTDOWN;
-}
-
 void upstream_fail(struct upstream *upstream, enum close_reason reason)
 {
 	if (is_of_target(upstream, reason))
@@ -111,183 +98,13 @@ void upstream_fail(struct upstream *upstream, enum close_reason reason)
 	upstream_close(upstream, true);
 }
 
-static void lend(struct upstream *upstream)
-{
-	upstream->state = UPSTREAM_LENT;
-	upstream_end_pending(upstream);
-	timer_clear(&upstream->timer);
-	upstream->ops->ready(upstream);
-}
-
-/* A plain stream's PROXY header: the first bytes; the buffer of a new socket always takes them. */
-static int send_proxy_header(struct upstream *upstream, int fd)
-{
-	ssize_t sent;
-
-	if (!upstream->proxy_header)
-		return 0;
-	sent = send(fd, upstream->proxy_header, upstream->proxy_header_len, MSG_NOSIGNAL);
-	if (sent < 0)
-		return -errno;
-	if (sent != upstream->proxy_header_len)
-		return -EIO;
-	free(upstream->proxy_header);
-	upstream->proxy_header = NULL;
-	return 0;
-}
-
-static void proceed(struct upstream *upstream)
-{
-	struct stream *stream = upstream->stream;
-	int r = stream->ops->handshake(stream);
-
-	if (r == -EAGAIN)
-		return;
-	if (r == 0 && stream->ops->is_plain)
-		r = send_proxy_header(upstream, stream->watch.fd);
-	if (r == -EPROTO)
-		upstream_fail(upstream, CLOSE_target_tls_failed);
-	else if (r < 0)
-		upstream_fail(
-			upstream, r == -ETIMEDOUT ? CLOSE_target_timeout : CLOSE_target_refused);
-	else
-		lend(upstream);
-}
-
-/* Nothing may have come after the answer: an end, or bytes nobody asked for. A session ticket is
- * neither. */
-static bool is_quiet(struct stream *stream)
+bool upstream_is_quiet(struct stream *stream)
 {
 	char byte;
 
 	if (!stream->can_read && !stream->ops->has_pending(stream))
 		return true;
 	return stream->ops->read(stream, &byte, 1) == -EAGAIN;
-}
-
-static void stream_ready(struct watch *watch, uint32_t events)
-{
-	struct stream *stream = stream_of_watch(watch);
-	struct upstream *upstream = stream->owner;
-
-	stream_note_events(stream, events);
-	if (upstream->state == UPSTREAM_LENT)
-		upstream->ops->event(upstream);
-	else if (upstream->state == UPSTREAM_HANDSHAKE)
-		proceed(upstream);
-	else if (!is_quiet(stream))
-		upstream_close(upstream, false); /* idle: it ended, or said something unasked */
-}
-
-/* SNI, and what the certificate has to be for. */
-static const char *tls_name(const struct upstream *upstream, char text[static ADDR_TEXT_BYTES])
-{
-	const char *name = upstream->group->spec.tls_name;
-
-	if (!name)
-		name = upstream->target->host;
-	return name ? name : addr_format_host(&upstream->target->addr, text);
-}
-
-static int start_stream(struct upstream *upstream, int fd, bool connecting)
-{
-	const struct group_spec *spec = &upstream->group->spec;
-	char name[ADDR_TEXT_BYTES];
-
-	if (spec->tls)
-		upstream->stream = tls_stream_client(
-			upstream->worker->tls, spec->tls, fd, tls_name(upstream, name), connecting);
-	else
-		upstream->stream = plain_stream_new(&upstream->worker->io, fd, connecting);
-	if (!upstream->stream)
-		return -ENOMEM;
-	upstream->stream->owner = upstream;
-	upstream->stream->watch.ready = stream_ready;
-	upstream->state = UPSTREAM_HANDSHAKE;
-	return 0;
-}
-
-/* Connected: the PROXY header goes in the clear, then TLS begins on the same socket. */
-static void dial_ready(struct watch *watch, uint32_t events)
-{
-	struct upstream *upstream = container_of(watch, struct upstream, dial);
-	int fd = watch->fd, error = 0;
-	socklen_t len = sizeof(error);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-		error = errno;
-	if (error || send_proxy_header(upstream, fd) < 0) {
-		upstream_fail(upstream, CLOSE_target_refused);
-		return;
-	}
-	loop_del(upstream->worker->io.loop, watch);
-	watch->fd = -1;
-	if (start_stream(upstream, fd, false) < 0) {
-		upstream_fail(upstream, CLOSE_out_of_memory);
-		return;
-	}
-	proceed(upstream);
-}
-
-/* Without taking the last descriptors. Those of connections that nobody uses are better used now. */
-static int connect_within(struct proxy_worker *worker, const union addr *addr)
-{
-	uint64_t now_ms = loop_now_ms(worker->io.loop);
-	int tries, fd = -EMFILE;
-
-	for (tries = 0; tries < 2 && worker->out_of_files_ms != now_ms; tries++) {
-		fd = socket_connect(addr);
-		if (overload_fits(worker, fd))
-			return fd;
-		if (fd >= 0)
-			close(fd);
-		fd = -EMFILE;
-		if (!upstream_trim(worker)) /* nobody needs to ask again in this turn */
-			worker->out_of_files_ms = now_ms;
-	}
-	return fd;
-}
-
-/* Gets a descriptor, or waits for one. */
-static int dial(struct upstream *upstream)
-{
-	const struct group_spec *spec = &upstream->group->spec;
-	struct loop *loop = upstream->worker->io.loop;
-	int fd = connect_within(upstream->worker, &upstream->target->addr);
-
-	if (fd == -EMFILE && loop_now_ms(loop) < upstream->wait_until_ms) {
-		upstream->state = UPSTREAM_WAITING;
-		timer_set(loop, &upstream->timer, FILES_TRY_MS);
-		return 0;
-	}
-	if (fd < 0)
-		return fd;
-	upstream->state = UPSTREAM_DIALING;
-	timer_set(loop, &upstream->timer, spec->connect_ms);
-	if (!upstream->proxy_header || !spec->tls)
-		return start_stream(upstream, fd, true);
-	upstream->dial.fd = fd;
-	return loop_add(loop, &upstream->dial);
-}
-
-static void try_again(struct upstream *upstream)
-{
-	int r = dial(upstream);
-
-	if (r < 0)
-		upstream_fail(upstream, upstream_refusal(r));
-}
-
-static void timed_out(struct timer *timer)
-{
-	struct upstream *upstream = container_of(timer, struct upstream, timer);
-
-	if (upstream->state == UPSTREAM_IDLE)
-		upstream_close(upstream, false);
-	else if (upstream->state == UPSTREAM_WAITING)
-		try_again(upstream);
-	else
-		upstream_fail(upstream, CLOSE_target_timeout);
 }
 
 static struct upstream *upstream_new(struct proxy_worker *worker, struct target_group *group,
@@ -302,8 +119,6 @@ static struct upstream *upstream_new(struct proxy_worker *worker, struct target_
 		.target = target,
 		.group = group,
 		.dial.fd = -1,
-		.dial.ready = dial_ready,
-		.timer.fire = timed_out,
 		.free_task.run = upstream_free_later,
 		.ops = ops,
 		.owner = owner,
@@ -315,18 +130,6 @@ static struct upstream *upstream_new(struct proxy_worker *worker, struct target_
 	counter_inc(&upstream_row(upstream)->n_open);
 	counter_inc(&upstream_row(upstream)->connections);
 	return upstream;
-}
-
-static int dial_first(struct upstream *upstream, const struct upstream_client *client)
-{
-	const struct group_spec *spec = &upstream->group->spec;
-	int r = 0;
-
-	upstream->wait_until_ms = loop_now_ms(upstream->worker->io.loop) + spec->connect_ms;
-	if (spec->proxy_out != PROXY_OUT_OFF)
-		r = proxy_out_build(spec->proxy_out, client, &upstream->proxy_header,
-			&upstream->proxy_header_len);
-	return r < 0 ? r : dial(upstream);
 }
 
 /* A pooled connection that still fits the group's settings and has not ended meanwhile. */
@@ -402,10 +205,8 @@ int upstream_open(struct proxy_worker *worker, struct target_group *group, struc
 		return -ENOMEM;
 	carrier->is_carrier = true;
 	atomic_fetch_add_explicit(&target->open, 1, memory_order_relaxed);
-	r = dial_first(carrier, client);
+	r = upstream_dial(carrier, client);
 	if (r < 0) {
-		if (is_errno_of_target(r))
-			upstream_note_failure(carrier);
 		carrier->owner = NULL;
 		upstream_close(carrier, true);
 		return r;
@@ -440,10 +241,8 @@ static int get_from(struct proxy_worker *worker, struct target_group *group, str
 		upstream_release(&target->outstanding);
 		return r;
 	}
-	r = dial_first(upstream, client);
+	r = upstream_dial(upstream, client);
 	if (r < 0) {
-		if (is_errno_of_target(r))
-			upstream_note_failure(upstream);
 		upstream_close(upstream, true);
 		return r;
 	}
@@ -498,7 +297,8 @@ void upstream_put(struct upstream *upstream, enum upstream_end end)
 		row->n_idle >= spec->pool_per_worker || upstream->worker->draining ||
 		upstream->stream->retiring || upstream_is_too_many(upstream) ||
 		atomic_load_explicit(&upstream->target->removed, memory_order_relaxed) ||
-		upstream->stream->ops->flush(upstream->stream) < 0 || !is_quiet(upstream->stream)) {
+		upstream->stream->ops->flush(upstream->stream) < 0 ||
+		!upstream_is_quiet(upstream->stream)) {
 		upstream_close(upstream, end == UPSTREAM_END_ABORT);
 		return;
 	}
@@ -535,7 +335,7 @@ void upstream_sweep(struct proxy_worker *worker)
 		if (upstream->state == UPSTREAM_IDLE)
 			upstream_close(upstream, false);
 		else if (upstream->is_carrier)
-			upstream_h2_retire(upstream);
+			upstream_session_retire(upstream);
 	}
 	/* From the start each time: what a borrower does then may close others. */
 	while ((upstream = first_expired(worker)))
@@ -551,7 +351,7 @@ uint32_t upstream_trim(struct proxy_worker *worker)
 	list_for_each_safe(link, after, &worker->upstreams_open) {
 		upstream = container_of(link, struct upstream, all);
 		if (upstream->is_carrier)
-			upstream_h2_retire(upstream); /* soon */
+			upstream_session_retire(upstream); /* soon */
 		if (upstream->state != UPSTREAM_IDLE)
 			continue;
 		upstream_close(upstream, false);

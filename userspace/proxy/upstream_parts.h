@@ -46,6 +46,12 @@ void upstream_note_failure(struct upstream *upstream);
 /* Connections in the pools must not become more than may be in use. */
 bool upstream_is_too_many(const struct upstream *upstream);
 void upstream_free_later(struct task *task);
+/* Nothing may have come after the answer: an end, or bytes nobody asked for. A session ticket is
+ * neither. */
+bool upstream_is_quiet(struct stream *stream);
+
+/* upstream_dial.c. Begins to make the connection. 0 or -errno: the caller closes it. */
+int upstream_dial(struct upstream *upstream, const struct upstream_client *client) must_check;
 
 /* upstream_h2.c. A place at the target; `outstanding` is counted already. As upstream_get(). */
 int upstream_h2_get(struct proxy_worker *worker, struct target_group *group, struct target *target,
@@ -53,10 +59,11 @@ int upstream_h2_get(struct proxy_worker *worker, struct target_group *group, str
 	bool fresh, struct upstream **ret_upstream) must_check;
 /* Ends a place; the target learns it if that is too early. */
 void upstream_h2_leave(struct upstream *upstream);
-/* The carrier is closed by somebody else than its session. */
-void upstream_h2_end(struct upstream *carrier);
-/* The target has left: what is not in use ends. */
-void upstream_h2_retire(struct upstream *carrier);
 const struct stream *upstream_h2_connection(const struct upstream *upstream);
+
+/* upstream_session.c. The carrier is closed by somebody else than its session. */
+void upstream_session_cut(struct upstream *carrier);
+/* The target has left: what is not in use ends. */
+void upstream_session_retire(struct upstream *carrier);
 
 #endif
