@@ -66,9 +66,19 @@ void stream_ack_now(struct stream *stream)
 		setsockopt(stream->watch.fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
 }
 
-ssize_t stream_send(struct stream *stream, const struct iovec *iov, int n_iov, bool more)
+/* Most are one piece: for those the kernel has no list to copy and look through. */
+static ssize_t send_once(int fd, const struct iovec *iov, int n_iov, int flags)
 {
 	struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
+
+	if (n_iov == 1)
+		return send(fd, iov->iov_base, iov->iov_len, flags);
+	return sendmsg(fd, &message, flags);
+}
+
+ssize_t stream_send(struct stream *stream, const struct iovec *iov, int n_iov, bool more)
+{
+	int flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0);
 	size_t want = 0;
 	ssize_t sent;
 	int i;
@@ -76,7 +86,7 @@ ssize_t stream_send(struct stream *stream, const struct iovec *iov, int n_iov, b
 	for (i = 0; i < n_iov; i++)
 		want += iov[i].iov_len;
 	do
-		sent = sendmsg(stream->watch.fd, &message, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+		sent = send_once(stream->watch.fd, iov, n_iov, flags);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0) {
 		if (errno == EAGAIN)
