@@ -1,5 +1,6 @@
 /* Socket addresses: see addr.h. */
 #include "net/addr.h"
+#include "core/line.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -46,12 +47,27 @@ int addr_parse(const char *text, union addr *ret_addr)
 	return 0;
 }
 
+/* For each request: inet_ntop() reads a format. */
+static const char *format_v4(struct in_addr addr, char text[static ADDR_TEXT_BYTES])
+{
+	struct line line = {.bytes = text, .size = ADDR_TEXT_BYTES};
+	const uint8_t *bytes = (const uint8_t *)&addr.s_addr;
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		if (i)
+			line_put_char(&line, '.');
+		line_put_number(&line, bytes[i]);
+	}
+	line_put_char(&line, '\0');
+	return text;
+}
+
 const char *addr_format_host(const union addr *addr, char text[static ADDR_TEXT_BYTES])
 {
-	const void *bytes = addr->any.sa_family == AF_INET6 ? (const void *)&addr->v6.sin6_addr
-							    : (const void *)&addr->v4.sin_addr;
-
-	if (!inet_ntop(addr->any.sa_family, bytes, text, ADDR_TEXT_BYTES))
+	if (addr->any.sa_family == AF_INET)
+		return format_v4(addr->v4.sin_addr, text);
+	if (!inet_ntop(addr->any.sa_family, &addr->v6.sin6_addr, text, ADDR_TEXT_BYTES))
 		snprintf(text, ADDR_TEXT_BYTES, "unknown");
 	return text;
 }

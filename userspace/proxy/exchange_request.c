@@ -6,12 +6,12 @@
 #include "core/clock.h"
 #include "core/counter.h"
 #include "core/hash.h"
+#include "core/line.h"
 #include "proxy/conn_terms.h"
 
 #include <errno.h>
-#include <stdio.h>
 
-enum { SCRATCH_BYTES = 2048 };
+enum { SCRATCH_BYTES = 2048, PORT_TEXT_BYTES = 5 };
 
 static enum close_reason reason_of_status(unsigned int status)
 {
@@ -39,9 +39,12 @@ static bool wants_body_over_limit(const struct exchange *exchange)
 	       exchange->request.content_length > max;
 }
 
-static uint16_t port_text(const struct conn *conn, char text[static 8])
+static struct slice port_text(const struct conn *conn, char text[static PORT_TEXT_BYTES])
 {
-	return (uint16_t)snprintf(text, 8, "%u", addr_port(&conn->local));
+	struct line line = {.bytes = text, .size = PORT_TEXT_BYTES};
+
+	line_put_number(&line, addr_port(&conn->local));
+	return (struct slice){text, line.len};
 }
 
 static struct slice client_text(const struct exchange *exchange, char text[static ADDR_TEXT_BYTES])
@@ -95,12 +98,13 @@ static int write_request(struct exchange *exchange, const struct rules_match *ma
 	const struct tls_headers *tls_headers = &exchange_spec(exchange)->tls_headers;
 	struct http_header
 		extra[HTTP_FORWARDED_EXTRA + HTTP_ORIGIN_EXTRA + TLS_HEADERS + RULES_EDITS_MAX];
-	char client[ADDR_TEXT_BYTES], port[8], scratch[SCRATCH_BYTES], more[SCRATCH_BYTES];
+	char client[ADDR_TEXT_BYTES], port[PORT_TEXT_BYTES], scratch[SCRATCH_BYTES],
+		more[SCRATCH_BYTES];
 	struct http_forwarded forwarded = {
 		.mode = exchange_spec(exchange)->http.x_forwarded_for,
 		.client = client_text(exchange, client),
 		.scheme = conn->is_tls ? SLICE("https") : SLICE("http"),
-		.port = {port, port_text(conn, port)},
+		.port = port_text(conn, port),
 	};
 	struct h1_write how = {.extra = extra};
 	int n, edits;
