@@ -1,5 +1,6 @@
 /* Records: see record.h. */
 #include "tls/record.h"
+#include "core/slice.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -8,6 +9,8 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <string.h>
+
+enum { GATHER_MAX = 2048 };
 
 static const struct {
 	const char *name;
@@ -222,27 +225,58 @@ static bool context_start(EVP_CIPHER_CTX *ctx, uint64_t *context_key, const stru
 	return true;
 }
 
+/* What is next, at most `max` bytes of it. */
+static struct slice next_piece(struct iov_cursor *from, size_t max)
+{
+	struct slice piece;
+
+	while (from->offset == from->iov->iov_len) {
+		from->iov++;
+		from->offset = 0;
+	}
+	piece.ptr = (const char *)from->iov->iov_base + from->offset;
+	piece.len = from->iov->iov_len - from->offset;
+	piece.len = piece.len < max ? piece.len : max;
+	from->offset += piece.len;
+	return piece;
+}
+
 static bool seal_pieces(EVP_CIPHER_CTX *ctx, struct iov_cursor *from, size_t len, uint8_t *out)
 {
-	size_t piece;
+	struct slice piece;
 	int done;
 
-	while (len) {
-		piece = from->iov->iov_len - from->offset;
-		if (!piece) {
-			from->iov++;
-			from->offset = 0;
-			continue;
-		}
-		piece = piece < len ? piece : len;
-		if (!EVP_EncryptUpdate(ctx, out, &done,
-			    (const uint8_t *)from->iov->iov_base + from->offset, (int)piece))
+	for (; len; len -= piece.len, out += piece.len) {
+		piece = next_piece(from, len);
+		if (!EVP_EncryptUpdate(ctx, out, &done, (const uint8_t *)piece.ptr, (int)piece.len))
 			return false;
-		from->offset += piece;
-		out += piece;
-		len -= piece;
 	}
 	return true;
+}
+
+static void gather(struct iov_cursor *from, size_t len, uint8_t *out)
+{
+	struct slice piece;
+
+	for (; len; len -= piece.len, out += piece.len) {
+		piece = next_piece(from, len);
+		memcpy(out, piece.ptr, piece.len);
+	}
+}
+
+/* The content of TLS 1.3 with its type behind it. Copied together where that is less than what each
+ * piece, and a block that begins in the middle, cost. */
+static bool seal_typed(
+	EVP_CIPHER_CTX *ctx, struct iov_cursor *from, size_t len, uint8_t type, uint8_t *out)
+{
+	int done;
+
+	if (len > GATHER_MAX)
+		return seal_pieces(ctx, from, len, out) &&
+		       EVP_EncryptUpdate(ctx, out + len, &done, &type, 1);
+	gather(from, len, out);
+	out[len] = type;
+	return EVP_EncryptUpdate(ctx, out, &done, out, (int)len + 1);
 }
 
 int record_seal(struct record_ciphers *ciphers, struct record_key *key, enum record_type type,
@@ -251,7 +285,7 @@ int record_seal(struct record_ciphers *ciphers, struct record_key *key, enum rec
 	EVP_CIPHER_CTX *ctx = ciphers->seal[key->cipher];
 	size_t explicit_len = has_explicit_nonce(key) ? RECORD_EXPLICIT_NONCE_BYTES : 0;
 	size_t body = explicit_len + len + (key->is_tls13 ? 1 : 0) + RECORD_TAG_BYTES;
-	uint8_t inner_type = (uint8_t)type, nonce[12], aad[13];
+	uint8_t nonce[12], aad[13];
 	uint8_t *content = out + RECORD_HEADER_BYTES + explicit_len;
 	int aad_len, done;
 
@@ -270,11 +304,10 @@ int record_seal(struct record_ciphers *ciphers, struct record_key *key, enum rec
 	aad_len = additional_data(key, out, len, aad);
 	if (!context_start(ctx, &ciphers->seal_key[key->cipher], key, nonce) ||
 		!EVP_EncryptUpdate(ctx, NULL, &done, aad, aad_len) ||
-		!seal_pieces(ctx, from, len, content))
+		!(key->is_tls13 ? seal_typed(ctx, from, len, (uint8_t)type, content)
+				: seal_pieces(ctx, from, len, content)))
 		return -EIO;
-	content += len;
-	if (key->is_tls13 && !EVP_EncryptUpdate(ctx, content++, &done, &inner_type, 1))
-		return -EIO;
+	content += len + (key->is_tls13 ? 1 : 0);
 	if (!EVP_EncryptFinal_ex(ctx, content, &done) ||
 		!EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, RECORD_TAG_BYTES, content))
 		return -EIO;

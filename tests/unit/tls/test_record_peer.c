@@ -207,7 +207,8 @@ static void both_ways(size_t len)
 
 static void check_sizes(void)
 {
-	static const size_t sizes[] = {1, 2, 15, 16, 17, 63, 64, 65, 1000, 4096, 16383, 16384};
+	static const size_t sizes[] = {
+		1, 2, 15, 16, 17, 63, 64, 65, 1000, 2047, 2048, 2049, 4096, 16383, 16384};
 
 	for (size_t i = 0; i < array_len(sizes); i++)
 		both_ways(sizes[i]);
