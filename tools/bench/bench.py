@@ -20,7 +20,7 @@ import certs
 import measure
 import rows as shown
 import veth
-from peers import Product, Site, remove_all_pins, version
+from peers import Product, Site, has_kind, other_target, remove_all_pins, version
 from proc import BenchError, Process, read
 from rows import PRODUCTS, ROWS, Cell
 
@@ -104,7 +104,7 @@ def run_loads(site, names, rows, table, deadline, kind="tuned"):
                     if row.is_h2 and product.name == "floor":
                         continue  # has HTTP/1.1 only
                     cell = table[row.id].setdefault(product.name, Cell())
-                    attempt(cell, measure.load_round, site, product, row, cell, kind != "tuned")
+                    attempt(cell, measure.load_round, site, product, row, cell, kind == "default")
     finally:
         for product in products:
             product.stop()
@@ -129,13 +129,24 @@ def run_kinds(site, rows, table):
         shown.level(table[row.id])
 
 
-def run_idle(site, names, rows, table):
+def run_memory(site, names, rows, table):
     for row in rows:
+        measured = measure.idle_round if row.is_idle else measure.held_round
         for turn in range(row.rounds):
             say(f"{row.id}: round {turn + 1} of {row.rounds}")
             for name in names:
+                if row.is_h2 and name == "floor":
+                    continue
                 cell = table[row.id].setdefault(name, Cell())
-                attempt(cell, measure.idle_round, site, name, row, cell)
+                attempt(cell, measured, site, name, row, cell)
+
+
+def run_others(site, names, rows, table, deadline):
+    """Rows for which all products are of another kind, and some have none."""
+    for kind in sorted({row.all_kind for row in rows}):
+        able = [name for name in names if has_kind(name, kind)]
+        with other_target(site, kind):
+            run_loads(site, able, [row for row in rows if row.all_kind == kind], table, deadline, kind)
 
 
 def xdp_turn(site, rows, table):
@@ -241,9 +252,10 @@ def run(options, runtime):
     site = Site(options.build, options.out, runtime, cpus[:2])
     rows = chosen_rows(options)
     table = {row.id: {} for row in rows}
-    load_rows = [row for row in rows if row.is_load]
+    load_rows = [row for row in rows if row.is_load and not row.all_kind]
     run_loads(site, options.products, load_rows, table, start + ROUNDS_SECONDS)
-    run_idle(site, options.products, [row for row in rows if row.is_idle], table)
+    run_others(site, options.products, [row for row in rows if row.all_kind], table, start + ROUNDS_SECONDS)
+    run_memory(site, options.products, [row for row in rows if row.is_memory], table)
     run_kinds(site, [row for row in rows if row.kind], table)
     run_xdp(site, [row for row in rows if row.is_xdp], table)
     veth.run(site, [row for row in rows if row.is_flood or row.is_gate], table, attempt, say)

@@ -4,8 +4,10 @@ import dataclasses
 import json
 import select
 import subprocess
+import time
 
 from h2load import H2Load
+from held import Held, established
 from peers import Product
 from proc import BenchError, Process, cpu_busy_seconds, settled
 from rows import NS_BYTE
@@ -16,6 +18,7 @@ TICKETS = 1
 # Connections that make a product allocate what it allocates once: as many as the load opens at a
 # time (32), twice, or the memory of the handshakes in flight is counted as that of idle connections.
 IDLE_WARM = 64
+HELD_WARM = 16  # a share: it is missing in what is measured, of every product alike
 REPLY_SECONDS = 25  # the generator bounds its own steps; this is for one that hangs
 XDP_SECONDS = 60
 
@@ -137,6 +140,33 @@ def idle_round(site, name, row, cell):
         cell.samples.append(grown / row.conns)
     finally:
         product.stop()
+
+
+def held_round(site, name, row, cell):
+    """Adds the memory of one connection with requests under way: a fresh process, `streams` on each of
+    the connections, answered by nobody, and what the process grew by since it had a few."""
+    product = Product(site, name)
+    try:
+        hold = (product.ports[row.key], row.path, row.streams, row.is_h2)
+        with Held(max(row.conns // HELD_WARM, 1), *hold) as held:
+            wait_for_requests(site, held, product)
+        before = settled(product.process.anonymous_kib)
+        with Held(row.conns, *hold) as held:
+            wait_for_requests(site, held, product)
+            grown = settled(product.process.anonymous_kib) - before
+        cell.samples.append(grown / row.conns)
+    finally:
+        product.stop()
+
+
+def wait_for_requests(site, held, product):
+    """Each has a connection of its own to the target, which speaks HTTP/1.1."""
+    deadline = time.monotonic() + REPLY_SECONDS
+    while (have := established(site.target_port)) < held.requests:
+        product.process.check()
+        if time.monotonic() > deadline:
+            raise BenchError(f"{have} of {held.requests} requests have come to the target")
+        time.sleep(0.02)
 
 
 def xdp_round(site, program, rows):

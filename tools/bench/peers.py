@@ -10,6 +10,7 @@ import ssl
 import string
 import subprocess
 import time
+from contextlib import contextmanager
 
 from proc import BenchError, Process
 
@@ -51,7 +52,7 @@ def sluice(ktls, rules=0, log=""):
     if rules:
         wanted.append({"priority": rules, "target_group": "web",
                        "conditions": [{"host": "*.example.test", "path": "/sm*"}]})
-    return "sluice.yaml", {"ktls": ktls, "rules": json.dumps(wanted), "access_log": log}
+    return "sluice.yaml", {"ktls": ktls, "rules": json.dumps(wanted), "access_log": log, "version": "http1"}
 
 
 # Kinds of each product: the template and what is filled in.
@@ -61,14 +62,20 @@ KINDS = {
                "ktls require": sluice("require"),
                "rules 1": sluice("auto", 1), "rules 1000": sluice("auto", 1000),
                "access log json": sluice("auto", log="json"), "access log alb": sluice("auto", log="alb"),
+               "to h2": ("sluice.yaml", {**sluice("auto")[1], "version": "http2", "is_h2": True}),
                "to tls": sluice_to_tls("auto", "auto"), "to tls, ktls off": sluice_to_tls("off", "off"),
                "to tls, ktls require": sluice_to_tls("require", "require")},
     "nginx": {"tuned": nginx(), "default": ("nginx-default.conf", {}), "ktls": nginx("KTLS"),
               "buffered": nginx(buffers=BUFFERED), "ktls buffered": nginx("KTLS", BUFFERED),
               "ktls sendfile": nginx("KTLS", BUFFERED, "on"), "to tls": nginx_to_tls("-KTLS"),
               "to tls, ktls": nginx_to_tls("KTLS")},
-    "haproxy": {"tuned": ("haproxy.cfg", {}), "default": ("haproxy-default.cfg", {})},
+    "haproxy": {"tuned": ("haproxy.cfg", {"proto": ""}), "default": ("haproxy-default.cfg", {}),
+                "to h2": ("haproxy.cfg", {"proto": "proto h2", "is_h2": True})},
 }
+
+
+def has_kind(name, kind):
+    return kind in KINDS.get(name, {})
 
 
 class Site:
@@ -83,6 +90,7 @@ class Site:
         self.starts = 0
         self.certs = make_certificates(os.path.join(out, "certs"))
         self.tls_target_port = 0  # for kinds with TLS to the target: whoever uses them sets it
+        self.h2_target_port = 0   # for kinds with HTTP/2 to the target (other_target())
         self.half_rate = 0.0  # requests a second, of rows that are paced
         self.target_port = self.port()
         self.target = Process("target", self.generator_cpu,
@@ -163,6 +171,35 @@ def wait_for(check, process):
         time.sleep(0.05)
 
 
+def render(template, folder, values):
+    with open(os.path.join(HERE, "peers", template), encoding="utf-8") as file:
+        text = string.Template(file.read()).substitute(values)
+    path = os.path.join(folder, template)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+@contextmanager
+def other_target(site, kind):
+    """The target that products of this kind talk to, where it is not the usual one: who answers HTTP/2
+    is none of ours."""
+    if kind != "to h2":
+        yield
+        return
+    site.h2_target_port = site.port()
+    folder = os.path.join(site.out, "run", "target-h2")
+    os.makedirs(folder, exist_ok=True)
+    config = render("target-h2.cfg", folder, {"port": site.h2_target_port, "body": "x" * 100})
+    target = Process("target-h2", site.generator_cpu, ["haproxy", "-db", "-f", config],
+                     log=os.path.join(folder, "log"))
+    try:
+        wait_for(lambda: check_target(site.h2_target_port), target)
+        yield
+    finally:
+        target.stop()
+
+
 class Product:
     """A running product: `ports` by key type, `process` for what it costs."""
 
@@ -191,11 +228,12 @@ class Product:
             return [site.binary("floor"), *listen, f"--target={site.target_port}"], {}
         socket_folder = os.path.join(site.runtime, str(site.starts))
         os.makedirs(socket_folder)
+        template, more = KINDS[self.name][kind]
         values = {**site.certs, "run": socket_folder if self.name == "sluice" else self.run,
-                  "pin_dir": self.pins, "target": site.target_port,
+                  "pin_dir": self.pins,
+                  "target": site.h2_target_port if more.get("is_h2") else site.target_port,
                   "tls_target": site.tls_target_port or site.target_port,
                   **{f"port_{key}": port for key, port in self.ports.items()}}
-        template, more = KINDS[self.name][kind]
         if log := more.get("access_log"):
             more = more | {"access_log": f"path: {socket_folder}/access.log, format: {log}"}
         config = self.render(template, values | more)
@@ -203,16 +241,11 @@ class Product:
             return [os.path.join(site.build, "sluiced"), "--config", config], {}
         if self.name == "nginx":
             return ["nginx", "-p", self.run, "-c", config, "-g", "daemon off;"], {}
-        env = {"OPENSSL_CONF": self.render("openssl.cnf", {})} if kind == "tuned" else {}
+        env = {} if kind == "default" else {"OPENSSL_CONF": self.render("openssl.cnf", {})}
         return ["haproxy", "-db", "-f", config], env
 
     def render(self, template, values):
-        with open(os.path.join(HERE, "peers", template), encoding="utf-8") as file:
-            text = string.Template(file.read()).substitute(values)
-        path = os.path.join(self.run, template)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-        return path
+        return render(template, self.run, values)
 
     def stop(self):
         self.process.stop()

@@ -44,6 +44,8 @@ class Row:
     names: str = ""  # server names of the load: first number, how many (pairs.c)
     is_certs: bool = False  # 100,000 certificates (certs.py)
     kind: str = ""  # sluice of that kind (peers.py) against the tuned one (off)
+    all_kind: str = ""  # every product of that kind; those that have none are left out
+    streams: int = 0  # requests under way on each connection
 
     @property
     def aim(self):
@@ -59,7 +61,7 @@ class Row:
 
     @property
     def is_load(self):
-        return bool(self.mode) and not self.is_idle and not self.is_outside
+        return bool(self.mode) and not self.is_memory and not self.is_outside
 
     def is_reached(self, value):
         """Of rates more is better, of all else less."""
@@ -80,11 +82,15 @@ class Row:
 
     @property
     def is_h2(self):
-        return self.mode == "h2"
+        return self.mode in ("h2", "held h2")
 
     @property
     def is_idle(self):
         return self.mode == "idle"
+
+    @property
+    def is_memory(self):
+        return self.unit == KIB
 
     def scale(self, cpu_seconds, result):
         """A round's CPU time in the unit of the row."""
@@ -108,7 +114,10 @@ ROWS = (
     Row("bulk_1m", NS_BYTE, "request", 8, 0.3, 16, 0.8, path="/bytes/1000000", defaults=True),
     Row("bulk_100m", NS_BYTE, "request", 2, 0.3, 16, 0.8, path="/bytes/100000000"),
     Row("latency_p99", P99, "paced", 64, 1.0, 8, 1.0),
+    Row("keepalive_h1_to_h2", CPU_US, "request", 64, 0.3, 12, 1.0, all_kind="to h2"),
     Row("idle_conn", KIB, "idle", 2000, 0.0, 2, 1.0),
+    Row("active_conn_h1", KIB, "held", 800, 0.0, 2, 1.0, path="/hold", streams=1),
+    Row("active_conn_h2", KIB, "held h2", 50, 0.0, 2, path="/hold", streams=16),
     Row("flood_syn_cpu", NS_SYN, seconds=0.7, rounds=5, goal=0.25),
     Row("gate_ttfb", FIRST_BYTE, "handshake", 1, 0.15, 12, 1.05, is_gate=True),
     Row("gate_cps", CPS, "handshake", 32, 0.4, 8, 0.8, is_gate=True),
@@ -274,7 +283,7 @@ def print_plan(rows, table):
            [[row.id, str(max((len(cell.samples) for cell in table[row.id].values()), default=0)),
              f"{row.seconds:g}" if row.seconds else "-",
              str(row.conns) if row.conns else "-", row.key if row.mode else "-", row.group if row.mode else "-",
-             row.path if row.mode in ("request", "idle") else "-"]
+             row.path if row.mode in ("request", "idle", "held", "held h2") else "-"]
             for row in rows])
 
 

@@ -4,6 +4,7 @@
  *   GET /small    100 bytes
  *   GET /bytes/N  N bytes, sent from page cache without a copy
  *   GET /chunked/N  N bytes, rounded up to whole chunks of CHUNK_BYTES, in the same way
+ *   GET /hold     nothing: the request stays under way until the client goes
  * One request at a time per connection, heads up to HEAD_BYTES, no request bodies. Single-threaded;
  * serves until SIGTERM.
  */
@@ -117,6 +118,8 @@ static bool answer(struct conn *conn)
 			return false;
 		return !conn->close_after;
 	}
+	if (!strncmp(conn->head, "GET /hold ", 10))
+		return true;
 	conn->is_chunked = !strncmp(conn->head, "GET /chunked/", 13);
 	conn->body_sent = 0;
 	if (conn->is_chunked) {
