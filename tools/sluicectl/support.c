@@ -53,7 +53,15 @@ static void take(void *arg, const char *bytes, size_t len)
 	part->len += len;
 }
 
-/* --- what conditions ask for may be a secret, too */
+/* --- what conditions ask for may be a secret, and what is behind the path of a redirect */
+
+static void redact_action(yyjson_mut_val *action)
+{
+	const char *text = yyjson_mut_get_str(action);
+
+	if (text)
+		yyjson_mut_set_strn(action, text, strcspn(text, "?"));
+}
 
 static void redact(yyjson_mut_val *value)
 {
@@ -61,8 +69,8 @@ static void redact(yyjson_mut_val *value)
 	size_t i, n;
 
 	if (yyjson_mut_is_obj(value)) {
-		if (yyjson_mut_obj_get(value, "conditions"))
-			yyjson_mut_obj_remove_key(value, "conditions");
+		yyjson_mut_obj_remove_key(value, "conditions");
+		redact_action(yyjson_mut_obj_get(value, "action"));
 		yyjson_mut_obj_foreach(value, i, n, key, item) redact(item);
 	} else if (yyjson_mut_is_arr(value)) {
 		yyjson_mut_arr_foreach(value, i, n, item) redact(item);

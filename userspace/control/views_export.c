@@ -16,7 +16,8 @@
 
 /* --- export */
 
-static void put_header(const struct daemon *daemon, const struct blob_list *contents, FILE *out)
+static void put_header(
+	const struct daemon *daemon, const struct blob_list *contents, bool redact, FILE *out)
 {
 	char date[32] = "";
 	time_t now = time(NULL);
@@ -26,9 +27,11 @@ static void put_header(const struct daemon *daemon, const struct blob_list *cont
 		strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &utc);
 	fprintf(out,
 		"# What was in force at %s: version %" PRIu64
-		" of the objects made through the admin\n# API over %s (sluice %s). Secrets are not "
-		"in it.\n",
-		date, daemon->objects.head, daemon->config_path, SLUICE_VERSION);
+		" of the objects made through the admin\n# API over %s (sluice %s). Keys and passwords "
+		"are not in it; %s.\n",
+		date, daemon->objects.head, daemon->config_path, SLUICE_VERSION,
+		redact ? "what else may be secret is REDACTED"
+		       : "values of headers, queries and the webhook are");
 	if (contents->n == 0)
 		return;
 	fputs("# These files have contents that came through the API. They go when no version that "
@@ -40,7 +43,7 @@ static void put_header(const struct daemon *daemon, const struct blob_list *cont
 }
 
 static char *with_header(
-	const struct daemon *daemon, const struct blob_list *contents, const char *yaml)
+	const struct daemon *daemon, const struct blob_list *contents, bool redact, const char *yaml)
 {
 	char *text = NULL;
 	size_t len;
@@ -48,7 +51,7 @@ static char *with_header(
 
 	if (!out)
 		abort(); /* out of memory */
-	put_header(daemon, contents, out);
+	put_header(daemon, contents, redact, out);
 	fputs(yaml, out);
 	fclose(out);
 	return text;
@@ -72,7 +75,7 @@ void view_export(void *arg, const struct admin_call *call, struct admin_reply *r
 	}
 	root.object = yyjson_mut_doc_get_root(root.doc);
 	yaml = object_export(&daemon->objects.rows, &how, &contents);
-	text = with_header(daemon, &contents, yaml);
+	text = with_header(daemon, &contents, how.redact, yaml);
 	view_number(&root, "version", daemon->objects.head);
 	view_number(&root, "generation", daemon->build->generation);
 	view_text(&root, "yaml", text);
