@@ -414,6 +414,61 @@ def test_zsh_completes(std, tmp_path):
         os.close(terminal)
 
 
+def first_words(std, *words):
+    """Of a command with --watch: what it prints until there are two looks."""
+    process = subprocess.Popen([BUILD / "sluicectl", "--socket", std.socket, *words, "--watch=0.1", "-o", "yaml"],
+                               stdout=subprocess.PIPE, text=True, preexec_fn=netns.die_with_parent)
+    seen = []
+    try:
+        while seen.count("---\n") < 2:
+            seen.append(process.stdout.readline())
+            assert seen[-1], "it ended"
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    return list(yaml.safe_load_all("".join(seen)))[0]
+
+
+@pytest.mark.parametrize("words, member", [
+    (["rules"], "listeners"), (["rules", "https"], "listeners"), (["objects"], "objects"),
+    (["objects", "listeners"], "objects"), (["objects", "show", "listeners/https"], "settings"),
+    (["history"], "versions"), (["trust"], "trust_stores"), (["certs"], "certificates"), (["groups"], "target_groups")])
+def test_lists_can_be_watched(std, words, member):
+    assert member in first_words(std, *words)
+
+
+def test_what_is_not_shown_is_not_watched(std):
+    for words in (["rules", "test", "--url", "/"], ["objects", "delete", "rules", "web/x"], ["trust", "delete", "x"],
+                  ["rollback"], ["drain"], ["deny", "add", "192.0.2.1"]):
+        assert std.ctl(*words, "--watch", check=False)[0] == 2, words
+
+
+def test_names_as_answers_have_them(std, tmp_path):
+    """KIND/NAME is as good as KIND NAME, and a file that is no JSON is called that."""
+    assert std.ctl("objects", "show", "listeners/https") == std.ctl("objects", "show", "listeners", "https")
+    file = tmp_path / "rule"
+    file.write_text('{"priority": 5, "target_group": "web"}')
+    assert "add rules/https/new" in std.ctl("objects", "put", "--dry-run", "rules/https/new", file)[1]
+    assert "there is no object rules/https/new" in std.ctl("objects", "delete", "rules/https/new", check=False)[2]
+    for words in (["objects", "put", "rules/https/new"], ["objects", "show", "listeners"], ["objects", "delete", "/"]):
+        assert std.ctl(*words, check=False)[0] == 2, words
+    file.write_text("priority: 5\n")
+    assert f"{file}: this is no JSON: " in std.ctl("objects", "put", "rules/https/new", file, check=False)[2]
+
+
+def test_help_of_one_command(std):
+    whole = std.ctl("help")[1]
+    for words in (["help", "rules"], ["rules", "--help"], ["--help", "rules"]):
+        out = std.ctl(*words)[1]
+        assert out.startswith("usage: sluicectl [options] rules [LISTENER | test]\n") and out != whole
+        assert "--url" in out and "--socket" in out and "--cert" not in out
+    assert std.ctl("--help")[1] == whole
+    code, _, error = std.ctl("help", "nonsense", check=False)
+    assert code == 2 and 'there is no such command "nonsense"' in error
+    assert '"target": is it targets?' in std.ctl("target", check=False)[2]
+
+
 def with_secrets(net):
     """A configuration with the word SECRET wherever somebody may have put one."""
     edits = {"set": [{"name": "Authorization", "value": "SECRET"}], "add": [{"name": "X-Key", "value": "SECRET"}]}

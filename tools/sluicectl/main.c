@@ -50,6 +50,18 @@ int usage(const char *what, const char *which)
 	return EXIT_USAGE;
 }
 
+int no_command(const char *word)
+{
+	const struct command *like = command_like(word);
+
+	if (!like)
+		return usage("there is no such command", word);
+	fprintf(stderr,
+		"sluicectl: there is no such command \"%s\": is it %s? See sluicectl help\n",
+		word, like->name);
+	return EXIT_USAGE;
+}
+
 static int read_output(const char *word, enum output *ret_output)
 {
 	if (strcmp(word, "table") == 0)
@@ -174,7 +186,7 @@ static int add_header(struct invocation *invocation)
 	return 0;
 }
 
-/* 0, EXIT_USAGE, or -1 (done: help or version was printed). */
+/* 0, EXIT_USAGE, or -1 (done: the version was printed). */
 static int read_option(int key, struct invocation *invocation)
 {
 	const char **text = text_of(key, invocation);
@@ -204,8 +216,8 @@ static int read_option(int key, struct invocation *invocation)
 	case KEY_HEADER:
 		return add_header(invocation);
 	case 'h':
-		print_help(stdout);
-		return -1;
+		invocation->help = true;
+		return 0;
 	case 'V':
 		puts("sluicectl " SLUICE_VERSION);
 		return -1;
@@ -215,25 +227,12 @@ static int read_option(int key, struct invocation *invocation)
 	}
 }
 
-static bool is_among(const char *name, const char *words)
-{
-	size_t len;
-
-	for (; *words; words += len + (words[len] == ' ')) {
-		len = strcspn(words, " ");
-		if (strlen(name) == len && strncmp(name, words, len) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Options that mean nothing to a command are mistakes: they are refused, not ignored. */
 static int check_option(const struct option_row *row, const struct command *command)
 {
 	char what[128];
 
-	if (!row->commands || is_among(command->name, row->commands) ||
-		(command->path && is_among("VIEWS", row->commands)))
+	if (option_is_for(row, command))
 		return 0;
 	snprintf(what, sizeof(what), "--%s is not for", row->name);
 	return usage(what, command->name);
@@ -280,7 +279,7 @@ static int read_command(int argc, char **argv, struct invocation *invocation)
 		return usage("no command is given", "");
 	invocation->command = command_find(argv[optind]);
 	if (!invocation->command)
-		return usage("there is no such command", argv[optind]);
+		return no_command(argv[optind]);
 	invocation->arguments = argv + optind + 1;
 	invocation->n_arguments = argc - optind - 1;
 	if (invocation->n_arguments > invocation->command->max_arguments)
@@ -291,6 +290,18 @@ static int read_command(int argc, char **argv, struct invocation *invocation)
 		if (is_given(row->key, invocation))
 			rc = check_option(row, invocation->command);
 	return rc;
+}
+
+/* With a command, or with one that is not there: the help of that, or of all. */
+static int give_help(int argc, char **argv)
+{
+	const struct command *command = optind < argc ? command_find(argv[optind]) : NULL;
+
+	if (command)
+		print_help_of(command, stdout);
+	else
+		print_help(stdout);
+	return EXIT_OK;
 }
 
 int main(int argc, char **argv)
@@ -308,10 +319,10 @@ int main(int argc, char **argv)
 		if (rc)
 			return rc > 0 ? rc : EXIT_OK;
 	}
-	rc = read_command(argc, argv, &invocation);
+	rc = invocation.help ? 0 : read_command(argc, argv, &invocation);
 	if (rc)
 		return rc;
-	rc = invocation.command->run(&invocation);
+	rc = invocation.help ? give_help(argc, argv) : invocation.command->run(&invocation);
 	if (fflush(stdout) == EOF || ferror(stdout)) {
 		fprintf(stderr, "sluicectl: standard output: %s\n", strerror(errno));
 		return rc ? rc : EXIT_REFUSED;

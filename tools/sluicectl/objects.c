@@ -2,6 +2,7 @@
  * their own. */
 #include "change.h"
 #include "client.h"
+#include "show.h"
 #include "sluicectl.h"
 
 #include "core/mem.h"
@@ -10,19 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OBJECTS_TIMEOUT_S = 30 };
+enum { NAMED_WORDS_MAX = 3 }; /* kind, name, file */
 
 static const char path[] = "/v1/objects";
 
 static int ask(const struct invocation *invocation, char *target, render_function *render)
 {
-	struct client_request request = {
-		.where = &invocation->where,
-		.method = "GET",
-		.target = target,
-		.timeout_s = OBJECTS_TIMEOUT_S,
-	};
-	int code = run_request(invocation, &request, render);
+	struct shown shown = {invocation, target, render};
+	int code = show(&shown);
 
 	free(target);
 	return code;
@@ -48,8 +44,11 @@ static int put(const struct invocation *invocation, const char *method, char **w
 	text = yyjson_mut_get_str(yyjson_mut_obj_get(yyjson_mut_doc_get_root(doc), "file"));
 	settings = yyjson_read_opts((char *)text, strlen(text), 0, NULL, &fault);
 	if (!yyjson_is_obj(yyjson_doc_get_root(settings))) {
-		fprintf(stderr, "sluicectl: %s: %s (byte %zu)\n", words[2],
-			settings ? "is no JSON object" : fault.msg, settings ? 0 : fault.pos);
+		if (settings)
+			fprintf(stderr, "sluicectl: %s: this is no JSON object\n", words[2]);
+		else
+			fprintf(stderr, "sluicectl: %s: this is no JSON: %s (byte %zu)\n", words[2],
+				fault.msg, fault.pos);
 		yyjson_doc_free(settings);
 		yyjson_mut_doc_free(doc);
 		return EXIT_REFUSED;
@@ -100,24 +99,44 @@ static int move(const struct invocation *invocation, char **words, int n)
 	return change_send(invocation, "PUT", target, doc);
 }
 
+/* "rules/web/canary", as answers call it, becomes the kind rules and the name web/canary. How many
+ * words there are then. */
+static int split_name(char **words, int n, char *ret_words[static NAMED_WORDS_MAX])
+{
+	char *slash = n > 0 && n < NAMED_WORDS_MAX ? strchr(words[0], '/') : NULL;
+	int used = 0;
+
+	if (slash && slash > words[0] && slash[1]) {
+		*slash = '\0';
+		ret_words[used++] = words[0];
+		words[0] = slash + 1;
+	}
+	for (int i = 0; i < n && used < NAMED_WORDS_MAX; i++)
+		ret_words[used++] = words[i];
+	return used;
+}
+
 int run_objects(const struct invocation *invocation)
 {
-	char **words = invocation->arguments + 1;
 	const char *verb = invocation->n_arguments > 0 ? invocation->arguments[0] : "";
+	char *words[NAMED_WORDS_MAX];
 	int n = invocation->n_arguments - 1;
 	bool changes = strcmp(verb, "put") == 0 || strcmp(verb, "patch") == 0 ||
 		       strcmp(verb, "delete") == 0 || strcmp(verb, "move") == 0;
 
 	if (!changes && (invocation->dry_run || invocation->existing))
 		return usage("--dry-run and --existing are for put, patch, delete and move", "");
+	if (changes && invocation->watch_s > 0)
+		return usage("--watch is not for objects", verb);
+	if (strcmp(verb, "move") == 0)
+		return move(invocation, invocation->arguments + 1, n);
+	n = split_name(invocation->arguments + 1, n, words);
 	if (strcmp(verb, "put") == 0)
 		return put(invocation, "PUT", words, n);
 	if (strcmp(verb, "patch") == 0)
 		return put(invocation, "PATCH", words, n);
 	if (strcmp(verb, "delete") == 0)
 		return delete (invocation, words, n);
-	if (strcmp(verb, "move") == 0)
-		return move(invocation, words, n);
 	if (strcmp(verb, "show") == 0) {
 		if (n != 2)
 			return usage("objects show KIND NAME is the way, not",
@@ -203,6 +222,8 @@ int run_trust(const struct invocation *invocation)
 		return usage("--ca and --crl are for trust put", "");
 	if (!is_put && !is_delete && (invocation->dry_run || invocation->existing))
 		return usage("--dry-run and --existing are for trust put and delete", "");
+	if ((is_put || is_delete) && invocation->watch_s > 0)
+		return usage("--watch is not for trust", words[0]);
 	if (is_put && !invocation->ca_file)
 		return usage("trust put NAME --ca FILE [--crl FILE]... is the way", "");
 	if (is_put)

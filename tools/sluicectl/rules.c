@@ -2,6 +2,7 @@
 #include "change.h"
 #include "client.h"
 #include "request_target.h"
+#include "show.h"
 #include "sluicectl.h"
 
 #include <stdlib.h>
@@ -9,17 +10,16 @@
 
 enum { TEST_TIMEOUT_S = 30 };
 
-static int ask(const struct invocation *invocation, const char *method, const char *target,
-	const char *body, render_function *render)
+static int ask(const struct invocation *invocation, const char *body)
 {
 	struct client_request request = {.where = &invocation->where,
-		.method = method,
-		.target = target,
+		.method = "POST",
+		.target = "/v1/rules/test",
 		.body = body,
-		.body_len = body ? strlen(body) : 0,
+		.body_len = strlen(body),
 		.timeout_s = TEST_TIMEOUT_S};
 
-	return run_request(invocation, &request, render);
+	return run_request(invocation, &request, render_rules_test);
 }
 
 /* "Name: value". False: it has no colon. */
@@ -54,7 +54,7 @@ static int test(const struct invocation *invocation)
 			code = usage("--header takes \"Name: value\", not", invocation->headers[i]);
 	if (code == EXIT_OK) {
 		body = yyjson_mut_write(doc, 0, NULL);
-		code = body ? ask(invocation, "POST", "/v1/rules/test", body, render_rules_test)
+		code = body ? ask(invocation, body)
 			    : usage("not valid UTF-8:", "an option");
 		free(body);
 	}
@@ -64,12 +64,14 @@ static int test(const struct invocation *invocation)
 
 static int list(const struct invocation *invocation)
 {
+	struct shown shown = {.invocation = invocation, .render = render_rules};
 	char *target = target_new("/v1/rules");
 	int code;
 
 	if (invocation->n_arguments > 0)
 		target = target_add(target, "listener", invocation->arguments[0]);
-	code = ask(invocation, "GET", target, NULL, render_rules);
+	shown.target = target;
+	code = show(&shown);
 	free(target);
 	return code;
 }
@@ -84,5 +86,7 @@ int run_rules(const struct invocation *invocation)
 			"--listener, --method, --url, --header and --source are for rules", "test");
 	if (is_test && !invocation->url)
 		return usage("rules test --url URL: of which request?", "");
+	if (is_test && invocation->watch_s > 0)
+		return usage("--watch is not for rules", "test");
 	return is_test ? test(invocation) : list(invocation);
 }

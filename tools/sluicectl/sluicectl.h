@@ -59,7 +59,7 @@ struct invocation {
 	struct client_where where;
 	enum output output;
 	double watch_s; /* 0: once */
-	bool all, dry_run;
+	bool all, dry_run, help;
 	uint32_t expires_s;  /* 0: never */
 	const char *reason, *source; /* NULL: any */
 	const char *listener, *client, *state, *limit; /* NULL: any, the default */
@@ -116,6 +116,9 @@ struct option_row {
 extern const struct command commands[];
 extern const struct option_row option_rows[];
 const struct command *command_find(const char *name);
+/* One that begins with the word, or that the word begins with; NULL: there is none. */
+const struct command *command_like(const char *word);
+bool option_is_for(const struct option_row *row, const struct command *command);
 /* What each of them does; the exit code. In the file that has its subject for a name, or actions.c. */
 #define COMMAND(name, function, max, arguments, words, help)                                       \
 	int function(const struct invocation *invocation);
@@ -133,7 +136,9 @@ int run_request(const struct invocation *invocation, const struct client_request
 	render_function *render);
 /* help.c */
 void print_help(FILE *out);
+void print_help_of(const struct command *command, FILE *out);
 /* main.c: says what is wrong with the command line. EXIT_USAGE. */
 int usage(const char *what, const char *which);
+int no_command(const char *word);
 
 #endif

@@ -26,3 +26,33 @@ const struct command *command_find(const char *name)
 	}
 	return NULL;
 }
+
+const struct command *command_like(const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const struct command *command = commands; len > 2 && command->name; command++) {
+		if (strncmp(command->name, word, len) == 0 ||
+			strncmp(command->name, word, strlen(command->name)) == 0)
+			return command;
+	}
+	return NULL;
+}
+
+static bool is_among(const char *name, const char *words)
+{
+	size_t len;
+
+	for (; *words; words += len + (words[len] == ' ')) {
+		len = strcspn(words, " ");
+		if (strlen(name) == len && strncmp(name, words, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool option_is_for(const struct option_row *row, const struct command *command)
+{
+	return !row->commands || is_among(command->name, row->commands) ||
+	       (command->path && is_among("VIEWS", row->commands));
+}
