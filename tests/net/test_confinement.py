@@ -28,6 +28,12 @@ def threads(one):
     return found
 
 
+def rights_of(one):
+    """The rows of the status about what it may do: capabilities, calls of the kernel."""
+    rows = {row["name"]: row for row in one.api("/v1/status")["capabilities"]}
+    return rows["rights"], rows["system_calls"]
+
+
 def test_threads_have_what_they_need(std):
     found = threads(std)
     for name, fields in found.items():
@@ -42,6 +48,10 @@ def test_threads_have_what_they_need(std):
             more = {"sluice-w": 2, "sluice-log": 2}.get(name, 1)
             assert int(fields["Seccomp_filters"]) == more, (name, fields["Seccomp_filters"])
     assert {"sluiced", "sluice-w", "sluice-loader", "sluice-log"} <= set(found)
+    rights, calls = rights_of(std)
+    assert rights["state"] == "used" and rights["reason"] is None
+    assert rights["using"] == f"{' '.join(CAPABILITIES)}; workers none"
+    assert calls["state"] == ("fallback" if IS_SANITIZED else "used"), calls
 
 
 def config(net, folder, *ports):
@@ -113,6 +123,9 @@ def test_without_capabilities(net, targets, user_folder):
     with Connection((net.v4, 8080)) as client:
         assert client.request().status == 200
     assert "without capabilities: net_bind_service net_admin net_raw ipc_lock perfmon bpf" in one.log()
+    assert rights_of(one)[0] == {"name": "rights", "state": "fallback", "using": "none; workers none",
+                                 "reason": "was started without net_bind_service net_admin net_raw ipc_lock "
+                                           "perfmon bpf"}
     done = netns.run(netns.inside(net.lb, *setpriv(), BUILD / "sluiced", "--check-host"), check=False)
     row = next(line for line in done.splitlines() if line.startswith("capabilities"))
     assert row.split()[1] == "no" and "net_admin" in row

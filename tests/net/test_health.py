@@ -68,6 +68,7 @@ def test_rise_and_fall(net, launch, targets, state):
     targets[0].reset()
     targets[0].health(state)
     until(lambda: one.targets("web")["t1"]["state"] == "unhealthy", "t1 is unhealthy")
+    until(lambda: " warn  apply: target web/t1 is unhealthy: " in one.log(), "the log warns")
     assert targets[0].stats()["checks"] >= 3
     targets[0].reset()
     targets[0].health("ok")

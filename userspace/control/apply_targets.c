@@ -141,7 +141,8 @@ void apply_health(
 		note_health(daemon->build->groups[group].group, target, state);
 		show_group(daemon, group);
 	}
-	log_info("target %s/%s is %s%s%s%s%s", target->group_name, target->name,
+	log_write(state->state == BACKEND_UNHEALTHY ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, LOG_MODULE,
+		"target %s/%s is %s%s%s%s%s", target->group_name, target->name,
 		dp_backend_state_name(state->state), *state->detail || *reason ? ": " : "", reason,
 		*state->detail && *reason ? ": " : "", state->detail);
 }

@@ -79,3 +79,20 @@ int confinement_end(const struct dataplane *dp, const struct config *config, str
 	log_info("capabilities: %s; of workers: none", confine_held(text));
 	return 0;
 }
+
+const char *confinement_calls(const struct config *config, const char **ret_why)
+{
+	enum confine_calls calls = config->confinement.system_calls;
+
+	*ret_why = "confinement.system_calls is off";
+	if (calls == CONFINE_CALLS_OFF || !confine_can_filter(ret_why))
+		return "all calls of the kernel are allowed";
+	*ret_why = "confinement.system_calls is log";
+	if (calls == CONFINE_CALLS_LOG)
+		return "calls of the kernel without a use are logged";
+	*ret_why = "a key is in a PKCS#11 token, whose library workers run";
+	if (!is_without_libraries)
+		return "workers make the calls of the kernel that a library may need";
+	*ret_why = NULL;
+	return "each thread makes the calls of the kernel that it has a use for";
+}

@@ -17,5 +17,8 @@ int confinement_begin(const struct config *config, struct err *err) must_check;
 /* Once programs are attached: gives up what that took, and says what is left. */
 int confinement_end(
 	const struct dataplane *dp, const struct config *config, struct err *err) must_check;
+/* For people: what becomes of calls of the kernel, and why not more is refused (NULL: nothing more could
+ * be). */
+const char *confinement_calls(const struct config *config, const char **ret_why);
 
 #endif

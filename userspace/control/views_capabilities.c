@@ -2,8 +2,11 @@
  * What this host can do and whether the daemon uses it: the list "capabilities" of the view
  * "status". A fallback always says what is used instead and why. See views.h.
  */
+#include "control/confinement.h"
 #include "control/kernel_tls.h"
 #include "control/views_parts.h"
+
+#include "core/confine.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -119,6 +122,20 @@ static void put_ktls(const struct view_list *list)
 		put(list, "ktls", "fallback", "records are made in user space", KERNEL_TLS_MISSING);
 }
 
+/* What is left of the process's rights after the start. */
+static void put_rights(const struct daemon *daemon, const struct view_list *list)
+{
+	char held[CONFINE_TEXT_BYTES], missing[CONFINE_TEXT_BYTES];
+	char using[CONFINE_TEXT_BYTES + 32], reason[CONFINE_TEXT_BYTES + 32];
+	bool is_whole = strcmp(confine_missing(missing), "none") == 0;
+	const char *why, *calls = confinement_calls(daemon->build->config, &why);
+
+	snprintf(using, sizeof(using), "%s; workers none", confine_held(held));
+	snprintf(reason, sizeof(reason), "was started without %s", missing);
+	put(list, "rights", is_whole ? "used" : "fallback", using, is_whole ? NULL : reason);
+	put(list, "system_calls", why ? "fallback" : "used", calls, why);
+}
+
 void view_capabilities(
 	const struct daemon *daemon, const struct dataplane_report *report, const struct view *root)
 {
@@ -129,4 +146,5 @@ void view_capabilities(
 	put_splice(daemon, &list);
 	put_ktls(&list);
 	put_files(daemon, &list);
+	put_rights(daemon, &list);
 }
