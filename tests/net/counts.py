@@ -35,6 +35,7 @@ ROWS = {
     "testssl": (0, 8, 0),                                 # the same of testssl.sh
     "flaps": (2, 50, 1),                                  # of a target under load
     "shed_clients": (100, 2000, 60),                      # of a node that is short of descriptors
+    "shed_stallers": (200, 2000, 60),                     # handshakes that use up a node's memory
     "slow_clients": (1000, 10000, 50),                     # that send or read as slowly as they can
     "flood_packets": (50000, 100000, 2000),               # a second, of each flood
     "flood_hellos": (3000, 3000, 300),                    # packets a second of handshakes in a flood

@@ -1,17 +1,19 @@
 """Descriptors, memory and connections are short: load is shed before they run out, nobody who was
 accepted is lost, the admin socket and the health checks go on, and it ends by itself."""
+import contextlib
 import os
 import resource
 import socket
+import ssl
 import threading
 from pathlib import Path
 
 import pytest
 
 from counts import count
-from sluiced import UnixHttp, stopwatch
+from sluiced import IS_SANITIZED, UnixHttp, stopwatch
 from standard import CHECK, NO_CHECK, group, listener
-from wire import Connection, TlsConnection, patience, until
+from wire import Connection, TlsConnection, client_context, patience, until
 
 RESERVE = 16
 
@@ -181,6 +183,53 @@ def test_memory(net, launch):
     waiting.leave()
     for visitor in held:
         visitor.give_up()
+
+
+class Staller(Connection):
+    """Begins a TLS handshake, and leaves it at that: what the daemon has for it stays."""
+
+    def __init__(self, address, hello):
+        super().__init__(address)
+        self.send(hello)
+        self.more()
+
+
+def client_hello():
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context().wrap_bio(incoming, outgoing, server_hostname="www.sluice.test")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+@pytest.mark.skipif(IS_SANITIZED, reason="freed memory is kept by the sanitizer")
+def test_memory_comes_back(net, launch):
+    """Clients that have the memory are given up, and that is enough: nobody changes anything, the level
+    goes up once and down once, who came meanwhile waits and is served."""
+    one = launch(config(net, workers=2))
+    hello, watch = client_hello(), stopwatch()
+    stallers = [Staller((net.v4, 443), hello) for _ in range(count("shed_stallers"))]
+    try:
+        opened_s = watch()
+        until(lambda: watch() > opened_s + 5.2, "they have had the time that everybody has")
+        one.reload(config(net, workers=2, limits={"memory": str(one.status_kib("RssAnon") * 1024)}))
+        before, watch = overload(one)["changes"], stopwatch()
+        until(lambda: level(one) in ("accept_paused", "shedding"), "it is noticed")
+        late = Visitor(net)
+        while level(one) != "none":
+            assert one.ask("GET", "/v1/ready")[0] == 200, "it serves, if late"
+            assert watch() < patience(15), resource_of(one, "memory")
+        until(lambda: late.status == 200, "who came meanwhile is served")
+        late.leave()
+    finally:
+        for staller in stallers:
+            staller.close()
+    made_room = next(row["count"] for row in one.api("/v1/counters")["counters"] if row["reason"] == "made_room")
+    assert made_room == len(stallers)
+    assert overload(one)["changes"] - before <= 4, "it does not flap"
+    assert not resource_of(one, "memory")["in_vain"]
+    until(lambda: "no load is shed any more" in one.log(), "the log says so")
+    assert "accepting goes on" not in one.log()
 
 
 def test_limit_below_what_is_needed(net, launch):

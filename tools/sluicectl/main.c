@@ -57,8 +57,8 @@ int no_command(const char *word)
 	if (!like)
 		return usage("there is no such command", word);
 	fprintf(stderr,
-		"sluicectl: there is no such command \"%s\": is it %s? See sluicectl help\n",
-		word, like->name);
+		"sluicectl: there is no such command \"%s\": is it %s? See sluicectl help\n", word,
+		like->name);
 	return EXIT_USAGE;
 }
 

@@ -54,8 +54,7 @@ static int test(const struct invocation *invocation)
 			code = usage("--header takes \"Name: value\", not", invocation->headers[i]);
 	if (code == EXIT_OK) {
 		body = yyjson_mut_write(doc, 0, NULL);
-		code = body ? ask(invocation, body)
-			    : usage("not valid UTF-8:", "an option");
+		code = body ? ask(invocation, body) : usage("not valid UTF-8:", "an option");
 		free(body);
 	}
 	yyjson_mut_doc_free(doc);

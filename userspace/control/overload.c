@@ -23,6 +23,7 @@ enum {
 	/* Each time takes the lock of one part of the heap after the other, from workers, too. */
 	TRIM_MS = 5000,
 	TRIM_GIVEN_UP_MS = 60000,
+	TRIM_AFTER_MS = 500, /* for the others to end, too; well below FEW_MS of the gauge */
 };
 
 static const uint8_t marks_of[OVERLOAD_RESOURCES][OVERLOAD_LEVELS] = {
@@ -213,6 +214,16 @@ static void has_trimmed(struct job *job)
 	container_of(job, struct overload, trim)->is_trimming = false;
 }
 
+/* Most connections have ended, and are not judged by it before what they had is given back. */
+static bool is_due(
+	const struct overload *overload, const struct overload_gauge *gauge, uint64_t now_ms)
+{
+	uint64_t due_ms = gauge->few_since_ms + TRIM_AFTER_MS;
+
+	return gauge->is_ending && gauge->few_since_ms && overload->trimmed_ms < due_ms &&
+	       now_ms >= due_ms;
+}
+
 /* What connections had that have ended may still be the process's. */
 static void trim_memory(struct daemon *daemon)
 {
@@ -221,7 +232,9 @@ static void trim_memory(struct daemon *daemon)
 	const struct overload_gauge *own = &overload->gauges[OVERLOAD_OWN_MEMORY];
 	uint64_t now_ms = loop_now_ms(daemon->io.loop), every_ms;
 
-	if (group->level >= OVERLOAD_PAUSED || own->level >= OVERLOAD_PAUSED)
+	if (is_due(overload, group, now_ms) || is_due(overload, own, now_ms))
+		every_ms = 0;
+	else if (group->level >= OVERLOAD_PAUSED || own->level >= OVERLOAD_PAUSED)
 		every_ms = TRIM_MS;
 	else if (group->has_given_up || own->has_given_up)
 		every_ms = TRIM_GIVEN_UP_MS;

@@ -42,8 +42,8 @@ static void put_header(
 			contents->hex[i]);
 }
 
-static char *with_header(
-	const struct daemon *daemon, const struct blob_list *contents, bool redact, const char *yaml)
+static char *with_header(const struct daemon *daemon, const struct blob_list *contents, bool redact,
+	const char *yaml)
 {
 	char *text = NULL;
 	size_t len;
