@@ -6,17 +6,20 @@
 #include "control/config_policy.h"
 #include "control/ids.h"
 #include "control/kernel_tls.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "net/socket.h"
 #include "tls/server.h"
 #include "tls/ktls.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { PATH_BYTES = 256 };
+enum { PATH_BYTES = 256, CLOSING_MS_MAX = 1000 };
 
 static void refuse(struct building *building, const struct config_listener *wanted,
 	const char *setting, const struct err *err)
@@ -169,6 +172,23 @@ static bool is_port_ours(const struct building *building, const union addr *addr
 	return false;
 }
 
+/* Workers close what a generation before had at their next turn: a listener that comes back at once
+ * may find its own address taken. Whoever else has it keeps it for longer than that. */
+static int probe(struct building *building, const union addr *addr, struct err *err)
+{
+	const struct timespec pause = {.tv_nsec = 1000 * 1000};
+	uint64_t now_ms = clock_mono_ms();
+	int r = socket_probe(addr, err);
+
+	if (r == -EADDRINUSE && building->before && !building->closed_by_ms)
+		building->closed_by_ms = now_ms + CLOSING_MS_MAX;
+	while (r == -EADDRINUSE && clock_mono_ms() < building->closed_by_ms) {
+		nanosleep(&pause, NULL);
+		r = socket_probe(addr, err);
+	}
+	return r;
+}
+
 static void build_socket(struct building *building, const struct config_listener *wanted,
 	const struct config_address *address, struct built_listener *listener)
 {
@@ -183,7 +203,7 @@ static void build_socket(struct building *building, const struct config_listener
 		listener->sockets[listener->n_sockets++] = sock;
 		return;
 	}
-	if (!is_port_ours(building, &addr) && socket_probe(&addr, &err) < 0) {
+	if (!is_port_ours(building, &addr) && probe(building, &addr, &err) < 0) {
 		refuse(building, wanted, "address", &err);
 		return;
 	}

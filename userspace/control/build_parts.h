@@ -26,6 +26,7 @@ struct building {
 	bool is_trial; /* build_try(): it is looked at as hard as can be */
 	bool is_patient; /* of a renewal: what does not fit together is waited for */
 	struct build_renewal *renewal;
+	uint64_t closed_by_ms; /* clock_mono_ms(); then no address is waited for any more; 0: none was */
 	bool is_renewal; /* of certificates only: what is to be said of the rest was said */
 	struct build_doors *doors; /* while listeners are built; NULL for a renewal */
 	struct building_certs *certs; /* as config->certificates */

@@ -3,6 +3,7 @@
 #include "build_rig.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/resource.h>
 
 static void test_first(void **state)
@@ -535,6 +536,36 @@ static void test_addresses_change(void **state)
 	over(new);
 }
 
+/* A worker that is late: it has the socket for a while after its generation has gone. */
+static void *close_late(void *arg)
+{
+	struct listener_socket *socket = arg;
+
+	usleep(150 * 1000);
+	shared_put(&socket->shared);
+	return NULL;
+}
+
+static void test_address_comes_back_at_once(void **state)
+{
+	struct build *first = build(NULL), *second, *third;
+	struct listener_socket *late = sock(first, WEB);
+	pthread_t thread;
+
+	shared_get(&late->shared);
+	texts.web_port = ports[3];
+	second = build(first);
+	replaced(first, second);
+	assert_int_equal(pthread_create(&thread, NULL, close_late, late), 0);
+	texts.web_port = ports[0];
+	third = build(second);
+	assert_ptr_not_equal(sock(third, WEB), late);
+	replaced(second, third);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_true(answers(ports[0]));
+	over(third);
+}
+
 static void test_group_settings_change(void **state)
 {
 	struct build *old = build(NULL), *new;
@@ -739,6 +770,7 @@ int main(void)
 		CASE(test_gates),
 		CASE(test_gates_refused),
 		CASE(test_addresses_change),
+		CASE(test_address_comes_back_at_once),
 		CASE(test_group_settings_change),
 		CASE(test_ktls_changes),
 		CASE(test_ca_is_renewed),
