@@ -277,7 +277,7 @@ static void run(void)
 /* The first byte says how the rest is cut and what else happens. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct h2_spec spec = {.max_header_bytes = 4096};
+	const struct h2_spec spec = {.max_header_bytes = 4096, .takes_connect = true};
 
 	if (!io.loop)
 		init();

@@ -23,6 +23,7 @@ import struct
 from urllib.parse import parse_qsl, urlsplit
 
 from target_h2 import Session
+from websockets.asyncio.server import serve
 
 BLOCK = random.Random(7).randbytes(1 << 16)
 WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
@@ -36,6 +37,10 @@ def pattern(length):
         yield BLOCK
     if length % len(BLOCK):
         yield BLOCK[:length % len(BLOCK)]
+
+
+def websocket_accept(key):
+    return base64.b64encode(hashlib.sha1((key + WEBSOCKET_GUID).encode()).digest()).decode()
 
 
 def pattern_sha256(length):
@@ -294,12 +299,28 @@ class Http:
         """101, then everything comes back until the other side ends its direction."""
         if request.get("upgrade").lower() != "websocket":
             return await self.reply(request, b"upgrade expected\n", 400)
-        accept = base64.b64encode(hashlib.sha1(
-            (request.get("sec-websocket-key") + WEBSOCKET_GUID).encode()).digest()).decode()
-        await self.send(self.head(101, [("Connection", "Upgrade"), ("Upgrade", "websocket"),
-                                        ("Sec-WebSocket-Accept", accept)]))
+        await self.send(self.head(101, [
+            ("Connection", "Upgrade"), ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Accept", websocket_accept(request.get("sec-websocket-key")))]))
         while data := await self.reader.read(1 << 16):
             await self.send(data)
+        return "close"
+
+    async def do_upgrade_half(self, request):
+        """Ends its direction at once, and goes on reading."""
+        await self.send(self.head(101, [
+            ("Connection", "Upgrade"), ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Accept", websocket_accept(request.get("sec-websocket-key")))]) + b"bye")
+        self.writer.write_eof()
+        while data := await self.reader.read(1 << 16):
+            self.target.stats["body_bytes"] += len(data)
+        return "close"
+
+    async def do_accept(self, request):
+        """/accept/TEXT: 101 with that for Sec-WebSocket-Accept; /accept/none: without one."""
+        accept = [("Sec-WebSocket-Accept", request.path.split("/")[-1])]
+        await self.send(self.head(101, [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+                                  + accept * (accept[0][1] != "none")))
         return "close"
 
     async def do_hang(self, request):
@@ -562,17 +583,28 @@ def handlers(target):
             await kind(target, reader, writer, await read_proxy(reader)).run()
         return target.serve(run)
 
-    def http2(read=None):
+    def http2(read=None, takes_connect=False):
         async def run(reader, writer):
             proxy = await read(reader) if read else None
             await Session(target, reader, writer,
-                          lambda reader, answer: Http(target, reader, answer, proxy).serve_one()).run()
+                          lambda reader, answer: Http(target, reader, answer, proxy).serve_one(),
+                          takes_connect).run()
         return target.serve(run)
 
     async def greeting(reader, writer):
         await Raw(target, reader, writer).run(is_greeting=True)
     return {9001: target.serve(greeting), 8080: plain(Http), 8443: plain(Http), 8081: proxied(Http), 9000: plain(Raw),
-            9443: plain(Raw), 9100: proxied(Raw), 8082: http2(), 8444: http2(), 8083: http2(read_proxy)}
+            9443: plain(Raw), 9100: proxied(Raw), 8082: http2(takes_connect=True),
+            8444: http2(takes_connect=True), 8083: http2(read_proxy)}
+
+
+async def websocket(connection):
+    """What comes back is what was sent; "close" ends it."""
+    async for message in connection:
+        if message == "close":
+            await connection.close(4000, "as asked")
+            return
+        await connection.send(message)
 
 
 async def main():
@@ -592,6 +624,7 @@ async def main():
     target = Target(options.name)
     for port, handler in handlers(target).items():
         await asyncio.start_server(handler, options.address, port, ssl=contexts.get(port), backlog=1024)
+    await serve(websocket, options.address, 8090)
     await asyncio.start_unix_server(target.control, options.control)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

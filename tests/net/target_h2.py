@@ -10,6 +10,7 @@ import h2.connection
 import h2.errors
 import h2.events
 import h2.exceptions
+import h2.settings
 
 READ_BYTES = 1 << 16
 HOP = ("connection", "keep-alive", "transfer-encoding", "upgrade")
@@ -55,6 +56,8 @@ class Answer:
         self.bytes, status = rest, int(words[1])
         fields = [tuple(part.strip() for part in line.split(":", 1)) for line in lines[1:]]
         fields = [(name.lower(), value) for name, value in fields]
+        if status == 101:
+            status, fields = 200, [f for f in fields if f[0] != "sec-websocket-accept"]
         named = [name.strip().lower() for key, value in fields if key == "connection" for name in value.split(",")]
         got = dict(fields)
         fields = [(":status", str(status))] + [f for f in fields if f[0] not in HOP and f[0] not in named]
@@ -131,10 +134,13 @@ class Answer:
 class Session:
     """`serve(reader, writer)` deals with one request of HTTP/1.1, of version "HTTP/2"."""
 
-    def __init__(self, target, reader, writer, serve):
+    def __init__(self, target, reader, writer, serve, takes_connect=False):
         self.target, self.reader, self.writer, self.serve = target, reader, writer, serve
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=False, header_encoding="latin-1", validate_outbound_headers=False))
+        if takes_connect:  # RFC 8441
+            self.h2.local_settings = h2.settings.Settings(client=False, initial_values={
+                h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: 1})
         self.streams, self.tasks, self.is_gone, self.is_counted = {}, set(), False, False
 
     def try_to(self, call, *arguments):
@@ -196,6 +202,8 @@ class Session:
             if reader.is_chunked:
                 lines = "".join(f"{name}: {value}\r\n" for name, value in reader.trailers)
                 reader.feed_data(f"0\r\n{lines}\r\n".encode("latin-1"))
+            elif reader.is_tunnel:
+                reader.feed_eof()
         elif isinstance(event, h2.events.StreamReset):
             self.target.stats["resets"] += 1
             reader, answer = self.streams[stream]
@@ -225,8 +233,13 @@ class Session:
         if words[1] == "h2" and self.act(event.stream_id, words[2:]):
             return
         reader = asyncio.StreamReader(limit=1 << 24)
-        reader.is_chunked, reader.trailers = "content-length" not in fields and not event.stream_ended, []
-        lines = [f"{fields[':method']} {fields[':path']} HTTP/2", f"Host: {fields[':authority']}"]
+        reader.is_tunnel = ":protocol" in fields
+        reader.is_chunked = "content-length" not in fields and not event.stream_ended and not reader.is_tunnel
+        reader.trailers = []
+        method = "GET" if reader.is_tunnel else fields[":method"]
+        lines = [f"{method} {fields[':path']} HTTP/2", f"Host: {fields[':authority']}"]
+        if reader.is_tunnel:
+            lines.append(f"Upgrade: {fields[':protocol']}")
         lines += [f"{name}: {value}" for name, value in event.headers if name[0] != ":"]
         if reader.is_chunked:
             lines.append("Transfer-Encoding: chunked")

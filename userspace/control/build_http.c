@@ -13,6 +13,7 @@ struct http_terms build_http_terms(const struct config_listener *wanted)
 		.desync = (enum desync_mode)wanted->http.desync_mode,
 		.names = (enum http_names)wanted->http.header_names,
 		.client_port = wanted->http.client_port,
+		.upgrades = wanted->http.upgrades,
 		.origin = {.forwarded = (enum http_rfc7239)wanted->http.forwarded,
 			.request_id = (enum http_request_id)wanted->http.request_id,
 			.trace_id = wanted->http.trace_id},

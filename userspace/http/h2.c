@@ -68,9 +68,11 @@ static int submit_settings(struct h2 *h2)
 		h2->is_client ? (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0}
 			      : (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
 					H2_STREAMS_MAX},
+		{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
 	};
+	size_t n = sizeof(entries) / sizeof(entries[0]);
 	int r = nghttp2_submit_settings(
-		h2->session, NGHTTP2_FLAG_NONE, entries, sizeof(entries) / sizeof(entries[0]));
+		h2->session, NGHTTP2_FLAG_NONE, entries, h2->takes_connect ? n : n - 1);
 
 	return r < 0 ? r
 		     : nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, 0,
@@ -102,6 +104,7 @@ struct h2 *h2_new(struct h2_thread *thread, struct stream *io, const struct h2_s
 		.owner = owner,
 		.max_header_bytes = spec->max_header_bytes,
 		.is_client = spec->is_client,
+		.takes_connect = spec->takes_connect && !spec->is_client,
 		.settle_task.run = settle,
 		.read_task.run = h2_read_on,
 		.drain_timer.fire = drain_waited,

@@ -35,6 +35,8 @@ struct h2_ops {
 	/* Of a client: the head of an answer, or an interim one before it. The slices hold until this
 	 * returns. */
 	void (*response)(struct h2_stream *stream, const struct http_response *response);
+	/* Of a client: the other side has said for the first time what it can. May be NULL. */
+	void (*settings)(struct h2 *h2);
 	/* Something to read, room to write, the end, a reset: stream->body says. */
 	void (*event)(struct h2_stream *stream);
 	/* It waits for something else than before (h2_waits()), or for the next of its kind. */
@@ -46,6 +48,7 @@ struct h2_ops {
 struct h2_spec {
 	uint32_t max_header_bytes; /* a list of headers, counted as in RFC 9113 section 6.5.2 */
 	bool is_client;
+	bool takes_connect; /* of a server: WebSockets may be opened (RFC 8441) */
 };
 
 enum { H2_STREAMS_MAX = 128, H2_PREFACE_BYTES = 24 };

@@ -25,6 +25,16 @@ static void got_ping(struct h2 *h2, const nghttp2_frame *frame)
 		h2_spend(h2, H2_COST_ping);
 }
 
+static void got_settings(struct h2 *h2)
+{
+	bool is_first = !h2->has_settings;
+
+	h2_spend(h2, H2_COST_settings);
+	h2->has_settings = true;
+	if (is_first && h2->ops->settings && !h2->is_ending)
+		h2->ops->settings(h2);
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
 	struct h2 *h2 = arg;
@@ -48,7 +58,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 		break;
 	case NGHTTP2_SETTINGS:
 		if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
-			h2_spend(h2, H2_COST_settings);
+			got_settings(h2);
 		break;
 	case NGHTTP2_WINDOW_UPDATE:
 		got_window_update(h2);

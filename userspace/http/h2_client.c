@@ -20,6 +20,16 @@ uint32_t h2_asks_max(const struct h2 *h2)
 	return max < H2_ASKS_MAX ? max : H2_ASKS_MAX;
 }
 
+int h2_takes_connect(const struct h2 *h2)
+{
+	if (!h2->has_settings)
+		return -EAGAIN;
+	return nghttp2_session_get_remote_settings(
+		       h2->session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1
+		       ? 0
+		       : -EOPNOTSUPP;
+}
+
 /* The library copies them, with the names in lower case. -ENOBUFS: too many. */
 static int fill(const struct h2_ask *ask, nghttp2_nv fields[static FIELDS_MAX])
 {
@@ -48,7 +58,7 @@ static struct h2_stream *new_stream(struct h2 *h2, const struct h2_ask *ask, voi
 	stream->is_head = ask->is_head;
 	stream->has_left = ask->body == HTTP_BODY_LENGTH;
 	stream->left = ask->content_length;
-	stream->out_ended = ask->body == HTTP_BODY_NONE;
+	stream->out_ended = ask->body == HTTP_BODY_NONE && !ask->is_connect;
 	return stream;
 }
 
@@ -82,19 +92,6 @@ int h2_ask(struct h2 *h2, const struct h2_ask *ask, void *owner, struct h2_strea
 	h2_settle_soon(h2);
 	*ret_stream = stream;
 	return 0;
-}
-
-void h2_stream_close_writing(struct h2_stream *stream)
-{
-	struct h2 *h2 = stream->h2;
-
-	if (stream->out_ended)
-		return;
-	stream->out_ended = true;
-	if (stream->is_open &&
-		nghttp2_session_resume_data(h2->session, stream->id) == NGHTTP2_ERR_NOMEM)
-		h2_end(h2, H2_FAULT_MEMORY, NGHTTP2_INTERNAL_ERROR);
-	h2_settle_soon(h2);
 }
 
 bool h2_stream_is_unprocessed(const struct h2_stream *stream)

@@ -21,14 +21,15 @@ struct h2_ask {
 	enum http_body body; /* NONE: nothing is written to the body */
 	uint64_t content_length; /* LENGTH */
 	bool is_head; /* the method is HEAD */
+	bool is_connect; /* no body, and no end behind the head */
 };
 
+/* Does the target take CONNECT for WebSockets (RFC 8441)? -EAGAIN: it has not said; -EOPNOTSUPP: no. */
+int h2_takes_connect(const struct h2 *h2) must_check;
 /* Sends a request; its body is what is written to the stream, up to its length or
  * h2_stream_close_writing(). 0 or -errno: nothing was sent. */
 int h2_ask(struct h2 *h2, const struct h2_ask *ask, void *owner,
 	struct h2_stream **ret_stream) must_check;
-/* The request was written whole. */
-void h2_stream_close_writing(struct h2_stream *stream);
 /* The target has not looked at the request, and said so: it may be sent again, to anybody (RFC 9113
  * sections 6.8 and 8.7). */
 bool h2_stream_is_unprocessed(const struct h2_stream *stream);

@@ -39,6 +39,8 @@ static void add_pseudo(struct h2_head *head, struct slice name, struct slice val
 		field = &head->authority;
 	else if (slice_eq(name, SLICE(":path")))
 		field = &head->path;
+	else if (slice_eq(name, SLICE(":protocol")))
+		field = &head->protocol;
 	else if (slice_eq(name, SLICE(":status")))
 		field = &head->status;
 	if (!field || field->ptr)
@@ -115,13 +117,31 @@ static int add_cookies(struct h2_head *head)
 bool h2_head_has_pseudo(const struct h2_head *head)
 {
 	return head->method.ptr || head->scheme.ptr || head->authority.ptr || head->path.ptr ||
-	       head->status.ptr;
+	       head->protocol.ptr || head->status.ptr;
+}
+
+/* WebSocket alone (RFC 8441 section 5): what others need, targets have not. */
+static unsigned int set_protocol(const struct h2_head *head, struct http_request *request)
+{
+	if (!head->protocol.ptr)
+		return 405;
+	if (!syntax_is_token(head->protocol))
+		return 400;
+	if (!slice_eq_nocase(head->protocol, SLICE("websocket")))
+		return 501;
+	request->is_connect = true;
+	request->upgrade = SLICE("websocket");
+	request->method = HTTP_METHOD_GET;
+	request->method_text = SLICE("GET");
+	return 0;
 }
 
 static unsigned int set_method(const struct h2_head *head, struct http_request *request)
 {
 	if (slice_eq(head->method, SLICE("CONNECT")))
-		return 405;
+		return set_protocol(head, request);
+	if (head->protocol.ptr)
+		return 400;
 	request->method_text = head->method;
 	if (!syntax_is_token(head->method))
 		return 400;
@@ -205,6 +225,8 @@ static unsigned int set_body(struct h2_head *head, bool ended, struct http_reque
 		return 400;
 	if (ended && request->content_length)
 		return 400;
+	if (request->is_connect) /* what follows is no body, and no end either */
+		return ended || length ? 400 : 0;
 	if (ended || (length && !request->content_length))
 		request->body = HTTP_BODY_NONE;
 	else
@@ -253,6 +275,8 @@ unsigned int h2_head_request(struct h2_head *head, bool ended, struct http_reque
 		return status;
 	if (head->has_cookies && add_cookies(head) < 0)
 		return 431;
+	if (request.is_connect) /* the key is HTTP/1's */
+		http_headers_drop(&head->headers, HTTP_HEADER_SEC_WEBSOCKET_KEY);
 	request.headers = head->headers;
 	*ret_request = request;
 	return 0;
@@ -292,8 +316,8 @@ bool h2_head_response(
 	struct http_response response = {.version = HTTP_VERSION_2, .keep_alive = true};
 
 	if (head->refusal || head->method.ptr || head->scheme.ptr || head->authority.ptr ||
-		head->path.ptr || !set_status(head, &response) || has_connection_fields(head) ||
-		!set_answer_body(head, ended, is_head, &response))
+		head->path.ptr || head->protocol.ptr || !set_status(head, &response) ||
+		has_connection_fields(head) || !set_answer_body(head, ended, is_head, &response))
 		return false;
 	response.headers = head->headers;
 	*ret_response = response;

@@ -14,7 +14,7 @@ enum { H2_HEAD_TEXT_BYTES = 64 * 1024, H2_HEAD_FIELDS_MAX = 128 };
 enum { H2_HEAD_FIELD_BYTES_MAX = 16 * 1024 };
 
 struct h2_head {
-	struct slice method, scheme, authority, path, status; /* ptr NULL: did not come */
+	struct slice method, scheme, authority, path, protocol, status; /* ptr NULL: did not come */
 	struct http_headers headers;
 	uint64_t list_bytes; /* as RFC 9113 section 6.5.2 counts them, also of what is not kept */
 	uint32_t max_bytes; /* of list_bytes */

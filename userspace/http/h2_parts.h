@@ -67,6 +67,7 @@ struct h2 {
 	enum h2_cost flood;
 	uint64_t news; /* frames of answers that came */
 	bool is_client;
+	bool takes_connect, has_settings; /* the other side's have come */
 	bool is_reading; /* within the library's reading: nothing may be sent */
 	bool is_held; /* nothing is read until the client has taken something */
 	bool read_ended; /* the client has ended its side, and waits for answers */
@@ -116,7 +117,6 @@ bool h2_dispatch(struct h2 *h2);
 
 /* h2_io.c. Has the library write what it has into `out`. */
 void h2_pull(struct h2 *h2);
-/* Gives the connection what is in `out`. */
 void h2_flush(struct h2 *h2);
 /* Makes room in `out`, by sending if need be. */
 bool h2_make_room(struct h2 *h2, uint32_t bytes);

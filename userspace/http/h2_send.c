@@ -13,7 +13,7 @@ static void sent_end(struct h2 *h2, struct h2_stream *stream)
 		return;
 	h2_budget_earn(&h2->budget, H2_BUDGET_PER_ANSWER);
 	/* The rest of the request is not wanted (RFC 9113 section 8.1). */
-	if (stream->in_ended)
+	if (stream->in_ended || (stream->is_tunnel && !stream->is_released))
 		return;
 	stream->is_reset = true;
 	if (nghttp2_submit_rst_stream(

@@ -75,9 +75,10 @@ void h2_stream_closed(struct h2_stream *stream, uint32_t code)
 	stream->error = code;
 	/* Also with a request that was not wanted to its end: its owner will see that all is said. An
 	 * answer that is whole is good, whatever becomes of the request. */
-	if (h2->is_client ? !stream->in_ended : code != NGHTTP2_NO_ERROR || !stream->end_sent)
+	if (h2->is_client || stream->is_tunnel ? !stream->in_ended
+					       : code != NGHTTP2_NO_ERROR || !stream->end_sent)
 		stream->body.broken = true;
-	if (h2->is_client)
+	if (h2->is_client || stream->is_tunnel)
 		stream->body.can_read = true; /* up to the end, or an error */
 	if (h2->is_client && stream->in_ended)
 		h2_budget_earn(&h2->budget, H2_BUDGET_PER_ANSWER);
@@ -293,17 +294,23 @@ static void release(struct h2_stream *stream)
 		h2_stream_free(stream);
 }
 
-void h2_stream_end(struct h2_stream *stream)
+void h2_stream_close_writing(struct h2_stream *stream)
 {
 	struct h2 *h2 = stream->h2;
 
-	if (!stream->out_ended) {
-		stream->out_ended = true;
-		if (stream->is_open &&
-			nghttp2_session_resume_data(h2->session, stream->id) == NGHTTP2_ERR_NOMEM)
-			h2_end(h2, H2_FAULT_MEMORY, NGHTTP2_INTERNAL_ERROR);
-	}
+	if (stream->out_ended)
+		return;
+	stream->out_ended = true;
+	if (stream->is_open &&
+		nghttp2_session_resume_data(h2->session, stream->id) == NGHTTP2_ERR_NOMEM)
+		h2_end(h2, H2_FAULT_MEMORY, NGHTTP2_INTERNAL_ERROR);
 	h2_settle_soon(h2);
+}
+
+void h2_stream_end(struct h2_stream *stream)
+{
+	h2_stream_close_writing(stream);
+	h2_settle_soon(stream->h2);
 	release(stream);
 }
 

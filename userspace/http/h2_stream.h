@@ -32,6 +32,7 @@ struct h2_stream {
 	bool out_ended; /* no more will be written */
 	bool end_sent;
 	bool is_reset;  /* from here, on purpose */
+	bool is_tunnel; /* a WebSocket: each direction ends by itself */
 	bool is_faulty; /* it was reset from here, as what the client sent was wrong */
 	uint32_t error; /* the code it was closed with */
 	uint32_t interims, interim_bytes; /* interim answers that wait to be sent */
@@ -59,6 +60,8 @@ int h2_stream_respond(struct h2_stream *stream, const struct http_response *resp
 	const struct http_header *extra, uint32_t n_extra, bool ends) must_check;
 /* One of the trailers behind the answer, copied. False: they are too many. */
 bool h2_stream_put_trailer(struct stream *body, const struct http_header *trailer);
+/* What is written to it was written whole; the other direction may go on. */
+void h2_stream_close_writing(struct h2_stream *stream);
 /* It has more to write, and its client takes what others write meanwhile: not true twice without that. */
 bool h2_stream_waits_its_turn(struct h2_stream *stream);
 /* After the end of the request: the next of its trailers. The slices hold until the next call. */

@@ -119,7 +119,11 @@ static const struct h2_ops h2_ops = {
 
 void conn_h2_start(struct conn *conn, const struct buf *in)
 {
-	struct h2_spec spec = {.max_header_bytes = conn->listener->spec.http.limits.head_bytes};
+	const struct http_terms *terms = &conn->listener->spec.http;
+	struct h2_spec spec = {
+		.max_header_bytes = terms->limits.head_bytes,
+		.takes_connect = terms->upgrades,
+	};
 
 	conn->h2 = h2_new(&conn->worker->h2, conn->front, &spec, &h2_ops, conn);
 	if (!conn->h2) {

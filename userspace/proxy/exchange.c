@@ -2,6 +2,7 @@
 #include "core/counter.h"
 #include "proxy/exchange_log.h"
 #include "proxy/exchange_parts.h"
+#include "proxy/exchange_tunnel.h"
 
 #include <errno.h>
 
@@ -121,16 +122,21 @@ static void give_upstream_back(struct exchange *exchange)
 	exchange->upstream = NULL;
 }
 
-/* The answer has been handed to the client's stream. */
-static void finish(struct exchange *exchange)
+void exchange_count_answer(struct exchange *exchange)
 {
-	bool is_tunnel = exchange->state == EXCHANGE_BODY && exchange->response.upgrade.len;
-
 	struct listener_counts *counts = conn_counts(exchange->conn);
 
 	counter_inc(&counts->status[exchange->status < 600 ? exchange->status / 100 : 5]);
 	latency_note(&counts->latency,
 		loop_now_us(exchange->conn->worker->io.loop) - exchange->log.began_us);
+}
+
+/* The answer has been handed to the client's stream. */
+static void finish(struct exchange *exchange)
+{
+	bool is_tunnel = exchange->state == EXCHANGE_BODY && exchange->response.upgrade.len;
+
+	exchange_count_answer(exchange);
 	if (!is_tunnel)
 		give_upstream_back(exchange);
 	exchange->ops->finished(exchange);
@@ -259,13 +265,16 @@ static bool run_response(struct exchange *exchange)
 
 void exchange_run(struct exchange *exchange)
 {
-	bool moves_up = exchange->state == EXCHANGE_RESPONSE || exchange->state == EXCHANGE_BODY;
+	bool moves_up = !exchange->is_tunnel &&
+			(exchange->state == EXCHANGE_RESPONSE || exchange->state == EXCHANGE_BODY);
 
 	if (moves_up && !exchange->up_done && !exchange->up_broken && !run_up(exchange))
 		return;
 	if (exchange->state == EXCHANGE_RESPONSE && !run_response(exchange))
 		return;
-	if (exchange->state == EXCHANGE_BODY || exchange->state == EXCHANGE_ANSWER)
+	if (exchange->is_tunnel)
+		exchange_tunnel_run(exchange);
+	else if (exchange->state == EXCHANGE_BODY || exchange->state == EXCHANGE_ANSWER)
 		run_down(exchange);
 }
 

@@ -32,6 +32,13 @@ static void sent(struct exchange *exchange)
 {
 }
 
+static int close_tunnel(struct exchange *exchange)
+{
+	struct stream *back = exchange->upstream->stream;
+
+	return back->ops->shutdown(back);
+}
+
 /* Reads once. BEGUN: more is there. */
 static enum exchange_progress read_more(struct exchange *exchange)
 {
@@ -104,4 +111,5 @@ const struct back_ops exchange_back_h1 = {
 	.send = send_nothing_more,
 	.sent = sent,
 	.read_response = read_response,
+	.close_tunnel = close_tunnel,
 };

@@ -70,7 +70,12 @@ static int write_request(
 	struct slice scheme = group->spec.tls ? SLICE("https") : SLICE("http");
 	int r = buf_hold(&exchange->head, &exchange->conn->worker->io.bufs, BUF_SMALL);
 
-	r = r ?: put(exchange, SLICE(":method"), request->method_text);
+	if (request->is_connect) {
+		r = r ?: put(exchange, SLICE(":method"), SLICE("CONNECT"));
+		r = r ?: put(exchange, SLICE(":protocol"), request->upgrade);
+	} else {
+		r = r ?: put(exchange, SLICE(":method"), request->method_text);
+	}
 	r = r ?: put(exchange, SLICE(":scheme"), scheme);
 	r = r ?: put(exchange, SLICE(":authority"), request->authority);
 	r = r ?: put(exchange, SLICE(":path"), request->target);
@@ -107,6 +112,7 @@ static int send_head(struct exchange *exchange)
 		.body = exchange->request.body,
 		.content_length = exchange->request.content_length,
 		.is_head = exchange->request.method == HTTP_METHOD_HEAD,
+		.is_connect = exchange->request.is_connect,
 	};
 
 	return upstream_ask(exchange->upstream, &ask);
@@ -116,7 +122,14 @@ static int send_head(struct exchange *exchange)
 
 static void sent(struct exchange *exchange)
 {
+	if (!exchange->request.is_connect)
+		h2_stream_close_writing(h2_stream_of(exchange->upstream->stream));
+}
+
+static int close_tunnel(struct exchange *exchange)
+{
 	h2_stream_close_writing(h2_stream_of(exchange->upstream->stream));
+	return 0;
 }
 
 /* They go with this stream only: to another one, the request cannot be sent again. */
@@ -159,6 +172,7 @@ const struct back_ops exchange_back_h2 = {
 	.send = send_head,
 	.sent = sent,
 	.read_response = read_response,
+	.close_tunnel = close_tunnel,
 	.next_trailer = h2_stream_next_trailer,
 	.put_trailer = put_trailer,
 	.is_h2 = true,

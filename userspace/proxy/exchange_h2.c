@@ -70,8 +70,10 @@ static int begin(struct exchange *exchange, const struct http_header *extra, uin
 	struct pump *down = &exchange->down;
 	int r;
 
+	/* There may be trailers behind a known length. */
 	response.body =
-		exchange_answer_kind(exchange); /* there may be trailers behind a known length */
+		exchange->is_tunnel ? HTTP_BODY_UNTIL_CLOSE : exchange_answer_kind(exchange);
+	stream_of(exchange)->is_tunnel = exchange->is_tunnel;
 	r = h2_stream_respond(
 		stream_of(exchange), &response, extra, n_extra, response.body == HTTP_BODY_NONE);
 	if (r < 0)
@@ -79,6 +81,8 @@ static int begin(struct exchange *exchange, const struct http_header *extra, uin
 	pump_init(down, exchange->upstream->stream, &exchange->from, response.body,
 		response.content_length, false);
 	down->dst = exchange->front;
+	if (exchange->is_tunnel)
+		return 0;
 	down->next_trailer = exchange->back->next_trailer;
 	down->put_trailer = h2_stream_put_trailer;
 	down->body.want_trailers = true;
@@ -162,6 +166,8 @@ static void finished(struct exchange *exchange)
 static void fail(struct exchange *exchange, enum close_reason reason)
 {
 	struct h2_stream *stream = stream_of(exchange);
+	/* Of a tunnel, it stands for the RST of TCP (RFC 8441 section 5). */
+	bool is_cancelled = reason == CLOSE_idle_timeout || exchange->is_tunnel;
 
 	if (stream->is_faulty && (reason == CLOSE_client_reset || reason == CLOSE_client_gone)) {
 		reason = CLOSE_bad_request;
@@ -170,7 +176,7 @@ static void fail(struct exchange *exchange, enum close_reason reason)
 	conn_count_reason(exchange->conn, reason);
 	exchange_log_reason(exchange, reason);
 	exchange_free(exchange);
-	h2_stream_reset(stream, reason == CLOSE_idle_timeout ? H2_RESET_CANCEL : H2_RESET_INTERNAL);
+	h2_stream_reset(stream, is_cancelled ? H2_RESET_CANCEL : H2_RESET_INTERNAL);
 }
 
 static const struct front_ops h2_front = {

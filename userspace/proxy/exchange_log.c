@@ -122,6 +122,7 @@ static struct accesslog_note *take_note(struct exchange *exchange)
 	note->tries = exchange->tries;
 	note->desync = exchange->strict.found;
 	note->record = exchange->log;
+	note->is_websocket = exchange->is_tunnel;
 	return note;
 }
 

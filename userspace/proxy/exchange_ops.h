@@ -47,7 +47,8 @@ struct back_ops {
 	 * or -ENOMEM. */
 	int (*write)(struct exchange *exchange, const struct http_request *request,
 		const struct h1_write *how) must_check;
-	/* The upstream is LENT: upstream->stream takes what is left to be sent. 0 or -errno. */
+	/* The upstream is LENT: upstream->stream takes what is left to be sent. 0 or -errno; -EAGAIN: not
+	 * yet, ops->ready comes again. */
 	int (*send)(struct exchange *exchange) must_check;
 	/* The whole request was handed to it. */
 	void (*sent)(struct exchange *exchange);
@@ -55,6 +56,8 @@ struct back_ops {
 	/* As in front_ops. */
 	bool (*next_trailer)(struct stream *back, struct http_header *ret_trailer);
 	bool (*put_trailer)(struct stream *back, const struct http_header *trailer);
+	/* Nothing more comes of a tunnel from the client. 0, -EAGAIN: try again; or -errno. */
+	int (*close_tunnel)(struct exchange *exchange) must_check;
 	bool is_h2; /* bodies have no framing but their end */
 };
 

@@ -5,6 +5,7 @@
 #include "http/h1_head.h"
 #include "http/h1_write.h"
 #include "http/headers.h"
+#include "http/websocket.h"
 #include "proxy/accesslog.h"
 #include "proxy/exchange.h"
 #include "proxy/exchange_ops.h"
@@ -48,6 +49,9 @@ struct exchange {
 	bool replayable; /* the request is still here whole: up.out and `in` */
 	bool keep_client; /* the connection goes on after the answer */
 	bool response_awaited; /* the time-out for it runs */
+	bool down_done; /* of a tunnel: nothing more comes from the target */
+	bool is_tunnel; /* state BODY: bytes go both ways (exchange_tunnel.h) */
+	uint8_t nonce[WEBSOCKET_NONCE_BYTES]; /* of the handshake that is made for the client */
 	/* Length of the head in up.out, and `in` as it was when it was first sent. */
 	uint32_t replay_head, replay_start, replay_end;
 	uint16_t status;
@@ -116,6 +120,8 @@ void exchange_find_target(struct exchange *exchange, const struct target *avoid,
 void exchange_run(struct exchange *exchange);
 /* The head of an answer, or of an interim one, is in `response`. */
 enum exchange_progress exchange_got_response(struct exchange *exchange) must_check;
+/* The answer goes to the client: counts it. */
+void exchange_count_answer(struct exchange *exchange);
 /* The target went away, or did not answer, before the answer began. */
 void exchange_target_failed(struct exchange *exchange, enum close_reason reason);
 /* One more try, if there may be one: attempts and, if a target has had work with it, budget. */

@@ -3,6 +3,7 @@
 #include "proxy/exchange_grpc.h"
 #include "proxy/exchange_log.h"
 #include "proxy/exchange_parts.h"
+#include "proxy/exchange_tunnel.h"
 #include "core/clock.h"
 #include "core/counter.h"
 #include "core/hash.h"
@@ -97,9 +98,9 @@ static int write_request(struct exchange *exchange, const struct rules_match *ma
 	struct http_request changed = exchange->request, *request = &changed;
 	const struct tls_headers *tls_headers = &exchange_spec(exchange)->tls_headers;
 	struct http_header
-		extra[HTTP_FORWARDED_EXTRA + HTTP_ORIGIN_EXTRA + TLS_HEADERS + RULES_EDITS_MAX];
+		extra[HTTP_FORWARDED_EXTRA + HTTP_ORIGIN_EXTRA + TLS_HEADERS + RULES_EDITS_MAX + 1];
 	char client[ADDR_TEXT_BYTES], port[PORT_TEXT_BYTES], scratch[SCRATCH_BYTES],
-		more[SCRATCH_BYTES];
+		more[SCRATCH_BYTES], key[WEBSOCKET_KEY_BYTES];
 	struct http_forwarded forwarded = {
 		.mode = exchange_spec(exchange)->http.x_forwarded_for,
 		.client = client_text(exchange, client),
@@ -134,6 +135,7 @@ static int write_request(struct exchange *exchange, const struct rules_match *ma
 	if (tls_headers->any && conn->is_tls)
 		how.n_extra += tls_headers_fill(
 			tls_headers, conn->front, conn_is_vouched_for(conn), extra + how.n_extra);
+	how.n_extra += exchange_tunnel_asks(exchange, extra + how.n_extra, key);
 	return exchange->back->write(exchange, request, &how);
 }
 
@@ -233,7 +235,7 @@ void exchange_got_head(struct exchange *exchange)
 	conn->requests++;
 	counter_inc(&conn_counts(conn)->requests);
 	exchange_log_request(exchange);
-	if (!exchange_strict_admit(exchange))
+	if (!exchange_strict_admit(exchange) || !exchange_tunnel_admit(exchange))
 		return;
 	if (conn->worker->overload >= OVERLOAD_SHED) {
 		exchange_answer(exchange, 503, CLOSE_overloaded);
@@ -294,6 +296,12 @@ static void send_request(struct exchange *exchange)
 	struct upstream *upstream = exchange->upstream;
 	int r = exchange->back->send(exchange);
 
+	if (r == -EAGAIN)
+		return;
+	if (r == -EOPNOTSUPP) {
+		exchange_answer(exchange, 502, CLOSE_target_no_connect);
+		return;
+	}
 	if (r < 0) {
 		exchange_target_failed(
 			exchange, r == -ENOMEM ? CLOSE_out_of_memory : CLOSE_target_refused);

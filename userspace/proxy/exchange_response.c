@@ -3,6 +3,7 @@
 #include "proxy/exchange_log.h"
 #include "proxy/exchange_own.h"
 #include "proxy/exchange_parts.h"
+#include "proxy/exchange_tunnel.h"
 #include "core/clock.h"
 #include "core/counter.h"
 #include "proxy/group_state.h"
@@ -103,7 +104,8 @@ void exchange_target_failed(struct exchange *exchange, enum close_reason reason)
 	uint32_t worker = exchange->conn->worker->io.worker;
 
 	if (exchange->state == EXCHANGE_BODY && reason == CLOSE_target_refused) {
-		exchange->ops->fail(exchange, CLOSE_target_cut_response);
+		exchange->ops->fail(exchange,
+			exchange->is_tunnel ? CLOSE_target_closed : CLOSE_target_cut_response);
 		return;
 	}
 	/* A pooled connection that had ended says nothing about its target. Nor does one that was about
@@ -203,6 +205,8 @@ static int begin_response(struct exchange *exchange)
 
 	if (response->upgrade.len && !exchange->up_done)
 		return -EPROTO; /* the rest of the body would become the tunnel's */
+	if (exchange->request.is_connect && exchange_tunnel_answered(exchange) < 0)
+		return -EPROTO;
 	if (!proxy_worker_keeps_clients(exchange->conn->worker) ||
 		(!exchange->up_done && exchange->request.body != HTTP_BODY_NONE))
 		exchange->keep_client = false; /* it will not be read to its end */
@@ -226,6 +230,8 @@ static int begin_response(struct exchange *exchange)
 	buf_drop(&exchange->head, &exchange->conn->worker->io.bufs);
 	exchange->status = response->status;
 	exchange->state = EXCHANGE_BODY;
+	if (exchange->is_tunnel)
+		exchange_tunnel_begin(exchange);
 	return 0;
 }
 

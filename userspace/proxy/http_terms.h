@@ -21,6 +21,7 @@ struct http_terms {
 	enum http_forwarded_mode x_forwarded_for;
 	bool client_port; /* goes with the client's address */
 	struct http_origin_terms origin;
+	bool upgrades; /* to other protocols: requests for it go to targets */
 	struct slice alt_svc; /* of every answer; empty: none */
 };
 

@@ -57,6 +57,7 @@ struct upstream {
 	void *owner;
 	enum upstream_state state;
 	bool reused; /* carried a request before the present one */
+	bool awaits_settings; /* of the session, to ask: ops->ready comes when they are here */
 	bool is_pending; /* counted in group_state.pending */
 	uint16_t proxy_header_len;
 	uint8_t *proxy_header; /* to be sent before anything else; NULL: none */

@@ -135,9 +135,12 @@ void upstream_h2_leave(struct upstream *place)
 
 int upstream_ask(struct upstream *place, const struct h2_ask *ask)
 {
+	struct h2 *h2 = place->session->h2;
 	struct h2_stream *stream;
-	int r = h2_ask(place->session->h2, ask, place, &stream);
+	int r = ask->is_connect ? h2_takes_connect(h2) : 0;
 
+	place->awaits_settings = r == -EAGAIN;
+	r = r ?: h2_ask(h2, ask, place, &stream);
 	if (r == 0)
 		place->stream = &stream->body;
 	return r;

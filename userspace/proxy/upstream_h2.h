@@ -10,7 +10,8 @@
 #include "proxy/upstream.h"
 
 size_t upstream_session_bytes(void);
-/* Sends a request on the place, which is LENT: upstream->stream is its body then. 0 or -errno. */
+/* Sends a request on the place, which is LENT: upstream->stream is its body then. 0 or
+ * -errno; -EAGAIN: ops->ready comes again; -EOPNOTSUPP: the target does not take CONNECT. */
 int upstream_ask(struct upstream *upstream, const struct h2_ask *ask) must_check;
 /* Of a request that failed; false for what is no place. The target said that it has not looked at it. */
 bool upstream_is_unprocessed(const struct upstream *upstream);

@@ -157,7 +157,29 @@ static void over(struct h2 *h2)
 	upstream_close(carrier, fault == H2_FAULT_GONE || fault == H2_FAULT_MEMORY);
 }
 
+/* Those who ask for what a target need not have. They go, and others come, while they hear of it. */
+static void got_settings(struct h2 *h2)
+{
+	struct upstream_session *session = h2_owner(h2);
+	struct upstream *place, *next;
+	struct list *link;
+
+	do {
+		next = NULL;
+		list_for_each(link, &session->places) {
+			place = container_of(link, struct upstream, link);
+			if (place->awaits_settings)
+				next = place;
+		}
+		if (next) {
+			next->awaits_settings = false;
+			next->ops->ready(next);
+		}
+	} while (next);
+}
+
 static const struct h2_ops h2_ops = {
+	.settings = got_settings,
 	.response = got_response,
 	.event = stream_event,
 	.changed = changed,

@@ -290,6 +290,45 @@ static void test_earnings(void **state)
 	assert_int_equal(budget.replies, H2_REPLIES_MAX);
 }
 
+#define CONNECT                                                                                    \
+	{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "https"},                  \
+		{":authority", "a.test"}
+
+/* RFC 8441: told as the request of HTTP/1.1 that it stands for. */
+static void test_connect(void **state)
+{
+	static const struct field fields[FIELDS_MAX] = {CONNECT, {":path", "/x"},
+		{"sec-websocket-key", "k"}, {"sec-websocket-version", "13"}};
+	static const struct {
+		struct field fields[FIELDS_MAX];
+		unsigned int status;
+	} wrong[] = {
+		{{CONNECT}, 400},
+		{{CONNECT, {":path", "*"}}, 400},
+		{{CONNECT, {":path", "/"}, {"content-length", "0"}}, 400},
+		{{CONNECT, {":path", "/"}, {":protocol", "websocket"}}, 400},
+		{{CONNECT, {":path", "/"}, {"upgrade", "websocket"}}, 400},
+		{{GOOD, {":protocol", "websocket"}}, 400},
+		{{{":method", "CONNECT"}, {":authority", "a.test:80"}}, 405},
+		{{{":method", "CONNECT"}, {":protocol", "connect-udp"}}, 501},
+		{{{":method", "CONNECT"}, {":protocol", "web socket"}}, 400},
+		{{{":method", "CONNECT"}, {":protocol", ""}}, 400},
+	};
+	size_t i;
+
+	assert_int_equal(status_of(fields, false), 0);
+	assert_true(request.is_connect);
+	assert_int_equal(request.method, HTTP_METHOD_GET);
+	assert_text(request.method_text, "GET");
+	assert_text(request.upgrade, "websocket");
+	assert_int_equal(request.body, HTTP_BODY_NONE);
+	assert_null(http_headers_find(&request.headers, HTTP_HEADER_SEC_WEBSOCKET_KEY));
+	assert_int_equal(status_of(fields, true), 400);
+	for (i = 0; i < array_len(wrong); i++)
+		if (status_of(wrong[i].fields, false) != wrong[i].status)
+			fail_msg("row %zu: not %u", i, wrong[i].status);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +337,7 @@ int main(void)
 		cmocka_unit_test(test_accepted),
 		cmocka_unit_test(test_bodies),
 		cmocka_unit_test(test_cookies),
+		cmocka_unit_test(test_connect),
 		cmocka_unit_test(test_many_cookies),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_scan),

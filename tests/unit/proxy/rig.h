@@ -123,7 +123,8 @@ static inline void rig_init(struct rig *rig, uint32_t n)
 	rig->listener_spec = (struct listener_spec){
 		.name = "listener",
 		.protocol = LISTEN_HTTP,
-		.http = {.limits = H1_LIMITS_DEFAULT,
+		.http = {.upgrades = true,
+			.limits = H1_LIMITS_DEFAULT,
 			.desync = DESYNC_DEFENSIVE,
 			.x_forwarded_for = HTTP_FORWARDED_REMOVE},
 		.stats = rig->stats,

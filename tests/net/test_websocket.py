@@ -1,0 +1,323 @@
+"""WebSocket over HTTP/2 (RFC 8441), to targets that speak HTTP/1.1 and HTTP/2: python3-h2 and Chromium as
+clients, python3-websockets as a target."""
+import json
+
+import pytest
+from websockets.frames import Opcode
+from websockets.protocol import Protocol, Side
+
+import http2
+from browser import Browser
+from standard import group, listener
+from target import pattern
+from wire import Connection, milliseconds, patience, until
+
+WWW = "www.sluice.test"
+PLAIN, SECURE, H2, NO_CONNECT, OFF, REAL = 80, 443, 81, 82, 83, 84
+CONNECT = http2.h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL
+IDLE_MS = milliseconds(1500)
+ENDS = [PLAIN, SECURE, H2]
+
+
+def config(net, log):
+    def web(name, port, group_name, protocol="http", **settings):
+        return listener(name, protocol, port, group_name, timeouts={"idle": IDLE_MS}, limits={"body_bytes": 1000},
+                        access_log={"path": str(log)}, **settings)
+    one, h2 = net.target_list(8080, 1), {"protocol_version": "http2"}
+    return {
+        "certificates": net.certificates("default"),
+        "target_groups": [
+            group("one", "http", one), group("real", "http", net.target_list(8090, 1)),
+            group("h2", "http", net.target_list(8082, 1), **h2),
+            group("no-connect", "http", net.target_list(8083, 1), proxy_protocol="v2", **h2)],
+        "listeners": [
+            web("plain", PLAIN, "one", rules=[
+                {"priority": 1, "conditions": [{"path": "/moved"}, {"method": ["GET"]}],
+                 "actions": [{"redirect": {"status": "301", "path": "/new"}}]}]),
+            web("secure", SECURE, "one", "https", certificates=["default"]),
+            web("h2", H2, "h2"), web("no-connect", NO_CONNECT, "no-connect"),
+            web("off", OFF, "one", http={"upgrades": False}),
+            web("real", REAL, "real", "https", certificates=["default"])]}
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    return tmp_path_factory.mktemp("websocket") / "access.log"
+
+
+@pytest.fixture
+def daemon(launch, net, log):
+    log.unlink(missing_ok=True)
+    return launch(config(net, log))
+
+
+@pytest.fixture
+def target(targets):
+    targets[0].reset()
+    return targets[0]
+
+
+def dial(net, port):
+    return http2.connect((net.v4, port), WWW if port in (SECURE, REAL) else None)
+
+
+def fields(path="/upgrade", protocol="websocket", headers=()):
+    return [(":method", "CONNECT"), (":protocol", protocol), (":scheme", "http"), (":path", path),
+            (":authority", WWW), ("sec-websocket-version", "13"), *headers]
+
+
+class WebSocket:
+    """One stream, when its answer is here. `socket.data` is what came so far."""
+
+    def __init__(self, client, path="/upgrade", headers=()):
+        while CONNECT not in client.h2.remote_settings:  # a client waits for it
+            assert client.more()
+        self.client, self.stream = client, client.h2.get_next_available_stream_id()
+        client.fields(self.stream, fields(path, headers=headers), ends=False)
+        self.answer = client.answers[self.stream]
+        while self.answer.status is None and not self.answer.is_over:
+            assert client.more()
+
+    @property
+    def data(self):
+        return b"".join(self.answer.pieces)
+
+    def send(self, data):
+        """As the windows allow, also when the other direction has ended."""
+        h2 = self.client.h2
+        while data:
+            room = min(h2.local_flow_control_window(self.stream), h2.max_outbound_frame_size)
+            if room > 0:
+                h2.send_data(self.stream, data[:room])
+                data = data[room:]
+                self.client.flush()
+            else:
+                assert self.answer.error is None and self.client.more()
+
+    def end(self):
+        self.client.h2.end_stream(self.stream)
+        self.client.flush()
+
+    def wait(self, length):
+        while len(self.data) < length and not self.answer.is_over:
+            assert self.client.more()
+        return self.data
+
+
+def lines(log, number):
+    until(lambda: log.exists() and len(log.read_text().splitlines()) >= number, f"{number} lines")
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("port", ENDS)
+def test_echo(daemon, net, target, log, port):
+    """More bytes than windows and than a body may have, both ways, beside requests on the same connection;
+    then either side hears of the end. The line is written then."""
+    data, before = b"".join(pattern(400_000)), target.stats()["open"]
+    with dial(net, port) as client:
+        socket = WebSocket(client, headers=[("sec-websocket-key", "bWluZSwgbm90IHlvdXJzIQ==")])
+        assert socket.answer.status == 200
+        names = {name for name, _ in socket.answer.headers}
+        assert not names & {"sec-websocket-accept", "upgrade", "connection", "content-length", "transfer-encoding"}
+        for start in range(0, len(data), 50_000):
+            socket.send(data[start:start + 50_000])
+            assert socket.wait(start + 50_000) == data[:start + 50_000]
+            assert client.request("/bytes/100").status == 200
+        socket.end()
+        assert client.answer(socket.stream).is_whole and socket.answer.error is None
+        assert client.request().status == 200
+    line = [line for line in lines(log, 10) if line["type"] in ("ws", "wss")]
+    assert [(row["type"], row["elb_status_code"], row["received_bytes"], row["sent_bytes"]) for row in line] == [
+        ("wss" if port == SECURE else "ws", 200, len(data), len(data))]
+    until(lambda: target.stats()["open"] <= before + 1, "the target's connection is gone")
+
+
+@pytest.mark.parametrize("port", [PLAIN, SECURE])
+def test_target_ends_first(daemon, net, target, port):
+    """Its direction alone: the client hears it, and what it sends still arrives."""
+    before = target.stats()["open"]
+    with dial(net, port) as client:
+        socket = WebSocket(client, "/upgrade-half")
+        assert client.answer(socket.stream).body == b"bye"
+        socket.send(b"x" * 100_000)
+        until(lambda: target.stats()["body_bytes"] == 100_000, "it is there")
+        socket.end()
+        until(lambda: target.stats()["open"] <= before, "the target's connection is gone")
+        assert client.request().status == 200 and socket.answer.error is None
+
+
+@pytest.mark.parametrize("port", ENDS)
+def test_client_resets(daemon, net, target, port, log):
+    with dial(net, port) as client:
+        socket = WebSocket(client)
+        socket.send(b"abc")
+        assert socket.wait(3) == b"abc"
+        client.h2.reset_stream(socket.stream, http2.CANCEL)
+        client.flush()
+        until(lambda: target.stats()["aborted"] + target.stats()["resets"] > 0, "the target hears of it")
+        assert client.request().status == 200
+    assert [line["error_reason"] for line in lines(log, 2) if line["type"] != "h2"] == ["client_reset"]
+
+
+@pytest.mark.parametrize("port", ENDS)
+def test_idle(daemon, net, port, log):
+    with dial(net, port) as client:
+        socket = WebSocket(client)
+        assert client.answer(socket.stream).error == http2.CANCEL
+        assert client.request().status == 200
+    assert [line["error_reason"] for line in lines(log, 2) if line["type"] != "h2"] == ["idle_timeout"]
+
+
+def gets_room(client, room):
+    """False: none within a second; nothing hangs on when that is seen."""
+    client.wire.sock.settimeout(1)
+    try:
+        while room() <= 0:
+            client.more(holds=True)
+    except TimeoutError:
+        return False
+    finally:
+        client.wire.sock.settimeout(patience(10))
+    return True
+
+
+def test_target_that_takes_nothing(daemon, net, target):
+    """No more is taken from the client than windows and sockets hold; others on the connection go on."""
+    with dial(net, PLAIN) as client:
+        socket = WebSocket(client)
+        client.h2.increment_flow_control_window(1 << 24)
+        sent = 0
+
+        def room():
+            return min(client.h2.local_flow_control_window(socket.stream), 16384)
+        # It sends back what comes, and nobody takes that: then it does not read either.
+        while sent < 64 << 20 and (room() > 0 or gets_room(client, room)):
+            size = room()
+            client.h2.send_data(socket.stream, b"x" * size)
+            client.flush()
+            sent += size
+        assert sent < 64 << 20
+        client.h2.increment_flow_control_window(1 << 24, socket.stream)
+        client.flush()
+        assert len(socket.wait(sent)) == sent
+
+
+def test_websocket_server(daemon, net):
+    """Messages of a real one, and its end."""
+    with dial(net, REAL) as client:
+        socket = WebSocket(client, "/chat")
+        assert socket.answer.status == 200
+        protocol = Protocol(Side.CLIENT)
+        took = 0
+
+        def exchange():
+            nonlocal took
+            while not (events := protocol.events_received()):
+                for data in protocol.data_to_send():
+                    if data:
+                        socket.send(data)
+                assert client.more()
+                protocol.receive_data(socket.data[took:])
+                took = len(socket.data)
+            return events[0]
+        for text in (b"hello", "grün".encode(), b"z" * 70_000):
+            protocol.send_text(text)
+            frame = exchange()
+            assert (frame.opcode, bytes(frame.data)) == (Opcode.TEXT, text)
+        protocol.send_text(b"close")
+        frame = exchange()
+        assert (frame.opcode, bytes(frame.data)) == (Opcode.CLOSE, (4000).to_bytes(2) + b"as asked")
+        for data in protocol.data_to_send():
+            if data:
+                socket.send(data)
+        socket.end()
+        assert client.answer(socket.stream).is_whole
+
+
+def test_browser(daemon, net, log):
+    """Chromium opens them over HTTP/2 once it has a connection that offers it."""
+    url = str(net.v4)
+    with Browser() as page:
+        page.open(f"https://{url}/")
+        page.value(f"""(window.got = [], window.socket = new WebSocket("wss://{url}/upgrade"),
+            socket.onopen = () => got.push("open"), socket.onerror = () => got.push("error"), 1)""")
+        until(lambda: page.value("got") == ["open"], "it is open", 20)
+        page.value("(socket.close(), 1)")
+    rows = [line for line in lines(log, 2) if line["type"] == "wss"]
+    assert len(rows) == 1 and rows[0]["elb_status_code"] == 200, "over HTTP/1.1 it would be 101"
+
+
+def test_answers_that_open_nothing(daemon, net):
+    """A status of the target's goes to the client; what would look like an open tunnel does not."""
+    with dial(net, PLAIN) as client:
+        answer = client.answer(WebSocket(client, "/status/404").stream)
+        assert answer.status == 404
+        assert client.answer(WebSocket(client, "/echo").stream).status == 502
+        assert client.answer(WebSocket(client, "/accept/s3pPLMBiTxaQ9kYGzzhZRbK+xOo=").stream).status == 502
+        assert client.answer(WebSocket(client, "/accept/none").stream).status == 502
+        assert client.answer(WebSocket(client, "/moved").stream).status == 301
+        assert client.request().status == 200
+    assert daemon.drops()["target_bad_response"] == 3
+
+
+def test_target_without_connect(daemon, net):
+    with dial(net, NO_CONNECT) as client:
+        for _ in range(2):  # on a new connection, and on one that is there
+            assert client.answer(WebSocket(client).stream).status == 502
+            assert client.request().status == 200
+    assert daemon.drops()["target_no_connect"] == 2
+
+
+@pytest.mark.parametrize("name, wanted", [
+    ("connect-udp", 501), ("h2c", 501), ("web socket", 400), ("", None)])
+def test_other_protocols(daemon, net, target, name, wanted):
+    with dial(net, PLAIN) as client:
+        stream = client.h2.get_next_available_stream_id()
+        client.fields(stream, fields(protocol=name), ends=False)
+        answer = client.answer(stream)
+        assert answer.status == wanted or wanted is None and answer.status in (400, None)
+        assert client.request().status == 200
+    assert "upgrade" not in target.stats()["paths"]
+
+
+def test_not_offered(daemon, net, target):
+    """Neither announced nor taken; HTTP/1.1 leaves the wish out."""
+    with dial(net, OFF) as client:
+        assert client.request().status == 200
+        assert client.h2.remote_settings.get(CONNECT, 0) == 0
+        stream = client.h2.get_next_available_stream_id()
+        client.fields(stream, fields(), ends=False)
+        assert client.answer(stream).error == http2.PROTOCOL_ERROR
+        assert client.request().status == 200
+    assert "upgrade" not in target.stats()["paths"]
+    with Connection((net.v4, OFF)) as client:
+        answer = client.request("/echo", headers=[("Connection", "Upgrade"), ("Upgrade", "websocket")])
+        assert not {"upgrade", "connection"} & {name.lower() for name, _ in answer.json()["headers"]}
+
+
+def test_turned_off(daemon, net, log):
+    """What is open goes on; the next one is refused on a connection that was told otherwise."""
+    with dial(net, PLAIN) as client:
+        socket = WebSocket(client)
+        changed = config(net, log)
+        changed["listeners"][0]["http"] = {"upgrades": False}
+        daemon.reload(changed)
+        socket.send(b"still")
+        assert socket.wait(5) == b"still"
+        assert client.answer(WebSocket(client).stream).status == 501
+
+
+def test_shutdown(daemon, net, log):
+    """GOAWAY, and the tunnel lives until it ends by itself."""
+    with dial(net, PLAIN) as client:
+        socket = WebSocket(client)
+        daemon.process.terminate()
+        while client.goaway is None:
+            assert client.more()
+        for _ in range(3):
+            length = len(socket.data)
+            socket.send(b"more")
+            assert socket.wait(length + 4)[-4:] == b"more"
+        socket.end()
+        assert client.answer(socket.stream).is_whole
+    until(lambda: daemon.process.poll() == 0, "it has ended", 20)
