@@ -24,6 +24,9 @@ ROWS = {
     "tunnel_bytes": (10_000_000, 200_000_000, 2_000_000), # both ways at once
     "spread_requests": (120, 6000, 120),                  # requests of a balancing test
     "api_rounds": (2, 100, 1),                            # of requests made by the API's own document
+    "api_transactions": (40, 200, 10),                    # under load, a rollback after every tenth
+    "api_p99_percent": (300, 110, 1000),                  # of that at rest, at most; others may be busy beside it
+    "api_windows": (3, 15, 1),                            # of requests while the API is busy, and while it is not
     "state_kills": (20, 500, 3),                          # at random points of changes of the state directory
     "kills": (1, 10, 1),                                  # kill -9 and restart in a row
     "restart_seconds": (3, 1, 10),                        # until TLS is served again; others may be busy beside it

@@ -438,6 +438,16 @@ def test_lists_can_be_watched(std, words, member):
     assert member in first_words(std, *words)
 
 
+@pytest.mark.parametrize("words", [["rules"], ["objects"], ["history"], ["trust"], ["policies"], ["connections"],
+                                   ["certs"], ["desync"], ["deny", "list"], ["top", "sources"], ["export"]], ids=" ".join)
+def test_lists_in_every_form(std, words):
+    """JSON and YAML are the same document, tables are for people."""
+    as_json, as_yaml = (std.ctl(*words, "-o", form)[1] for form in ("json", "yaml"))
+    assert json.loads(as_json).keys() == yaml.safe_load(as_yaml).keys()
+    for form in ("table", "wide"):
+        assert std.ctl(*words, "-o", form)[1].strip() and not std.ctl(*words, "-o", form)[1].startswith("{")
+
+
 def test_what_is_not_shown_is_not_watched(std):
     for words in (["rules", "test", "--url", "/"], ["objects", "delete", "rules", "web/x"], ["trust", "delete", "x"],
                   ["rollback"], ["drain"], ["deny", "add", "192.0.2.1"]):
