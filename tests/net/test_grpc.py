@@ -166,7 +166,7 @@ def test_server_dies(net, launch, servers):
         one = launch(settings(net, (2, 3)) | {"workers": 1})
         with channel(net) as client:
             calls = [client.wait.future(b"60") for _ in range(4)]
-            until(lambda: [row["outstanding"] for row in one.targets("web").values()] == [2, 2], "both have calls")
+            until(lambda: [row["requests"] for row in one.targets("web").values()] == [2, 2], "both have calls")
             victim.kill()
             until(lambda: sum(call.done() for call in calls) == 2, "calls have ended")
             assert {call.code() for call in calls if call.done()} == {grpc.StatusCode.UNAVAILABLE}

@@ -335,6 +335,15 @@ static void tell_changes(struct h2 *h2)
 	h2->ops->changed(h2);
 }
 
+static void tell_settings(struct h2 *h2)
+{
+	if (h2->told_settings || !h2->has_settings)
+		return;
+	h2->told_settings = true;
+	if (h2->ops->settings)
+		h2->ops->settings(h2);
+}
+
 static void settle(struct task *task)
 {
 	struct h2 *h2 = container_of(task, struct h2, settle_task);
@@ -342,6 +351,7 @@ static void settle(struct task *task)
 	int round = 0;
 	bool more;
 
+	tell_settings(h2);
 	do
 		more = go_round(h2);
 	while (more && ++round < ROUNDS_PER_TURN && h2->io->bytes_out < bytes_max);

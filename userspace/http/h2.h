@@ -35,7 +35,7 @@ struct h2_ops {
 	/* Of a client: the head of an answer, or an interim one before it. The slices hold until this
 	 * returns. */
 	void (*response)(struct h2_stream *stream, const struct http_response *response);
-	/* Of a client: the other side has said for the first time what it can. May be NULL. */
+	/* Of a client: the target has said what it wants, and maybe for the first time. NULL: never. */
 	void (*settings)(struct h2 *h2);
 	/* Something to read, room to write, the end, a reset: stream->body says. */
 	void (*event)(struct h2_stream *stream);

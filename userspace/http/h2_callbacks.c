@@ -1,6 +1,8 @@
 /* What the library tells an HTTP/2 session, frame by frame, and what it takes from it: see h2.h. */
 #include "http/h2_head_in.h"
 
+#include <errno.h>
+
 /* --- frames */
 
 static void got_data(struct h2 *h2, const nghttp2_frame *frame)
@@ -25,14 +27,13 @@ static void got_ping(struct h2 *h2, const nghttp2_frame *frame)
 		h2_spend(h2, H2_COST_ping);
 }
 
-static void got_settings(struct h2 *h2)
+static void got_settings(struct h2 *h2, const nghttp2_frame *frame)
 {
-	bool is_first = !h2->has_settings;
-
+	if (frame->hd.flags & NGHTTP2_FLAG_ACK)
+		return;
 	h2_spend(h2, H2_COST_settings);
 	h2->has_settings = true;
-	if (is_first && h2->ops->settings && !h2->is_ending)
-		h2->ops->settings(h2);
+	h2->told_settings = false;
 }
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
@@ -57,8 +58,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 		got_ping(h2, frame);
 		break;
 	case NGHTTP2_SETTINGS:
-		if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
-			got_settings(h2);
+		got_settings(h2, frame);
 		break;
 	case NGHTTP2_WINDOW_UPDATE:
 		got_window_update(h2);
@@ -93,13 +93,15 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
 {
 	struct h2 *h2 = arg;
 	struct h2_stream *stream = h2_stream_by_id(h2, id);
+	int r = -ENOBUFS;
 
-	if (!stream || stream->is_released || h2->is_ending) {
-		if (nghttp2_session_consume_connection(session, len) < 0)
-			return NGHTTP2_ERR_CALLBACK_FAILURE;
-		return 0;
-	}
-	if (h2_stream_put(stream, bytes, len) < 0)
+	if (stream && !stream->is_released && !h2->is_ending)
+		r = h2_stream_put(stream, bytes, len);
+	if (r == -ENOBUFS) /* nobody's, or more than its window: the library resets it for that */
+		return nghttp2_session_consume_connection(session, len) < 0
+			       ? NGHTTP2_ERR_CALLBACK_FAILURE
+			       : 0;
+	if (r < 0)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	h2_budget_moved(&h2->budget, len);
 	h2->news++;

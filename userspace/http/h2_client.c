@@ -8,8 +8,7 @@ enum { FIELDS_MAX = H2_HEAD_FIELDS_MAX + 128 };
 
 bool h2_may_ask(const struct h2 *h2)
 {
-	return !h2->is_ending && !h2->is_broken && !h2->read_ended &&
-	       nghttp2_session_check_request_allowed(h2->session);
+	return h2_is_heard(h2) && nghttp2_session_check_request_allowed(h2->session);
 }
 
 uint32_t h2_asks_max(const struct h2 *h2)
@@ -28,6 +27,11 @@ int h2_takes_connect(const struct h2 *h2)
 		       h2->session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1
 		       ? 0
 		       : -EOPNOTSUPP;
+}
+
+bool h2_is_heard(const struct h2 *h2)
+{
+	return !h2->is_ending && !h2->is_broken && !h2->read_ended;
 }
 
 /* The library copies them, with the names in lower case. -ENOBUFS: too many. */
@@ -96,6 +100,8 @@ int h2_ask(struct h2 *h2, const struct h2_ask *ask, void *owner, struct h2_strea
 
 bool h2_stream_is_unprocessed(const struct h2_stream *stream)
 {
+	if (!stream->is_asked)
+		return true;
 	return !stream->is_open && stream->error == NGHTTP2_REFUSED_STREAM && !stream->has_response;
 }
 

@@ -12,8 +12,10 @@ enum { H2_ASKS_MAX = 100 };
 
 /* Another request may be sent: the session has not ended, and neither side has said that it will. */
 bool h2_may_ask(const struct h2 *h2);
-/* How many may be under way at once. */
+/* How many may be under way at once, H2_ASKS_MAX at most; more wait here. Before ops->settings it is a guess. */
 uint32_t h2_asks_max(const struct h2 *h2);
+/* Something may come still, and not only be left to be read from streams. */
+bool h2_is_heard(const struct h2 *h2);
 
 struct h2_ask {
 	const struct http_header *fields; /* pseudo-headers first; copied */
@@ -30,7 +32,7 @@ int h2_takes_connect(const struct h2 *h2) must_check;
  * h2_stream_close_writing(). 0 or -errno: nothing was sent. */
 int h2_ask(struct h2 *h2, const struct h2_ask *ask, void *owner,
 	struct h2_stream **ret_stream) must_check;
-/* The target has not looked at the request, and said so: it may be sent again, to anybody (RFC 9113
+/* The target has not looked at the request, and said so or not even got it: it may be sent again, to anybody (RFC 9113
  * sections 6.8 and 8.7). */
 bool h2_stream_is_unprocessed(const struct h2_stream *stream);
 /* The answer is here whole, and the request was sent whole or is not wanted any more. */

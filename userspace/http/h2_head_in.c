@@ -153,7 +153,7 @@ static int got_list(struct h2 *h2, struct h2_stream *stream, const nghttp2_frame
 	if (h2->is_client && !stream->has_response)
 		return stream->is_released ? 0 : got_response(h2, stream, ended);
 	r = got_trailers(h2, stream);
-	if (r == 0 && ended)
+	if (r == 0 && ended && !stream->is_faulty)
 		h2_got_end(stream);
 	return r;
 }

@@ -66,8 +66,8 @@ struct h2 {
 	enum h2_fault fault;
 	enum h2_cost flood;
 	uint64_t news; /* frames of answers that came */
-	bool is_client;
-	bool takes_connect, has_settings; /* the other side's have come */
+	bool is_client, takes_connect;
+	bool has_settings, told_settings; /* of the other side; and the owner knows the last ones */
 	bool is_reading; /* within the library's reading: nothing may be sent */
 	bool is_held; /* nothing is read until the client has taken something */
 	bool read_ended; /* the client has ended its side, and waits for answers */
@@ -117,7 +117,7 @@ bool h2_dispatch(struct h2 *h2);
 
 /* h2_io.c. Has the library write what it has into `out`. */
 void h2_pull(struct h2 *h2);
-void h2_flush(struct h2 *h2);
+void h2_flush(struct h2 *h2); /* gives the connection what is in `out` */
 /* Makes room in `out`, by sending if need be. */
 bool h2_make_room(struct h2 *h2, uint32_t bytes);
 /* More than enough waits for a client that does not read: it is not listened to. */

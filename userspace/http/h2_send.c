@@ -21,9 +21,12 @@ static void sent_end(struct h2 *h2, struct h2_stream *stream)
 		h2_end(h2, H2_FAULT_MEMORY, NGHTTP2_INTERNAL_ERROR);
 }
 
-static void sent_interim(struct h2_stream *stream)
+static void sent_head(struct h2_stream *stream)
 {
-	if (!--stream->interims)
+	stream->is_asked = true;
+	if (stream->interims)
+		stream->interims--;
+	if (!stream->interims)
 		stream->interim_bytes = 0;
 }
 
@@ -45,8 +48,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 
 	switch (frame->hd.type) {
 	case NGHTTP2_HEADERS:
-		if (stream && stream->interims)
-			sent_interim(stream);
+		if (stream)
+			sent_head(stream);
 		/* fall through */
 	case NGHTTP2_DATA:
 		if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM && stream)

@@ -28,6 +28,7 @@ struct h2_stream {
 	bool in_ended; /* the request is here whole; of a client: the answer */
 	bool is_head; /* of a client: it has asked for a head only, */
 	bool has_response; /* and has got the one that is not interim */
+	bool is_asked; /* the head of its request is on its way */
 	bool has_left; /* the answer's length is known: */
 	bool out_ended; /* no more will be written */
 	bool end_sent;

@@ -110,7 +110,8 @@ void exchange_target_failed(struct exchange *exchange, enum close_reason reason)
 	}
 	/* A pooled connection that had ended says nothing about its target. Nor does one that was about
 	 * to end: but a target that says so again and again is tried no more than others. */
-	is_unprocessed = was_sent && upstream_is_unprocessed(upstream);
+	is_unprocessed =
+		was_sent && reason != CLOSE_target_timeout && upstream_is_unprocessed(upstream);
 	is_stale = (upstream->reused && reason == CLOSE_target_refused) ||
 		   (is_unprocessed && !exchange->stale);
 	exchange->stale += is_stale;

@@ -36,6 +36,7 @@ struct target_refusal {
 struct target_worker {
 	struct list idle; /* struct upstream, most recently used first */
 	struct list sessions; /* struct upstream_session that may be shared: HTTP/2 */
+	uint32_t streams_max; /* of a session, by what the target said last; 0: nothing yet */
 	uint32_t n_idle; /* of either */
 	uint32_t n_open; /* idle ones too */
 	uint64_t connections, requests, failures;

@@ -12,10 +12,10 @@ static bool has_place(
 
 	if (carrier->group->spec.tls != group->spec.tls)
 		return false;
-	if (!session->h2)
-		return session->n_places < H2_ASKS_MAX;
-	return h2_may_ask(session->h2) && !session->is_silent && !carrier->stream->retiring &&
-	       session->n_places < h2_asks_max(session->h2) && (session->n_places || !fresh);
+	if (session->n_places >= upstream_session_room(session))
+		return false;
+	return !session->h2 || (h2_may_ask(session->h2) && !session->is_silent &&
+				       !carrier->stream->retiring && (session->n_places || !fresh));
 }
 
 /* One that is in use already, if there is one. */
@@ -56,7 +56,7 @@ static struct upstream *place_new(struct upstream_session *session, struct targe
 		.free_task.run = upstream_free_later,
 		.ops = ops,
 		.owner = owner,
-		.state = session->h2 ? UPSTREAM_LENT : UPSTREAM_HANDSHAKE,
+		.state = session->is_ready ? UPSTREAM_LENT : UPSTREAM_HANDSHAKE,
 		.reused = session->has_carried && !session->n_places,
 	};
 	shared_hold(&place->target->shared, worker->io.worker);
@@ -95,7 +95,7 @@ int upstream_h2_get(struct proxy_worker *worker, struct target_group *group, str
 	const struct group_limits *limits = &group->spec.limits;
 	struct upstream_session *session = find(worker, group, target, fresh);
 	bool is_first = !session || !session->n_places;
-	bool waits = limits->pending && (!session || !session->h2);
+	bool waits = limits->pending && (!session || !session->is_ready);
 	int r = -EBUSY;
 
 	if (is_first && !upstream_reserve(&target->busy, limits->connections))

@@ -157,35 +157,6 @@ static void over(struct h2 *h2)
 	upstream_close(carrier, fault == H2_FAULT_GONE || fault == H2_FAULT_MEMORY);
 }
 
-/* Those who ask for what a target need not have. They go, and others come, while they hear of it. */
-static void got_settings(struct h2 *h2)
-{
-	struct upstream_session *session = h2_owner(h2);
-	struct upstream *place, *next;
-	struct list *link;
-
-	do {
-		next = NULL;
-		list_for_each(link, &session->places) {
-			place = container_of(link, struct upstream, link);
-			if (place->awaits_settings)
-				next = place;
-		}
-		if (next) {
-			next->awaits_settings = false;
-			next->ops->ready(next);
-		}
-	} while (next);
-}
-
-static const struct h2_ops h2_ops = {
-	.settings = got_settings,
-	.response = got_response,
-	.event = stream_event,
-	.changed = changed,
-	.over = over,
-};
-
 /* --- signs of life */
 
 static bool may_ping(const struct upstream_session *session, uint64_t now_ms)
@@ -209,14 +180,16 @@ static void ask_for_life(struct upstream_session *session)
 static void look(struct upstream_session *session)
 {
 	uint64_t bytes = session->carrier->stream->bytes_in;
+	/* If not, answers may be left that are on their way to slow clients. */
+	bool is_heard = h2_is_heard(session->h2);
 
 	if (bytes != session->seen_bytes) {
 		session->is_silent = false;
 		session->seen_bytes = bytes;
-	} else if (session->is_silent) {
+	} else if (is_heard && session->is_silent) {
 		upstream_fail(session->carrier, CLOSE_target_timeout);
 		return;
-	} else {
+	} else if (is_heard) {
 		ask_for_life(session);
 	}
 	timer_set(loop_of(session), &session->timer, session->carrier->group->spec.connect_ms);
@@ -279,6 +252,61 @@ static void tell_ready(struct upstream_session *session)
 	} while (!session->is_ended);
 }
 
+uint32_t upstream_session_room(const struct upstream_session *session)
+{
+	uint32_t known = upstream_row(session->carrier)->streams_max;
+
+	if (session->has_settings)
+		return h2_asks_max(session->h2);
+	return known ? known : H2_ASKS_MAX;
+}
+
+static void become_ready(struct upstream_session *session)
+{
+	session->is_ready = true;
+	tell_ready(session);
+}
+
+/* Those who ask for what a target need not have. They go, and others come, while they hear of it. */
+static void tell_settings(struct upstream_session *session)
+{
+	struct upstream *place, *next;
+	struct list *link;
+
+	do {
+		next = NULL;
+		list_for_each(link, &session->places) {
+			place = container_of(link, struct upstream, link);
+			if (place->awaits_settings)
+				next = place;
+		}
+		if (next) {
+			next->awaits_settings = false;
+			next->ops->ready(next);
+		}
+	} while (next);
+}
+
+/* Of a target that takes none at all, one has to wait until it does. */
+static void got_settings(struct h2 *h2)
+{
+	struct upstream_session *session = h2_owner(h2);
+	uint32_t max = h2_asks_max(h2);
+
+	session->has_settings = true;
+	upstream_row(session->carrier)->streams_max = max ? max : 1;
+	tell_settings(session);
+	become_ready(session);
+}
+
+static const struct h2_ops h2_ops = {
+	.settings = got_settings,
+	.response = got_response,
+	.event = stream_event,
+	.changed = changed,
+	.over = over,
+};
+
 static void session_ready(struct upstream *carrier)
 {
 	struct upstream_session *session = carrier->owner;
@@ -298,7 +326,8 @@ static void session_ready(struct upstream *carrier)
 		return;
 	}
 	timer_set(worker->io.loop, &session->timer, carrier->group->spec.connect_ms);
-	tell_ready(session);
+	if (upstream_row(carrier)->streams_max)
+		become_ready(session);
 }
 
 static void session_failed(struct upstream *carrier, enum close_reason reason)

@@ -15,6 +15,8 @@ struct upstream_session {
 	struct h2 *h2; /* NULL: the connection is not up yet */
 	struct timer timer; /* in use: looks for signs of life; idle, or ending: its end */
 	uint32_t n_places;
+	bool has_settings; /* of the target: it is known how many places there are */
+	bool is_ready; /* or was known of an earlier session: places are LENT */
 	bool is_private; /* the PROXY header is for one client */
 	bool is_idle; /* counted in target_worker.n_idle */
 	bool is_ended; /* its places are being cleared */
@@ -28,6 +30,8 @@ struct upstream_session {
 int upstream_session_open(struct proxy_worker *worker, struct target_group *group,
 	struct target *target, const struct upstream_client *client,
 	struct upstream_session **ret_session) must_check;
+/* How many places there are; a guess until the target has said so. */
+uint32_t upstream_session_room(const struct upstream_session *session);
 /* The first place since it was idle, or new. */
 void upstream_session_wake(struct upstream_session *session, struct target_group *group);
 /* One place less. With the last one it rests, or ends. */
