@@ -18,7 +18,7 @@ from standard import group, listener
 from wire import Connection, milliseconds, patience, until
 
 HERE = Path(__file__).resolve().parent
-PLAIN, TLS = 8090, 8453
+PLAIN, TLS = 8190, 8453
 GRPC = {"protocol_version": "grpc"}
 HEALTH = {"protocol": "grpc", "interval": milliseconds(300), "timeout": milliseconds(250), "rise": 1, "fall": 1}
 
