@@ -5,6 +5,7 @@
 #include "control/hostcheck.h"
 #include "control/hostprepare.h"
 #include "control/object_store.h"
+#include "control/upgrade_program.h"
 #include "core/crash.h"
 #include "core/version.h"
 
@@ -20,11 +21,13 @@ enum {
 	OPTION_CHECK = 256,
 	OPTION_CHECK_HOST,
 	OPTION_PREPARE_HOST,
-	OPTION_PRINT
+	OPTION_PRINT,
+	OPTION_TAKE_OVER
 }; /* beyond the letters */
 
 static const char usage_text[] =
 	"usage: sluiced --config FILE            run in the foreground, log to stderr\n"
+	"       sluiced --config FILE --take-over   the same, in place of one that runs, if there is one\n"
 	"       sluiced --check FILE             check a configuration and the files it names\n"
 	"       sluiced --print FILE             the same, and print it with every default\n"
 	"       sluiced --check-host [--config FILE]   what this kernel, NIC and CPU allow\n"
@@ -34,7 +37,7 @@ static const char usage_text[] =
 
 struct options {
 	const char *config_path;
-	bool check, check_host, prepare_host, print;
+	bool check, check_host, prepare_host, print, take_over;
 };
 
 /* NULL: errors were printed. */
@@ -174,6 +177,7 @@ static int parse(int argc, char **argv, struct options *ret_options)
 		{"check-host", no_argument, NULL, OPTION_CHECK_HOST},
 		{"prepare-host", no_argument, NULL, OPTION_PREPARE_HOST},
 		{"print", no_argument, NULL, OPTION_PRINT},
+		{"take-over", no_argument, NULL, OPTION_TAKE_OVER},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
@@ -198,6 +202,9 @@ static int parse(int argc, char **argv, struct options *ret_options)
 			break;
 		case OPTION_PRINT:
 			ret_options->check = ret_options->print = true;
+			break;
+		case OPTION_TAKE_OVER:
+			ret_options->take_over = true;
 			break;
 		case 'V':
 			printf("sluiced %s\n", SLUICE_VERSION);
@@ -229,7 +236,7 @@ static int run(const struct options *options)
 	if (options->check)
 		return check(options);
 	config = load(options->config_path);
-	return config ? daemon_run(options->config_path, config) : EXIT_FAILURE;
+	return config ? daemon_run(options->config_path, config, options->take_over) : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)
@@ -239,6 +246,7 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	upgrade_program_init(argc, argv);
 	hide_memory();
 	crash_init(SLUICE_VERSION);
 	return daemon_end(run(&options));

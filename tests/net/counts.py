@@ -10,6 +10,7 @@ ROWS = {
     "load_seconds": (2, 30, 2),                           # how long a load goes on around an event
     "load_interval_ms": (250, 250, 1000),                 # between two requests of one connection
     "reloads": (3, 50, 2),                                # in a row under load
+    "upgrades": (3, 10, 1),                               # in a row under load
     "certificate_swaps": (4, 200, 2),                     # of a served pair and of the default, under load
     "interruption_changes": (18, 1200, 12),               # of the default certificate, a third by each way
     "interruption_handshakes": (40, 300, 5),              # full ones a second meanwhile

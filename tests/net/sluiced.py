@@ -67,10 +67,11 @@ class Sluiced:
         aside.write_text(yaml.safe_dump(self.base | config, sort_keys=False))
         aside.rename(self.file)
 
-    def spawn(self, output=None, env=None, through=()):
+    def spawn(self, output=None, env=None, through=(), options=()):
         """Starts the process without waiting for it to be ready; what it says goes to the log, or `output`.
         `through`: words of a command that becomes sluiced (setpriv)."""
-        command = netns.inside(self.net.lb, *through, str(BUILD / "sluiced"), "--config", str(self.file))
+        command = netns.inside(self.net.lb, *through, str(BUILD / "sluiced"), "--config", str(self.file),
+                                *options)
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output or log,
                                             stderr=output or log, preexec_fn=netns.die_with_parent,

@@ -13,7 +13,7 @@ import standard
 from counts import count
 from sluiced import UnixHttp
 
-ENDS = {"drain"}  # it would
+ENDS = {"drain", "upgrade"}  # it would
 ENDLESS = {"watch_drops", "events"}
 LATER = {501, 503, 507}  # not here, not now, no room
 

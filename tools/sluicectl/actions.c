@@ -89,6 +89,24 @@ int run_drain(const struct invocation *invocation)
 	return ask(invocation, "POST", "/v1/drain", render_state);
 }
 
+int run_upgrade(const struct invocation *invocation)
+{
+	char *target = target_new("/v1/upgrade");
+	struct client_request request = {
+		.where = &invocation->where,
+		.method = "POST",
+		.timeout_s = RELOAD_TIMEOUT_S,
+	};
+	int code;
+
+	if (invocation->n_arguments)
+		target = target_add(target, "program", invocation->arguments[0]);
+	request.target = target;
+	code = run_request(invocation, &request, render_upgrade);
+	free(target);
+	return code;
+}
+
 int run_log(const struct invocation *invocation)
 {
 	if (!is_it(invocation, "reopen"))

@@ -285,6 +285,26 @@ fail:
 	return rc;
 }
 
+void admin_leave(struct admin *admin)
+{
+	if (!admin)
+		return;
+	stop_listening(admin);
+	timer_clear(&admin->accept_again);
+	close_doors(admin);
+	admin->n_doors = 0;
+}
+
+int admin_return(struct admin *admin, struct err *err)
+{
+	struct admin_spec spec = {.socket_path = admin->name};
+	int r = open_doors(admin, &spec, err);
+
+	if (r == 0)
+		r = start_listening(admin);
+	return r;
+}
+
 static void free_admin(struct task *task)
 {
 	free(container_of(task, struct admin, free_task));

@@ -92,6 +92,11 @@ int admin_new(struct iothread *io, const struct admin_spec *spec, struct admin *
 /* REMOTE: whom it lets in from now on. Connections of clients that it would not let in end, behind
  * the answer under way. NULL `admin` is ignored. */
 void admin_set_access(struct admin *admin, struct admin_access *access);
+/* Another process is to have the addresses: whoever is connected is served on, nobody else comes in. NULL
+ * is ignored. */
+void admin_leave(struct admin *admin);
+/* LOCAL: it is not to: as before. */
+int admin_return(struct admin *admin, struct err *err) must_check;
 /* Closes every client, removes the socket. Replies not yet finished stay valid. NULL is ignored. */
 void admin_free(struct admin *admin);
 

@@ -6,6 +6,7 @@
 #include "control/expiry.h"
 #include "control/logs.h"
 #include "control/stapling.h"
+#include "control/upgrade_take.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "dataplane/dp_listeners.h"
@@ -14,6 +15,7 @@
 #include "tls/stream.h"
 #include "tls/tickets.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,6 +135,11 @@ static void set_again(struct daemon *daemon, struct build *build, struct lists_r
 		dp_cookies_set(daemon->dataplane, &build->cookie_secret);
 }
 
+static bool is_taking_over(const struct daemon *daemon)
+{
+	return daemon->taken && !daemon->taken->is_committed;
+}
+
 static int set_sockets(struct daemon *daemon, const struct build *build, struct err *err)
 {
 	const struct listener_socket *sock;
@@ -145,7 +152,8 @@ static int set_sockets(struct daemon *daemon, const struct build *build, struct 
 			for (worker = 0; worker < sock->n_fds; worker++) {
 				r = dp_reuseport_add(daemon->dataplane, sock->id, worker,
 					sock->fds[worker], err);
-				if (r < 0)
+				/* Of a process before with maps of its own, which it gives up later. */
+				if (r < 0 && !(r == -EBUSY && is_taking_over(daemon)))
 					return r;
 			}
 		}
@@ -196,6 +204,14 @@ static int set_dataplane(struct daemon *daemon, const struct build *build, struc
 	if (r == 0)
 		r = set_sockets(daemon, build, err);
 	return r;
+}
+
+void apply_again(struct daemon *daemon)
+{
+	struct err err;
+
+	if (set_dataplane(daemon, daemon->build, &err) < 0)
+		log_warn("the packet plane is not as it should be: %s", err.text);
 }
 
 /* --- the exchange itself */

@@ -25,6 +25,9 @@ size_t apply_interfaces(const struct config_xdp *xdp,
 
 enum handover apply_handover(const struct config_xdp *xdp);
 
+/* Sockets and listeners of the generation in force into the packet plane once more: another process was at
+ * work with it. */
+void apply_again(struct daemon *daemon);
 /* The daemon stops: XDP leaves new connections to the kernel, whose sockets are shut. */
 void apply_refuse(struct daemon *daemon);
 /* A gate_probe_guard of the daemon: one listener more is guarded, beside those in force. */

@@ -24,13 +24,13 @@ struct certindex;
 struct certstore;
 struct certwatch;
 struct ids;
-struct list;
 struct resolver;
 struct tls_client;
 struct tls_server;
 struct tls_ticket_keys;
 struct tls_tickets;
 struct tls_trust;
+struct upgrade_taken;
 
 /* Tells whether a file is another than it was. */
 struct file_identity {
@@ -122,6 +122,7 @@ struct build_env {
 	const struct certindex *cert_index; /* for the first generation; NULL: none */
 	struct certwatch *cert_watch; /* told which folders have certificates; NULL: nobody is */
 	struct resolver *resolver; /* NULL: names of targets stand for nothing */
+	struct upgrade_taken *taken; /* what another process gives; NULL: there is none */
 	const struct list *departing; /* departing.h; NULL: there are none */
 };
 
@@ -134,9 +135,8 @@ int build_new(const struct build_env *env, const struct build *before, struct co
  * binding a socket: what `sluiced --check` promises. 0, or -EINVAL with the reasons. */
 int build_try(const struct config *config, struct config_errors *errors) must_check;
 
-/* Lets go of its certificates, before the rest; any thread, nobody else uses it. */
+/* Lets go of its certificates; any thread, nobody else uses it; then of all the rest (NULL is ignored). */
 void build_drop_certs(struct build *build);
-/* Gives back everything it holds. NULL is ignored. */
 void build_free(struct build *build);
 /* Frees the rows of listeners and sockets (with `targets`, of targets, too, but for departing ones) that are
  * in `build` but not in `other` (NULL: none is). */

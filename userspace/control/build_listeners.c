@@ -6,6 +6,7 @@
 #include "control/config_policy.h"
 #include "control/ids.h"
 #include "control/kernel_tls.h"
+#include "control/upgrade_take.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -163,6 +164,8 @@ static bool is_port_ours(const struct building *building, const union addr *addr
 	const struct built_listener *old;
 	uint32_t n, i;
 
+	if (building->env->taken && upgrade_taken_has_port(building->env->taken, addr_port(addr)))
+		return true;
 	for (n = 0; before && n < before->config->listeners_count; n++) {
 		old = &before->built[n];
 		for (i = 0; i < old->n_sockets; i++)
@@ -189,6 +192,23 @@ static int probe(struct building *building, const union addr *addr, struct err *
 	return r;
 }
 
+/* One that another process gives us, in its row. The first generation only. */
+static struct listener_socket *taken_socket(
+	const struct building *building, const union addr *addr, bool defers)
+{
+	int fds[UPGRADE_FDS];
+	struct listener_socket *sock;
+	uint32_t n, row;
+
+	if (!building->env->taken || building->before)
+		return NULL;
+	n = upgrade_taken_sockets(building->env->taken, addr, defers, fds, &row);
+	if (!n)
+		return NULL;
+	listener_socket_adopt(addr, row, defers, building->env->n_workers, fds, n, &sock);
+	return sock;
+}
+
 static void build_socket(struct building *building, const struct config_listener *wanted,
 	const struct config_address *address, struct built_listener *listener)
 {
@@ -200,6 +220,11 @@ static void build_socket(struct building *building, const struct config_listener
 
 	if (sock) {
 		shared_get(&sock->shared);
+		listener->sockets[listener->n_sockets++] = sock;
+		return;
+	}
+	sock = taken_socket(building, &addr, defers);
+	if (sock) {
 		listener->sockets[listener->n_sockets++] = sock;
 		return;
 	}

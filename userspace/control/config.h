@@ -26,6 +26,7 @@ struct config {
 	struct config_xdp xdp;
 	char *pkcs11_module_path; /* NULL: the provider's own */
 	struct config_shutdown shutdown;
+	struct config_upgrade upgrade;
 	struct config_confinement confinement;
 	struct config_tickets session_tickets;
 	struct config_dns dns;

@@ -20,6 +20,12 @@ struct config_shutdown {
 	uint32_t grace_ms, timeout_ms;
 };
 
+struct config_upgrade {
+	struct config_mark mark;
+	char *socket_path; /* NULL: beside admin.socket */
+	uint32_t timeout_ms;
+};
+
 struct config_confinement {
 	struct config_mark mark;
 	enum confine_calls system_calls; /* the words are in its order */

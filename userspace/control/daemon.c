@@ -17,6 +17,7 @@
 #include "control/resolver.h"
 #include "control/service.h"
 #include "control/stapling.h"
+#include "control/upgrade.h"
 #include "control/views.h"
 #include "control/watchdog.h"
 #include "core/clock.h"
@@ -125,10 +126,17 @@ static void tick(struct timer *timer)
 		apply_sweep(daemon);
 		daemon->certs_swept_ms = now_ms;
 	}
+	upgrade_tick(daemon);
 	leaving_tick(daemon);
 	worker_watch_tick(&daemon->worker_watch, daemon->workers, daemon->env.n_workers,
 		daemon->build->config->watchdog_ms);
 	timer_set(daemon->io.loop, &daemon->second, daemon->stopping ? LEAVING_TICK_MS : TICK_MS);
+}
+
+static void reopen_logs(struct daemon *daemon)
+{
+	upgrade_reopen_logs(daemon);
+	logs_reopen(daemon->logs, NULL);
 }
 
 static void signalled(struct watch *watch, uint32_t events)
@@ -140,7 +148,7 @@ static void signalled(struct watch *watch, uint32_t events)
 		if (info.ssi_signo == SIGHUP)
 			reload_start(daemon, NULL, NULL);
 		else if (info.ssi_signo == SIGUSR1)
-			logs_reopen(daemon->logs, NULL);
+			reopen_logs(daemon);
 		else
 			leaving_signal(daemon, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
 	}
@@ -177,6 +185,9 @@ static int start_dataplane(struct daemon *daemon, const struct config *config, s
 		.workers = daemon->env.n_workers,
 		.handover = apply_handover(&config->xdp),
 		.interfaces = interfaces,
+		.takes_over = daemon->taken,
+		.lock_fd = upgrade_taken_lock(
+			daemon->taken, UPGRADE_LOCK_PINS, config->xdp.pin_dir_path),
 	};
 	struct dataplane_report *report;
 	uint32_t i;
@@ -208,9 +219,6 @@ static int init_workers(struct daemon *daemon, uint32_t certs_cached, struct err
 	for (i = 0; i < daemon->env.n_workers; i++) {
 		r = worker_init(
 			&daemon->workers[i], i, &daemon->root, &daemon->node, &daemon->gate_node);
-		if (r == 0)
-			r = dp_heartbeat_open(
-				daemon->dataplane, i, &daemon->workers[i].heartbeat, err);
 		if (r < 0)
 			return err_context(err, r, "worker %u", i);
 		certcache_resize(tls_thread_certs(daemon->workers[i].proxy.tls), certs_cached);
@@ -231,6 +239,9 @@ static int start_workers(struct daemon *daemon, struct err *err)
 			do
 				cpu++;
 			while (cpu < CPU_SETSIZE - 1 && !CPU_ISSET((unsigned int)cpu, &set));
+		r = dp_heartbeat_open(daemon->dataplane, i, &daemon->workers[i].heartbeat, err);
+		if (r < 0)
+			return err_context(err, r, "worker %u", i);
 		r = worker_start(&daemon->workers[i], cpu);
 		if (r < 0)
 			return err_set(err, r, "cannot start worker %u: %s", i, strerror(-r));
@@ -283,6 +294,7 @@ static int open_admin_tcp(struct daemon *daemon, struct admin_spec spec,
 	spec.n_addresses = n;
 	spec.source = &views_source;
 	spec.arg = daemon;
+	spec.may_share = daemon->taken; /* the process before, for a moment */
 	return n ? admin_new(&daemon->io, &spec, ret_admin, err) : 0;
 }
 
@@ -344,6 +356,12 @@ static int start_resolver(struct daemon *daemon, struct err *err)
 	return r;
 }
 
+/* What was not given up yet is still in use. */
+static enum dataplane_stop how_to_close(const struct daemon *daemon)
+{
+	return daemon->taken && !daemon->taken->is_serving ? DATAPLANE_LEAVE : DATAPLANE_DETACH;
+}
+
 /* As the kernel sees it we have stopped; the rest goes with the process. The log is the loader's still, and
  * nobody may take what is said here. */
 static _Noreturn void stop_hard(struct daemon *daemon, const char *who)
@@ -355,7 +373,7 @@ static _Noreturn void stop_hard(struct daemon *daemon, const char *who)
 			"sluiced: %s is held up, in a token's library maybe: ending without it\n",
 			who);
 	if (daemon->dataplane)
-		dataplane_close(daemon->dataplane, DATAPLANE_DETACH);
+		dataplane_close(daemon->dataplane, how_to_close(daemon));
 	_exit(EXIT_FAILURE);
 }
 
@@ -398,17 +416,100 @@ static int start_io(struct daemon *daemon, struct err *err)
 	return r < 0 ? r : http_client_new(daemon->io.loop, &daemon->http, err);
 }
 
+static void start_gates(struct daemon *daemon, const struct config *config)
+{
+	daemon->gates = gates_new(
+		&(struct gates_spec){
+			.dp = daemon->dataplane,
+			.workers = daemon->workers,
+			.n_workers = daemon->env.n_workers,
+			.guard = apply_guard,
+			.arg = daemon,
+		},
+		config);
+}
+
+/* Rows of the packet plane that sockets are in stay theirs. */
+static int take_over(struct daemon *daemon, const struct config *config, struct err *err)
+{
+	char *path = upgrade_socket_path(config);
+	struct upgrade_taken *taken;
+	uint32_t i;
+	int r = upgrade_take(path, daemon->env.n_workers, &taken, err);
+
+	free(path);
+	if (r < 0 || !taken)
+		return r;
+	daemon->taken = daemon->env.taken = taken;
+	for (i = 0; i < taken->n_sockets; i++)
+		if (!ids_take(daemon->env.socket_ids, taken->sockets[i].about.row))
+			return err_set(err, -EBADMSG, "taking over: rows of sockets are mixed up");
+	if (taken->has_tickets)
+		tls_tickets_take(daemon->env.tickets, &taken->tickets);
+	return 0;
+}
+
+/* Addresses that this configuration does not have any more are closed when the other process leaves. */
+static void drop_rows(struct daemon *daemon)
+{
+	struct upgrade_taken *taken = daemon->taken;
+	uint32_t i;
+
+	for (i = 0; i < taken->n_sockets; i++)
+		if (!taken->sockets[i].is_used)
+			ids_put(daemon->env.socket_ids, taken->sockets[i].about.row);
+}
+
+/* More workers than there were: before one of these sockets listens nothing must be able to fail. */
+static void complete_sockets(struct daemon *daemon)
+{
+	struct build *build = daemon->build;
+	uint32_t i, at;
+	struct err err;
+
+	for (i = 0; i < build->n_listeners; i++)
+		for (at = 0; at < build->built[i].n_sockets; at++)
+			if (listener_socket_complete(
+				    build->built[i].sockets[at], daemon->env.n_workers, &err) < 0)
+				log_warn("some workers do not accept: %s", err.text);
+}
+
+/* From here on what the process before had is ours. */
+static int commit(struct daemon *daemon, struct err *err)
+{
+	struct dataplane_report *report = mem_zalloc(sizeof(*report));
+	int r;
+
+	dataplane_report(daemon->dataplane, report);
+	r = upgrade_commit(daemon, daemon->taken, report->active && !report->maps_adopted, err);
+	free(report);
+	if (r < 0)
+		return r;
+	drop_rows(daemon);
+	daemon->env.taken = NULL; /* later generations have nothing of it */
+	dataplane_taken(daemon->dataplane);
+	complete_sockets(daemon);
+	apply_again(daemon);
+	start_gates(daemon, daemon->build->config);
+	return 0;
+}
+
 /* In this order: nothing is served before the packet plane guards it, nothing is promised (admin
  * socket, "ready") before it is served. */
 static int start(struct daemon *daemon, struct config *config, struct err *err)
 {
 	int r = start_io(daemon, err);
 
+	if (r == 0 && daemon->wants_to_take_over)
+		r = take_over(daemon, config, err);
 	/* A second daemon would take connections of the first until admin_new() refuses it. */
-	if (r == 0)
+	if (r == 0 && !daemon->taken)
 		r = admin_socket_check(config->admin.socket_path, err);
 	if (r == 0)
-		r = object_store_open(&daemon->objects, daemon->config_path, &config, err);
+		r = object_store_open(&daemon->objects, daemon->config_path,
+			upgrade_taken_lock(
+				daemon->taken, UPGRADE_LOCK_OBJECTS, config->state_dir_path),
+			&config, err);
 	if (r == 0)
 		r = start_dataplane(daemon, config, err);
 	if (r == 0)
@@ -421,15 +522,8 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 		config_free(config);
 		return r;
 	}
-	daemon->gates = gates_new(
-		&(struct gates_spec){
-			.dp = daemon->dataplane,
-			.workers = daemon->workers,
-			.n_workers = daemon->env.n_workers,
-			.guard = apply_guard,
-			.arg = daemon,
-		},
-		config);
+	if (!daemon->taken)
+		start_gates(daemon, config);
 	daemon->cert_upkeep =
 		cert_upkeep_new(daemon->io.loop, daemon->loader, config->certificates_index_path);
 	daemon->env.cert_index = cert_upkeep_index(daemon->cert_upkeep);
@@ -438,11 +532,19 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 	daemon->expiry = expiry_new(daemon);
 	daemon->stapling = stapling_new(daemon);
 	daemon->health = health_new(&daemon->io, daemon->tls, apply_health, daemon);
+	if (daemon->taken)
+		health_set_known(daemon->health, upgrade_taken_health, daemon->taken);
 	r = build_first(daemon, config, err);
+	if (r == 0 && daemon->taken)
+		r = commit(daemon, err);
 	if (r == 0)
 		r = start_workers(daemon, err);
 	if (r == 0)
 		r = start_admin(daemon, daemon->build->config->admin.socket_path, err);
+	if (r == 0 && daemon->taken)
+		r = upgrade_tell_serving(daemon->taken, err);
+	if (r == 0 && daemon->taken)
+		daemon->taken->is_serving = true;
 	return r;
 }
 
@@ -470,6 +572,8 @@ static bool stop_threads(struct daemon *daemon)
 	bool has_written;
 
 	daemon->stopping = true; /* a reload that comes back from now on is thrown away */
+	upgrade_free(daemon->upgrade);
+	daemon->upgrade = NULL;
 	token_thread_stop();
 	key_password_stop();
 	cert_upkeep_stop(daemon->cert_upkeep);
@@ -523,7 +627,8 @@ static void stop(struct daemon *daemon)
 	counts_fini(&daemon->counts);
 	watchdog_free(daemon->watchdog);
 	if (daemon->dataplane)
-		dataplane_close(daemon->dataplane, DATAPLANE_DETACH);
+		dataplane_close(daemon->dataplane, how_to_close(daemon));
+	upgrade_taken_free(daemon->taken);
 	if (has_written)
 		log_stop();
 	if (daemon->signals.fd > 0)
@@ -542,7 +647,20 @@ static void stop(struct daemon *daemon)
 	ids_free(daemon->env.listener_ids);
 }
 
-int daemon_run(const char *config_path, struct config *config)
+/* Secrets are as old as they were with the process before. */
+static void begin_rotation(struct daemon *daemon)
+{
+	const struct upgrade_taken *taken = daemon->taken;
+
+	daemon->tickets_rotated_ms = daemon->cookies_rotated_ms = loop_now_ms(daemon->io.loop);
+	if (!taken)
+		return;
+	daemon->tickets_rotated_ms -= taken->giver.tickets_age_ms;
+	daemon->cookies_rotated_ms -= taken->giver.cookies_age_ms;
+	daemon->listen_overflows_before = taken->giver.listen_overflows_before;
+}
+
+int daemon_run(const char *config_path, struct config *config, bool takes_over)
 {
 	struct daemon *daemon = aligned_alloc(CACHE_LINE, sizeof(*daemon));
 	struct err err = {""};
@@ -553,6 +671,7 @@ int daemon_run(const char *config_path, struct config *config)
 		abort();
 	memset(daemon, 0, sizeof(*daemon));
 	daemon->config_path = config_path;
+	daemon->wants_to_take_over = takes_over;
 	daemon->started_unix_s = clock_unix_s();
 	daemon->env.n_workers = config->workers ? config->workers : cpus(&set);
 	daemon->env.tickets = tls_tickets_new();
@@ -578,8 +697,8 @@ int daemon_run(const char *config_path, struct config *config)
 	else
 		config_free(config);
 	if (r == 0) {
-		daemon->tickets_rotated_ms = loop_now_ms(daemon->io.loop);
-		daemon->cookies_rotated_ms = loop_now_ms(daemon->io.loop);
+		begin_rotation(daemon);
+		upgrade_open(daemon);
 		timer_set(daemon->io.loop, &daemon->second, TICK_MS);
 		overload_start(daemon);
 		log_info("ready: %u listeners, %u workers, %s", daemon->build->n_listeners,

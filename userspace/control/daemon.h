@@ -33,6 +33,8 @@ struct reload;
 struct renewal;
 struct resolver;
 struct stapling;
+struct upgrade;
+struct upgrade_taken;
 struct watchdog;
 
 struct last_reload {
@@ -72,6 +74,8 @@ struct daemon {
 	struct resolver *resolver; /* of the names of targets */
 	struct expiry *expiry;
 	struct stapling *stapling;
+	struct upgrade *upgrade; /* NULL: at the start and at the end */
+	struct upgrade_taken *taken; /* from the process before; NULL: there was none */
 	struct last_reload last_reload;
 	struct counts counts; /* of listeners that are no more, for totals */
 	struct watch_hub *watch; /* who watches drops */
@@ -90,21 +94,24 @@ struct daemon {
 		uint32_t timeout_ms;
 		enum leaving_state state;
 		bool has_signal; /* one came */
+		bool is_handed_over; /* another process serves */
 		uint32_t n_shut; /* times that the sockets were */
 	} leaving;
 	struct worker_watch worker_watch;
 	struct overload overload;
 	int64_t started_unix_s;
 	uint64_t tickets_rotated_ms, cookies_rotated_ms, certs_swept_ms;
+	bool wants_to_take_over; /* from a daemon that runs, if there is one */
 	bool stopping; /* LEAVING_STOPPING, or later */
 	int exit_status;
 };
 
-/* Runs until a signal ends it. Returns the exit status. `config` is taken over. */
 /* A new secret for SYN cookies signs from now on; the one before is believed for some minutes. */
 void daemon_rotate_cookies(struct daemon *daemon);
 
-int daemon_run(const char *config_path, struct config *config);
+/* Runs until a signal ends it. Returns the exit status. `config` is taken over. `takes_over`: from a daemon
+ * that runs, if there is one. */
+int daemon_run(const char *config_path, struct config *config, bool takes_over);
 /* The last of the process: returns `status`, unless a thread is in a token's library. */
 int daemon_end(int status);
 

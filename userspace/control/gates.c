@@ -33,6 +33,7 @@ struct gates {
 	struct gates_spec spec;
 	struct tun *tun; /* NULL: no gate */
 	bool failed; /* it could not be had with the present handover */
+	bool is_suspended; /* another process is to have the queues */
 	char why[GATES_WHY_BYTES];
 	struct gate_socket *sockets;
 	uint32_t n_sockets;
@@ -332,12 +333,31 @@ void gates_maintain(struct gates *gates, const struct config *config)
 {
 	bool had = gates->tun;
 
-	if (!end_retirement(gates) || !follow_handover(gates, config))
+	if (!end_retirement(gates) || gates->is_suspended || !follow_handover(gates, config))
 		return;
 	follow_interfaces(gates);
 	if (!had)
 		log_info("gate: %u AF_XDP sockets, first flights are released into %s",
 			gates->n_sockets, tun_name(gates->tun));
+}
+
+bool gates_suspend(struct gates *gates)
+{
+	if (!gates->is_suspended) {
+		if (!end_retirement(gates))
+			return false;
+		gates->is_suspended = true;
+		snprintf(gates->why, sizeof(gates->why), "another process takes over");
+		if (gates->tun)
+			go_down(gates);
+	}
+	return end_retirement(gates);
+}
+
+void gates_resume(struct gates *gates)
+{
+	gates->is_suspended = false;
+	gates->why[0] = '\0';
 }
 
 struct gates *gates_new(const struct gates_spec *spec, const struct config *config)

@@ -37,6 +37,11 @@ void gates_free(struct gates *gates);
  * is a gate as long as the packet plane has cookies of its own. `config`: the one in force. */
 void gates_maintain(struct gates *gates, const struct config *config);
 
+/* Lets go of devices and queues, for another process to have them. False: not yet; ask again. */
+bool gates_suspend(struct gates *gates);
+/* It did not come to it: the next gates_maintain() makes them again. */
+void gates_resume(struct gates *gates);
+
 struct gates_report {
 	bool active; /* there is a gate */
 	char why[GATES_WHY_BYTES]; /* why not, or what is missing; "" */

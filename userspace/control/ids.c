@@ -50,6 +50,20 @@ int ids_get(struct ids *ids, uint32_t *ret_id)
 	return r;
 }
 
+bool ids_take(struct ids *ids, uint32_t id)
+{
+	uint64_t bit = 1ull << (id & 63);
+	bool is_free;
+
+	if (id >= ids->n)
+		return false;
+	pthread_mutex_lock(&ids->lock);
+	is_free = !(ids->taken[id / 64] & bit);
+	ids->taken[id / 64] |= bit;
+	pthread_mutex_unlock(&ids->lock);
+	return is_free;
+}
+
 void ids_put(struct ids *ids, uint32_t id)
 {
 	pthread_mutex_lock(&ids->lock);

@@ -26,7 +26,7 @@ static void shut_sockets(struct daemon *daemon)
 	for (n = 0; n < daemon->build->n_listeners; n++) {
 		listener = &daemon->build->built[n];
 		for (i = 0; i < listener->n_sockets; i++)
-			for (worker = 0; worker < daemon->env.n_workers; worker++)
+			for (worker = 0; worker < listener->sockets[i]->n_fds; worker++)
 				shutdown(listener->sockets[i]->fds[worker], SHUT_RD);
 	}
 }
@@ -37,23 +37,34 @@ static void set_timer(struct daemon *daemon, uint32_t ms)
 	timer_set(daemon->io.loop, &daemon->leaving.timer, ms);
 }
 
-static void stop(struct daemon *daemon, const char *who)
+static void drain_workers(struct daemon *daemon)
 {
-	struct build *old;
 	uint32_t i;
 
-	log_info("%s: stopping, %u connections open", who, atomic_load(&daemon->node.open));
+	for (i = 0; i < daemon->env.n_workers; i++)
+		worker_tell_drain(&daemon->workers[i]);
+}
+
+static void change_no_more(struct daemon *daemon)
+{
 	daemon->leaving.state = LEAVING_STOPPING;
 	daemon->stopping = true;
 	watchdog_attend(daemon->watchdog);
 	cert_upkeep_stop(daemon->cert_upkeep);
 	resolver_stop(daemon->resolver);
+}
+
+static void stop(struct daemon *daemon, const char *who)
+{
+	struct build *old;
+
+	log_info("%s: stopping, %u connections open", who, atomic_load(&daemon->node.open));
+	change_no_more(daemon);
 	/* No snapshot: workers let go of the listening sockets. The build stays for the views. */
 	old = snapshot_publish(&daemon->root, NULL);
 	if (old != daemon->build)
 		abort();
-	for (i = 0; i < daemon->env.n_workers; i++)
-		worker_tell_drain(&daemon->workers[i]);
+	drain_workers(daemon);
 	set_timer(daemon, daemon->leaving.timeout_ms);
 	timer_set(daemon->io.loop, &daemon->second, LEAVING_TICK_MS);
 }
@@ -100,6 +111,22 @@ void leaving_ask(struct daemon *daemon)
 		begin(daemon, "drain");
 }
 
+void leaving_hand_over(struct daemon *daemon)
+{
+	uint32_t i;
+
+	daemon->leaving.is_handed_over = true;
+	change_no_more(daemon);
+	/* A connection that waits is not closed: its client may be about to send something. It is told with
+	 * the next answer, or its time is over some day. */
+	for (i = 0; i < daemon->env.n_workers; i++) {
+		worker_tell_leave(&daemon->workers[i]);
+		worker_tell_hand_over(&daemon->workers[i]);
+	}
+	set_timer(daemon, daemon->build->config->upgrade.timeout_ms);
+	timer_set(daemon->io.loop, &daemon->second, LEAVING_TICK_MS);
+}
+
 void leaving_signal(struct daemon *daemon, const char *name)
 {
 	bool is_first = !daemon->leaving.has_signal;
@@ -107,6 +134,11 @@ void leaving_signal(struct daemon *daemon, const char *name)
 	daemon->leaving.has_signal = true;
 	if (daemon->leaving.state == LEAVING_NOT) {
 		begin(daemon, name);
+	} else if (is_first && daemon->leaving.is_handed_over) {
+		log_info("%s: %u connections that are left have less time now", name,
+			atomic_load(&daemon->node.open));
+		set_timer(daemon, daemon->build->config->shutdown.timeout_ms);
+		drain_workers(daemon);
 	} else if (is_first) {
 		log_info("%s: %s already, %u connections open", name, leaving_word(daemon),
 			atomic_load(&daemon->node.open));
@@ -119,15 +151,42 @@ void leaving_signal(struct daemon *daemon, const char *name)
 	}
 }
 
+/* The sockets are another process's, and would stay open when it closes them. */
+static void leave_sockets(struct daemon *daemon)
+{
+	const struct built_listener *listener;
+	uint32_t n, i;
+
+	for (n = 0; n < daemon->build->n_listeners; n++) {
+		listener = &daemon->build->built[n];
+		for (i = 0; i < listener->n_sockets; i++)
+			listener_socket_leave(listener->sockets[i]);
+	}
+	/* Who asked this process has its answer; who watches it must watch the other one. */
+	admin_free(daemon->admin_metrics);
+	admin_free(daemon->admin_remote);
+	admin_free(daemon->admin);
+	daemon->admin = daemon->admin_remote = daemon->admin_metrics = NULL;
+}
+
+static void refuse_clients(struct daemon *daemon)
+{
+	shut_sockets(daemon);
+	if (daemon->leaving.n_shut == 0)
+		apply_refuse(daemon);
+}
+
 void leaving_tick(struct daemon *daemon)
 {
 	if (daemon->leaving.state != LEAVING_STOPPING)
 		return;
-	if (daemon->leaving.n_shut < SHUT_TICKS)
-		shut_sockets(daemon);
-	if (daemon->leaving.n_shut == 0)
-		apply_refuse(daemon);
-	daemon->leaving.n_shut += daemon->leaving.n_shut < SHUT_TICKS;
+	if (daemon->leaving.n_shut < SHUT_TICKS) {
+		if (!daemon->leaving.is_handed_over)
+			refuse_clients(daemon);
+		else if (daemon->leaving.n_shut == SHUT_TICKS - 1)
+			leave_sockets(daemon);
+		daemon->leaving.n_shut++;
+	}
 	if (atomic_load(&daemon->node.open) == 0)
 		loop_stop(daemon->io.loop);
 }

@@ -19,6 +19,8 @@ void leaving_init(struct daemon *daemon);
 void leaving_ask(struct daemon *daemon);
 /* A second one goes on to the next step at once. The first one after leaving_ask() does not: it is the
  * service manager's, whose hook before the stop has asked. */
+/* Another process serves: what is under way here may take upgrade.timeout to end. */
+void leaving_hand_over(struct daemon *daemon);
 void leaving_signal(struct daemon *daemon, const char *name);
 /* Once a tick. */
 void leaving_tick(struct daemon *daemon);

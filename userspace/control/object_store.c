@@ -66,15 +66,15 @@ static int open_over_file(
 	return 0;
 }
 
-int object_store_open(
-	struct object_store *store, const char *path, struct config **config, struct err *err)
+int object_store_open(struct object_store *store, const char *path, int lock_fd,
+	struct config **config, struct err *err)
 {
 	struct err warning;
 	int r;
 
 	*store = (struct object_store){0};
-	r = versions_open((*config)->state_dir_path, &disk_kernel_calls, &store->versions,
-		&store->set, &warning, err);
+	r = versions_open_with((*config)->state_dir_path, &disk_kernel_calls, lock_fd,
+		&store->versions, &store->set, &warning, err);
 	if (r < 0)
 		return r;
 	if (warning.text[0])

@@ -22,9 +22,10 @@ struct object_store {
 };
 
 /* Reads the file `path` and what was made through the API before; `config` (of the file alone: it says
- * where the state is) gives way to both together. Errors of them go to standard error. */
-int object_store_open(struct object_store *store, const char *path, struct config **config,
-	struct err *err) must_check;
+ * where the state is) gives way to both together. Errors of them go to standard error. `lock_fd`:
+ * as versions_open_with(). */
+int object_store_open(struct object_store *store, const char *path, int lock_fd,
+	struct config **config, struct err *err) must_check;
 /* The same to look at it, while a daemon may be running with it: neither is anything written, nor can
  * anything be changed afterwards. Where nothing was made through the API, or it may not be read
  * (`ret_warning`), `config` stays as it is, and `store` is all zero. */

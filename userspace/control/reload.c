@@ -11,6 +11,7 @@
 #include "control/resolver.h"
 #include "control/service.h"
 #include "control/stapling.h"
+#include "control/upgrade.h"
 #include "core/log.h"
 #include "core/mem.h"
 
@@ -323,6 +324,8 @@ static bool is_welcome(
 {
 	if (daemon->stopping)
 		admin_reply_error(reply, 503, "stopping", "the daemon is stopping");
+	else if (upgrade_is_on(daemon))
+		admin_reply_error(reply, 503, "upgrading", "another process is taking over");
 	else if (!may_wait(daemon, request))
 		admin_reply_error(reply, 503, "busy",
 			"%u changes with %zu MiB wait already: try again when they are done",
@@ -349,7 +352,9 @@ void reload_start(struct daemon *daemon, struct admin_reply *reply, const struct
 {
 	struct reload *reload;
 
-	if (!reply && daemon->stopping)
+	if (!reply && upgrade_is_on(daemon) && !daemon->stopping)
+		log_warn("another process is taking over: nothing is reloaded");
+	if (!reply && (daemon->stopping || upgrade_is_on(daemon)))
 		return;
 	if (!reply && daemon->reload) {
 		daemon->reload->again = true;

@@ -44,6 +44,7 @@ void render_policies(yyjson_val *root, const struct render_look *look, FILE *out
 void render_policy(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_trust(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_trust_store(yyjson_val *root, const struct render_look *look, FILE *out);
+void render_upgrade(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_state(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_reopened(yyjson_val *root, const struct render_look *look, FILE *out);
 void render_connections(yyjson_val *root, const struct render_look *look, FILE *out);

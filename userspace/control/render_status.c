@@ -23,6 +23,17 @@ void render_state(yyjson_val *root, const struct render_look *look, FILE *out)
 	putc('\n', out);
 }
 
+/* Of POST /v1/upgrade. */
+void render_upgrade(yyjson_val *root, const struct render_look *look, FILE *out)
+{
+	struct render_value text;
+
+	fprintf(out, "pid %s serves, ", render_get(root, "pid", &text));
+	fprintf(out, "version %s; ", render_get(root, "version", &text));
+	fprintf(out, "%s connections are left with the one before\n",
+		render_get(root, "connections_left", &text));
+}
+
 static void put_config(yyjson_val *config, const struct render_look *look, FILE *out)
 {
 	yyjson_val *last = yyjson_obj_get(config, "last_reload");

@@ -125,6 +125,11 @@ void service_stopping(const char *status, uint64_t ms)
 		(unsigned long long)(ms + END_MS) * 1000);
 }
 
+void service_main_pid(uint32_t pid)
+{
+	tell("MAINPID=%u", pid);
+}
+
 void service_alive(void)
 {
 	uint64_t now_us = clock_mono_us();

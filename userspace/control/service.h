@@ -18,6 +18,8 @@ void service_reloading(void);
 void service_reloaded(void);
 /* It takes `ms` at most, and is not to be killed before. */
 void service_stopping(const char *status, uint64_t ms);
+/* Another process is the one to watch from now on; it speaks for itself. */
+void service_main_pid(uint32_t pid);
 /* Tells the watchdog, at most as often as it needs it. */
 void service_alive(void);
 void service_fini(void);

@@ -42,6 +42,12 @@ static int take_lock(struct versions *versions, struct err *err)
 	code = -errno;
 	if (fd >= 0)
 		close(fd);
+	if (code == -EWOULDBLOCK && versions->given_lock_fd >= 0) {
+		versions->lock_fd = fcntl(versions->given_lock_fd, F_DUPFD_CLOEXEC, 0);
+		code = versions->lock_fd < 0 ? -errno : 0;
+	}
+	if (code == 0)
+		return 0;
 	if (code == -EWOULDBLOCK)
 		return err_set(err, -EBUSY,
 			"another sluiced has the folder %s: give each one its own state_dir",
@@ -170,6 +176,7 @@ static struct versions *versions_new(const char *state_dir, const struct disk_ca
 	versions->blob_path = mem_printf("%s/objects/blobs", state_dir);
 	versions->calls = calls;
 	versions->top.fd = versions->versions.fd = versions->blobs.fd = versions->lock_fd = -1;
+	versions->given_lock_fd = -1;
 	return versions;
 }
 
@@ -177,12 +184,33 @@ int versions_open(const char *state_dir, const struct disk_calls *calls,
 	struct versions **ret_versions, struct object_set *ret_set, struct err *ret_warning,
 	struct err *err)
 {
+	return versions_open_with(state_dir, calls, -1, ret_versions, ret_set, ret_warning, err);
+}
+
+int versions_lock_fd(const struct versions *versions)
+{
+	return versions ? versions->lock_fd : -1;
+}
+
+void versions_drop_lock(struct versions *versions)
+{
+	if (versions->lock_fd >= 0)
+		close(versions->lock_fd);
+	versions->lock_fd = -1;
+}
+
+int versions_open_with(const char *state_dir, const struct disk_calls *calls, int lock_fd,
+	struct versions **ret_versions, struct object_set *ret_set, struct err *ret_warning,
+	struct err *err)
+{
 	struct versions *versions = versions_new(state_dir, calls);
 	int r;
 
+	versions->given_lock_fd = lock_fd;
 	*ret_set = (struct object_set){0};
 	ret_warning->text[0] = '\0';
 	r = open_folders(versions, false, err);
+	versions->given_lock_fd = -1;
 	if (r == 0)
 		r = versions_load(versions, ret_set, ret_warning, err);
 	else if (r == -ENOENT)

@@ -37,6 +37,14 @@ struct version {
 int versions_open(const char *state_dir, const struct disk_calls *calls,
 	struct versions **ret_versions, struct object_set *ret_set, struct err *ret_warning,
 	struct err *err) must_check;
+/* The same, where another process gives its lock, `lock_fd` (-1: none does), which stays the caller's. */
+int versions_open_with(const char *state_dir, const struct disk_calls *calls, int lock_fd,
+	struct versions **ret_versions, struct object_set *ret_set, struct err *ret_warning,
+	struct err *err) must_check;
+/* To be given to another process; -1: there is none. */
+int versions_lock_fd(const struct versions *versions);
+/* Another process has it now. */
+void versions_drop_lock(struct versions *versions);
 /* The same, only to look at it, while a daemon may be running: nothing is locked, made or removed.
  * -ENOENT: nothing is there. */
 int versions_peek(const char *state_dir, struct versions **ret_versions, struct object_set *ret_set,

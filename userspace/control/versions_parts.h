@@ -18,6 +18,7 @@ struct versions {
 	const struct disk_calls *calls;
 	struct disk top, versions, blobs; /* fd -1: nothing is there */
 	int lock_fd;
+	int given_lock_fd; /* another process's, while this one is opened; -1: none */
 	bool is_peek; /* nothing is written */
 	uint64_t head;
 	bool is_head_behind; /* on disk it names an older version than `head` */

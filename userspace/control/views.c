@@ -3,6 +3,7 @@
 #include "control/apply.h"
 #include "control/leaving.h"
 #include "control/logs.h"
+#include "control/upgrade.h"
 #include "control/views_parts.h"
 
 #include <errno.h>
@@ -203,6 +204,7 @@ static void rotate_cookies(void *arg, const struct admin_call *call, struct admi
 
 static void log_reopen(void *arg, const struct admin_call *call, struct admin_reply *reply)
 {
+	upgrade_reopen_logs(arg);
 	logs_reopen(((struct daemon *)arg)->logs, reply);
 }
 
@@ -239,6 +241,20 @@ static void drain(void *arg, const struct admin_call *call, struct admin_reply *
 	leaving_ask(daemon);
 	put_state(daemon, &view);
 	admin_reply_finish(reply, 202, doc);
+}
+
+/* Who may connect to the unix socket may start programs as our user; who has a token may not. */
+static void upgrade(void *arg, const struct admin_call *call, struct admin_reply *reply)
+{
+	char program[UPGRADE_PATH_BYTES];
+	int r = admin_query_text(call->query, "program", program, sizeof(program));
+
+	if (r < 0 || (r && program[0] != '/'))
+		admin_reply_error(reply, 400, "bad_request", "program is an absolute path");
+	else if (r && admin_reply_peer(reply).uid == UINT32_MAX)
+		admin_reply_error(reply, 403, "forbidden", "program: by the unix socket only");
+	else
+		upgrade_start(arg, r ? program : NULL, reply);
 }
 
 const struct admin_source views_source = {
@@ -293,5 +309,6 @@ const struct admin_source views_source = {
 	.log_reopen = log_reopen,
 	.ready = ready,
 	.drain = drain,
+	.upgrade = upgrade,
 	.reload = reload,
 };

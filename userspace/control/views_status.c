@@ -2,6 +2,7 @@
 #include "control/logfile.h"
 #include "control/logs.h"
 #include "control/overview.h"
+#include "control/upgrade.h"
 #include "control/views_parts.h"
 
 #include "core/clock.h"
@@ -354,6 +355,24 @@ static void put_access_logs(const struct daemon *daemon, const struct view *root
 	}
 }
 
+static void put_upgrade(const struct daemon *daemon, const struct view *root)
+{
+	struct view upgrade = view_object(root, "upgrade");
+	struct upgrade_report report;
+
+	upgrade_report(daemon, &report);
+	if (report.from_pid)
+		view_number(&upgrade, "from_pid", report.from_pid);
+	else
+		view_null(&upgrade, "from_pid");
+	view_text(&upgrade, "from_version", report.from_pid ? report.from_version : NULL);
+	view_bool(&upgrade, "from_alive", report.is_there);
+	view_number(&upgrade, "connections_left", report.connections_left);
+	view_number(&upgrade, "addresses", report.sockets);
+	view_number(&upgrade, "failed", report.failed);
+	view_text(&upgrade, "error", *report.error ? report.error : NULL);
+}
+
 int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 {
 	const struct daemon *daemon = arg;
@@ -371,6 +390,7 @@ int view_status(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root_value)
 	view_time(&root, "started_at", daemon->started_unix_s);
 	view_number(&root, "uptime_s", uptime_s > 0 ? (uint64_t)uptime_s : 0);
 	put_config(daemon, &root);
+	put_upgrade(daemon, &root);
 	workers = view_list(&root, "workers");
 	for (i = 0; i < daemon->env.n_workers; i++)
 		put_worker(daemon, i, &workers);

@@ -29,27 +29,28 @@ struct acceptor_link {
 };
 
 static struct acceptor_link *acceptor_find(
-	struct worker *worker, const struct listener_socket *sock)
+	struct worker *worker, const struct listener_socket *sock, int fd)
 {
 	struct acceptor_link *item;
 	struct list *link;
 
 	list_for_each(link, &worker->acceptors) {
 		item = container_of(link, struct acceptor_link, link);
-		if (item->acceptor.socket == sock)
+		if (item->acceptor.socket == sock && item->acceptor.watch.fd == fd)
 			return item;
 	}
 	return NULL;
 }
 
-static struct acceptor_link *acceptor_add(struct worker *worker, struct listener_socket *sock)
+static struct acceptor_link *acceptor_add(
+	struct worker *worker, struct listener_socket *sock, int fd)
 {
 	struct acceptor_link *item = calloc(1, sizeof(*item));
 
 	if (!item)
 		goto fail;
 	item->acceptor = (struct acceptor){
-		.watch.fd = sock->fds[worker->proxy.io.worker],
+		.watch.fd = fd,
 		.worker = &worker->proxy,
 		.socket = sock,
 	};
@@ -79,22 +80,31 @@ static void acceptor_drop(struct worker *worker, struct acceptor_link *item)
 	loop_defer(worker->proxy.io.loop, &item->free_task);
 }
 
+static void accept_on(
+	struct worker *worker, struct listener *listener, struct listener_socket *sock, int fd)
+{
+	struct acceptor_link *item = acceptor_find(worker, sock, fd);
+
+	if (!item)
+		item = acceptor_add(worker, sock, fd);
+	if (!item)
+		return;
+	item->acceptor.listener = listener;
+	item->keep = true;
+}
+
 /* True: on other terms than before. */
 static bool accept_for(struct worker *worker, struct listener *listener)
 {
 	bool has_other_terms =
 		listener_set_current(listener, worker->proxy.io.worker, worker->proxy.generation);
-	struct acceptor_link *item;
-	uint32_t i;
+	struct listener_socket *sock;
+	uint32_t i, at;
 
 	for (i = 0; i < listener->spec.n_sockets; i++) {
-		item = acceptor_find(worker, listener->spec.sockets[i]);
-		if (!item)
-			item = acceptor_add(worker, listener->spec.sockets[i]);
-		if (!item)
-			continue;
-		item->acceptor.listener = listener;
-		item->keep = true;
+		sock = listener->spec.sockets[i];
+		for (at = worker->proxy.io.worker; at < sock->n_fds; at += listener->spec.n_workers)
+			accept_on(worker, listener, sock, sock->fds[at]);
 	}
 	return has_other_terms;
 }
@@ -185,6 +195,20 @@ static void after_wait(void *arg)
 	gate_worker_turn(&worker->gate_worker, loop_now_us(worker->proxy.io.loop));
 }
 
+static void drop_acceptors(struct worker *worker)
+{
+	while (!list_is_empty(&worker->acceptors))
+		acceptor_drop(
+			worker, container_of(worker->acceptors.next, struct acceptor_link, link));
+}
+
+/* Sockets and heartbeat are another process's, which has those who wait, too. */
+static void hand_over(struct worker *worker)
+{
+	worker->heartbeat.row = NULL;
+	drop_acceptors(worker);
+}
+
 static void obey(struct worker *worker)
 {
 	uint32_t sweeps = atomic_load_explicit(&worker->sweeps, memory_order_acquire);
@@ -194,6 +218,8 @@ static void obey(struct worker *worker)
 		upstream_sweep(&worker->proxy);
 		certcache_sweep(tls_thread_certs(worker->proxy.tls));
 	}
+	if (atomic_load_explicit(&worker->hand_over, memory_order_relaxed))
+		hand_over(worker);
 	worker->proxy.leaving = atomic_load_explicit(&worker->leave, memory_order_relaxed);
 	if (atomic_load_explicit(&worker->drain, memory_order_relaxed) && !worker->proxy.draining)
 		conn_drain_all(&worker->proxy);
@@ -211,13 +237,6 @@ static void turn_end(void *arg)
 	overload_turn(&worker->proxy);
 	connections_serve(&worker->connections, &worker->proxy);
 	obey(worker);
-}
-
-static void drop_acceptors(struct worker *worker)
-{
-	while (!list_is_empty(&worker->acceptors))
-		acceptor_drop(
-			worker, container_of(worker->acceptors.next, struct acceptor_link, link));
 }
 
 static void *thread_main(void *arg)
@@ -311,6 +330,12 @@ void worker_tell_leave(struct worker *worker)
 void worker_tell_drain(struct worker *worker)
 {
 	atomic_store(&worker->drain, true);
+	worker_wake(worker);
+}
+
+void worker_tell_hand_over(struct worker *worker)
+{
+	atomic_store(&worker->hand_over, true);
 	worker_wake(worker);
 }
 

@@ -37,6 +37,7 @@ struct worker {
 	pthread_t thread;
 	sem_t ended; /* posted as its last */
 	bool started;
+	atomic_bool hand_over; /* set: the heartbeat is another process's */
 	atomic_bool leave; /* set: tell clients not to stay */
 	atomic_bool drain; /* set: keep nothing alive */
 	atomic_bool stop; /* set: close everything and end */
@@ -57,6 +58,7 @@ int worker_start(struct worker *worker, int cpu) must_check;
 /* Any number of workers may be told first and then joined. */
 void worker_tell_leave(struct worker *worker);
 void worker_tell_drain(struct worker *worker);
+void worker_tell_hand_over(struct worker *worker);
 void worker_tell_stop(struct worker *worker);
 void worker_tell_sweep(struct worker *worker);
 void worker_wake(struct worker *worker);

@@ -8,6 +8,7 @@
 #include "dataplane/dp_links.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,7 +157,8 @@ int dataplane_set_workers(struct dataplane *dp, uint32_t workers, struct err *er
 	if (workers < 1 || workers > SLUICE_MAX_WORKERS)
 		return err_set(err, -EINVAL, "%u workers: 1 to %d are possible", workers,
 			SLUICE_MAX_WORKERS);
-	if (dp->active)
+	dp->workers_wanted = workers;
+	if (dp->active && !dp->takes_over)
 		__atomic_store_n(&dp->settings->worker_count, workers, __ATOMIC_RELAXED);
 	return 0;
 }
@@ -220,7 +222,7 @@ static int dataplane_prepare(
 	if (code)
 		return code;
 	code = dataplane_set_interfaces(dp, spec->interfaces, spec->interface_count, err);
-	if (!code && dp->active &&
+	if (!code && dp->active && !dp->takes_over &&
 		dp_links_remove(dp->pin_dir, dp) + dp_tc_links_remove(dp->pin_dir, dp))
 		log_info("%s: links of interfaces no longer configured were detached", dp->pin_dir);
 	return code;
@@ -241,9 +243,12 @@ int dataplane_open(const struct dataplane_spec *spec, struct dataplane **ret_dp,
 	dp->source_rows = spec->source_rows ? spec->source_rows : SLUICE_SOURCE_ROWS;
 	snprintf(dp->pin_dir, sizeof(dp->pin_dir), "%s",
 		spec->pin_dir ? spec->pin_dir : DATAPLANE_PIN_DIR);
+	dp->takes_over = spec->takes_over;
+	if (spec->takes_over && spec->lock_fd >= 0)
+		dp->lock_fd = fcntl(spec->lock_fd, F_DUPFD_CLOEXEC, 0);
 	code = dataplane_prepare(dp, spec, err);
 	if (code) {
-		dataplane_close(dp, DATAPLANE_DETACH);
+		dataplane_close(dp, spec->takes_over ? DATAPLANE_LEAVE : DATAPLANE_DETACH);
 		return code;
 	}
 	*ret_dp = dp;

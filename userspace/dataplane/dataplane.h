@@ -57,15 +57,19 @@ struct dataplane_spec {
 	uint32_t source_rows; /* power of two; 0: SLUICE_SOURCE_ROWS */
 	const struct dataplane_interface_spec *interfaces;
 	size_t interface_count;
+	/* Another process is at work on pin_dir and gives it up: what it does is disturbed as little as
+	 * can be until dataplane_taken(). `lock_fd` is its lock, and stays the caller's. */
+	bool takes_over;
+	int lock_fd;
 };
 
 struct dataplane_interface_report {
 	char name[16];
 	uint32_t ifindex; /* 0: there is no such interface now */
 	enum dataplane_mode mode; /* NATIVE, GENERIC or NONE */
-	bool dispatcher;          /* attached through the dispatcher, maybe beside others */
-	uint32_t prog_id;         /* of our program; 0: none */
-	bool adopted;             /* taken over from an earlier process without a gap */
+	bool dispatcher; /* attached through the dispatcher, maybe beside others */
+	uint32_t prog_id; /* of our program; 0: none */
+	bool adopted; /* taken over from an earlier process without a gap */
 	char why[DATAPLANE_WHY_BYTES]; /* why not native; "" when there is nothing to say */
 };
 
@@ -79,7 +83,7 @@ struct dataplane_report {
 
 enum dataplane_stop {
 	DATAPLANE_DETACH, /* orderly stop: detach and unpin */
-	DATAPLANE_LEAVE,  /* hand over to the next process: links and maps stay pinned */
+	DATAPLANE_LEAVE, /* hand over to the next process: links and maps stay pinned */
 };
 
 struct dataplane;
@@ -90,6 +94,18 @@ struct dataplane;
 int dataplane_open(
 	const struct dataplane_spec *spec, struct dataplane **ret_dp, struct err *err) must_check;
 void dataplane_close(struct dataplane *dp, enum dataplane_stop stop);
+
+/* --- from one process to the next */
+
+/* The lock of pin_dir, to be shown to the process that takes over. -1: there is none. */
+int dataplane_lock_fd(const struct dataplane *dp);
+/* What is pinned now is another process's: this one lets go of it, and is inactive from here on. Rows
+ * that workers look at stay where they are. */
+void dataplane_retire(struct dataplane *dp);
+/* The other one did not come to it: programs and rows are this one's again. */
+void dataplane_reclaim(struct dataplane *dp);
+/* The process before has retired, or is gone. */
+void dataplane_taken(struct dataplane *dp);
 
 /* Changes the set of interfaces (reload): new ones are attached, missing ones detached. */
 int dataplane_set_interfaces(struct dataplane *dp,

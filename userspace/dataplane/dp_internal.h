@@ -57,7 +57,8 @@ struct dataplane {
 	char why[DATAPLANE_WHY_BYTES];
 	char pin_dir[PATH_MAX - 64];
 	int lock_fd;
-	uint32_t source_rows;
+	bool takes_over; /* until dataplane_taken(): another process is at work with the maps */
+	uint32_t source_rows, workers_wanted;
 	struct sluice_xdp_bpf *xdp;
 	struct sluice_reuseport_bpf *reuseport;
 	struct sluice_release_bpf *release; /* NULL: not loaded, release_why says why */

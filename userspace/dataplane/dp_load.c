@@ -285,7 +285,7 @@ static void settings_fill(struct dataplane *dp)
 {
 	struct sluice_settings *settings = dp->settings;
 
-	for (uint32_t i = 0; i < SLUICE_MAX_WORKERS; i++)
+	for (uint32_t i = 0; i < SLUICE_MAX_WORKERS && !dp->takes_over; i++)
 		__atomic_store_n(&dp->workers[i].state, WORKER_UNUSED, __ATOMIC_RELAXED);
 	if (!dp->maps_adopted) {
 		hash_random(settings->hash_key, sizeof(settings->hash_key));
@@ -324,7 +324,8 @@ int dp_load(struct dataplane *dp, struct err *err)
 		return code;
 	settings_fill(dp);
 	dp_cookies_init(dp);
-	dp_gate_reset(dp);
+	if (!dp->takes_over)
+		dp_gate_reset(dp);
 	return 0;
 }
 

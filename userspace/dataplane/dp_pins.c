@@ -80,7 +80,7 @@ int dp_pins_open(struct dataplane *dp, struct err *err)
 
 	if (!code)
 		code = pins_mkdir(dp->pin_dir, err);
-	if (!code)
+	if (!code && dp->lock_fd < 0)
 		code = dp_pins_lock(dp->pin_dir, &dp->lock_fd, err);
 	for (size_t i = 0; i < array_len(folders) && !code; i++) {
 		snprintf(path, sizeof(path), "%s%s", dp->pin_dir, folders[i]);

@@ -18,4 +18,7 @@
 int dp_reuseport_add(struct dataplane *dp, uint32_t socket_row, uint32_t worker, int fd,
 	struct err *err) must_check;
 
+/* Takes the socket of a slot out: a process with maps of its own wants it. */
+void dp_reuseport_leave(struct dataplane *dp, uint32_t socket_row, uint32_t worker);
+
 #endif

@@ -32,6 +32,8 @@ struct health {
 	health_notify *notify;
 	void *arg;
 	struct list checkers;
+	const struct health_state *(*known)(void *arg, const struct target *target);
+	void *known_arg;
 };
 
 static void check_spec_free(struct shared *shared)
@@ -193,6 +195,27 @@ static void begin(struct checker *checker)
 	health->notify(health->arg, checker->target, &checker->state, changed);
 }
 
+/* A target that was in order is, until a check says otherwise. */
+static void remember(struct checker *checker)
+{
+	struct health *health = checker->health;
+	const struct health_state *known =
+		health->known ? health->known(health->known_arg, checker->target) : NULL;
+
+	if (!known || (known->state != BACKEND_HEALTHY && known->state != BACKEND_UNHEALTHY))
+		return;
+	checker->state = *known;
+	atomic_store_explicit(
+		&checker->target->health, health_of(known->state), memory_order_relaxed);
+}
+
+void health_set_known(struct health *health,
+	const struct health_state *(*known)(void *arg, const struct target *target), void *arg)
+{
+	health->known = known;
+	health->known_arg = arg;
+}
+
 static void checker_new(struct health *health, const struct health_target *item)
 {
 	struct checker *checker = mem_zalloc(sizeof(*checker));
@@ -211,8 +234,10 @@ static void checker_new(struct health *health, const struct health_target *item)
 	checker->probe.dial.fd = -1;
 	checker->keep = true;
 	list_add_tail(&health->checkers, &checker->link);
-	if (item->spec->protocol != CHECK_OFF)
+	if (item->spec->protocol != CHECK_OFF) {
+		remember(checker);
 		health->notify(health->arg, checker->target, &checker->state, true);
+	}
 	begin(checker);
 }
 

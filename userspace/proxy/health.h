@@ -73,6 +73,10 @@ struct health *health_new(
 	struct iothread *io, struct tls_thread *tls, health_notify *notify, void *arg);
 void health_free(struct health *health);
 
+/* What another process knew of a target, for checkers that are made from now on; NULL: nothing. */
+void health_set_known(struct health *health,
+	const struct health_state *(*known)(void *arg, const struct target *target), void *arg);
+
 struct health_target {
 	struct target *target;
 	struct check_spec *spec;

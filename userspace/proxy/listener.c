@@ -76,6 +76,40 @@ int listener_socket_new(const union addr *addr, uint32_t id, bool defers, uint32
 	return 0;
 }
 
+void listener_socket_adopt(const union addr *addr, uint32_t id, bool defers, uint32_t n_workers,
+	const int *fds, uint32_t n_fds, struct listener_socket **ret_socket)
+{
+	uint32_t room = n_fds > n_workers ? n_fds : n_workers;
+	struct listener_socket *sock = mem_zalloc(sizeof(*sock) + room * sizeof(int));
+
+	shared_init(&sock->shared, n_workers, socket_free);
+	sock->addr = *addr;
+	sock->id = id;
+	sock->defers = defers;
+	sock->n_fds = n_fds;
+	memcpy(sock->fds, fds, n_fds * sizeof(int));
+	*ret_socket = sock;
+}
+
+int listener_socket_complete(struct listener_socket *sock, uint32_t n_workers, struct err *err)
+{
+	int fd;
+
+	while (sock->n_fds < n_workers) {
+		fd = socket_listen(&sock->addr, BACKLOG, sock->defers ? DEFER_S : 0, err);
+		if (fd < 0)
+			return fd;
+		sock->fds[sock->n_fds++] = fd;
+	}
+	return 0;
+}
+
+void listener_socket_leave(struct listener_socket *sock)
+{
+	while (sock->n_fds)
+		close(sock->fds[--sock->n_fds]);
+}
+
 static void listener_free(struct shared *shared)
 {
 	struct listener *listener = container_of(shared, struct listener, shared);

@@ -52,7 +52,7 @@ struct listener_socket {
 	uint32_t id; /* row of the packet plane's listeners map */
 	bool defers; /* TCP_DEFER_ACCEPT is on */
 	uint32_t n_fds;
-	int fds[]; /* per worker */
+	int fds[]; /* of worker index % workers: there are more than workers where another process had more */
 };
 
 struct listener_spec {
@@ -65,7 +65,7 @@ struct listener_spec {
 	struct accesslog_output *access; /* http, https: NULL: no log; a count is taken */
 	enum accesslog_format access_format;
 	struct tls_headers tls_headers; /* http, https; the names are copied */
-	struct tls_server *tls;         /* https, tls */
+	struct tls_server *tls; /* https, tls */
 	/* Whom it lets in; NULL: everybody. Judged by the gate, or after accept. A count is taken. */
 	struct gate_policy *policy;
 	struct target_group *group;
@@ -95,6 +95,16 @@ struct listener_stats *listener_stats_new(const char *name, uint32_t id, uint32_
 /* Binds and listens, one socket per worker. */
 int listener_socket_new(const union addr *addr, uint32_t id, bool defers, uint32_t n_workers,
 	struct listener_socket **ret_socket, struct err *err) must_check;
+
+/* The same of sockets that another process made, `n_fds` of them, which are taken over. Where there are
+ * fewer than workers the others are missing until listener_socket_complete(), which nobody may see; where
+ * there are more, they are shared out: none is closed that a client may wait on. */
+void listener_socket_adopt(const union addr *addr, uint32_t id, bool defers, uint32_t n_workers,
+	const int *fds, uint32_t n_fds, struct listener_socket **ret_socket);
+int listener_socket_complete(
+	struct listener_socket *sock, uint32_t n_workers, struct err *err) must_check;
+/* Another process has them: lets go of them. When no worker has them in its loop any more. */
+void listener_socket_leave(struct listener_socket *sock);
 
 static inline struct listener_counts *listener_counts(
 	const struct listener *listener, uint32_t worker)

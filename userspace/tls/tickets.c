@@ -195,6 +195,30 @@ void tls_tickets_use(struct tls_tickets *tickets, const struct tls_ticket_keys *
 	publish(tickets);
 }
 
+void tls_tickets_give(const struct tls_tickets *tickets, struct tls_tickets_state *ret_state)
+{
+	const struct key_set *set = current_set((struct tls_tickets *)tickets);
+
+	memset(ret_state, 0, sizeof(*ret_state));
+	ret_state->n = set->n;
+	ret_state->is_of_file = set->is_of_file;
+	memcpy(ret_state->own, &tickets->own, sizeof(ret_state->own));
+	memcpy(ret_state->keys, set->keys, set->n * sizeof(set->keys[0]));
+}
+
+void tls_tickets_take(struct tls_tickets *tickets, const struct tls_tickets_state *state)
+{
+	struct key_set *next = next_set(tickets);
+
+	memcpy(&tickets->own, state->own, sizeof(tickets->own));
+	if (state->is_of_file || !state->n || state->n > TLS_TICKET_KEYS_MAX)
+		return;
+	memcpy(next->keys, state->keys, state->n * sizeof(next->keys[0]));
+	next->n = state->n;
+	next->is_of_file = false;
+	publish(tickets);
+}
+
 /* --- signatures */
 
 /* By a key made of a ticket key's, which signs nothing else. */

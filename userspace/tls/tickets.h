@@ -44,6 +44,17 @@ void tls_tickets_forget(struct tls_tickets *tickets);
 /* These keys from now on. */
 void tls_tickets_use(struct tls_tickets *tickets, const struct tls_ticket_keys *keys);
 
+/* All there is, for a process that takes the place of this one: tickets and cookies stay good there. */
+struct tls_tickets_state {
+	uint32_t n, is_of_file;
+	uint8_t own[TLS_TICKET_KEY_BYTES];
+	uint8_t keys[TLS_TICKET_KEYS_MAX][TLS_TICKET_KEY_BYTES];
+};
+
+void tls_tickets_give(const struct tls_tickets *tickets, struct tls_tickets_state *ret_state);
+/* Before anybody uses them. Keys of a file are not taken: it is read again. */
+void tls_tickets_take(struct tls_tickets *tickets, const struct tls_tickets_state *state);
+
 /*
  * What clients are given to bring back (cookies) is signed: by the keys of the file, so that every
  * node that shares it believes it, also after a restart; else by a key of this process, which is

@@ -90,12 +90,27 @@ static void test_threads(void **state)
 	ids_free(shared);
 }
 
+static void test_that_one(void **state)
+{
+	struct ids *ids = ids_new(3);
+
+	assert_true(ids_take(ids, 1));
+	assert_false(ids_take(ids, 1));
+	assert_false(ids_take(ids, 3));
+	assert_int_equal(get(ids), 0);
+	assert_int_equal(get(ids), 2);
+	ids_put(ids, 1);
+	assert_true(ids_take(ids, 1));
+	ids_free(ids);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lowest_first),
 		cmocka_unit_test(test_all_are_lent),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_that_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,11 +80,41 @@ static void test_keys_of_a_file(void **state)
 	tls_tickets_put(other);
 }
 
+static void test_another_process(void **state)
+{
+	struct tls_tickets *one = tls_tickets_new(), *other = tls_tickets_new();
+	uint8_t tag[TLS_TICKET_TAG_BYTES];
+	struct tls_tickets_state given, taken;
+
+	tls_tickets_rotate(one);
+	tls_tickets_sign(one, SLICE("text"), tag);
+	tls_tickets_give(one, &given);
+	assert_int_equal(given.n, 2);
+	tls_tickets_take(other, &given);
+	assert_true(tls_tickets_is_signed(other, SLICE("text"), tag));
+	tls_tickets_give(other, &taken);
+	assert_memory_equal(&taken, &given, sizeof(given));
+	/* Those of a file are read again. */
+	use(one, "ab");
+	tls_tickets_give(one, &given);
+	tls_tickets_take(other, &given);
+	tls_tickets_give(other, &given);
+	assert_memory_equal(&taken, &given, sizeof(given));
+	given.is_of_file = 0;
+	given.n = TLS_TICKET_KEYS_MAX + 1;
+	tls_tickets_take(other, &given);
+	tls_tickets_give(other, &given);
+	assert_memory_equal(&taken, &given, sizeof(given));
+	tls_tickets_put(one);
+	tls_tickets_put(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_own_key),
 		cmocka_unit_test(test_keys_of_a_file),
+		cmocka_unit_test(test_another_process),
 	};
 	int fd = mkstemp(path), failed;
 

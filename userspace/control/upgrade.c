@@ -1,0 +1,573 @@
+/* Giving everything to the next daemon: see upgrade.h. Control thread. */
+#define LOG_MODULE "upgrade"
+#include "control/upgrade.h"
+
+#include "control/admin_reply.h"
+#include "control/apply.h"
+#include "control/daemon.h"
+#include "control/leaving.h"
+#include "control/logs.h"
+#include "control/renewal.h"
+#include "control/service.h"
+#include "control/upgrade_give.h"
+#include "control/upgrade_program.h"
+#include "core/log.h"
+#include "core/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+	HELLO_MS = 5 * 1000,
+	PREPARE_MS = 5 * 60 * 1000, /* a hundred thousand certificates are read meanwhile */
+	SERVE_MS = 20 * 1000,
+	GATE_LOOK_MS = 10,
+	OUTPUT_BYTES = 4096,
+	BACKLOG = 4,
+};
+
+enum upgrade_state {
+	UPGRADE_IDLE,
+	UPGRADE_GREETED,    /* somebody has connected: what does it want? */
+	UPGRADE_WAITING,    /* for a reload to end */
+	UPGRADE_GIVING,     /* it has all but the gate, and makes itself ready */
+	UPGRADE_CLOSING,    /* our gate ends */
+	UPGRADE_HANDED,     /* it begins to serve, we still do */
+	UPGRADE_OVER,       /* it serves */
+};
+
+struct upgrade {
+	struct daemon *daemon;
+	char *path;
+	struct watch door; /* fd -1: there is none */
+	struct watch peer; /* who takes over */
+	enum upgrade_state state;
+	struct upgrade_message *message;
+	struct upgrade_outbox outbox;
+	struct timer timer; /* for the present step, or a look at the gate */
+	uint32_t pid; /* of the peer */
+	char peer_version[UPGRADE_NAME_BYTES];
+	uint64_t failed;
+	char error[UPGRADE_TEXT_BYTES];
+	struct watch before; /* the one that we took over from; fd -1: it is gone */
+	struct {
+		pid_t pid; /* that we started; 0: none */
+		struct watch end;    /* a descriptor of that process; fd -1: none */
+		struct watch output; /* fd -1: none */
+		char text[OUTPUT_BYTES]; /* the end of what it said */
+		size_t len;
+		struct admin_reply *reply; /* who waits for it; NULL: nobody */
+	} program;
+};
+
+char *upgrade_socket_path(const struct config *config)
+{
+	return config->upgrade.socket_path ? mem_strdup(config->upgrade.socket_path)
+					   : mem_printf("%s.upgrade", config->admin.socket_path);
+}
+
+bool upgrade_is_on(const struct daemon *daemon)
+{
+	return daemon->upgrade && daemon->upgrade->state >= UPGRADE_GIVING;
+}
+
+/* --- the program that we started */
+
+static void read_output(struct upgrade *upgrade);
+
+static void answer(struct upgrade *upgrade, bool has_failed)
+{
+	struct admin_reply *reply = upgrade->program.reply;
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *root;
+
+	if (!reply)
+		return;
+	read_output(upgrade);
+	upgrade->program.reply = NULL;
+	if (has_failed) {
+		admin_reply_error(reply, 422, "upgrade_failed", "%s%s%s", upgrade->error,
+			upgrade->program.len ? ": " : "", upgrade->program.text);
+		return;
+	}
+	doc = admin_doc_new();
+	root = yyjson_mut_doc_get_root(doc);
+	yyjson_mut_obj_add_str(doc, root, "state", "serving");
+	yyjson_mut_obj_add_uint(doc, root, "pid", upgrade->pid);
+	yyjson_mut_obj_add_strcpy(doc, root, "version", upgrade->peer_version);
+	yyjson_mut_obj_add_uint(
+		doc, root, "connections_left", atomic_load(&upgrade->daemon->node.open));
+	admin_reply_finish(reply, 200, doc);
+}
+
+static void log_lines(char *text)
+{
+	char *save, *line;
+
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		log_info("the new one says: %s", line);
+}
+
+/* The last lines are kept for the answer. */
+static void keep_output(struct upgrade *upgrade, const char *bytes, size_t len)
+{
+	size_t room = sizeof(upgrade->program.text) - 1, drop;
+
+	if (len > room) {
+		bytes += len - room;
+		len = room;
+	}
+	drop = upgrade->program.len + len > room ? upgrade->program.len + len - room : 0;
+	memmove(upgrade->program.text, upgrade->program.text + drop, upgrade->program.len - drop);
+	upgrade->program.len -= drop;
+	memcpy(upgrade->program.text + upgrade->program.len, bytes, len);
+	upgrade->program.len += len;
+	upgrade->program.text[upgrade->program.len] = '\0';
+}
+
+static void read_output(struct upgrade *upgrade)
+{
+	struct watch *watch = &upgrade->program.output;
+	char bytes[OUTPUT_BYTES];
+	ssize_t len = -1;
+
+	while (watch->fd >= 0 && (len = read(watch->fd, bytes, sizeof(bytes) - 1)) > 0) {
+		bytes[len] = '\0';
+		keep_output(upgrade, bytes, (size_t)len);
+		log_lines(bytes);
+	}
+	if (watch->fd < 0 || (len < 0 && (errno == EAGAIN || errno == EINTR)))
+		return;
+	loop_close(upgrade->daemon->io.loop,
+		watch); /* its standard error is ours from now on, or closed */
+	watch->fd = -1;
+}
+
+static void output_ready(struct watch *watch, uint32_t events)
+{
+	read_output(container_of(watch, struct upgrade, program.output));
+}
+
+/* It has ended, before it said who it is, or after it was given up. */
+static void program_ended(struct watch *watch, uint32_t events)
+{
+	struct upgrade *upgrade = container_of(watch, struct upgrade, program.end);
+	int status = 0;
+
+	if (waitpid(upgrade->program.pid, &status, WNOHANG) == 0)
+		return;
+	read_output(upgrade);
+	loop_close(upgrade->daemon->io.loop, watch);
+	watch->fd = -1;
+	upgrade->program.pid = 0;
+	if (!upgrade->program.reply || upgrade->state >= UPGRADE_GIVING)
+		return;
+	snprintf(upgrade->error, sizeof(upgrade->error),
+		"the program that was to take over has ended with status %d, this one goes on",
+		WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+	log_warn("%s", upgrade->error);
+	upgrade->failed++;
+	answer(upgrade, true);
+}
+
+static int watch_program(struct upgrade *upgrade)
+{
+	struct loop *loop = upgrade->daemon->io.loop;
+
+	upgrade->program.output.ready = output_ready;
+	upgrade->program.end.ready = program_ended;
+	upgrade->program.end.fd = pidfd_open(upgrade->program.pid, 0);
+	if (upgrade->program.end.fd < 0)
+		return -errno;
+	return loop_add_level(loop, &upgrade->program.end) < 0 ||
+			       loop_add_level(loop, &upgrade->program.output) < 0
+		       ? -ENOMEM
+		       : 0;
+}
+
+void upgrade_start(struct daemon *daemon, const char *program, struct admin_reply *reply)
+{
+	struct upgrade *upgrade = daemon->upgrade;
+	struct err err;
+
+	if (daemon->stopping || !upgrade || upgrade->door.fd < 0) {
+		admin_reply_error(reply, 503, "stopping", "%s",
+			daemon->stopping ? "the daemon is stopping"
+					 : "there is no socket to take over by (see the log)");
+		return;
+	}
+	if (upgrade->program.pid || upgrade->state != UPGRADE_IDLE) {
+		admin_reply_error(reply, 409, "upgrading", "another upgrade is under way");
+		return;
+	}
+	upgrade->program.len = 0;
+	upgrade->program.text[0] = '\0';
+	if (upgrade_program_start(
+		    program, &upgrade->program.pid, &upgrade->program.output.fd, &err) < 0) {
+		upgrade->program.pid = 0;
+		upgrade->program.output.fd = -1;
+		admin_reply_error(reply, 422, "upgrade_failed", "%s", err.text);
+		return;
+	}
+	log_info("started pid %d, which is to take over", (int)upgrade->program.pid);
+	upgrade->program.reply = reply;
+	if (watch_program(upgrade) < 0)
+		log_warn("its end will not be seen: %s", strerror(errno));
+}
+
+/* --- the other side */
+
+static void hang_up(struct upgrade *upgrade)
+{
+	timer_clear(&upgrade->timer);
+	upgrade_outbox_end(&upgrade->outbox);
+	if (upgrade->peer.fd >= 0)
+		loop_close(upgrade->daemon->io.loop, &upgrade->peer);
+	upgrade->peer.fd = -1;
+}
+
+/* We serve on, whatever it has got. */
+static void fail(struct upgrade *upgrade, const char *why)
+{
+	struct daemon *daemon = upgrade->daemon;
+	enum upgrade_state state = upgrade->state;
+
+	if (state >= UPGRADE_GIVING)
+		(void)upgrade_send(
+			upgrade->peer.fd, UPGRADE_REFUSED, why, strlen(why) + 1, NULL, 0);
+	hang_up(upgrade);
+	upgrade->state = UPGRADE_IDLE;
+	upgrade->failed++;
+	snprintf(upgrade->error, sizeof(upgrade->error),
+		"%.200s did not take over (%.200s), this one goes on",
+		upgrade->pid ? "another process" : "somebody", why);
+	log_warn("pid %u did not take over, this one goes on: %s", upgrade->pid, why);
+	if (state >= UPGRADE_GIVING)
+		upgrade_give_back(daemon, state >= UPGRADE_HANDED);
+	/* It may have what is ours: one that hangs must not come back to life with it. */
+	if (upgrade->program.pid && upgrade->program.pid == (pid_t)upgrade->pid)
+		kill(upgrade->program.pid, SIGKILL);
+	answer(upgrade, true);
+}
+
+static void over(struct upgrade *upgrade)
+{
+	struct daemon *daemon = upgrade->daemon;
+
+	upgrade->state = UPGRADE_OVER;
+	timer_clear(&upgrade->timer);
+	service_main_pid(upgrade->pid);
+	service_fini();
+	log_info("pid %u serves from now on, %u connections are left here", upgrade->pid,
+		atomic_load(&daemon->node.open));
+	answer(upgrade, false);
+	if (upgrade->door.fd >= 0)
+		loop_close(daemon->io.loop, &upgrade->door); /* its path is the other one's */
+	upgrade->door.fd = -1;
+	admin_leave(daemon->admin_remote);
+	admin_leave(daemon->admin_metrics);
+	dataplane_retire(daemon->dataplane);
+	versions_drop_lock(daemon->objects.versions);
+	if (daemon->taken)
+		upgrade_taken_drop_locks(daemon->taken);
+	leaving_hand_over(daemon);
+}
+
+static void look_at_gate(struct upgrade *upgrade)
+{
+	struct daemon *daemon = upgrade->daemon;
+
+	if (!gates_suspend(daemon->gates)) {
+		timer_set(daemon->io.loop, &upgrade->timer, GATE_LOOK_MS);
+		return;
+	}
+	upgrade_give_rest(daemon, &upgrade->outbox);
+	upgrade->state = UPGRADE_HANDED;
+	timer_set(daemon->io.loop, &upgrade->timer, SERVE_MS);
+}
+
+static void give_now(struct upgrade *upgrade)
+{
+	struct daemon *daemon = upgrade->daemon;
+
+	if (daemon->reload || renewal_is_running(daemon)) {
+		upgrade->state = UPGRADE_WAITING;
+		return;
+	}
+	upgrade_give(daemon, upgrade->program.pid == (pid_t)upgrade->pid, &upgrade->outbox);
+	upgrade->state = UPGRADE_GIVING;
+	timer_set(daemon->io.loop, &upgrade->timer, PREPARE_MS);
+}
+
+static void hear_hello(struct upgrade *upgrade)
+{
+	struct upgrade_hello hello;
+
+	upgrade_body(upgrade->message, &hello, sizeof(hello));
+	upgrade_text_end(hello.version, sizeof(hello.version));
+	snprintf(upgrade->peer_version, sizeof(upgrade->peer_version), "%s", hello.version);
+	log_info("sluiced %s, pid %u, with %u workers, wants to take over", hello.version,
+		upgrade->pid, hello.n_workers);
+	give_now(upgrade);
+}
+
+static void hear_prepared(struct upgrade *upgrade)
+{
+	struct upgrade_prepared prepared;
+
+	upgrade_body(upgrade->message, &prepared, sizeof(prepared));
+	if (prepared.has_own_maps)
+		upgrade_give_slots(upgrade->daemon);
+	upgrade->state = UPGRADE_CLOSING;
+	look_at_gate(upgrade);
+}
+
+static void hear(struct upgrade *upgrade)
+{
+	uint32_t kind = upgrade->message->kind;
+
+	if (kind == UPGRADE_HELLO && upgrade->state == UPGRADE_GREETED)
+		hear_hello(upgrade);
+	else if (kind == UPGRADE_PREPARED && upgrade->state == UPGRADE_GIVING)
+		hear_prepared(upgrade);
+	else if (kind == UPGRADE_SERVING && upgrade->state == UPGRADE_HANDED)
+		over(upgrade);
+	else if (kind == UPGRADE_REOPEN && upgrade->state == UPGRADE_OVER)
+		logs_reopen(upgrade->daemon->logs, NULL);
+	else if (kind <= UPGRADE_REOPEN)
+		fail(upgrade, "it says things out of turn");
+}
+
+static void peer_ready(struct watch *watch, uint32_t events)
+{
+	struct upgrade *upgrade = container_of(watch, struct upgrade, peer);
+	int r = 1;
+
+	if (upgrade_outbox_flush(&upgrade->outbox, watch->fd) < 0)
+		r = 0;
+	while (r == 1 && upgrade->peer.fd >= 0) {
+		r = upgrade_recv(watch->fd, upgrade->message);
+		if (r == 1)
+			hear(upgrade);
+		upgrade_message_end(upgrade->message);
+	}
+	if (upgrade->peer.fd < 0)
+		return;
+	if (upgrade_outbox_flush(&upgrade->outbox, watch->fd) < 0)
+		r = 0;
+	if (r == -EAGAIN || r == 1)
+		return;
+	if (upgrade->state == UPGRADE_OVER)
+		hang_up(upgrade); /* it is its own now */
+	else
+		fail(upgrade, r == 0 ? "it is gone" : strerror(-r));
+}
+
+static void time_is_up(struct timer *timer)
+{
+	struct upgrade *upgrade = container_of(timer, struct upgrade, timer);
+
+	if (upgrade->state == UPGRADE_CLOSING) {
+		look_at_gate(upgrade);
+		if (upgrade->peer.fd >= 0 &&
+			upgrade_outbox_flush(&upgrade->outbox, upgrade->peer.fd) < 0)
+			fail(upgrade, "it is gone");
+		return;
+	}
+	fail(upgrade, "it does nothing");
+}
+
+/* --- the door */
+
+static void welcome(struct upgrade *upgrade, int fd)
+{
+	static const char busy[] = "another one is taking over, or has";
+	int r = upgrade_check_peer(fd, &upgrade->pid);
+
+	if (r < 0 || upgrade->state != UPGRADE_IDLE || upgrade->daemon->stopping) {
+		if (r < 0)
+			log_warn("somebody who may not wants to take over: refused");
+		upgrade->failed += r < 0;
+		(void)upgrade_send(fd, UPGRADE_REFUSED, busy, sizeof(busy), NULL, 0);
+		close(fd);
+		return;
+	}
+	upgrade->peer = (struct watch){.fd = fd, .ready = peer_ready};
+	if (loop_add(upgrade->daemon->io.loop, &upgrade->peer) < 0) {
+		close(fd);
+		upgrade->peer.fd = -1;
+		return;
+	}
+	upgrade->state = UPGRADE_GREETED;
+	timer_set(upgrade->daemon->io.loop, &upgrade->timer, HELLO_MS);
+}
+
+static void door_ready(struct watch *watch, uint32_t events)
+{
+	struct upgrade *upgrade = container_of(watch, struct upgrade, door);
+	int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd >= 0)
+		welcome(upgrade, fd);
+}
+
+/* The one of the process before goes; whoever has the admin socket has this one. */
+static int open_door(const char *path, int *ret_fd)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd, r = 0;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if ((unlink(path) < 0 && errno != ENOENT) || fchmod(fd, 0600) < 0 ||
+		bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+		listen(fd, BACKLOG) < 0)
+		r = -errno;
+	if (r < 0)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return r;
+}
+
+/* --- the process before */
+
+static void before_ready(struct watch *watch, uint32_t events)
+{
+	struct upgrade *upgrade = container_of(watch, struct upgrade, before);
+	struct upgrade_taken *taken = upgrade->daemon->taken;
+	struct upgrade_left left;
+	int r;
+
+	while ((r = upgrade_recv(watch->fd, upgrade->message)) == 1) {
+		if (upgrade->message->kind == UPGRADE_LEFT) {
+			upgrade_body(upgrade->message, &left, sizeof(left));
+			taken->connections_left = left.connections;
+		}
+		upgrade_message_end(upgrade->message);
+	}
+	upgrade_message_end(upgrade->message);
+	if (r == -EAGAIN)
+		return;
+	loop_close(upgrade->daemon->io.loop, watch);
+	watch->fd = -1;
+	taken->connections_left = 0;
+	log_info("pid %u, from which this one took over, has ended", taken->giver.pid);
+}
+
+static void watch_before(struct upgrade *upgrade)
+{
+	struct upgrade_taken *taken = upgrade->daemon->taken;
+
+	if (!taken || taken->fd < 0)
+		return;
+	upgrade->before = (struct watch){.fd = taken->fd, .ready = before_ready};
+	taken->fd = -1;
+	(void)fcntl(upgrade->before.fd, F_SETFL, O_NONBLOCK);
+	if (loop_add(upgrade->daemon->io.loop, &upgrade->before) < 0) {
+		close(upgrade->before.fd);
+		upgrade->before.fd = -1;
+	}
+}
+
+void upgrade_reopen_logs(struct daemon *daemon)
+{
+	if (daemon->upgrade && daemon->upgrade->before.fd >= 0)
+		(void)!upgrade_send(daemon->upgrade->before.fd, UPGRADE_REOPEN, NULL, 0, NULL, 0);
+}
+
+/* --- life */
+
+void upgrade_open(struct daemon *daemon)
+{
+	struct upgrade *upgrade = mem_zalloc(sizeof(*upgrade));
+	int r;
+
+	upgrade->daemon = daemon;
+	upgrade->message = mem_alloc(sizeof(*upgrade->message));
+	upgrade->path = upgrade_socket_path(daemon->build->config);
+	upgrade->peer.fd = upgrade->before.fd = -1;
+	upgrade->program.output.fd = upgrade->program.end.fd = -1;
+	upgrade->door = (struct watch){.fd = -1, .ready = door_ready};
+	upgrade->timer.fire = time_is_up;
+	upgrade_outbox_init(&upgrade->outbox);
+	daemon->upgrade = upgrade;
+	r = open_door(upgrade->path, &upgrade->door.fd);
+	if (r == 0)
+		r = loop_add_level(daemon->io.loop, &upgrade->door);
+	if (r < 0)
+		log_warn("%s: no other one will be able to take over: %s", upgrade->path,
+			strerror(-r));
+	watch_before(upgrade);
+}
+
+void upgrade_free(struct upgrade *upgrade)
+{
+	if (!upgrade)
+		return;
+	if (upgrade->door.fd >= 0) {
+		unlink(upgrade->path);
+		loop_close(upgrade->daemon->io.loop, &upgrade->door);
+	}
+	if (upgrade->before.fd >= 0)
+		loop_close(upgrade->daemon->io.loop, &upgrade->before);
+	if (upgrade->program.output.fd >= 0)
+		loop_close(upgrade->daemon->io.loop, &upgrade->program.output);
+	if (upgrade->program.end.fd >= 0)
+		loop_close(upgrade->daemon->io.loop, &upgrade->program.end);
+	hang_up(upgrade);
+	free(upgrade->message);
+	free(upgrade->path);
+	free(upgrade);
+}
+
+void upgrade_tick(struct daemon *daemon)
+{
+	struct upgrade *upgrade = daemon->upgrade;
+	struct upgrade_left left;
+
+	if (!upgrade)
+		return;
+	if (upgrade->state == UPGRADE_WAITING)
+		give_now(upgrade);
+	left.connections = atomic_load(&daemon->node.open);
+	if (upgrade->state == UPGRADE_OVER && upgrade->peer.fd >= 0)
+		(void)!upgrade_send(upgrade->peer.fd, UPGRADE_LEFT, &left, sizeof(left), NULL, 0);
+	if (upgrade->peer.fd >= 0 && upgrade_outbox_flush(&upgrade->outbox, upgrade->peer.fd) < 0 &&
+		upgrade->state != UPGRADE_OVER)
+		fail(upgrade, "it is gone");
+}
+
+void upgrade_report(const struct daemon *daemon, struct upgrade_report *ret_report)
+{
+	const struct upgrade *upgrade = daemon->upgrade;
+	const struct upgrade_taken *taken = daemon->taken;
+
+	*ret_report = (struct upgrade_report){.from_pid = 0};
+	if (upgrade) {
+		ret_report->failed = upgrade->failed;
+		snprintf(ret_report->error, sizeof(ret_report->error), "%s", upgrade->error);
+		ret_report->is_there = upgrade->before.fd >= 0;
+	}
+	if (!taken)
+		return;
+	ret_report->from_pid = taken->giver.pid;
+	snprintf(ret_report->from_version, sizeof(ret_report->from_version), "%s",
+		taken->giver.version);
+	ret_report->connections_left = taken->connections_left;
+	ret_report->sockets = taken->n_sockets;
+}

@@ -1,0 +1,183 @@
+/* Counters from one process to the next: see upgrade_counts.h. */
+#define LOG_MODULE "upgrade"
+#include "control/upgrade_counts.h"
+
+#include "control/daemon.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "proxy/group_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* All members of these, up to there, are uint64_t: they are added up word by word. */
+enum {
+	WORD = sizeof(uint64_t),
+	LISTENER_WORDS = sizeof(struct listener_counts) / WORD,
+	GROUP_WORDS = offsetof(struct group_counts, budget) / WORD,
+	TARGET_WORDS = 3, /* connections, requests, failures */
+};
+
+_Static_assert(LISTENER_WORDS *WORD + sizeof(struct upgrade_counts) <= UPGRADE_BODY_BYTES,
+	"the counters of a listener are one message");
+_Static_assert(GROUP_WORDS *WORD + sizeof(struct upgrade_counts) <= UPGRADE_BODY_BYTES,
+	"and so are those of a group");
+
+struct giving {
+	void (*put)(void *arg, enum upgrade_kind kind, const void *body, size_t len);
+	void *arg;
+	struct upgrade_counts *counts;
+};
+
+static void add_words(uint64_t *sum, const void *row, uint32_t n)
+{
+	const uint64_t *words = row;
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		sum[i] += __atomic_load_n(&words[i], __ATOMIC_RELAXED);
+}
+
+static void begin(struct giving *giving, enum upgrade_counts_of of, const char *name, uint32_t n)
+{
+	memset(giving->counts, 0, sizeof(*giving->counts) + n * WORD);
+	giving->counts->of = of;
+	giving->counts->n_words = n;
+	snprintf(giving->counts->name, sizeof(giving->counts->name), "%s", name);
+}
+
+static void end(struct giving *giving)
+{
+	giving->put(giving->arg, UPGRADE_COUNTS, giving->counts,
+		sizeof(*giving->counts) + giving->counts->n_words * WORD);
+}
+
+static void give_stats(
+	struct giving *giving, const struct listener_stats *stats, uint32_t n_workers)
+{
+	uint32_t i;
+
+	begin(giving, UPGRADE_COUNTS_LISTENER, stats->name, LISTENER_WORDS);
+	for (i = 0; i < n_workers; i++)
+		add_words(giving->counts->words, &stats->workers[i], LISTENER_WORDS);
+	end(giving);
+}
+
+static void give_target(struct giving *giving, const struct target *target, uint32_t n_workers)
+{
+	uint32_t i;
+
+	begin(giving, UPGRADE_COUNTS_TARGET, target->group_name, TARGET_WORDS);
+	giving->counts->addr = target->addr;
+	for (i = 0; i < n_workers; i++)
+		add_words(giving->counts->words, &target->workers[i].connections, TARGET_WORDS);
+	end(giving);
+}
+
+static void give_group(struct giving *giving, const char *name, const struct built_group *group,
+	uint32_t n_workers)
+{
+	const struct group_state *state = group->group->spec.state;
+	uint32_t i;
+
+	begin(giving, UPGRADE_COUNTS_GROUP, name, GROUP_WORDS);
+	for (i = 0; i < n_workers; i++)
+		add_words(giving->counts->words, &state->workers[i], GROUP_WORDS);
+	end(giving);
+	for (i = 0; i < group->n_targets; i++)
+		give_target(giving, group->targets[i], n_workers);
+}
+
+void upgrade_counts_give(const struct daemon *daemon,
+	void (*put)(void *arg, enum upgrade_kind kind, const void *body, size_t len), void *arg)
+{
+	struct giving giving = {put, arg, mem_alloc(UPGRADE_BODY_BYTES)};
+	const struct build *build = daemon->build;
+	uint32_t i, n_workers = daemon->env.n_workers;
+
+	for (i = 0; i < build->n_listeners; i++)
+		give_stats(&giving, build->listeners[i]->spec.stats, n_workers);
+	for (i = 0; i < daemon->counts.n_ending; i++)
+		give_stats(&giving, daemon->counts.ending[i], n_workers);
+	give_stats(&giving, daemon->counts.gone, n_workers);
+	for (i = 0; i < build->config->target_groups_count; i++)
+		give_group(&giving, build->config->target_groups[i].name, &build->groups[i],
+			n_workers);
+	free(giving.counts);
+}
+
+/* Of one that is no more they are still part of the totals. */
+static uint64_t *words_of_listener(struct daemon *daemon, const char *name)
+{
+	const struct build *build = daemon->build;
+	uint32_t i;
+
+	for (i = 0; i < build->n_listeners; i++)
+		if (strcmp(build->listeners[i]->spec.stats->name, name) == 0)
+			return (uint64_t *)&build->listeners[i]->spec.stats->workers[0];
+	return (uint64_t *)&daemon->counts.gone->workers[0];
+}
+
+static const struct built_group *find_group(const struct daemon *daemon, const char *name)
+{
+	const struct config *config = daemon->build->config;
+	uint32_t i;
+
+	for (i = 0; i < config->target_groups_count; i++)
+		if (strcmp(config->target_groups[i].name, name) == 0)
+			return &daemon->build->groups[i];
+	return NULL;
+}
+
+static uint64_t *words_of_target(const struct built_group *group, const union addr *addr)
+{
+	uint32_t i;
+
+	for (i = 0; i < group->n_targets; i++)
+		if (addr_eq(&group->targets[i]->addr, addr))
+			return &group->targets[i]->workers[0].connections;
+	return NULL;
+}
+
+/* Where they go on, and how many there are; NULL: nowhere. */
+static uint64_t *words_of(
+	struct daemon *daemon, const struct upgrade_counts *counts, uint32_t *ret_n)
+{
+	const struct built_group *group;
+
+	if (counts->of == UPGRADE_COUNTS_LISTENER) {
+		*ret_n = LISTENER_WORDS;
+		return words_of_listener(daemon, counts->name);
+	}
+	group = find_group(daemon, counts->name);
+	if (!group)
+		return NULL;
+	if (counts->of == UPGRADE_COUNTS_TARGET) {
+		*ret_n = TARGET_WORDS;
+		return words_of_target(group, &counts->addr);
+	}
+	*ret_n = GROUP_WORDS;
+	return counts->of == UPGRADE_COUNTS_GROUP
+		       ? (uint64_t *)&group->group->spec.state->workers[0]
+		       : NULL;
+}
+
+void upgrade_counts_add(struct daemon *daemon, const struct upgrade_message *message)
+{
+	struct upgrade_counts counts;
+	uint64_t *words;
+	uint32_t n = 0;
+
+	upgrade_body(message, &counts, sizeof(counts));
+	upgrade_text_end(counts.name, sizeof(counts.name));
+	words = words_of(daemon, &counts, &n);
+	if (!words)
+		return;
+	if (counts.n_words != n || message->len != sizeof(counts) + n * WORD) {
+		log_warn(
+			"counters of %s begin anew: those of that version are others", counts.name);
+		return;
+	}
+	add_words(words, message->body + sizeof(counts), n);
+}

@@ -1,0 +1,32 @@
+/*
+ * What is given to the daemon that takes over, message by message, and taken back when it fails.
+ * Messages wait in an outbox for room in the socket: nothing blocks. Control thread.
+ */
+#ifndef SLUICE_CONTROL_UPGRADE_GIVE_H
+#define SLUICE_CONTROL_UPGRADE_GIVE_H
+
+#include "control/upgrade_wire.h"
+#include "core/list.h"
+
+struct daemon;
+
+struct upgrade_outbox {
+	struct list items; /* descriptors in them stay their owners' */
+};
+
+void upgrade_outbox_init(struct upgrade_outbox *outbox);
+/* Forgets what was not sent. */
+void upgrade_outbox_end(struct upgrade_outbox *outbox);
+/* 0: all that there was room for is sent; -errno. */
+int upgrade_outbox_flush(struct upgrade_outbox *outbox, int fd) must_check;
+
+/* All that can be given while we serve. `is_ours`: we have started it, and it says what it says to us. */
+void upgrade_give(struct daemon *daemon, bool is_ours, struct upgrade_outbox *outbox);
+/* It has packet maps of its own: a socket is in one at a time. */
+void upgrade_give_slots(struct daemon *daemon);
+/* It may serve: counters, and the admin socket. */
+void upgrade_give_rest(struct daemon *daemon, struct upgrade_outbox *outbox);
+/* It does not. `has_rest`: upgrade_give_rest() was called. */
+void upgrade_give_back(struct daemon *daemon, bool has_rest);
+
+#endif

@@ -1,0 +1,117 @@
+/*
+ * What two daemons say to each other while one takes over from the other: messages over a unix socket
+ * of packets, with descriptors. Each begins with a head; a body that is longer than the receiver knows
+ * is of a newer version, whose end it does not need, one that is shorter of an older, whose missing end
+ * is zero, and kinds that it does not know are passed over. Both are on one host: numbers are as the
+ * CPU has them. Any thread.
+ */
+#ifndef SLUICE_CONTROL_UPGRADE_WIRE_H
+#define SLUICE_CONTROL_UPGRADE_WIRE_H
+
+#include "core/attr.h"
+#include "net/addr.h"
+#include "proxy/health.h"
+#include "tls/tickets.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	UPGRADE_MAGIC = 0x53756c53,
+	UPGRADE_BODY_BYTES = 32 * 1024,
+	UPGRADE_FDS = 128,
+	UPGRADE_NAME_BYTES = 128,
+	UPGRADE_PATH_BYTES = 512,
+	UPGRADE_TEXT_BYTES = 512,
+};
+
+/* The numbers stay what they are from version to version. T: said by the one that takes over; G: by
+ * the one that gives. */
+enum upgrade_kind {
+	UPGRADE_HELLO = 1, /* T: struct upgrade_hello; G: the same, first of what is given */
+	UPGRADE_SOCKET = 2, /* G: struct upgrade_socket, and its descriptors */
+	UPGRADE_TICKETS = 3, /* G: struct tls_tickets_state */
+	UPGRADE_LOCK = 4, /* G: struct upgrade_lock, and the descriptor */
+	UPGRADE_STDERR = 5, /* G: the descriptor */
+	UPGRADE_TARGET = 6, /* G: struct upgrade_target */
+	UPGRADE_GIVEN = 7, /* G: that was all */
+	UPGRADE_REFUSED = 8, /* G: a text: why there is nothing, or no more */
+	UPGRADE_PREPARED = 9, /* T: struct upgrade_prepared: nothing can fail any more */
+	UPGRADE_COUNTS = 10, /* G: struct upgrade_counts */
+	UPGRADE_COMMITTED = 11, /* G: serve */
+	UPGRADE_SERVING = 12, /* T: leave */
+	UPGRADE_LEFT = 13, /* G: struct upgrade_left, now and then, until it ends */
+	UPGRADE_REOPEN = 14, /* T: the files of the log were renamed */
+};
+
+struct upgrade_hello {
+	uint32_t pid;
+	uint32_t n_workers;
+	char version[UPGRADE_NAME_BYTES];
+	uint64_t tickets_age_ms, cookies_age_ms;
+	uint64_t listen_overflows_before;
+};
+
+struct upgrade_socket {
+	union addr addr;
+	uint32_t row; /* of the packet plane */
+	uint32_t defers;
+};
+
+enum upgrade_lock_of { UPGRADE_LOCK_PINS, UPGRADE_LOCK_OBJECTS, UPGRADE_LOCKS };
+
+struct upgrade_lock {
+	uint32_t of;
+	char path[UPGRADE_PATH_BYTES];
+};
+
+struct upgrade_target {
+	char group[UPGRADE_NAME_BYTES];
+	union addr addr;
+	struct health_state state;
+};
+
+struct upgrade_prepared {
+	uint32_t
+		has_own_maps; /* not those of the pins: sockets must leave the array of the old ones */
+};
+
+enum upgrade_counts_of { UPGRADE_COUNTS_LISTENER, UPGRADE_COUNTS_TARGET, UPGRADE_COUNTS_GROUP };
+
+struct upgrade_counts {
+	uint32_t of, n_words;
+	char name[UPGRADE_NAME_BYTES]; /* of the listener, or the group */
+	union addr addr; /* of the target */
+	uint64_t words[];
+};
+
+struct upgrade_left {
+	uint32_t connections;
+};
+
+struct upgrade_message {
+	uint32_t kind;
+	uint32_t len, n_fds;
+	int fds[UPGRADE_FDS]; /* whoever takes one puts -1 in its place */
+	_Alignas(8) uint8_t body[UPGRADE_BODY_BYTES];
+};
+
+/* 0 or -errno; -EAGAIN: there is no room for it now. */
+int upgrade_send(int fd, enum upgrade_kind kind, const void *body, size_t len, const int *fds,
+	uint32_t n_fds) must_check;
+/* 1: a message; 0: the other side is gone; -EAGAIN; -EBADMSG: it is none; -errno. `ret_message` is to
+ * be ended by upgrade_message_end() in any case. */
+int upgrade_recv(int fd, struct upgrade_message *ret_message) must_check;
+/* Closes the descriptors that nobody took. */
+void upgrade_message_end(struct upgrade_message *message);
+/* The body as a structure of `len`: as much of it as there is, zeroes for the rest. */
+void upgrade_body(const struct upgrade_message *message, void *ret_body, size_t len);
+/* A field of a body as a text, whatever is in it. */
+void upgrade_text_end(char *text, size_t bytes);
+/* Connects to the socket of a daemon that runs. The descriptor, or -errno: -ENOENT, -ECONNREFUSED: there
+ * is none. */
+int upgrade_connect(const char *path) must_check;
+/* 0: the other end is of our user, or root; -errno. */
+int upgrade_check_peer(int fd, uint32_t *ret_pid) must_check;
+
+#endif
