@@ -323,6 +323,10 @@ class Http:
                                   + accept * (accept[0][1] != "none")))
         return "close"
 
+    async def do_served(self, request):
+        """/served: says who it is, and when."""
+        await self.reply(request, b"served\n", headers=[("Server", "target/1"), ("Date", "Sun, 06 Nov 1994 08:49:37 GMT")])
+
     async def do_hang(self, request):
         """No answer; counts the client's going away."""
         try:

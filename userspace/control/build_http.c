@@ -14,6 +14,8 @@ struct http_terms build_http_terms(const struct config_listener *wanted)
 		.names = (enum http_names)wanted->http.header_names,
 		.client_port = wanted->http.client_port,
 		.upgrades = wanted->http.upgrades,
+		.hides_server = !wanted->http.server,
+		.dates = wanted->http.date,
 		.origin = {.forwarded = (enum http_rfc7239)wanted->http.forwarded,
 			.request_id = (enum http_request_id)wanted->http.request_id,
 			.trace_id = wanted->http.trace_id},

@@ -4,7 +4,7 @@
 
 #include "proxy/exchange_parts.h"
 
-enum { EXCHANGE_OWN_HEADERS = 2, EXCHANGE_OWN_TEXT_BYTES = 12 };
+enum { EXCHANGE_OWN_HEADERS = RULES_EDITS_MAX + 2, EXCHANGE_OWN_TEXT_BYTES = 12 };
 
 /* What answers for ourselves have beside the usual ones; `text` is memory that must live as long. How
  * many. */
@@ -14,6 +14,11 @@ uint32_t exchange_own_headers(const struct exchange *exchange,
 
 /* Of the answer of a target, or of a rule: fills `ret_header`, and drops what is there. How many, 0 or 1. */
 uint32_t exchange_own_alt_svc(const struct exchange *exchange, struct http_headers *headers,
+	struct http_header *ret_header);
+
+/* What the listener says of Server and Date, in the answer of a target. How many headers more, 0 or 1: it
+ * holds until the next call. */
+uint32_t exchange_own_policy(const struct exchange *exchange, struct http_headers *headers,
 	struct http_header *ret_header);
 
 #endif

@@ -22,6 +22,8 @@ struct http_terms {
 	bool client_port; /* goes with the client's address */
 	struct http_origin_terms origin;
 	bool upgrades; /* to other protocols: requests for it go to targets */
+	bool hides_server; /* what targets say of themselves */
+	bool dates; /* answers of targets that have no Date */
 	struct slice alt_svc; /* of every answer; empty: none */
 };
 

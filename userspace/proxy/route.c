@@ -347,6 +347,34 @@ uint32_t route_change_answer(const struct route *route, const struct conn *conn,
 	return n;
 }
 
+/* What such an answer says itself. */
+static bool is_own(const struct rules_header_edit *edit)
+{
+	const uint64_t own =
+		UINT64_C(1) << HTTP_HEADER_DATE | UINT64_C(1) << HTTP_HEADER_CONTENT_TYPE |
+		UINT64_C(1) << HTTP_HEADER_CONTENT_LENGTH |
+		UINT64_C(1) << HTTP_HEADER_CACHE_CONTROL | UINT64_C(1) << HTTP_HEADER_RETRY_AFTER;
+
+	return own >> edit->id & 1 || slice_eq_nocase(edit->name, SLICE("allow"));
+}
+
+uint32_t route_own_answer(
+	const struct listener_spec *spec, struct http_header ret_extra[RULES_EDITS_MAX])
+{
+	const struct rules_edits *edits;
+	uint32_t n = 0, i;
+
+	if (!spec->rules)
+		return 0;
+	edits = &rules_otherwise(spec->rules)->response;
+	for (i = 0; i < edits->n; i++)
+		if (edits->edits[i].edit != RULES_REMOVE && !is_own(&edits->edits[i]))
+			ret_extra[n++] = (struct http_header){.name = edits->edits[i].name,
+				.id = (uint8_t)edits->edits[i].id,
+				.value = edits->edits[i].text};
+	return n;
+}
+
 /* ":443" goes without saying with https. */
 static bool is_port_said(struct slice protocol, struct slice port)
 {

@@ -51,6 +51,11 @@ uint32_t route_change_answer(const struct route *route, const struct conn *conn,
 	struct http_headers *headers, char cookie[static ROUTE_COOKIE_BYTES],
 	struct http_header ret_extra[RULES_EDITS_MAX + 1]);
 
+/* What the listener sets or adds in all answers, for those of our own to errors: not what these have
+ * themselves. The number of headers. */
+uint32_t route_own_answer(
+	const struct listener_spec *spec, struct http_header ret_extra[RULES_EDITS_MAX]);
+
 /* The answer of a rule that forwards nothing: status, headers (into `items`, ROUTE_ANSWER_HEADERS of
  * them), body. 0, -ENOBUFS: the redirect is too long, or -EINVAL: it has no good host. */
 int route_answer(const struct route *route, const struct rules_match *match,

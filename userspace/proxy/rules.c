@@ -172,6 +172,11 @@ const char *rules_name(const struct rules_rule *rule)
 	return rule->name;
 }
 
+const struct rules_rule *rules_otherwise(const struct rules *rules)
+{
+	return &rules->otherwise;
+}
+
 uint32_t rules_priority(const struct rules_rule *rule)
 {
 	return rule->priority;

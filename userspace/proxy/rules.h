@@ -59,6 +59,9 @@ struct rules_match {
 void rules_match(const struct rules *rules, const struct http_request *request,
 	const union addr *client, uint32_t worker, struct rules_match *ret_match);
 
+/* What is done with requests that no rule is for. */
+const struct rules_rule *rules_otherwise(const struct rules *rules);
+
 /* For people. */
 const char *rules_name(const struct rules_rule *rule);
 /* 0: the one for what no rule is for. */

@@ -6,6 +6,7 @@
 #define SLUICE_PROXY_WORKER_H
 
 #include "core/list.h"
+#include "http/h1_write.h"
 #include "http/h2.h"
 #include "net/stream.h"
 #include "proxy/overload.h"
@@ -81,6 +82,8 @@ struct proxy_worker {
 	/* Lines of the connection log; NULL: there is none. Set by the control thread, and stays good
 	 * as long as the worker. */
 	_Atomic(struct linering *) connlog;
+	time_t date_s; /* of the text, which answers without a Date get */
+	char date[HTTP_DATE_BYTES];
 	bool leaving; /* connections are not kept for further requests */
 	bool draining; /* finish what is under way, keep nothing alive */
 };
