@@ -117,7 +117,7 @@ ROWS = (
     Row("keepalive_h1_to_h2", CPU_US, "request", 64, 0.3, 12, 1.0, all_kind="to h2"),
     Row("idle_conn", KIB, "idle", 2000, 0.0, 2, 1.0),
     Row("active_conn_h1", KIB, "held", 800, 0.0, 2, 1.0, path="/hold", streams=1),
-    Row("active_conn_h2", KIB, "held h2", 50, 0.0, 2, path="/hold", streams=16),
+    Row("active_conn_h2", KIB, "held h2", 50, 0.0, 2, 1.0, path="/hold", streams=16),
     Row("flood_syn_cpu", NS_SYN, seconds=0.7, rounds=5, goal=0.25),
     Row("gate_ttfb", FIRST_BYTE, "handshake", 1, 0.15, 12, 1.05, is_gate=True),
     Row("gate_cps", CPS, "handshake", 32, 0.4, 8, 0.8, is_gate=True),

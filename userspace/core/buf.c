@@ -3,10 +3,12 @@
 
 #include <errno.h>
 
-enum { KEEP_SMALL = 256, KEEP_MEDIUM = 64, KEEP_LARGE = 32 }; /* 4, 4 and 16 MiB per thread */
+/* 1, 4, 4 and 16 MiB per thread. */
+enum { KEEP_TINY = 1024, KEEP_SMALL = 256, KEEP_MEDIUM = 64, KEEP_LARGE = 32 };
 
 void bufpool_init(struct bufpool *pool)
 {
+	pool_init(&pool->tiny, BUF_TINY, KEEP_TINY);
 	pool_init(&pool->small, BUF_SMALL, KEEP_SMALL);
 	pool_init(&pool->medium, BUF_MEDIUM, KEEP_MEDIUM);
 	pool_init(&pool->large, BUF_LARGE, KEEP_LARGE);
@@ -14,6 +16,7 @@ void bufpool_init(struct bufpool *pool)
 
 void bufpool_fini(struct bufpool *pool)
 {
+	pool_fini(&pool->tiny);
 	pool_fini(&pool->small);
 	pool_fini(&pool->medium);
 	pool_fini(&pool->large);
@@ -21,9 +24,16 @@ void bufpool_fini(struct bufpool *pool)
 
 static struct pool *pool_of(struct bufpool *pool, uint32_t size)
 {
-	if (size == BUF_SMALL)
+	switch (size) {
+	case BUF_TINY:
+		return &pool->tiny;
+	case BUF_SMALL:
 		return &pool->small;
-	return size == BUF_MEDIUM ? &pool->medium : &pool->large;
+	case BUF_MEDIUM:
+		return &pool->medium;
+	default:
+		return &pool->large;
+	}
 }
 
 int buf_hold(struct buf *buf, struct bufpool *pool, uint32_t size)

@@ -1,8 +1,8 @@
 /*
  * Byte buffers from per-thread pools. A buffer holds a block only while it holds bytes: an idle
- * connection owns none. Three sizes: BUF_SMALL for heads and ordinary bodies, BUF_MEDIUM for heads
- * that do not fit, BUF_LARGE for bulk: system calls and sends of that size take a quarter off
- * the cost of a byte.
+ * connection owns none. Four sizes: BUF_TINY for what is sent without a body and kept until it is
+ * answered, BUF_SMALL for heads and ordinary bodies, BUF_MEDIUM for heads that do not fit, BUF_LARGE
+ * for bulk: system calls and sends of that size take a quarter off the cost of a byte.
  * Owned by one thread; never shared.
  */
 #ifndef SLUICE_CORE_BUF_H
@@ -13,10 +13,10 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { BUF_SMALL = 16 * 1024, BUF_MEDIUM = 64 * 1024, BUF_LARGE = 512 * 1024 };
+enum { BUF_TINY = 1024, BUF_SMALL = 16 * 1024, BUF_MEDIUM = 64 * 1024, BUF_LARGE = 512 * 1024 };
 
 struct bufpool {
-	struct pool small, medium, large;
+	struct pool tiny, small, medium, large;
 };
 
 struct buf {
@@ -27,10 +27,10 @@ struct buf {
 void bufpool_init(struct bufpool *pool);
 void bufpool_fini(struct bufpool *pool);
 
-/* Gets a block of `size` (BUF_SMALL, BUF_MEDIUM or BUF_LARGE) unless the buffer has one. 0 or -ENOMEM. */
+/* Gets a block of `size` (one of BUF_*) unless the buffer has one. 0 or -ENOMEM. */
 int buf_hold(struct buf *buf, struct bufpool *pool, uint32_t size) must_check;
-/* Exchanges a small block for a medium one, keeping the bytes. 0, -ENOMEM, or -ENOBUFS: it is not
- * small. */
+/* Exchanges a tiny or small block for a medium one, keeping the bytes. 0, -ENOMEM, or -ENOBUFS: it is
+ * larger. */
 int buf_grow(struct buf *buf, struct bufpool *pool) must_check;
 /* Makes room behind the bytes, if there is none: a first small block, then the front of the block,
  * then a medium one. 0, -ENOMEM, or -ENOBUFS: it is full and will not grow. */

@@ -4,14 +4,21 @@
 
 #include <errno.h>
 
+/* A request without a body lies there, and nothing else, until it is answered. */
+static uint32_t block_for(const struct http_request *request, size_t bound)
+{
+	if (bound > BUF_SMALL)
+		return BUF_MEDIUM;
+	return bound <= BUF_TINY && request->body == HTTP_BODY_NONE ? BUF_TINY : BUF_SMALL;
+}
+
 /* Into up.out. */
 static int write_request(
 	struct exchange *exchange, const struct http_request *request, const struct h1_write *how)
 {
 	struct buf *out = &exchange->up.out;
 	size_t bound = h1_write_request_bytes(request, how);
-	int r = buf_hold(
-		out, &exchange->conn->worker->io.bufs, bound > BUF_SMALL ? BUF_MEDIUM : BUF_SMALL);
+	int r = buf_hold(out, &exchange->conn->worker->io.bufs, block_for(request, bound));
 
 	if (r < 0)
 		return r;

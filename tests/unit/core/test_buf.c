@@ -58,6 +58,27 @@ static void test_bytes_come_out_as_they_went_in(void **state)
 	bufpool_fini(&pool);
 }
 
+static void test_tiny_grows_at_once(void **state)
+{
+	static const char bytes[BUF_TINY];
+	struct bufpool pool;
+	struct buf buf = {0};
+
+	bufpool_init(&pool);
+	assert_int_equal(buf_hold(&buf, &pool, BUF_TINY), 0);
+	assert_int_equal(pool.tiny.used, 1);
+	assert_true(buf_append(&buf, bytes, BUF_TINY - 1));
+	assert_true(buf_append(&buf, "x", 1));
+	assert_false(buf_append(&buf, "y", 1));
+	assert_int_equal(buf_grow(&buf, &pool), 0);
+	assert_int_equal(pool.tiny.used, 0);
+	assert_int_equal(pool.medium.used, 1);
+	assert_int_equal(buf_len(&buf), BUF_TINY);
+	assert_int_equal(buf_head(&buf)[BUF_TINY - 1], 'x');
+	buf_drop(&buf, &pool);
+	bufpool_fini(&pool);
+}
+
 static void test_append_all_or_nothing(void **state)
 {
 	static const char bytes[BUF_SMALL];
@@ -132,6 +153,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_idle_buffer_owns_nothing),
 		cmocka_unit_test(test_bytes_come_out_as_they_went_in),
+		cmocka_unit_test(test_tiny_grows_at_once),
 		cmocka_unit_test(test_append_all_or_nothing),
 		cmocka_unit_test(test_grow),
 		cmocka_unit_test(test_pool),

@@ -172,6 +172,7 @@ static inline void rig_fini(struct rig *rig)
 	assert_int_equal(worker->tunnels.used, 0);
 	assert_int_equal(worker->upstreams.used, 0);
 	assert_int_equal(worker->io.plain_streams.used, 0);
+	assert_int_equal(worker->io.bufs.tiny.used, 0);
 	assert_int_equal(worker->io.bufs.small.used, 0);
 	assert_int_equal(worker->io.bufs.large.used, 0);
 	assert_int_equal(atomic_load(&rig->node.open), 0);

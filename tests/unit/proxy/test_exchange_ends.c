@@ -574,10 +574,29 @@ static void test_get_with_a_body(void **state)
 	end(&client, &target);
 }
 
+/* Until it is answered: the block it was read into, and what was sent of it, which may be sent again. */
+static void test_waiting_request_holds_little(void **state)
+{
+	const struct bufpool *bufs = &rig.worker.io.bufs;
+	struct peer client, target;
+
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "\r\n");
+	target = rig_accept(&rig, 0);
+	WAIT(&rig, peer_got(&target, "\r\n\r\n"));
+	assert_int_equal(bufs->tiny.used, 1);
+	assert_int_equal(bufs->small.used, 1);
+	assert_int_equal(bufs->medium.used, 0);
+	peer_fini(&client);
+	peer_fini(&target);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		CASE(test_waiting_request_holds_little),
 		CASE(test_timeout_header),
 		CASE(test_timeout_body),
 		CASE(test_timeout_response),
