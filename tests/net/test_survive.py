@@ -1,5 +1,6 @@
 """The daemon is killed, hung, stopped, started twice: what clients and the host's other traffic see."""
 import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -381,6 +382,22 @@ def test_crash(net, launch):
     one.signal(signal.SIGABRT)
     assert one.process.wait(timeout=patience(15)) == -signal.SIGABRT
     until(lambda: f"crashed: SIGABRT sent by process {os.getpid()} in thread sluiced, " in one.log(),
+          "it is reported")
+    assert "sluiced(+0x" in one.log().split("stack (")[1]
+    one.spawn()
+    until(lambda: serves(net), "it serves again")
+
+
+def test_crash_of_a_worker(net, launch):
+    """The report is written by the thread that has lost the most rights, and names it."""
+    one = launch(config(net) | {"workers": 2})
+    until(lambda: serves(net), "it serves")
+    number = signal.SIGABRT if IS_SANITIZED else signal.SIGSEGV
+    worker = next(int(task.name) for task in Path(f"/proc/{one.process.pid}/task").iterdir()
+                  if (task / "comm").read_text() == "sluice-w1\n")
+    assert ctypes.CDLL(None).tgkill(one.process.pid, worker, number) == 0
+    assert one.process.wait(timeout=patience(15)) == -number
+    until(lambda: f"crashed: {number.name} sent by process {os.getpid()} in thread sluice-w1, " in one.log(),
           "it is reported")
     assert "sluiced(+0x" in one.log().split("stack (")[1]
     one.spawn()
