@@ -3,11 +3,11 @@
 #define SLUICE_CONTROL_BUILD_PARTS_H
 
 #include "control/build.h"
+#include "control/certdir.h"
 
 struct build_doors;
 struct tls_client_auth_spec;
 struct tls_headers;
-#include "control/certdir.h"
 
 /* How the certificates of one entry differ from those of the generation before. */
 struct building_certs {
@@ -26,7 +26,7 @@ struct building {
 	bool is_trial; /* build_try(): it is looked at as hard as can be */
 	bool is_patient; /* of a renewal: what does not fit together is waited for */
 	struct build_renewal *renewal;
-	uint64_t closed_by_ms; /* clock_mono_ms(); then no address is waited for any more; 0: none was */
+	uint64_t closed_by_ms; /* clock_mono_ms(): no address is waited for any more; 0: none was */
 	bool is_renewal; /* of certificates only: what is to be said of the rest was said */
 	struct build_doors *doors; /* while listeners are built; NULL for a renewal */
 	struct building_certs *certs; /* as config->certificates */
@@ -129,8 +129,7 @@ struct tls_client *build_check_tls(struct building *building,
 	const struct config_target_group *wanted, const char *server_name);
 bool build_check_has_same_tls(const struct building *building, const struct built_group *old,
 	const struct config_target_group *wanted, const struct built_group *group);
-/* Whether a file was touched and `group->tls` was made of it; else `ca_file` and `ca_fault` say what
- * is known. */
+/* A file was touched and `group->tls` made of it; else `ca_file`, `ca_fault` say what is known. */
 bool build_group_tls_renewed(struct building *building, const struct config_target_group *wanted,
 	const struct built_group *old, struct built_group *group);
 
