@@ -25,8 +25,9 @@ WAYS = {
 
 
 def config(net):
+    """Heads may take long: else those who are slow with them are gone before the last ones come."""
     return {"target_groups": [group("web", "http", net.target_list(8080), NO_CHECK)],
-            "listeners": [listener("plain", "http", 80, "web"), listener("other", "http", 81, "web")]}
+            "listeners": [listener("plain", "http", 80, "web"), listener("other", "http", 81, "web", timeouts={"header": "120s"})]}
 
 
 def cpu_ns(one):
