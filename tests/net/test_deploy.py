@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 import netns
+from load import Load
 from netns import TOP
 from pod import Pod
 from sluiced import BUILD
 from standard import NO_CHECK, group, listener
-from wire import TlsConnection, patience, until
+from wire import TlsConnection, client_context, patience, until
 
 DEPLOY = TOP / "deploy"
 UNIT = DEPLOY / "systemd/sluice.service"
@@ -316,6 +317,24 @@ def test_image_as_the_manifest_says(net, targets, node, bundle, tmp_path):
     assert "www" in served_name(net)
     put_secret(folders["tls-www"], net, "default")
     until(lambda: "default" in served_name(net), "the other certificate is served", 20)
+    with Load((net.v4, 443), 4, 20, client_context(verify=False), is_new_each=True) as load, \
+            TlsConnection((net.v4, 443)) as tunnel:
+        tunnel.send(b"GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert tunnel.response().status == 101
+        before, one = one, container(row, "sluice-next").start()
+        until(lambda: probe("startupProbe"), "the next pod serves", 20)
+        put_secret(folders["tls-www"], net, "www")
+        until(lambda: "www" in served_name(net), "the other certificate is served", 20)
+        hook = before.exec(row["lifecycle"]["preStop"]["exec"]["command"], patience(20))
+        assert hook.returncode != 0  # it is not the one that serves, and is not to drain the one that is
+        before.process.terminate()
+        tunnel.send(b"ping")
+        assert tunnel.take(4) == b"ping"
+        done = load.ok
+        until(lambda: load.ok > done + 20, "the load goes on")
+    assert load.failures == []
+    assert "ready: 1 listeners" in one.log()  # not in that of the pod before
+    assert probe("readinessProbe") and before.process.wait(timeout=patience(20)) == 0, before.log()
     hook = one.exec(row["lifecycle"]["preStop"]["exec"]["command"], patience(20))
     assert hook.returncode == 0, hook.stderr
     until(lambda: one.process.poll() is not None, "it has left", 20)

@@ -227,6 +227,12 @@ void upgrade_start(struct daemon *daemon, const char *program, struct admin_repl
 
 /* --- the other side */
 
+/* Of another container it has no pid here: 0. */
+static bool is_ours(const struct upgrade *upgrade)
+{
+	return upgrade->program.pid && upgrade->program.pid == (pid_t)upgrade->pid;
+}
+
 static void hang_up(struct upgrade *upgrade)
 {
 	timer_clear(&upgrade->timer);
@@ -255,7 +261,7 @@ static void fail(struct upgrade *upgrade, const char *why)
 	if (state >= UPGRADE_GIVING)
 		upgrade_give_back(daemon, state >= UPGRADE_HANDED);
 	/* It may have what is ours: one that hangs must not come back to life with it. */
-	if (upgrade->program.pid && upgrade->program.pid == (pid_t)upgrade->pid)
+	if (is_ours(upgrade))
 		kill(upgrade->program.pid, SIGKILL);
 	answer(upgrade, true);
 }
@@ -266,7 +272,8 @@ static void over(struct upgrade *upgrade)
 
 	upgrade->state = UPGRADE_OVER;
 	timer_clear(&upgrade->timer);
-	service_main_pid(upgrade->pid);
+	if (upgrade->pid)
+		service_main_pid(upgrade->pid);
 	service_fini();
 	log_info("pid %u serves from now on, %u connections are left here", upgrade->pid,
 		atomic_load(&daemon->node.open));
@@ -304,7 +311,7 @@ static void give_now(struct upgrade *upgrade)
 		upgrade->state = UPGRADE_WAITING;
 		return;
 	}
-	upgrade_give(daemon, upgrade->program.pid == (pid_t)upgrade->pid, &upgrade->outbox);
+	upgrade_give(daemon, is_ours(upgrade), &upgrade->outbox);
 	upgrade->state = UPGRADE_GIVING;
 	timer_set(daemon->io.loop, &upgrade->timer, PREPARE_MS);
 }
