@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -34,6 +35,33 @@ class UnixHttp(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self.path)
+
+
+class Foreign:
+    """A process that is not our child, in the manner of Popen."""
+
+    def __init__(self, pid):
+        self.pid, self.returncode = pid, None
+        self.fd = os.pidfd_open(pid)
+
+    def poll(self):
+        if self.returncode is None and select.select([self.fd], [], [], 0)[0]:
+            self.returncode = 0
+        return self.returncode
+
+    def wait(self, timeout=None):
+        if not select.select([self.fd], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired("sluiced", timeout)
+        return self.poll()
+
+    def send_signal(self, number):
+        signal.pidfd_send_signal(self.fd, number)
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
 
 
 class Sluiced:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import netns
-from sluiced import BUILD, IS_SANITIZED, Sluiced
+from sluiced import BUILD, IS_SANITIZED, STOP_S, Foreign, Sluiced
 from standard import NO_CHECK, group, listener
 from wire import Connection, TlsConnection, until
 
@@ -109,6 +109,13 @@ def test_any_user_with_capabilities(net, targets, user_folder):
         assert client.request().status == 200
     one.ctl("deny", "add", "203.0.113.0/24")
     assert "203.0.113.0/24" in one.ctl("deny", "list")[1]
+    one.ctl("upgrade")
+    status = one.api("/v1/status")
+    assert status["gate"]["active"] and one.log().count("without capabilities") == 0
+    assert one.process.wait(timeout=STOP_S) == 0 and status["pid"] != one.process.pid
+    one.process = Foreign(status["pid"])
+    with Connection((net.v4, 80)) as client:
+        assert client.request().status == 200
     one.stop()
     assert not list(net.pins.rglob("*")), "pins are left"
 

@@ -1,22 +1,18 @@
 """One process takes over from another: nobody who is connected, or connects, notices, whatever fails."""
 import http.client
 import os
-import select
-import signal
 import socket
 import ssl
 import struct
-import subprocess
-import time
 
 import pytest
 
 import http2
 from counts import count
 from load import Load
-from sluiced import BUILD, STOP_S, Sluiced
+from sluiced import STOP_S, Foreign, Sluiced
 from standard import CHECK, NO_CHECK, group, listener
-from wire import Connection, TlsConnection, client_context, patience, until
+from wire import TlsConnection, client_context, patience, until
 
 WWW = "www.sluice.test"
 WEBSOCKET = b"GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -29,33 +25,6 @@ def config(net, workers=1, check=NO_CHECK, **more):
             "target_groups": [group("web", "http", net.target_list(8080), check)],
             "listeners": [listener("web", "https", 443, "web", certificates=["default", "www"]),
                           listener("plain", "http", 80, "web")]} | more
-
-
-class Foreign:
-    """A process that is not our child, in the manner of Popen."""
-
-    def __init__(self, pid):
-        self.pid, self.returncode = pid, None
-        self.fd = os.pidfd_open(pid)
-
-    def poll(self):
-        if self.returncode is None and select.select([self.fd], [], [], 0)[0]:
-            self.returncode = 0
-        return self.returncode
-
-    def wait(self, timeout=None):
-        if not select.select([self.fd], [], [], timeout)[0]:
-            raise subprocess.TimeoutExpired("sluiced", timeout)
-        return self.poll()
-
-    def send_signal(self, number):
-        signal.pidfd_send_signal(self.fd, number)
-
-    def terminate(self):
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self):
-        self.send_signal(signal.SIGKILL)
 
 
 def successor(net, one, settings=None, env=None):
