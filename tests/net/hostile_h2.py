@@ -67,7 +67,7 @@ class Session:
             self.streams.append(stream)
             self.target.asked.append(path)
             self.target.acts.get(path, Session.ok)(self, stream)
-        elif kind == SETTINGS and not flags & ACK:
+        elif kind == SETTINGS and not flags & ACK and self.target.settings is not None:
             self.send(frame(SETTINGS, ACK))
         elif kind == PING and not flags & ACK and not self.target.is_deaf:
             self.send(frame(PING, ACK, 0, payload))

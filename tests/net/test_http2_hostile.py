@@ -7,7 +7,7 @@ import time
 import pytest
 
 import http2
-from hostile_h2 import OK, Target, number, setting
+from hostile_h2 import OK, Session, Target, number, setting
 from http2 import CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, FLOW_CONTROL_ERROR, GOAWAY, HEADERS, INTERNAL_ERROR, NO_ERROR, \
     PING, PRIORITY, PROTOCOL_ERROR, PUSH_PROMISE, REFUSED_STREAM, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame
 from standard import group, listener
@@ -379,4 +379,75 @@ def test_upload_that_is_not_taken(net, launch):
             assert get_all(net, ["/ok"] * 5) == [200] * 5
         until(lambda: target.sessions[0].resets == {1: CANCEL}, "it is given up")
         assert len(target.sessions) == 1
+        until(lambda: is_at_rest(one), "nothing is left")
+
+
+def test_target_that_says_nothing_first(net, launch):
+    """Neither what it wants nor anything else: as if the connection had not been made."""
+    with Target(net) as target:
+        target.settings, target.is_deaf = None, True
+        one = launch(config(target, timeouts={"connect": milliseconds(200), "response": milliseconds(60000)}))
+        assert get_all(net, ["/ok"]) == [504]
+        target.settings = b""
+        assert get_all(net, ["/ok"]) == [200]
+        until(lambda: is_at_rest(one), "nothing is left")
+
+
+CHECKS = {
+    "status 503": sends(head([(":status", "503")], ends=True)),
+    "closed without an answer": close,
+    "broke the rules of HTTP/2": sends(on_connection(PING, bytes(8), times=3000)),
+    "the target reset the request": sends(on_stream(RST_STREAM, number(INTERNAL_ERROR))),
+    "no answer": lambda session, stream: None,
+}
+
+
+def test_health_checks(net, launch):
+    """Each ends with a verdict, in its time, and the next one is as good as any."""
+    check = {"protocol": "http", "path": "/check", "matcher": "200", "interval": milliseconds(150),
+             "timeout": milliseconds(100), "rise": 1, "fall": 1}
+    with Target(net) as target:
+        one = launch(config(target, check=check))
+        for detail, act in CHECKS.items():
+            target.acts["/check"] = act
+            one.wait_states("web", ["unhealthy"])
+            if detail != "no answer":
+                until(lambda: row_of(one)["last_check"]["detail"] == detail, detail)  # noqa: B023
+            target.acts["/check"] = Session.ok
+            one.wait_states("web", ["healthy"])
+        assert get_all(net, ["/ok"]) == [200]
+
+
+def test_early_answer(net, launch):
+    """Before the request is here: the client has it whole, the target is told that the rest is not wanted."""
+    with Target(net, {"/early": Session.ok}) as target:
+        one = launch(config(target))
+        with http2.connect((net.v4, 80)) as client:
+            stream = client.open("/early", "POST", ends=False)
+            answer = client.answer(stream)
+            assert (answer.status, answer.body, answer.is_cut) == (200, b"ok", False)
+            until(lambda: target.sessions[0].resets == {1: CANCEL}, "the target is told")
+            assert outcome(client, "/ok") == 200
+        assert len(target.sessions) == 1
+        until(lambda: is_at_rest(one), "nothing is left")
+
+
+def test_what_was_not_sent(net, launch):
+    """The target takes one at a time and dies of the first: nobody knows what became of that one, the other one was
+    not sent, and is done elsewhere."""
+    def die(session, stream):
+        if session is target.sessions[0]:
+            waits.wait(10)
+            session.sock.close()
+        else:
+            session.ok(stream)
+    waits = threading.Event()
+    with Target(net, {"/die": die}) as target:
+        target.settings = setting(3, 1)
+        one = launch(config(target, limits={}))
+        with http2.connect((net.v4, 80)) as client:
+            streams = [client.open("/die", "POST") for _ in range(2)]
+            until(lambda: row_of(one)["requests"] == 2, "both are under way")
+            waits.set()
+            assert [client.answer(stream).status for stream in streams] == [502, 200]
         until(lambda: is_at_rest(one), "nothing is left")

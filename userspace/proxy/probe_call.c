@@ -152,7 +152,9 @@ static void read_answer(struct probe_call *call)
 	if (got == -EAGAIN)
 		return;
 	if (got < 0) {
-		judge(call, WHY_CONNECTION_RESET, "the target reset the request");
+		judge(call, WHY_CONNECTION_RESET,
+			call->stream->is_open ? "closed without an answer"
+					      : "the target reset the request");
 		return;
 	}
 	while (h2_stream_next_trailer(body, &trailer))
