@@ -125,6 +125,7 @@ def test_what_goes_on(net, old):
             assert client.tls.session_reused and client.request().status == 200
         status = one.api("/v1/status")["upgrade"]
         assert status["from_alive"] and status["addresses"] == 4  # IPv4 and IPv6
+        assert "taken over" in one.ctl("status")[1]
         answer = download.response()
         assert len(answer.body) == 20_000_000 and not answer.is_cut
         assert h2.answer(stream).status == 200
@@ -214,9 +215,30 @@ def test_who_does_not_take_over(net, old, until_kind):
     assert has_ended(one)
 
 
+@pytest.mark.parametrize("line", ["taking over from sluiced", "capabilities: "])
+def test_killed_on_its_way(net, old, line):
+    """The one that takes over, when it has all it is given, and when it has the packet plane, too."""
+    one = old(config(net, xdp={"mode": "native", "interfaces": [net.device], "pin_dir": str(net.pins)}))
+    with Load((net.v4, 443), 4, 10, client_context(), WWW, is_new_each=True) as load:
+        for number in range(count("upgrades")):
+            said = len(one.log())
+            next_one = successor(net, one)
+            until(lambda: line in one.log()[said:], "it is on its way")
+            next_one.process.kill()
+            next_one.process.wait(timeout=STOP_S)
+            until(lambda: failures(one) == number + 1, "it is told of")
+            done = load.ok
+            until(lambda: load.ok > done + 20, "the load goes on")
+        assert one.api("/v1/status")["state"] == "ready"
+        until(lambda: one.api("/v1/status")["gate"]["active"], "the gate is there")
+        take_over(net, one)
+    assert load.failures == []
+    assert has_ended(one)
+
+
 @pytest.mark.parametrize("step", ["building", "prepared"])
-def test_killed_on_its_way(net, old, step):
-    """The one that takes over, at a step of its own."""
+def test_fails_on_its_way(net, old, step):
+    """The one that takes over, because of its configuration."""
     one = old(config(net))
     with Load((net.v4, 443), 4, 10, client_context(), WWW, is_new_each=True) as load:
         bad = config(net)

@@ -93,6 +93,28 @@ static void put_overload(yyjson_val *overload, FILE *out)
 	putc('\n', out);
 }
 
+/* "from pid 812 (1.4), which has 3 connections left"; nothing where there was none. */
+static void put_upgrade(yyjson_val *upgrade, FILE *out)
+{
+	struct render_value text;
+
+	if (yyjson_is_uint(yyjson_obj_get(upgrade, "from_pid"))) {
+		line(out, "taken over");
+		fprintf(out, "from pid %s", render_get(upgrade, "from_pid", &text));
+		fprintf(out, " (%s), which ", render_get(upgrade, "from_version", &text));
+		if (yyjson_is_true(yyjson_obj_get(upgrade, "from_alive")))
+			fprintf(out, "has %s connections left\n",
+				render_get(upgrade, "connections_left", &text));
+		else
+			fputs("has ended\n", out);
+	}
+	if (*render_get_or_empty(upgrade, "error", &text)) {
+		line(out, "upgrade");
+		render_text(text.text, out);
+		putc('\n', out);
+	}
+}
+
 static void put_totals(yyjson_val *root, FILE *out)
 {
 	yyjson_val *handshakes = yyjson_obj_get(root, "handshakes");
@@ -124,6 +146,7 @@ static void put_totals(yyjson_val *root, FILE *out)
 	}
 	putc('\n', out);
 	put_overload(yyjson_obj_get(root, "overload"), out);
+	put_upgrade(yyjson_obj_get(root, "upgrade"), out);
 	if (yyjson_get_uint(yyjson_obj_get(root, "log_lines_lost")) > 0) {
 		line(out, "log");
 		fprintf(out, "%s lines lost\n", render_get(root, "log_lines_lost", &text));
