@@ -17,6 +17,7 @@
 #include "control/resolver.h"
 #include "control/service.h"
 #include "control/stapling.h"
+#include "control/succession.h"
 #include "control/upgrade.h"
 #include "control/views.h"
 #include "control/watchdog.h"
@@ -416,7 +417,7 @@ static int start_io(struct daemon *daemon, struct err *err)
 	return r < 0 ? r : http_client_new(daemon->io.loop, &daemon->http, err);
 }
 
-static void start_gates(struct daemon *daemon, const struct config *config)
+void daemon_start_gates(struct daemon *daemon, const struct config *config)
 {
 	daemon->gates = gates_new(
 		&(struct gates_spec){
@@ -429,71 +430,6 @@ static void start_gates(struct daemon *daemon, const struct config *config)
 		config);
 }
 
-/* Rows of the packet plane that sockets are in stay theirs. */
-static int take_over(struct daemon *daemon, const struct config *config, struct err *err)
-{
-	char *path = upgrade_socket_path(config);
-	struct upgrade_taken *taken;
-	uint32_t i;
-	int r = upgrade_take(path, daemon->env.n_workers, &taken, err);
-
-	free(path);
-	if (r < 0 || !taken)
-		return r;
-	daemon->taken = daemon->env.taken = taken;
-	for (i = 0; i < taken->n_sockets; i++)
-		if (!ids_take(daemon->env.socket_ids, taken->sockets[i].about.row))
-			return err_set(err, -EBADMSG, "taking over: rows of sockets are mixed up");
-	if (taken->has_tickets)
-		tls_tickets_take(daemon->env.tickets, &taken->tickets);
-	return 0;
-}
-
-/* Addresses that this configuration does not have any more are closed when the other process leaves. */
-static void drop_rows(struct daemon *daemon)
-{
-	struct upgrade_taken *taken = daemon->taken;
-	uint32_t i;
-
-	for (i = 0; i < taken->n_sockets; i++)
-		if (!taken->sockets[i].is_used)
-			ids_put(daemon->env.socket_ids, taken->sockets[i].about.row);
-}
-
-/* More workers than there were: before one of these sockets listens nothing must be able to fail. */
-static void complete_sockets(struct daemon *daemon)
-{
-	struct build *build = daemon->build;
-	uint32_t i, at;
-	struct err err;
-
-	for (i = 0; i < build->n_listeners; i++)
-		for (at = 0; at < build->built[i].n_sockets; at++)
-			if (listener_socket_complete(
-				    build->built[i].sockets[at], daemon->env.n_workers, &err) < 0)
-				log_warn("some workers do not accept: %s", err.text);
-}
-
-/* From here on what the process before had is ours. */
-static int commit(struct daemon *daemon, struct err *err)
-{
-	struct dataplane_report *report = mem_zalloc(sizeof(*report));
-	int r;
-
-	dataplane_report(daemon->dataplane, report);
-	r = upgrade_commit(daemon, daemon->taken, report->active && !report->maps_adopted, err);
-	free(report);
-	if (r < 0)
-		return r;
-	drop_rows(daemon);
-	daemon->env.taken = NULL; /* later generations have nothing of it */
-	dataplane_taken(daemon->dataplane);
-	complete_sockets(daemon);
-	apply_again(daemon);
-	start_gates(daemon, daemon->build->config);
-	return 0;
-}
-
 /* In this order: nothing is served before the packet plane guards it, nothing is promised (admin
  * socket, "ready") before it is served. */
 static int start(struct daemon *daemon, struct config *config, struct err *err)
@@ -501,7 +437,7 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 	int r = start_io(daemon, err);
 
 	if (r == 0 && daemon->wants_to_take_over)
-		r = take_over(daemon, config, err);
+		r = succession_begin(daemon, config, err);
 	/* A second daemon would take connections of the first until admin_new() refuses it. */
 	if (r == 0 && !daemon->taken)
 		r = admin_socket_check(config->admin.socket_path, err);
@@ -523,7 +459,7 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 		return r;
 	}
 	if (!daemon->taken)
-		start_gates(daemon, config);
+		daemon_start_gates(daemon, config);
 	daemon->cert_upkeep =
 		cert_upkeep_new(daemon->io.loop, daemon->loader, config->certificates_index_path);
 	daemon->env.cert_index = cert_upkeep_index(daemon->cert_upkeep);
@@ -536,7 +472,7 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 		health_set_known(daemon->health, upgrade_taken_health, daemon->taken);
 	r = build_first(daemon, config, err);
 	if (r == 0 && daemon->taken)
-		r = commit(daemon, err);
+		r = succession_commit(daemon, err);
 	if (r == 0)
 		r = start_workers(daemon, err);
 	if (r == 0)
@@ -647,19 +583,6 @@ static void stop(struct daemon *daemon)
 	ids_free(daemon->env.listener_ids);
 }
 
-/* Secrets are as old as they were with the process before. */
-static void begin_rotation(struct daemon *daemon)
-{
-	const struct upgrade_taken *taken = daemon->taken;
-
-	daemon->tickets_rotated_ms = daemon->cookies_rotated_ms = loop_now_ms(daemon->io.loop);
-	if (!taken)
-		return;
-	daemon->tickets_rotated_ms -= taken->giver.tickets_age_ms;
-	daemon->cookies_rotated_ms -= taken->giver.cookies_age_ms;
-	daemon->listen_overflows_before = taken->giver.listen_overflows_before;
-}
-
 int daemon_run(const char *config_path, struct config *config, bool takes_over)
 {
 	struct daemon *daemon = aligned_alloc(CACHE_LINE, sizeof(*daemon));
@@ -697,7 +620,7 @@ int daemon_run(const char *config_path, struct config *config, bool takes_over)
 	else
 		config_free(config);
 	if (r == 0) {
-		begin_rotation(daemon);
+		succession_keep_ages(daemon);
 		upgrade_open(daemon);
 		timer_set(daemon->io.loop, &daemon->second, TICK_MS);
 		overload_start(daemon);

@@ -1,0 +1,91 @@
+/* A start that takes over: see succession.h. Control thread. */
+#define LOG_MODULE "upgrade"
+#include "control/succession.h"
+
+#include "control/apply.h"
+#include "control/daemon.h"
+#include "control/ids.h"
+#include "control/upgrade.h"
+#include "control/upgrade_take.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "dataplane/dataplane.h"
+#include "tls/tickets.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int succession_begin(struct daemon *daemon, const struct config *config, struct err *err)
+{
+	char *path = upgrade_socket_path(config);
+	struct upgrade_taken *taken;
+	uint32_t i;
+	int r = upgrade_take(path, daemon->env.n_workers, &taken, err);
+
+	free(path);
+	if (r < 0 || !taken)
+		return r;
+	daemon->taken = daemon->env.taken = taken;
+	for (i = 0; i < taken->n_sockets; i++)
+		if (!ids_take(daemon->env.socket_ids, taken->sockets[i].about.row))
+			return err_set(err, -EBADMSG, "taking over: rows of sockets are mixed up");
+	if (taken->has_tickets)
+		tls_tickets_take(daemon->env.tickets, &taken->tickets);
+	return 0;
+}
+
+/* Addresses that this configuration does not have any more are closed when the other process leaves. */
+static void drop_rows(struct daemon *daemon)
+{
+	struct upgrade_taken *taken = daemon->taken;
+	uint32_t i;
+
+	for (i = 0; i < taken->n_sockets; i++)
+		if (!taken->sockets[i].is_used)
+			ids_put(daemon->env.socket_ids, taken->sockets[i].about.row);
+}
+
+/* More workers than there were: before one of these sockets listens nothing must be able to fail. */
+static void complete_sockets(struct daemon *daemon)
+{
+	struct build *build = daemon->build;
+	uint32_t i, at;
+	struct err err;
+
+	for (i = 0; i < build->n_listeners; i++)
+		for (at = 0; at < build->built[i].n_sockets; at++)
+			if (listener_socket_complete(
+				    build->built[i].sockets[at], daemon->env.n_workers, &err) < 0)
+				log_warn("some workers do not accept: %s", err.text);
+}
+
+int succession_commit(struct daemon *daemon, struct err *err)
+{
+	struct dataplane_report *report = mem_zalloc(sizeof(*report));
+	int r;
+
+	dataplane_report(daemon->dataplane, report);
+	r = upgrade_commit(daemon, daemon->taken, report->active && !report->maps_adopted, err);
+	free(report);
+	if (r < 0)
+		return r;
+	drop_rows(daemon);
+	daemon->env.taken = NULL; /* later generations have nothing of it */
+	dataplane_taken(daemon->dataplane);
+	complete_sockets(daemon);
+	apply_again(daemon);
+	daemon_start_gates(daemon, daemon->build->config);
+	return 0;
+}
+
+void succession_keep_ages(struct daemon *daemon)
+{
+	const struct upgrade_taken *taken = daemon->taken;
+
+	daemon->tickets_rotated_ms = daemon->cookies_rotated_ms = loop_now_ms(daemon->io.loop);
+	if (!taken)
+		return;
+	daemon->tickets_rotated_ms -= taken->giver.tickets_age_ms;
+	daemon->cookies_rotated_ms -= taken->giver.cookies_age_ms;
+	daemon->listen_overflows_before = taken->giver.listen_overflows_before;
+}
