@@ -197,9 +197,12 @@ enum handover apply_handover(const struct config_xdp *xdp)
 	return modes[xdp->handover];
 }
 
+/* Maps of our own have no listener until there are workers for it: its clients would be sent away by a
+ * packet plane that is in force already, while the process before serves them. */
 static int set_dataplane(struct daemon *daemon, const struct build *build, struct err *err)
 {
-	int r = set_listeners(daemon, build, NULL, err);
+	bool is_early = is_taking_over(daemon) && dataplane_has_own_maps(daemon->dataplane);
+	int r = set_listeners(daemon, is_early ? NULL : build, NULL, err);
 
 	if (r == 0)
 		r = set_sockets(daemon, build, err);

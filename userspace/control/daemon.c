@@ -475,6 +475,8 @@ static int start(struct daemon *daemon, struct config *config, struct err *err)
 		r = succession_commit(daemon, err);
 	if (r == 0)
 		r = start_workers(daemon, err);
+	if (r == 0 && daemon->taken)
+		succession_publish(daemon);
 	if (r == 0)
 		r = start_admin(daemon, daemon->build->config->admin.socket_path, err);
 	if (r == 0 && daemon->taken)

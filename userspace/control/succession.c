@@ -7,13 +7,16 @@
 #include "control/ids.h"
 #include "control/upgrade.h"
 #include "control/upgrade_take.h"
+#include "core/clock.h"
 #include "core/log.h"
-#include "core/mem.h"
 #include "dataplane/dataplane.h"
 #include "tls/tickets.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
+
+enum { WORKERS_MS_MAX = 1000 };
 
 int succession_begin(struct daemon *daemon, const struct config *config, struct err *err)
 {
@@ -59,23 +62,46 @@ static void complete_sockets(struct daemon *daemon)
 				log_warn("some workers do not accept: %s", err.text);
 }
 
+static void publish(struct daemon *daemon)
+{
+	apply_again(daemon);
+	daemon_start_gates(daemon, daemon->build->config);
+}
+
+/* The packet plane refuses whom no worker would take. */
+static void await_workers(const struct daemon *daemon)
+{
+	const struct timespec pause = {.tv_nsec = 1000 * 1000};
+	uint64_t until_ms = clock_mono_ms() + WORKERS_MS_MAX;
+	uint32_t i;
+
+	for (i = 0; i < daemon->env.n_workers; i++)
+		while (!atomic_load(&daemon->workers[i].stamp_ns) && clock_mono_ms() < until_ms)
+			nanosleep(&pause, NULL);
+}
+
 int succession_commit(struct daemon *daemon, struct err *err)
 {
-	struct dataplane_report *report = mem_zalloc(sizeof(*report));
-	int r;
+	int r = upgrade_commit(
+		daemon, daemon->taken, dataplane_has_own_maps(daemon->dataplane), err);
 
-	dataplane_report(daemon->dataplane, report);
-	r = upgrade_commit(daemon, daemon->taken, report->active && !report->maps_adopted, err);
-	free(report);
 	if (r < 0)
 		return r;
 	drop_rows(daemon);
 	daemon->env.taken = NULL; /* later generations have nothing of it */
 	dataplane_taken(daemon->dataplane);
 	complete_sockets(daemon);
-	apply_again(daemon);
-	daemon_start_gates(daemon, daemon->build->config);
+	if (!dataplane_has_own_maps(daemon->dataplane))
+		publish(daemon);
 	return 0;
+}
+
+void succession_publish(struct daemon *daemon)
+{
+	if (!dataplane_has_own_maps(daemon->dataplane))
+		return;
+	await_workers(daemon);
+	publish(daemon);
 }
 
 void succession_keep_ages(struct daemon *daemon)

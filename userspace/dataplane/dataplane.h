@@ -102,6 +102,8 @@ int dataplane_lock_fd(const struct dataplane *dp);
 /* What is pinned now is another process's: this one lets go of it, and is inactive from here on. Rows
  * that workers look at stay where they are. */
 void dataplane_retire(struct dataplane *dp);
+/* It has not those of the process before, which had another layout. */
+bool dataplane_has_own_maps(const struct dataplane *dp);
 /* The other one did not come to it: programs and rows are this one's again. */
 void dataplane_reclaim(struct dataplane *dp);
 /* The process before has retired, or is gone. */

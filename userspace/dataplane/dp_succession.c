@@ -35,6 +35,11 @@ void dataplane_retire(struct dataplane *dp)
 	dp->lock_fd = -1;
 }
 
+bool dataplane_has_own_maps(const struct dataplane *dp)
+{
+	return dp->active && !dp->maps_adopted;
+}
+
 static void rows_claim(struct dataplane *dp)
 {
 	for (uint32_t i = dp->workers_wanted; i < SLUICE_MAX_WORKERS; i++)
