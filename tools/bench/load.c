@@ -41,6 +41,8 @@ enum {
 	WAITS_MAX = 65536, /* first bytes that are remembered */
 };
 
+#define NOBODY_FREE_S 0.1 /* of mode paced: an event comes before that */
+
 #define REQUEST_FORMAT                                                                             \
 	"GET %s HTTP/1.1\r\nHost: www.example.test\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
 
@@ -461,8 +463,8 @@ static void serve(double deadline)
 	}
 }
 
-/* Sends what is due, as far as a connection is free. */
-static void send_due(double *due)
+/* Sends what is due. False: no connection is free for it. */
+static bool send_due(double *due)
 {
 	static int at;
 	int looked;
@@ -472,13 +474,14 @@ static void send_due(double *due)
 			if (load.conns[at % load.conns_len].state == STATE_OPEN)
 				break;
 		if (looked == load.conns_len)
-			return; /* later, and that counts */
+			return false; /* later, and that counts */
 		load.conns[at % load.conns_len].begin = *due;
 		request_start(&load.conns[at % load.conns_len]);
 		flush(&load.conns[at % load.conns_len]);
 		at = (at + 1) % load.conns_len;
 		*due += 1 / load.rate;
 	}
+	return true;
 }
 
 static void serve_paced(void)
@@ -486,14 +489,14 @@ static void serve_paced(void)
 	struct epoll_event events[BATCH];
 	double due = now(CLOCK_MONOTONIC), wait;
 	struct timespec time;
+	bool is_free;
 	int i, n;
 
 	while (due < load.end && load.errors < ERRORS_MAX) {
-		send_due(&due);
-		wait = due - now(CLOCK_MONOTONIC);
+		is_free = send_due(&due);
+		wait = is_free ? due - now(CLOCK_MONOTONIC) : NOBODY_FREE_S;
 		time = (struct timespec){.tv_nsec = wait > 0 && wait < 1 ? (long)(wait * 1e9) : 0};
-		/* Nobody is free: until somebody is. */
-		n = epoll_pwait2(load.epoll_fd, events, BATCH, wait > 0 ? &time : NULL, NULL);
+		n = epoll_pwait2(load.epoll_fd, events, BATCH, &time, NULL);
 		for (i = 0; i < n; i++) {
 			struct conn *conn = events[i].data.ptr;
 
