@@ -98,8 +98,8 @@ void overload_turn(struct proxy_worker *worker)
 		return;
 	look->began_ms = now_ms;
 	look->is_walking = true;
-	if (worker->overload >= OVERLOAD_PAUSED)
-		upstream_trim(worker);
+	/* Without clients nobody else would end these: the level could not fall. */
+	upstream_trim(worker, worker->overload >= OVERLOAD_PAUSED ? 0 : WAIT_SHORT_MS);
 	conn_walk_begin(&look->walk, worker);
 	loop_post(worker->io.loop, &look->task);
 }

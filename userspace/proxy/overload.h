@@ -15,9 +15,9 @@ struct proxy_worker;
 /* Each does what those before it do, too. */
 enum overload_level {
 	OVERLOAD_NONE,
-	OVERLOAD_SHORT,  /* clients that wait between requests end after a second */
+	OVERLOAD_SHORT, /* who waits between requests, clients and targets, ends after a second */
 	OVERLOAD_PAUSED, /* nobody is accepted, nothing is kept alive */
-	OVERLOAD_SHED,   /* requests are answered 503 */
+	OVERLOAD_SHED, /* requests are answered 503 */
 };
 
 /* At the end of each turn. */

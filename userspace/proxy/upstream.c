@@ -342,7 +342,15 @@ void upstream_sweep(struct proxy_worker *worker)
 		upstream_fail(upstream, CLOSE_deregistered);
 }
 
-uint32_t upstream_trim(struct proxy_worker *worker)
+static uint64_t idle_for_ms(const struct upstream *upstream)
+{
+	uint64_t since_ms = upstream->timer.due_mono_ms - upstream->group->spec.pool_idle_ms;
+	uint64_t now_ms = loop_now_ms(upstream->worker->io.loop);
+
+	return now_ms > since_ms ? now_ms - since_ms : 0;
+}
+
+uint32_t upstream_trim(struct proxy_worker *worker, uint64_t idle_ms)
 {
 	struct list *link, *after;
 	struct upstream *upstream;
@@ -350,9 +358,9 @@ uint32_t upstream_trim(struct proxy_worker *worker)
 
 	list_for_each_safe(link, after, &worker->upstreams_open) {
 		upstream = container_of(link, struct upstream, all);
-		if (upstream->is_carrier)
+		if (upstream->is_carrier && !idle_ms)
 			upstream_session_retire(upstream); /* soon */
-		if (upstream->state != UPSTREAM_IDLE)
+		if (upstream->state != UPSTREAM_IDLE || idle_for_ms(upstream) < idle_ms)
 			continue;
 		upstream_close(upstream, false);
 		n++;

@@ -88,8 +88,8 @@ const struct stream *upstream_connection(const struct upstream *upstream);
 
 /* After a new snapshot: closes what leads to removed targets and is idle, or has expired. */
 void upstream_sweep(struct proxy_worker *worker);
-/* Closes what is idle; how many. */
-uint32_t upstream_trim(struct proxy_worker *worker);
+/* Closes what has been idle for so long, 0: all of it, and sessions of HTTP/2 soon; how many. */
+uint32_t upstream_trim(struct proxy_worker *worker, uint64_t idle_ms);
 /* Why a client is refused for an error of upstream_get(). */
 enum close_reason upstream_refusal(int error);
 void upstream_close_all(struct proxy_worker *worker);

@@ -138,7 +138,7 @@ static int connect_within(struct proxy_worker *worker, const union addr *addr)
 		if (fd >= 0)
 			close(fd);
 		fd = -EMFILE;
-		if (!upstream_trim(worker)) /* nobody needs to ask again in this turn */
+		if (!upstream_trim(worker, 0)) /* nobody needs to ask again in this turn */
 			worker->out_of_files_ms = now_ms;
 	}
 	return fd;
