@@ -23,7 +23,6 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -431,15 +430,11 @@ static void door_ready(struct watch *watch, uint32_t events)
 /* The one of the process before goes; whoever has the admin socket has this one. */
 static int open_door(const char *path, int *ret_fd)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd, r = 0;
+	struct sockaddr_un address;
+	int fd = upgrade_socket(path, SOCK_NONBLOCK, &address), r = 0;
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if ((unlink(path) < 0 && errno != ENOENT) || fchmod(fd, 0600) < 0 ||
 		bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 		listen(fd, BACKLOG) < 0)

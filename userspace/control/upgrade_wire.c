@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 struct head {
@@ -120,17 +119,25 @@ void upgrade_text_end(char *text, size_t bytes)
 			*text = ' ';
 }
 
+int upgrade_socket(const char *path, int flags, struct sockaddr_un *ret_address)
+{
+	int fd;
+
+	*ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof(ret_address->sun_path))
+		return -ENAMETOOLONG;
+	memcpy(ret_address->sun_path, path, strlen(path) + 1);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0);
+	return fd < 0 ? -errno : fd;
+}
+
 int upgrade_connect(const char *path)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd, r;
+	struct sockaddr_un address;
+	int fd = upgrade_socket(path, 0, &address), r;
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
 		return fd;
 	r = -errno;

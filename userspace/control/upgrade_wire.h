@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/un.h>
 
 enum {
 	UPGRADE_MAGIC = 0x53756c53,
@@ -108,6 +109,8 @@ void upgrade_message_end(struct upgrade_message *message);
 void upgrade_body(const struct upgrade_message *message, void *ret_body, size_t len);
 /* A field of a body as a text, whatever is in it. */
 void upgrade_text_end(char *text, size_t bytes);
+/* A socket for such messages, and the address of `path`; `flags` beside close-on-exec. -errno. */
+int upgrade_socket(const char *path, int flags, struct sockaddr_un *ret_address) must_check;
 /* Connects to the socket of a daemon that runs. The descriptor, or -errno: -ENOENT, -ECONNREFUSED: there
  * is none. */
 int upgrade_connect(const char *path) must_check;
