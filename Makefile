@@ -47,7 +47,7 @@ CFLAGS   += -O1 -fsanitize=$(SAN) -fno-sanitize-recover=all
 LDFLAGS  += -fsanitize=$(SAN)
 else
 CFLAGS   += -O2 -flto=thin -D_FORTIFY_SOURCE=3 -fstack-protector-strong \
-	-fstack-clash-protection -fcf-protection -fPIE
+	-fstack-clash-protection -fcf-protection -fPIE -fno-plt
 LDFLAGS  += -O2 -flto=thin -Wl,--thinlto-cache-dir=build/lto-cache -pie -Wl,-z,relro,-z,now,-z,noexecstack
 endif
 

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import subprocess
+import threading
 from datetime import datetime, timezone
 
 import pytest
@@ -336,6 +337,20 @@ def test_every_request(daemon, net, log):
     assert sum(line["listener"] == "plain" for line in lines) == 100
     row = next(row for row in daemon.api("/v1/status")["access_logs"] if row["path"] == str(log.path))
     assert row["open"] and row["lines"] >= 200 and row["dropped_full"] == row["dropped_error"] == 0
+
+
+def test_faster_than_its_time(daemon, net, log):
+    """Seven megabytes, before it is time to write."""
+    number, head = 1800, b"GET /fixed?" + b"x" * 3500 + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+    with Connection((net.v4, PLAIN)) as client:
+        sender = threading.Thread(target=lambda: client.send(head * number))
+        sender.start()
+        for _ in range(number):
+            assert client.response().status == 418
+        sender.join()
+    log.wait(number)
+    row = next(row for row in daemon.api("/v1/status")["access_logs"] if row["path"] == str(log.path))
+    assert row["dropped_full"] == 0
 
 
 def test_reopened(daemon, net, log, folder):

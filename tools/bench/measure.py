@@ -88,11 +88,13 @@ def load_round(site, product, row, cell, defaults=False):
         cell.negotiated = (f"{opened['cipher'].removeprefix('TLS_')} {opened['group']} "
                            f"{opened['tickets']} ticket{'s' if opened['tickets'] != 1 else ''}")
         settled(product.process.cpu_seconds, 0.3, 0.01, 0)  # the set-up has left the product
+        product.empty_log()
         generator_busy = cpu_busy_seconds(site.generator_cpu)
         product_busy = cpu_busy_seconds(site.product_cpu)
         cpu = product.process.cpu_seconds()
         result = load.go()
         # What the product still does for the last operation counts as well.
+        product.wait_log(result["ops"])
         cpu = settled(product.process.cpu_seconds, 0.3, 0.01, 0) - cpu
         generator_busy = cpu_busy_seconds(site.generator_cpu) - generator_busy
         product_busy = cpu_busy_seconds(site.product_cpu) - product_busy

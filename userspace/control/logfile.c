@@ -21,6 +21,7 @@ struct logfile {
 	const char *what;
 	struct linering **rings; /* made with the first path, kept to the end */
 	uint32_t n;
+	int wake_fd;
 	bool is_on; /* control thread: there is a path */
 	/* What the two threads share */
 	pthread_mutex_t lock;
@@ -41,7 +42,7 @@ struct logfile *logfile_new(const char *what, uint32_t n_writers)
 
 	log->what = what;
 	log->n = n_writers;
-	log->fd = -1;
+	log->wake_fd = log->fd = -1;
 	pthread_mutex_init(&log->lock, NULL);
 	return log;
 }
@@ -75,6 +76,14 @@ void logfile_free(struct logfile *log)
 	free(log);
 }
 
+static void set_wakes(struct logfile *log)
+{
+	uint32_t i;
+
+	for (i = 0; log->wake_fd >= 0 && log->rings && i < log->n; i++)
+		linering_wake_at(log->rings[i], LOGFILE_WAKE_BYTES, log->wake_fd);
+}
+
 static void make_rings(struct logfile *log)
 {
 	uint32_t i;
@@ -82,6 +91,13 @@ static void make_rings(struct logfile *log)
 	log->rings = mem_zalloc(log->n * sizeof(struct linering *));
 	for (i = 0; i < log->n; i++)
 		log->rings[i] = linering_new(LOGFILE_RING_BYTES);
+	set_wakes(log);
+}
+
+void logfile_wake_by(struct logfile *log, int fd)
+{
+	log->wake_fd = fd;
+	set_wakes(log);
 }
 
 static bool is_same(const char *a, const char *b)

@@ -12,15 +12,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The rest is what a worker may fill a ring in. */
-enum { LOGFILE_RING_BYTES = 2 * 1024 * 1024, LOGFILE_REST_MS = 50 };
+/* What is waiting is written after LOGFILE_REST_MS, or when it is LOGFILE_WAKE_BYTES: what stays in a
+ * core's cache. The rest of a ring is for a disk that hangs, and is not touched before. */
+enum {
+	LOGFILE_RING_BYTES = 8 * 1024 * 1024,
+	LOGFILE_WAKE_BYTES = 128 * 1024,
+	LOGFILE_REST_MS = 50,
+};
 
 struct logfile;
 
 struct logfile_counts {
 	uint64_t written, bytes; /* lines, and what they have */
-	uint64_t dropped_full;   /* lines that came faster than they could be written */
-	uint64_t dropped_error;  /* lines that the file did not take */
+	uint64_t dropped_full; /* lines that came faster than they could be written */
+	uint64_t dropped_error; /* lines that the file did not take */
 	uint64_t reopened;
 	bool is_open;
 	char error[128]; /* of the last attempt; "": there was none */
@@ -32,6 +37,9 @@ struct logfile *logfile_new(const char *what, uint32_t n_writers);
  * if nothing is. NULL is ignored. */
 void logfile_free(struct logfile *log);
 
+/* With much to write in a ring its writer writes to the eventfd `fd` (borrowed; the default, -1: to none).
+ * Before there is a writer. */
+void logfile_wake_by(struct logfile *log, int fd);
 /* NULL: no file. Takes effect with the next drain: what is in the rings goes to the new file, if
  * there is one. */
 void logfile_set_path(struct logfile *log, const char *path);

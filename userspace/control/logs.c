@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 enum { ERROR_BYTES = 4096 + 256 };
 
@@ -18,7 +20,9 @@ struct logs {
 	struct logfile *connections;
 	struct list access; /* struct access_file */
 	struct timer timer; /* set while there is a file */
+	struct watch full;  /* an eventfd: a worker has filled much of its ring */
 	struct writing *draining; /* under way, or NULL */
+	bool is_full; /* a ring has filled since it began */
 };
 
 /* A job: the files there are when it is handed in. */
@@ -101,14 +105,6 @@ static void close_unused(struct logs *logs)
 }
 
 /* --- writing */
-static void drained(struct job *job)
-{
-	struct writing *writing = container_of(job, struct writing, job);
-
-	writing->logs->draining = NULL;
-	free(writing);
-}
-
 static bool has_work(const struct logs *logs)
 {
 	struct list *link;
@@ -119,12 +115,26 @@ static bool has_work(const struct logs *logs)
 	return logfile_has_work(logs->connections);
 }
 
+static void drained(struct job *job);
+
 static void start_drain(struct logs *logs)
 {
 	if (logs->draining || !has_work(logs))
 		return;
+	logs->is_full = false;
 	logs->draining = writing_new(logs, drained);
 	loader_submit(logs->daemon->log_writer, &logs->draining->job);
+}
+
+static void drained(struct job *job)
+{
+	struct writing *writing = container_of(job, struct writing, job);
+	struct logs *logs = writing->logs;
+
+	logs->draining = NULL;
+	free(writing);
+	if (logs->is_full && timer_is_set(&logs->timer))
+		start_drain(logs);
 }
 
 static void rest(struct timer *timer)
@@ -138,12 +148,38 @@ static void rest(struct timer *timer)
 		timer_set(logs->daemon->io.loop, &logs->timer, LOGFILE_REST_MS);
 }
 
+static void see_full(struct watch *watch, uint32_t events)
+{
+	struct logs *logs = container_of(watch, struct logs, full);
+	eventfd_t count;
+
+	eventfd_read(watch->fd, &count);
+	logs->is_full = true;
+	if (timer_is_set(&logs->timer)) /* else it has stopped */
+		start_drain(logs);
+}
+
+/* Without it, lines are written when it is time. */
+static void watch_full(struct logs *logs)
+{
+	logs->full = (struct watch){
+		.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+		.ready = see_full,
+	};
+	if (logs->full.fd < 0 || loop_add_level(logs->daemon->io.loop, &logs->full) == 0)
+		return;
+	close(logs->full.fd);
+	logs->full.fd = -1;
+}
+
 struct logs *logs_new(struct daemon *daemon)
 {
 	struct logs *logs = mem_zalloc(sizeof(*logs));
 
 	logs->daemon = daemon;
+	watch_full(logs);
 	logs->connections = logfile_new("connection log", daemon->env.n_workers);
+	logfile_wake_by(logs->connections, logs->full.fd);
 	list_init(&logs->access);
 	logs->timer.fire = rest;
 	return logs;
@@ -173,6 +209,8 @@ void logs_free(struct logs *logs)
 	while (!list_is_empty(&logs->access))
 		give_back(container_of(logs->access.next, struct access_file, link));
 	logfile_free(logs->connections);
+	if (logs->full.fd >= 0)
+		loop_close(logs->daemon->io.loop, &logs->full);
 	free(logs);
 }
 
@@ -186,6 +224,7 @@ static void take_access_files(struct logs *logs, const struct build *build)
 		if (file->is_taken)
 			continue;
 		file->is_taken = true;
+		logfile_wake_by(file->file, logs->full.fd);
 		list_add_tail(&logs->access, &file->link);
 	}
 }

@@ -22,6 +22,14 @@ static inline uint64_t clock_mono_ms(void)
 	return clock_mono_us() / 1000;
 }
 
+static inline uint64_t clock_unix_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 static inline int64_t clock_unix_s(void)
 {
 	return (int64_t)time(NULL);

@@ -26,11 +26,17 @@ void line_put_hex(struct line *line, uint64_t number)
 	line_put(line, (struct slice){text, sizeof(text)});
 }
 
+static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+			    "25262728293031323334353637383940414243444546474849"
+			    "50515253545556575859606162636465666768697071727374"
+			    "75767778798081828384858687888990919293949596979899";
+
+/* `n` is even. */
 static void digits(char *text, int n, uint32_t number)
 {
-	while (n--) {
-		text[n] = (char)('0' + number % 10);
-		number /= 10;
+	for (n -= 2; n >= 0; n -= 2) {
+		memcpy(text + n, pairs + number % 100 * 2, 2);
+		number /= 100;
 	}
 }
 
@@ -110,6 +116,10 @@ static size_t printable_len(struct slice text)
 
 	while (i + sizeof(uint64_t) <= text.len && are_printable(text.ptr + i))
 		i += sizeof(uint64_t);
+	/* The rest with bytes before it that are. */
+	if (i && text.len - i < sizeof(uint64_t) &&
+		are_printable(text.ptr + text.len - sizeof(uint64_t)))
+		return text.len;
 	while (i < text.len && is_printable(text.ptr[i]))
 		i++;
 	return i;

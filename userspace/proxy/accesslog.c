@@ -121,13 +121,24 @@ static int64_t span_us(uint64_t from_us, uint64_t to_us)
 	return to_us > from_us ? (int64_t)(to_us - from_us) : 0;
 }
 
-static void fill_times(const struct accesslog_note *note, struct accesslog_facts *facts)
+/* A clock that is set is followed within a second. */
+static uint64_t unix_us(struct proxy_worker *worker, uint64_t mono_us)
 {
-	struct timespec now;
+	uint64_t loop_ms = loop_now_ms(worker->io.loop);
+
+	if (loop_ms >= worker->unix_due_ms) {
+		worker->unix_ahead_us = clock_unix_us() - clock_mono_us();
+		worker->unix_due_ms = loop_ms + 1000;
+	}
+	return mono_us + worker->unix_ahead_us;
+}
+
+static void fill_times(const struct accesslog_note *note, struct proxy_worker *worker,
+	struct accesslog_facts *facts)
+{
 	uint64_t now_us = clock_mono_us();
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	facts->ended_unix_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	facts->ended_unix_us = unix_us(worker, now_us);
 	facts->duration_us = now_us > note->record.began_us ? now_us - note->record.began_us : 0;
 	facts->began_unix_us = facts->ended_unix_us - facts->duration_us;
 	facts->request_us = span_us(note->record.began_us, note->sent_us);
@@ -135,13 +146,14 @@ static void fill_times(const struct accesslog_note *note, struct accesslog_facts
 	facts->response_us = span_us(note->answered_us, note->responding_us);
 }
 
-static void fill_request(const struct accesslog_note *note, struct accesslog_facts *facts)
+static void fill_request(
+	const struct accesslog_note *note, bool is_tls, struct accesslog_facts *facts)
 {
 	if (!note->has_request)
 		return;
 	facts->has_request = true;
 	facts->method = note->texts[ACCESSLOG_METHOD];
-	facts->scheme = facts->is_tls ? SLICE("https") : SLICE("http");
+	facts->scheme = is_tls ? SLICE("https") : SLICE("http");
 	facts->authority = note->texts[ACCESSLOG_AUTHORITY];
 	facts->target = note->texts[ACCESSLOG_TARGET];
 	facts->version = version_name(note->version);
@@ -193,57 +205,98 @@ static void fill_class(uint64_t found, struct accesslog_facts *facts)
 	facts->class_reason = worst ? worst->name : "";
 }
 
+/* --- what is common to the lines of a connection */
 static void fill_tls(
-	const struct conn *conn, char name[static CERT_NAME_BYTES], struct accesslog_facts *facts)
+	const struct conn *conn, char name[static CERT_NAME_BYTES], struct accesslog_ends *ends)
 {
 	struct tls_stream_facts tls;
 
 	if (!conn->is_tls)
 		return;
 	tls_stream_facts(conn->front, &tls);
-	facts->tls_cipher = tls.cipher;
-	facts->tls_protocol = tls.version;
-	facts->server_name = tls.sni;
-	facts->is_resumed = tls.resumed;
+	ends->tls_cipher = tls.cipher;
+	ends->tls_protocol = tls.version;
+	ends->server_name = tls.sni;
+	ends->is_resumed = tls.resumed;
 	if (tls.cert)
-		facts->certificate = cert_name(tls.cert, name);
+		ends->certificate = cert_name(tls.cert, name);
 }
 
-static void put_line(const struct accesslog_facts *facts, const struct listener_spec *spec,
-	struct linering *ring)
+static struct accesslog_common *make_common(
+	const struct conn *conn, const struct listener_spec *spec, const char *type)
 {
-	char bytes[ACCESSLOG_LINE_BYTES];
-	struct line line = {.bytes = bytes, .size = sizeof(bytes)};
-
-	if (spec->access_format == ACCESSLOG_ALB)
-		accesslog_put_alb(&line, facts);
-	else
-		accesslog_put_json(&line, facts);
-	linering_put(ring, bytes, line.len);
-}
-
-void accesslog_put(struct accesslog_note *note, const struct conn *conn,
-	const struct listener *listener, uint64_t bytes_in, uint64_t bytes_out)
-{
-	const struct listener_spec *spec = &listener->spec;
 	char name[CERT_NAME_BYTES];
-	struct accesslog_facts facts = {
-		.type = type_of(note, conn->is_tls),
+	struct accesslog_ends ends = {
+		.type = type,
 		.listener = spec->name,
 		.conn_id = conn->id,
 		.client = &conn->client,
 		.listener_port = addr_port(&conn->local),
-		.version = "",
-		.status = note->status,
-		.target_status = note->target_status,
-		.bytes_in = bytes_in - note->record.bytes_in_before,
-		.bytes_out = bytes_out - note->record.bytes_out_before,
 		.tls_cipher = "",
 		.tls_protocol = "",
 		.server_name = "",
 		.certificate = "",
 		.ja4 = conn->ja4,
 		.is_tls = conn->is_tls,
+	};
+
+	fill_tls(conn, name, &ends);
+	return accesslog_common_new(&ends, spec->access_format);
+}
+
+/* The connection's, made anew if it is for other lines: a reload may have changed the format, and a tunnel
+ * has a type of its own. */
+static const struct accesslog_common *common_of(
+	struct conn *conn, const struct listener_spec *spec, const char *type)
+{
+	struct accesslog_common *common = conn->log_common;
+
+	if (common && common->format == spec->access_format && common->type == type)
+		return common;
+	free(common);
+	conn->log_common = make_common(conn, spec, type);
+	return conn->log_common;
+}
+
+/* --- */
+
+/* Apart, so that nobody else has so large a frame. */
+static __attribute__((noinline)) void put_in_two_pieces(
+	const struct accesslog_facts *facts, struct linering *ring)
+{
+	char bytes[ACCESSLOG_LINE_BYTES];
+	struct line line = {.bytes = bytes, .size = sizeof(bytes)};
+
+	accesslog_put_line(&line, facts);
+	linering_put(ring, bytes, line.len);
+}
+
+static void put_line(const struct accesslog_facts *facts, struct linering *ring)
+{
+	struct line line = {
+		.bytes = linering_reserve(ring, ACCESSLOG_LINE_BYTES),
+		.size = ACCESSLOG_LINE_BYTES,
+	};
+
+	if (!line.bytes) {
+		put_in_two_pieces(facts, ring);
+		return;
+	}
+	accesslog_put_line(&line, facts);
+	linering_commit(ring, line.len);
+}
+
+static void put_facts(const struct accesslog_note *note, struct conn *conn,
+	const struct listener_spec *spec, uint64_t bytes_in, uint64_t bytes_out)
+{
+	struct linering *ring = spec->access->rings[conn->worker->io.worker];
+	struct accesslog_facts facts = {
+		.common = common_of(conn, spec, type_of(note, conn->is_tls)),
+		.version = "",
+		.status = note->status,
+		.target_status = note->target_status,
+		.bytes_in = bytes_in - note->record.bytes_in_before,
+		.bytes_out = bytes_out - note->record.bytes_out_before,
 		.target_address = "",
 		.target_group = "",
 		.rule = "",
@@ -254,12 +307,21 @@ void accesslog_put(struct accesslog_note *note, const struct conn *conn,
 				  : close_reason_rows[note->record.reason].name,
 	};
 
-	fill_times(note, &facts);
-	fill_request(note, &facts);
+	if (!facts.common) {
+		linering_lose(ring);
+		return;
+	}
+	fill_times(note, conn->worker, &facts);
+	fill_request(note, conn->is_tls, &facts);
 	fill_route(note, &facts);
 	fill_class(note->desync, &facts);
-	fill_tls(conn, name, &facts);
-	put_line(&facts, spec, spec->access->rings[conn->worker->io.worker]);
+	put_line(&facts, ring);
+}
+
+void accesslog_put(struct accesslog_note *note, struct conn *conn, const struct listener *listener,
+	uint64_t bytes_in, uint64_t bytes_out)
+{
+	put_facts(note, conn, &listener->spec, bytes_in, bytes_out);
 	free(note->told_trace_id);
 	free(note->told_request_id);
 	free(note->redirect);

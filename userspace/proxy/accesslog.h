@@ -2,7 +2,7 @@
  * The access log of a listener: a line for each HTTP request, when its answer has gone out or it has
  * come to an end otherwise; for one that became a tunnel, when that ends. What the line needs of a
  * request is noted while the request is there. Lines go through a ring of the worker to whoever writes
- * them (control/access_files.c); without a log nothing is noted. Worker threads.
+ * them (control/access_file.h); without a log nothing is noted. Worker threads.
  */
 #ifndef SLUICE_PROXY_ACCESSLOG_H
 #define SLUICE_PROXY_ACCESSLOG_H
@@ -63,7 +63,7 @@ struct accesslog_note *accesslog_note_new(const struct conn *conn, const struct 
 	const struct http_request *request);
 /* Writes the line and frees the note. `listener` is the one it was made for, held. The bytes are what
  * the front has counted since before the request. */
-void accesslog_put(struct accesslog_note *note, const struct conn *conn,
-	const struct listener *listener, uint64_t bytes_in, uint64_t bytes_out);
+void accesslog_put(struct accesslog_note *note, struct conn *conn, const struct listener *listener,
+	uint64_t bytes_in, uint64_t bytes_out);
 
 #endif

@@ -2,9 +2,20 @@
  * AWS's Application Load Balancer gave them. */
 #include "proxy/accesslog_line.h"
 
-#include <arpa/inet.h>
+#include <stdlib.h>
 
-enum { END_BYTES = 2 }; /* what every line must have room for */
+enum {
+	END_BYTES = 2, /* what every line must have room for */
+	COMMON_BYTES_MAX = 8 * 1024,
+};
+
+static void put_piece(
+	struct line *line, const struct accesslog_common *common, enum accesslog_piece piece)
+{
+	size_t from = piece ? common->ends[piece - 1] : 0;
+
+	line_put(line, (struct slice){common->bytes + from, common->ends[piece] - from});
+}
 
 static void put_word(struct line *line, const char *text)
 {
@@ -67,22 +78,36 @@ static void put_status_or_null(struct line *line, uint16_t status)
 		line_put_literal(line, "null");
 }
 
-static void put_json_client(struct line *line, const struct accesslog_facts *facts)
+static void put_json_client(struct line *line, const struct accesslog_ends *ends)
 {
-	line_put_literal(line, "{\"time\":\"");
-	line_put_time(line, facts->ended_unix_us);
-	line_put_literal(line, "\",\"type\":\"");
-	put_word(line, facts->type);
+	line_put_literal(line, ",\"type\":\"");
+	put_word(line, ends->type);
 	line_put_char(line, '"');
-	JSON_WORD(line, "listener", facts->listener);
+	JSON_WORD(line, "listener", ends->listener);
 	line_put_literal(line, ",\"conn_trace_id\":\"TID_");
-	line_put_hex(line, facts->conn_id);
+	line_put_hex(line, ends->conn_id);
 	line_put_literal(line, "\",\"client_ip\":\"");
-	put_host(line, facts->client);
+	put_host(line, ends->client);
 	line_put_literal(line, "\",\"client_port\":");
-	line_put_number(line, addr_port(facts->client));
+	line_put_number(line, addr_port(ends->client));
 	JSON_NAME(line, "listener_port");
-	line_put_number(line, facts->listener_port);
+	line_put_number(line, ends->listener_port);
+}
+
+static void put_json_tls(struct line *line, const struct accesslog_ends *ends)
+{
+	JSON_WORD(line, "ssl_protocol", ends->tls_protocol);
+	JSON_WORD(line, "ssl_cipher", ends->tls_cipher);
+	JSON_NAME(line, "resumed");
+	if (!ends->is_tls)
+		line_put_literal(line, "null");
+	else if (ends->is_resumed)
+		line_put_literal(line, "true");
+	else
+		line_put_literal(line, "false");
+	JSON_WORD(line, "domain_name", ends->server_name);
+	JSON_WORD(line, "chosen_cert", ends->certificate);
+	JSON_WORD(line, "ja4", ends->ja4);
 }
 
 static void put_json_request(struct line *line, const struct accesslog_facts *facts)
@@ -140,31 +165,18 @@ static void put_json_route(struct line *line, const struct accesslog_facts *fact
 	JSON_WORD(line, "classification_reason", facts->class_reason);
 }
 
-static void put_json_tls(struct line *line, const struct accesslog_facts *facts)
-{
-	JSON_WORD(line, "ssl_protocol", facts->tls_protocol);
-	JSON_WORD(line, "ssl_cipher", facts->tls_cipher);
-	JSON_NAME(line, "resumed");
-	if (!facts->is_tls)
-		line_put_literal(line, "null");
-	else if (facts->is_resumed)
-		line_put_literal(line, "true");
-	else
-		line_put_literal(line, "false");
-	JSON_WORD(line, "domain_name", facts->server_name);
-	JSON_WORD(line, "chosen_cert", facts->certificate);
-	JSON_WORD(line, "ja4", facts->ja4);
-}
-
 /* Every member is bounded, and all together are shorter than a line; whatever happens, it ends. */
-void accesslog_put_json(struct line *line, const struct accesslog_facts *facts)
+static void put_json(struct line *line, const struct accesslog_facts *facts)
 {
 	line->size -= END_BYTES;
-	put_json_client(line, facts);
+	line_put_literal(line, "{\"time\":\"");
+	line_put_time(line, facts->ended_unix_us);
+	line_put_char(line, '"');
+	put_piece(line, facts->common, ACCESSLOG_CLIENT);
 	put_json_request(line, facts);
 	put_json_answer(line, facts);
 	put_json_route(line, facts);
-	put_json_tls(line, facts);
+	put_piece(line, facts->common, ACCESSLOG_TLS);
 	line->size += END_BYTES;
 	line_put_literal(line, "}\n");
 }
@@ -210,20 +222,18 @@ static void put_status_or_minus(struct line *line, uint16_t status)
 	line_put_char(line, ' ');
 }
 
-static void put_alb_client(struct line *line, const struct accesslog_facts *facts)
+static void put_alb_client(struct line *line, const struct accesslog_ends *ends)
 {
-	put_word(line, facts->type);
-	line_put_char(line, ' ');
-	line_put_time(line, facts->ended_unix_us);
-	line_put_char(line, ' ');
-	put_field(line, slice_of(facts->listener));
-	if (facts->client->any.sa_family == AF_INET6)
+	bool is_v6 = ends->client->any.sa_family == AF_INET6;
+
+	put_field(line, slice_of(ends->listener));
+	if (is_v6)
 		line_put_char(line, '[');
-	put_host(line, facts->client);
-	if (facts->client->any.sa_family == AF_INET6)
+	put_host(line, ends->client);
+	if (is_v6)
 		line_put_char(line, ']');
 	line_put_char(line, ':');
-	line_put_number(line, addr_port(facts->client));
+	line_put_number(line, addr_port(ends->client));
 	line_put_char(line, ' ');
 }
 
@@ -251,7 +261,7 @@ static void put_alb_request(struct line *line, const struct accesslog_facts *fac
 	line_put_hexed(line, facts->authority, max);
 	if (facts->authority.len && !has_port(facts->authority)) {
 		line_put_char(line, ':');
-		line_put_number(line, facts->listener_port);
+		line_put_number(line, facts->common->listener_port);
 	}
 	line_put_hexed(line, facts->target, ACCESSLOG_TARGET_BYTES_MAX);
 	line_put_char(line, ' ');
@@ -309,24 +319,82 @@ static void put_alb_lists(struct line *line, const struct accesslog_facts *facts
 	put_class(line, facts->class);
 	put_quoted_word(line, facts->class_reason);
 	line_put_literal(line, "TID_");
-	line_put_hex(line, facts->conn_id);
+	line_put_hex(line, facts->common->conn_id);
 }
 
-void accesslog_put_alb(struct line *line, const struct accesslog_facts *facts)
+static void put_alb(struct line *line, const struct accesslog_facts *facts)
 {
 	line->size -= END_BYTES;
-	put_alb_client(line, facts);
+	put_word(line, facts->common->type);
+	line_put_char(line, ' ');
+	line_put_time(line, facts->ended_unix_us);
+	line_put_char(line, ' ');
+	put_piece(line, facts->common, ACCESSLOG_CLIENT);
 	put_alb_answer(line, facts);
 	put_alb_request(line, facts);
 	put_quoted(line, facts->user_agent, ACCESSLOG_TEXT_BYTES_MAX);
-	put_field(line, slice_of(facts->tls_cipher));
-	put_field(line, slice_of(facts->tls_protocol));
+	put_piece(line, facts->common, ACCESSLOG_TLS);
 	put_field(line, slice_of(facts->target_group));
 	put_quoted(line, facts->trace_id, ACCESSLOG_TEXT_BYTES_MAX);
-	put_quoted_word(line, facts->server_name);
-	put_quoted_word(line, facts->certificate);
+	put_piece(line, facts->common, ACCESSLOG_NAMES);
 	put_alb_route(line, facts);
 	put_alb_lists(line, facts);
 	line->size += END_BYTES;
 	line_put_char(line, '\n');
+}
+
+/* --- */
+void accesslog_put_line(struct line *line, const struct accesslog_facts *facts)
+{
+	if (facts->common->format == ACCESSLOG_ALB)
+		put_alb(line, facts);
+	else
+		put_json(line, facts);
+}
+
+static void make_pieces(struct line *line, const struct accesslog_ends *ends,
+	enum accesslog_format format, uint16_t ret_ends[ACCESSLOG_PIECES])
+{
+	bool is_alb = format == ACCESSLOG_ALB;
+
+	if (is_alb)
+		put_alb_client(line, ends);
+	else
+		put_json_client(line, ends);
+	ret_ends[ACCESSLOG_CLIENT] = (uint16_t)line->len;
+	if (is_alb) {
+		put_field(line, slice_of(ends->tls_cipher));
+		put_field(line, slice_of(ends->tls_protocol));
+	} else {
+		put_json_tls(line, ends);
+	}
+	ret_ends[ACCESSLOG_TLS] = (uint16_t)line->len;
+	if (is_alb) {
+		put_quoted_word(line, ends->server_name);
+		put_quoted_word(line, ends->certificate);
+	}
+	ret_ends[ACCESSLOG_NAMES] = (uint16_t)line->len;
+}
+
+struct accesslog_common *accesslog_common_new(
+	const struct accesslog_ends *ends, enum accesslog_format format)
+{
+	char bytes[COMMON_BYTES_MAX];
+	struct line line = {.bytes = bytes, .size = sizeof(bytes)};
+	uint16_t piece_ends[ACCESSLOG_PIECES];
+	struct accesslog_common *common;
+
+	make_pieces(&line, ends, format, piece_ends);
+	common = malloc(sizeof(*common) + line.len);
+	if (!common)
+		return NULL;
+	*common = (struct accesslog_common){
+		.format = format,
+		.type = ends->type,
+		.conn_id = ends->conn_id,
+		.listener_port = ends->listener_port,
+	};
+	memcpy(common->ends, piece_ends, sizeof(piece_ends));
+	memcpy(common->bytes, bytes, line.len);
+	return common;
 }

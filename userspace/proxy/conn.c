@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { END_TEXT_BYTES = 256 };
@@ -23,6 +24,7 @@ static void conn_free(struct task *task)
 {
 	struct conn *conn = container_of(task, struct conn, free_task);
 
+	free(conn->log_common);
 	pool_put(&conn->worker->conns, conn);
 }
 

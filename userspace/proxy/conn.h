@@ -12,6 +12,7 @@
 #include "proxy/worker.h"
 #include "tls/ja4.h"
 
+struct accesslog_common;
 struct exchange;
 struct h2;
 struct tunnel;
@@ -58,6 +59,7 @@ struct conn {
 	struct exchange *exchange;
 	struct h2 *h2; /* conn_h2.h */
 	struct tunnel *tunnel;
+	struct accesslog_common *log_common; /* accesslog.c's; NULL: it has had no line yet */
 	uint64_t counted_in, counted_out; /* of front->bytes_*, already in the statistics */
 	/* As the client sees them. `local` is the listener's, maybe a wildcard, unless a PROXY header
 	 * said more or the target group sends one. */

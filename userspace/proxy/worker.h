@@ -82,6 +82,8 @@ struct proxy_worker {
 	/* Lines of the connection log; NULL: there is none. Set by the control thread, and stays good
 	 * as long as the worker. */
 	_Atomic(struct linering *) connlog;
+	/* accesslog.c: what the time of day is ahead of loop_now_us()'s clock, looked at once a second */
+	uint64_t unix_ahead_us, unix_due_ms;
 	time_t date_s; /* of the text, which answers without a Date get */
 	char date[HTTP_DATE_BYTES];
 	bool leaving; /* connections are not kept for further requests */

@@ -7,6 +7,8 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 static void expect(struct linering *ring, const char *text)
@@ -51,6 +53,52 @@ static void what_does_not_fit_is_dropped_whole(void **state)
 	assert_false(linering_put(ring, "0123456789abcdef\n", 17));
 	assert_true(linering_put(ring, "0123456789abcde\n", 16));
 	expect(ring, "0123456789abcde\n");
+	linering_free(ring);
+}
+
+static void lines_are_made_in_place(void **state)
+{
+	struct linering *ring = linering_new(16);
+	char *room = linering_reserve(ring, 10);
+
+	assert_non_null(room);
+	memcpy(room, "0123456\n", 8);
+	assert_true(linering_is_empty(ring));
+	linering_commit(ring, 8);
+	assert_non_null(linering_reserve(ring, 8));
+	assert_null(linering_reserve(ring, 9)); /* more than is free */
+	expect(ring, "0123456\n");
+	assert_non_null(linering_reserve(ring, 16)); /* it was emptied: from the first byte on */
+	assert_true(linering_put(ring, "0123456\n", 8));
+	assert_true(linering_put(ring, "abc\n", 4));
+	linering_take(ring, 8);
+	assert_non_null(linering_reserve(ring, 4));
+	assert_null(linering_reserve(ring, 5)); /* free, but in two pieces */
+	assert_true(linering_put(ring, "01234567\n", 9));
+	expect(ring, "abc\n01234567\n");
+	assert_int_equal(linering_dropped(ring), 0);
+	linering_free(ring);
+}
+
+static void the_reader_is_woken_once_for_much(void **state)
+{
+	int fd = eventfd(0, EFD_NONBLOCK);
+	struct linering *ring = linering_new(64);
+	eventfd_t count;
+	int i;
+
+	linering_wake_at(ring, 16, fd);
+	for (i = 0; i < 3; i++)
+		assert_true(linering_put(ring, "0123\n", 5));
+	assert_int_equal(eventfd_read(fd, &count), -1);
+	for (i = 0; i < 4; i++)
+		assert_true(linering_put(ring, "0123\n", 5));
+	assert_int_equal(eventfd_read(fd, &count), 0);
+	assert_int_equal(count, 1);
+	linering_take(ring, 35);
+	assert_true(linering_put(ring, "0123456789abcdef\n", 17));
+	assert_int_equal(eventfd_read(fd, &count), 0);
+	close(fd);
 	linering_free(ring);
 }
 
@@ -106,6 +154,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_come_in_order),
 		cmocka_unit_test(what_does_not_fit_is_dropped_whole),
+		cmocka_unit_test(lines_are_made_in_place),
+		cmocka_unit_test(the_reader_is_woken_once_for_much),
 		cmocka_unit_test(two_threads),
 	};
 

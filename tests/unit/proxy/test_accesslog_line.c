@@ -10,6 +10,7 @@
 
 static char bytes[ACCESSLOG_LINE_BYTES];
 static union addr client;
+static struct accesslog_ends ends;
 static struct accesslog_facts facts;
 
 static void set_client(const char *text)
@@ -26,6 +27,20 @@ static void set_client(const char *text)
 static int setup(void **state)
 {
 	set_client("192.0.2.7");
+	ends = (struct accesslog_ends){
+		.type = "h2",
+		.listener = "web",
+		.conn_id = 0x1a,
+		.client = &client,
+		.listener_port = 443,
+		.tls_cipher = "TLS_AES_128_GCM_SHA256",
+		.tls_protocol = "TLSv1.3",
+		.server_name = "www.example.com",
+		.certificate = "www",
+		.ja4 = "t13d",
+		.is_tls = true,
+		.is_resumed = true,
+	};
 	facts = (struct accesslog_facts){
 		.ended_unix_us = UINT64_C(1795322077500000),
 		.began_unix_us = UINT64_C(1795322077000042),
@@ -33,11 +48,6 @@ static int setup(void **state)
 		.request_us = 42,
 		.target_us = 1500000,
 		.response_us = 7,
-		.type = "h2",
-		.listener = "web",
-		.conn_id = 0x1a,
-		.client = &client,
-		.listener_port = 443,
 		.has_request = true,
 		.method = SLICE("GET"),
 		.scheme = SLICE("https"),
@@ -51,13 +61,6 @@ static int setup(void **state)
 		.target_status = 201,
 		.bytes_in = 123,
 		.bytes_out = 4567,
-		.tls_cipher = "TLS_AES_128_GCM_SHA256",
-		.tls_protocol = "TLSv1.3",
-		.server_name = "www.example.com",
-		.certificate = "www",
-		.ja4 = "t13d",
-		.is_tls = true,
-		.is_resumed = true,
 		.target_address = "10.0.0.1:8080",
 		.target_group = "app",
 		.tries = 2,
@@ -73,23 +76,25 @@ static int setup(void **state)
 
 static void set_empty(void)
 {
+	ends = (struct accesslog_ends){
+		.type = "http",
+		.listener = "web",
+		.client = &client,
+		.listener_port = 80,
+		.tls_cipher = "",
+		.tls_protocol = "",
+		.server_name = "",
+		.certificate = "",
+		.ja4 = "",
+	};
 	facts = (struct accesslog_facts){
 		.ended_unix_us = UINT64_C(1795322077500000),
 		.began_unix_us = UINT64_C(1795322077500000),
 		.request_us = -1,
 		.target_us = -1,
 		.response_us = -1,
-		.type = "http",
-		.listener = "web",
-		.client = &client,
-		.listener_port = 80,
 		.version = "",
 		.status = 400,
-		.tls_cipher = "",
-		.tls_protocol = "",
-		.server_name = "",
-		.certificate = "",
-		.ja4 = "",
 		.target_address = "",
 		.target_group = "",
 		.rule = "",
@@ -101,26 +106,29 @@ static void set_empty(void)
 	};
 }
 
-static void make(void (*put)(struct line *line, const struct accesslog_facts *facts))
+static void make(enum accesslog_format format)
 {
 	struct line line = {.bytes = bytes, .size = sizeof(bytes)};
+	struct accesslog_common *common = accesslog_common_new(&ends, format);
 
-	put(&line, &facts);
+	assert_non_null(common);
+	facts.common = common;
+	accesslog_put_line(&line, &facts);
+	free(common);
 	assert_int_equal(bytes[line.len - 1], '\n');
 	assert_ptr_equal(memchr(bytes, '\n', line.len), bytes + line.len - 1);
 	bytes[--line.len] = '\0';
 }
 
-static void expect(
-	void (*put)(struct line *line, const struct accesslog_facts *facts), const char *text)
+static void expect(enum accesslog_format format, const char *text)
 {
-	make(put);
+	make(format);
 	assert_string_equal(bytes, text);
 }
 
 static void json(void **state)
 {
-	expect(accesslog_put_json,
+	expect(ACCESSLOG_JSON,
 		"{\"time\":\"2026-11-22T04:34:37.500000Z\",\"type\":\"h2\",\"listener\":\"web\","
 		"\"conn_trace_id\":\"TID_000000000000001a\",\"client_ip\":\"192.0.2.7\","
 		"\"client_port\":40000,\"listener_port\":443,\"request_verb\":\"GET\","
@@ -140,7 +148,7 @@ static void json(void **state)
 
 static void alb(void **state)
 {
-	expect(accesslog_put_alb,
+	expect(ACCESSLOG_ALB,
 		"h2 2026-11-22T04:34:37.500000Z web 192.0.2.7:40000 10.0.0.1:8080 0.000042 "
 		"1.500000 0.000007 200 201 123 4567 "
 		"\"GET https://www.example.com:443/a?b=c HTTP/2.0\" \"curl/8\" "
@@ -153,24 +161,24 @@ static void ports_and_addresses_of_version_6(void **state)
 {
 	set_client("2001:db8::1");
 	facts.authority = SLICE("[::1]");
-	make(accesslog_put_alb);
+	make(ACCESSLOG_ALB);
 	assert_non_null(strstr(bytes, " web [2001:db8::1]:40000 "));
 	assert_non_null(strstr(bytes, "GET https://[::1]:443/a?b=c "));
 	facts.authority = SLICE("[::1]:8443");
-	make(accesslog_put_alb);
+	make(ACCESSLOG_ALB);
 	assert_non_null(strstr(bytes, "GET https://[::1]:8443/a?b=c "));
-	make(accesslog_put_json);
+	make(ACCESSLOG_JSON);
 	assert_non_null(strstr(bytes, "\"client_ip\":\"2001:db8::1\""));
 }
 
 static void what_there_is_none_of(void **state)
 {
 	set_empty();
-	expect(accesslog_put_alb,
+	expect(ACCESSLOG_ALB,
 		"http 2026-11-22T04:34:37.500000Z web 192.0.2.7:40000 - -1 -1 -1 400 - 0 0 "
 		"\"- - -\" \"-\" - - - \"-\" \"-\" \"-\" -1 2026-11-22T04:34:37.500000Z \"-\" "
 		"\"-\" \"bad_request\" \"-\" \"-\" \"Severe\" \"bad_host\" TID_0000000000000000");
-	make(accesslog_put_json);
+	make(ACCESSLOG_JSON);
 	assert_non_null(strstr(bytes, "\"request_verb\":null,"));
 	assert_non_null(strstr(bytes, "\"target_processing_time\":null,"));
 	assert_non_null(strstr(bytes, "\"matched_rule_priority\":null,"));
@@ -216,9 +224,9 @@ static uint32_t count_members(void)
 
 static void check_both(void)
 {
-	make(accesslog_put_alb);
+	make(ACCESSLOG_ALB);
 	assert_int_equal(count_fields(), 30);
-	make(accesslog_put_json);
+	make(ACCESSLOG_JSON);
 	assert_int_equal(count_members(), 40);
 }
 
@@ -234,10 +242,10 @@ static void nothing_forges_a_line_or_a_field(void **state)
 	check_both();
 	facts.method = facts.authority = facts.target = facts.user_agent = facts.trace_id =
 		facts.request_id = facts.redirect = text;
-	facts.server_name = "\" \"\n\\";
+	ends.server_name = "\" \"\n\\";
 	check_both();
 	facts.target = SLICE("/\" 200 \"");
-	make(accesslog_put_alb);
+	make(ACCESSLOG_ALB);
 	assert_non_null(strstr(bytes, "/\\x22 200 \\x22 HTTP/2.0\""));
 }
 
@@ -249,17 +257,18 @@ static void the_longest_line_is_whole(void **state)
 	memset(evil, 1, sizeof(evil) - 1);
 	facts.method = facts.scheme = facts.authority = facts.target = facts.user_agent =
 		facts.trace_id = facts.request_id = facts.redirect = text;
-	facts.type = "https";
+	ends.type = "https";
 	facts.version = "HTTP/1.1";
-	facts.listener = facts.tls_cipher = facts.tls_protocol = facts.server_name =
-		facts.certificate = facts.ja4 = facts.target_address = facts.target_group =
-			facts.rule = facts.action = facts.class_reason = facts.reason = evil;
+	ends.listener = ends.tls_cipher = ends.tls_protocol = ends.server_name = ends.certificate =
+		ends.ja4 = evil;
+	facts.target_address = facts.target_group = facts.rule = facts.action = facts.class_reason =
+		facts.reason = evil;
 	facts.class = "ambiguous";
 	facts.ended_unix_us = facts.began_unix_us = UINT64_C(253402300799999999);
 	facts.duration_us = UINT64_MAX;
 	facts.request_us = facts.target_us = facts.response_us = INT64_MAX;
 	facts.bytes_in = facts.bytes_out = UINT64_MAX;
-	facts.conn_id = UINT64_MAX;
+	ends.conn_id = UINT64_MAX;
 	facts.tries = UINT32_MAX;
 	facts.priority = INT32_MAX;
 	facts.status = facts.target_status = UINT16_MAX;
