@@ -128,7 +128,7 @@ static int check(const struct options *options)
 				config->target_groups_count, config->certificates_count);
 		print_objects(&store, options->print ? "# " : "");
 		if (options->print)
-			config_show(config, stdout);
+			config_show(config, false, stdout);
 	}
 	config_free(config);
 	object_store_fini(&store);

@@ -25,7 +25,7 @@ static char *show(const struct config *config)
 
 	if (!out)
 		abort();
-	config_show(config, out);
+	config_show(config, false, out);
 	fclose(out);
 	return text;
 }

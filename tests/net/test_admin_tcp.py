@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import client_pki
 import netns
+import secret_words
 import server_pki
 from standard import group, listener
 from wire import TIMEOUT, patience, until
@@ -185,6 +186,46 @@ def test_every_row_has_its_role(daemon, net, staff):
             assert (status, answer["error"]["code"]) == (403, "forbidden"), (method, path, role)
             assert needed in answer["error"]["message"]
         nobody.close()
+
+
+def answers(net, staff, objects, role):
+    """What a role gets from everything that only shows: the text by what was asked for."""
+    targets = [path for method, path, _ in rows() if method == "GET" and "{}" not in path]
+    targets += [f"/v1/objects/{one['kind']}/{one['name']}" for one in objects] + ["/v1/diff?from=0", "/v1/export?redact=0"]
+    for target in targets:
+        client = Client(net, staff.context())
+        client.request("GET", target, headers=bearer(role))
+        answer = client.getresponse()
+        is_endless = target in ("/v1/events", "/v1/watch/drops")
+        yield target, b"" if target == "/v1/watch/drops" else answer.read1() if is_endless else answer.read()
+        client.close()
+    for url in ("/a", "/?key=SECRET", "/c"):
+        body = json.dumps({"listener": "web", "url": url, "headers": [["X", "SECRET"], ["Cookie", "c=SECRET"]]})
+        yield f"test {url}", json.dumps(ask(net, staff.context(), "POST", "/v1/rules/test", body, **bearer(role))[1]).encode()
+
+
+def test_secrets_are_for_admins(daemon, net, staff):
+    """Who may not change what is configured does not see what may be a secret in it."""
+    settings, secret = config(net, staff), secret_words.settings(net)
+    settings = settings | secret | {name: settings[name] + secret[name] for name in ("target_groups", "listeners")}
+    daemon.reload(settings)
+    try:
+        rule = {"priority": 9, "target_group": "web", "conditions": [{"header": {"name": "X", "values": ["SECRET"]}}]}
+        daemon.change("PUT", "/v1/objects/rules/web/late", rule)
+        daemon.change("PATCH", "/v1/objects/settings/alerts", {"webhook": "http://198.18.2.11:9/SECRET/2"})
+        objects = daemon.api("/v1/objects")["objects"]
+        for role in ("read", "operate"):
+            shown = dict(answers(net, staff, objects, role))
+            assert {target for target, text in shown.items() if b"SECRET" in text} == set(), role
+            assert b"http" in shown["/v1/config"] and b"REDACTED" in shown["/v1/rules"], "the rest is there"
+            assert b"Authorization" in shown["/v1/objects/listeners/web"] and b"REDACTED" in shown["test /a"]
+        shown = {target for target, text in answers(net, staff, objects, "admin") if b"SECRET" in text}
+        assert {"/v1/config", "/v1/export", "/v1/diff", "/v1/rules", "/v1/objects/listeners/web", "/v1/objects/rules/web/late",
+                "/v1/objects/settings/alerts", "/v1/objects/target_groups/web", "test /a", "test /c"} <= shown
+        assert "SECRET" in daemon.ctl("export")[1], "by the unix socket, too"
+    finally:
+        daemon.api("/v1/rollback?to=0", "POST")
+        daemon.reload(config(net, staff))
 
 
 def test_tokens(daemon, net, staff):

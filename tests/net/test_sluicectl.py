@@ -19,9 +19,9 @@ import yaml
 
 import gated
 import netns
+import secret_words
 from net import CLIENTS, CLIENTS_V6
 from sluiced import BUILD, UnixHttp
-from standard import CHECK, group, listener
 from test_survive import config
 from wire import Connection, TlsConnection, status, until
 
@@ -479,29 +479,14 @@ def test_help_of_one_command(std):
     assert '"target": is it targets?' in std.ctl("target", check=False)[2]
 
 
-def with_secrets(net):
-    """A configuration with the word SECRET wherever somebody may have put one."""
-    edits = {"set": [{"name": "Authorization", "value": "SECRET"}], "add": [{"name": "X-Key", "value": "SECRET"}]}
-    rules = [{"priority": 1, "target_group": "web", "request_headers": edits, "response_headers": edits,
-              "rewrite": {"query": "key=SECRET&#{query}"},
-              "conditions": [{"header": {"name": "X", "values": ["SECRET"]}, "cookie": {"name": "c", "values": ["SECRET"]},
-                              "query": [{"key": "key", "value": "SECRET"}]}]},
-             {"priority": 2, "conditions": [{"path": "/a"}], "actions": [{"redirect": {"query": "key=SECRET"}}]},
-             {"priority": 3, "conditions": [{"path": "/b"}], "actions": [{"fixed_response": {"status": 200, "body": "SECRET"}}]}]
-    check = CHECK | {"path": "/healthz?token=SECRET"}
-    return config(net) | {"target_groups": [group("web", "http", net.target_list(8080), check)],
-                          "listeners": [listener("web", "http", 80, "web", rules=rules)],
-                          "alerts": {"webhook": "http://198.18.2.11:9/SECRET"}}
-
-
 def test_support_dump(net, launch, tmp_path):
     """What is needed, and nothing that is secret: of the file, of objects made at run time, of their
     history, and of what was refused."""
-    one = launch(with_secrets(net))
+    one = launch(config(net) | secret_words.settings(net))
     rule = {"priority": 9, "target_group": "web", "conditions": [{"header": {"name": "X", "values": ["SECRET"]}}]}
     for number in range(2):
         one.change("PUT", f"/v1/objects/rules/web/r{number}", rule | {"priority": 9 + number})
-    one.write(with_secrets(net) | {"alerts": {"webhook": "ftp://198.18.2.11:9/SECRET"}})
+    one.write(config(net) | secret_words.settings(net) | {"alerts": {"webhook": "ftp://198.18.2.11:9/SECRET"}})
     assert one.ctl("reload", check=False)[0] == 1
     path = tmp_path / "dump.tar"
     assert str(path) in one.ctl("support-dump", str(path))[1]

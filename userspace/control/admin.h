@@ -45,6 +45,7 @@ enum admin_role {
 struct admin_call {
 	struct slice query; /* its parameters are those that api.def lists: admin_query_*() */
 	struct slice body;
+	bool redact; /* who asks may not see what may be a secret (object_redact.h) */
 	struct slice if_match, if_none_match; /* RFC 9110 section 13.1; empty: not sent */
 	char arguments[ADMIN_ARGUMENTS_MAX][ADMIN_ARGUMENT_BYTES]; /* where the path has {} */
 };

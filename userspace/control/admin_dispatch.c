@@ -157,13 +157,22 @@ static bool path_fits(
 	return i == path.len;
 }
 
+/* They are for who may change them. */
+static bool may_not_see_secrets(const struct admin *admin, const struct admin_conn *conn)
+{
+	return admin->kind != ADMIN_LOCAL && conn->known.role < ADMIN_ROLE_ADMIN;
+}
+
 void admin_dispatch(
 	struct admin *admin, const struct admin_request *request, struct admin_reply *reply)
 {
 	enum admin_method method = request->method == ADMIN_HEAD ? ADMIN_GET : request->method;
 	struct slice path = real_path(request->path);
-	struct admin_call call = {
-		request->query, request->body, request->if_match, request->if_none_match, {""}};
+	struct admin_call call = {.query = request->query,
+		.body = request->body,
+		.redact = may_not_see_secrets(admin, reply->conn),
+		.if_match = request->if_match,
+		.if_none_match = request->if_none_match};
 	int id;
 
 	for (id = 0; id < N_COMMANDS; id++) {

@@ -90,8 +90,9 @@ struct config_mark config_mark(
 /* Is the setting written in the file? */
 bool config_is_given(const struct config *config, const void *field);
 
-/* The effective configuration as YAML, every default filled in; reading it gives the same again. */
-void config_show(const struct config *config, FILE *out);
+/* The effective configuration as YAML, every default filled in; reading it gives the same again, but
+ * for what may be a secret where that is redacted. */
+void config_show(const struct config *config, bool redact, FILE *out);
 
 /* True if `new` differs from `old` in a setting that a reload cannot change; each such setting
  * becomes an entry of `errors` (may be NULL) at its place in `new`. */

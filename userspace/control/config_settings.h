@@ -40,6 +40,9 @@ enum setting_section {
 	SECTION_COUNT
 };
 
+/* In place of such a value. */
+#define CONFIG_REDACTED "REDACTED"
+
 enum { SETTING_ROWS_MAX = 32 }; /* in one section */
 
 struct setting {
@@ -49,7 +52,7 @@ struct setting {
 	bool list;
 	bool required;
 	bool restart;          /* a reload cannot change it */
-	bool secret; /* may be one, or hold one: archives for support do not have it */
+	bool secret; /* may be one, or hold one: archives and who may only read do not get it */
 	bool optional; /* SECTION: without it there is none, and its defaults mean nothing */
 	uint16_t offset;       /* of the field; of the array's pointer for lists */
 	uint16_t count_offset; /* lists: of the number of items */

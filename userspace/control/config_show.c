@@ -6,8 +6,13 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+struct showing {
+	FILE *out;
+	bool redact; /* what may be secret */
+};
+
 static void show_section(enum setting_section section, const void *base, uint32_t around,
-	int indent, bool in_item, FILE *out);
+	int indent, bool in_item, const struct showing *showing);
 
 /* Needs no quotes anywhere in YAML: starts with a letter, digit or slash and has nothing that could
  * mean something. */
@@ -61,12 +66,17 @@ static void show_quoted(const char *text, FILE *out)
 	fputc('"', out);
 }
 
-static void show_value(const struct setting *row, const void *field, FILE *out)
+static void show_value(const struct setting *row, const void *field, const struct showing *showing)
 {
+	FILE *out = showing->out, *memory;
 	char *text = NULL;
 	size_t len;
-	FILE *memory = open_memstream(&text, &len);
 
+	if (showing->redact && row->secret) {
+		fputs(CONFIG_REDACTED, out);
+		return;
+	}
+	memory = open_memstream(&text, &len);
 	if (!memory)
 		abort();
 	config_print_scalar(row, field, memory);
@@ -78,9 +88,10 @@ static void show_value(const struct setting *row, const void *field, FILE *out)
 	free(text);
 }
 
-static void show_list(
-	const struct setting *row, const void *base, uint32_t protocol, int indent, FILE *out)
+static void show_list(const struct setting *row, const void *base, uint32_t protocol, int indent,
+	const struct showing *showing)
 {
+	FILE *out = showing->out;
 	uint32_t count = *config_field_count(row, base);
 	const char *items = *(char **)config_field(row, base);
 
@@ -90,26 +101,29 @@ static void show_list(
 
 		fprintf(out, "%*s- ", indent + 2, "");
 		if (row->type == SETTING_SECTION) {
-			show_section(row->child, item, protocol, indent + 4, true, out);
+			show_section(row->child, item, protocol, indent + 4, true, showing);
 		} else {
-			show_value(row, item, out);
+			show_value(row, item, showing);
 			fputc('\n', out);
 		}
 	}
 }
 
-static void show_setting(
-	const struct setting *row, const void *base, uint32_t protocol, int indent, FILE *out)
+static void show_setting(const struct setting *row, const void *base, uint32_t protocol, int indent,
+	const struct showing *showing)
 {
+	FILE *out = showing->out;
+
 	fprintf(out, "%s:", row->name);
 	if (row->list) {
-		show_list(row, base, protocol, indent, out);
+		show_list(row, base, protocol, indent, showing);
 	} else if (row->type == SETTING_SECTION) {
 		fputc('\n', out);
-		show_section(row->child, config_field(row, base), protocol, indent + 2, false, out);
+		show_section(
+			row->child, config_field(row, base), protocol, indent + 2, false, showing);
 	} else {
 		fputc(' ', out);
-		show_value(row, config_field(row, base), out);
+		show_value(row, config_field(row, base), showing);
 		fputc('\n', out);
 	}
 }
@@ -117,7 +131,7 @@ static void show_setting(
 /* Settings that do not apply are left out, as the parser would refuse them; so are optional texts
  * without a value. `in_item`: the first setting follows "- ". */
 static void show_section(enum setting_section section, const void *base, uint32_t around,
-	int indent, bool in_item, FILE *out)
+	int indent, bool in_item, const struct showing *showing)
 {
 	uint32_t protocol = config_protocol_in(section, base, around);
 	const struct setting *row;
@@ -132,27 +146,29 @@ static void show_section(enum setting_section section, const void *base, uint32_
 		if (row->list && !*config_field_count(row, base) && section != SECTION_config &&
 			!row->def)
 			continue;
-		fprintf(out, "%*s", in_item ? 0 : indent, "");
+		fprintf(showing->out, "%*s", in_item ? 0 : indent, "");
 		in_item = false;
-		show_setting(row, base, protocol, indent, out);
+		show_setting(row, base, protocol, indent, showing);
 	}
 }
 
-void config_show(const struct config *config, FILE *out)
+void config_show(const struct config *config, bool redact, FILE *out)
 {
-	show_section(SECTION_config, config, PROTOCOL_UNKNOWN, 0, false, out);
+	struct showing showing = {out, redact};
+
+	show_section(SECTION_config, config, PROTOCOL_UNKNOWN, 0, false, &showing);
 }
 
 char *config_show_setting(const struct setting *row, const void *base)
 {
 	char *text = NULL;
 	size_t len;
-	FILE *memory = open_memstream(&text, &len);
+	struct showing showing = {open_memstream(&text, &len), false};
 
-	if (!memory)
+	if (!showing.out)
 		abort();
-	show_setting(row, base, PROTOCOL_UNKNOWN, 0, memory);
-	fclose(memory);
+	show_setting(row, base, PROTOCOL_UNKNOWN, 0, &showing);
+	fclose(showing.out);
 	while (len && text[len - 1] == '\n')
 		text[--len] = '\0';
 	return text;

@@ -2,6 +2,7 @@
 #include "control/object_export.h"
 
 #include "control/object_kinds.h"
+#include "control/object_redact.h"
 #include "control/render.h"
 #include "core/mem.h"
 
@@ -42,9 +43,7 @@ static void export_value(
 	size_t i, n;
 	char *path;
 
-	if (exporting->how->redact && row->secret) {
-		yyjson_mut_set_str(value, "REDACTED");
-	} else if (yyjson_mut_is_arr(value)) {
+	if (yyjson_mut_is_arr(value)) {
 		yyjson_mut_arr_foreach(value, i, n, item) export_value(exporting, row, item);
 	} else if (row->type == SETTING_SECTION) {
 		export_section(exporting, row->child, value);
@@ -81,6 +80,8 @@ static yyjson_mut_val *settings_of(
 	yyjson_mut_val *settings = yyjson_val_mut_copy(exporting->doc, yyjson_doc_get_root(doc));
 
 	yyjson_doc_free(doc);
+	if (exporting->how->redact)
+		object_redact_section(section, settings);
 	export_section(exporting, section, settings);
 	return settings;
 }

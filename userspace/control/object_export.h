@@ -11,7 +11,7 @@
 struct export_how {
 	const char *folder; /* what relative paths of the file begin at */
 	const char *blob_path; /* the folder of contents */
-	bool redact; /* "REDACTED" in place of what may be secret: for people, not for a daemon */
+	bool redact; /* what may be secret (object_redact.h): for people, not for a daemon */
 };
 
 /* YAML without defaults, the caller's to free; `ret_contents` (blob_list_fini()): what it needs of the folder. */

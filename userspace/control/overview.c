@@ -328,7 +328,8 @@ static void put_rules(
 	qsort(hits, n, sizeof(*hits), by_hits);
 	for (i = 0; i < n && i < RULES_SHOWN; i++) {
 		struct view row = view_list_object(&list);
-		char *action = rules_text_action(hits[i].rule->target_group, hits[i].rule->actions);
+		char *action =
+			rules_text_action(hits[i].rule->target_group, hits[i].rule->actions, true);
 
 		view_text(&row, "listener", hits[i].listener);
 		view_text(&row, "name", config_rule_name(hits[i].rule, unnamed));

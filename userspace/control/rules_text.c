@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The default of a redirect's query. */
+#define SAME_QUERY "#{query}"
+
 static FILE *text_open(char **text, size_t *len)
 {
 	FILE *out = open_memstream(text, len);
@@ -15,6 +18,12 @@ static FILE *text_open(char **text, size_t *len)
 	if (!out)
 		abort();
 	return out;
+}
+
+static void put_secrets(uint32_t n, FILE *out)
+{
+	if (n)
+		fputs(" " CONFIG_REDACTED, out);
 }
 
 static void put_values(char *const *values, uint32_t n, FILE *out)
@@ -25,22 +34,31 @@ static void put_values(char *const *values, uint32_t n, FILE *out)
 		fprintf(out, "%s%s", i ? " or " : " ", values[i]);
 }
 
-static void put_named(const struct config_named_values *named, const char *word, FILE *out)
+static void put_named(
+	const struct config_named_values *named, const char *word, bool redact, FILE *out)
 {
 	fprintf(out, "%s %s", word, named->name);
 	if (named->values_count)
 		fputc(':', out);
-	put_values(named->values, named->values_count, out);
+	if (redact)
+		put_secrets(named->values_count, out);
+	else
+		put_values(named->values, named->values_count, out);
 }
 
-static void put_query(const struct config_condition *condition, FILE *out)
+static void put_query(const struct config_condition *condition, bool redact, FILE *out)
 {
+	const char *value;
 	uint32_t i;
 
 	fputs("query", out);
-	for (i = 0; i < condition->query_count; i++)
+	for (i = 0; i < condition->query_count; i++) {
+		value = condition->query[i].value;
 		fprintf(out, "%s%s=%s", i ? " or " : " ", condition->query[i].key ?: "*",
-			condition->query[i].value ?: "*");
+			!value   ? "*"
+			: redact ? CONFIG_REDACTED
+				 : value);
+	}
 }
 
 static void put_sources(const struct config_condition *condition, FILE *out)
@@ -54,7 +72,8 @@ static void put_sources(const struct config_condition *condition, FILE *out)
 			config_address_prefix_text(&condition->source_ip[i], text, sizeof(text)));
 }
 
-static void put_field(const struct config_condition *condition, enum rules_field field, FILE *out)
+static void put_field(
+	const struct config_condition *condition, enum rules_field field, bool redact, FILE *out)
 {
 	switch (field) {
 	case RULES_HOST:
@@ -70,13 +89,13 @@ static void put_field(const struct config_condition *condition, enum rules_field
 		put_values(condition->methods, condition->methods_count, out);
 		break;
 	case RULES_HEADER:
-		put_named(&condition->header, "header", out);
+		put_named(&condition->header, "header", redact, out);
 		break;
 	case RULES_QUERY:
-		put_query(condition, out);
+		put_query(condition, redact, out);
 		break;
 	case RULES_COOKIE:
-		put_named(&condition->cookie, "cookie", out);
+		put_named(&condition->cookie, "cookie", redact, out);
 		break;
 	case RULES_SOURCE:
 		put_sources(condition, out);
@@ -105,7 +124,7 @@ static bool has_field(const struct config_condition *condition, enum rules_field
 	return false;
 }
 
-char *rules_text_condition(const struct config_condition *condition)
+char *rules_text_condition(const struct config_condition *condition, bool redact)
 {
 	const char *between = condition->negated ? "not: " : "";
 	enum rules_field field;
@@ -117,7 +136,7 @@ char *rules_text_condition(const struct config_condition *condition)
 		if (!has_field(condition, field))
 			continue;
 		fputs(between, out);
-		put_field(condition, field, out);
+		put_field(condition, field, redact, out);
 		between = ", ";
 	}
 	fclose(out);
@@ -125,21 +144,21 @@ char *rules_text_condition(const struct config_condition *condition)
 }
 
 char *rules_text_failing(
-	const struct config_condition *condition, bool negated, enum rules_field field)
+	const struct config_condition *condition, bool negated, enum rules_field field, bool redact)
 {
 	char *text = NULL, *whole;
 	size_t len;
 	FILE *out;
 
 	if (negated) {
-		whole = rules_text_condition(condition);
+		whole = rules_text_condition(condition, redact);
 		out = text_open(&text, &len);
 		fprintf(out, "what must not hold does: %s", whole + strlen("not: "));
 		free(whole);
 	} else {
 		out = text_open(&text, &len);
 		fputs("does not fit: ", out);
-		put_field(condition, field, out);
+		put_field(condition, field, redact, out);
 	}
 	fclose(out);
 	return text;
@@ -159,16 +178,19 @@ static void put_forward(const struct config_forward *forward, FILE *out)
 		fprintf(out, ", sticky %u s", forward->stickiness_ms / 1000);
 }
 
-static void put_redirect(const struct config_redirect *redirect, FILE *out)
+static void put_redirect(const struct config_redirect *redirect, bool redact, FILE *out)
 {
 	static const unsigned int statuses[] = {301, 302, 303, 307, 308};
+	bool is_own = strcmp(redirect->query, SAME_QUERY) != 0;
+	const char *query = redact && is_own ? CONFIG_REDACTED : redirect->query;
 
 	fprintf(out, "redirect %u %s://%s%s%s%s%s%s", statuses[redirect->status],
 		redirect->protocol, redirect->host, redirect->port ? ":" : "", redirect->port ?: "",
-		redirect->path, *redirect->query ? "?" : "", redirect->query);
+		redirect->path, *redirect->query ? "?" : "", *redirect->query ? query : "");
 }
 
-char *rules_text_action(const struct config_target_group *group, const struct config_action *action)
+char *rules_text_action(
+	const struct config_target_group *group, const struct config_action *action, bool redact)
 {
 	char *text = NULL;
 	size_t len;
@@ -179,7 +201,7 @@ char *rules_text_action(const struct config_target_group *group, const struct co
 	else if (action->forward.mark.line)
 		put_forward(&action->forward, out);
 	else if (action->redirect.mark.line)
-		put_redirect(&action->redirect, out);
+		put_redirect(&action->redirect, redact, out);
 	else
 		fprintf(out, "fixed response %u", action->fixed_response.status);
 	fclose(out);

@@ -129,24 +129,25 @@ struct slice view_word(enum setting_section section, const char *setting, uint32
 	return word;
 }
 
-static int view_config(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *root)
+static void view_config(void *arg, const struct admin_call *call, struct admin_reply *reply)
 {
 	const struct build *build = ((struct daemon *)arg)->build;
-	struct view view = {doc, root};
+	struct view view = {.doc = admin_doc_new()};
 	char *yaml = NULL;
 	size_t len;
 	FILE *out = open_memstream(&yaml, &len);
 
 	if (!out)
-		return -errno;
-	config_show(build->config, out);
+		abort(); /* out of memory */
+	view.object = yyjson_mut_doc_get_root(view.doc);
+	config_show(build->config, call->redact, out);
 	must(fclose(out) == 0);
 	view_text(&view, "path", ((struct daemon *)arg)->config_path);
 	view_number(&view, "generation", build->generation);
 	view_time(&view, "loaded_at", build->loaded_unix_s);
 	view_text(&view, "yaml", yaml);
 	free(yaml);
-	return 0;
+	admin_reply_finish(reply, 200, view.doc);
 }
 
 int view_existing(struct slice query, struct build_how *ret_how)

@@ -3,6 +3,7 @@
 
 #include "control/admin_request.h"
 #include "control/object_export.h"
+#include "control/object_redact.h"
 #include "control/openapi.h"
 #include "core/mem.h"
 #include "core/version.h"
@@ -73,6 +74,7 @@ void view_export(void *arg, const struct admin_call *call, struct admin_reply *r
 		free(folder);
 		return;
 	}
+	how.redact |= call->redact;
 	root.object = yyjson_mut_doc_get_root(root.doc);
 	yaml = object_export(&daemon->objects.rows, &how, &contents);
 	text = with_header(daemon, &contents, how.redact, yaml);
@@ -112,6 +114,7 @@ struct diff {
 	struct admin_reply *reply;
 	char *state_dir;
 	uint64_t from, to;
+	bool redact;
 	struct object_set old, new;
 	int code;
 	struct err err;
@@ -146,21 +149,25 @@ static void read_both(struct job *job)
 	versions_free(versions);
 }
 
-static void put_side(const struct view *row, const char *name, const struct object *object)
+static void put_side(
+	const struct view *row, const char *name, const struct object *object, bool redact)
 {
 	yyjson_doc *doc = object ? yyjson_read(object->text, strlen(object->text), 0) : NULL;
+	yyjson_mut_val *settings;
 
 	if (!doc) {
 		view_null(row, name);
 		return;
 	}
-	yyjson_mut_obj_add_val(row->doc, row->object, name,
-		yyjson_val_mut_copy(row->doc, yyjson_doc_get_root(doc)));
+	settings = yyjson_val_mut_copy(row->doc, yyjson_doc_get_root(doc));
+	if (redact)
+		object_redact(object->kind, object->name, settings);
+	yyjson_mut_obj_add_val(row->doc, row->object, name, settings);
 	yyjson_doc_free(doc);
 }
 
-static void put_difference(
-	const struct view_list *list, const struct object *old, const struct object *new)
+static void put_difference(const struct view_list *list, const struct object *old,
+	const struct object *new, bool redact)
 {
 	const struct object *any = old ? old : new;
 	struct view row = view_list_object(list);
@@ -168,8 +175,8 @@ static void put_difference(
 	view_text(&row, "op", !old ? "add" : !new ? "delete" : "change");
 	view_text(&row, "kind", any->kind);
 	view_text(&row, "name", any->name);
-	put_side(&row, "before", old);
-	put_side(&row, "after", new);
+	put_side(&row, "before", old, redact);
+	put_side(&row, "after", new, redact);
 }
 
 static int compare(const struct object *a, const struct object *b)
@@ -191,12 +198,12 @@ static void put_differences(const struct diff *diff, const struct view_list *lis
 					  : compare(&old->items[i], &new->items[j]);
 
 		if (order < 0) {
-			put_difference(list, &old->items[i++], NULL);
+			put_difference(list, &old->items[i++], NULL, diff->redact);
 		} else if (order > 0) {
-			put_difference(list, NULL, &new->items[j++]);
+			put_difference(list, NULL, &new->items[j++], diff->redact);
 		} else {
 			if (strcmp(old->items[i].text, new->items[j].text) != 0)
-				put_difference(list, &old->items[i], &new->items[j]);
+				put_difference(list, &old->items[i], &new->items[j], diff->redact);
 			i++;
 			j++;
 		}
@@ -273,6 +280,7 @@ void view_diff(void *arg, const struct admin_call *call, struct admin_reply *rep
 		.reply = reply,
 		.state_dir = mem_strdup(daemon->build->config->state_dir_path),
 		.from = has_from ? from : version_before(&daemon->objects, to),
-		.to = to};
+		.to = to,
+		.redact = call->redact};
 	loader_submit(daemon->loader, &diff->job);
 }

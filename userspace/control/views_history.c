@@ -3,6 +3,7 @@
 
 #include "control/admin_request.h"
 #include "control/object_kinds.h"
+#include "control/object_redact.h"
 #include "core/mem.h"
 
 #include <inttypes.h>
@@ -67,23 +68,35 @@ void view_object_list(void *arg, const struct admin_call *call, struct admin_rep
 	admin_reply_finish(reply, 200, doc);
 }
 
-/* A JSON text as a member; NULL: null. */
-static void put_json(const struct view *view, const char *name, const char *text)
+/* A JSON text as a member, which is returned; NULL: null. */
+static yyjson_mut_val *put_json(const struct view *view, const char *name, const char *text)
 {
 	yyjson_doc *doc = text ? yyjson_read(text, strlen(text), 0) : NULL;
+	yyjson_mut_val *value;
 
 	if (!doc) {
 		view_null(view, name);
-		return;
+		return NULL;
 	}
-	yyjson_mut_obj_add_val(view->doc, view->object, name,
-		yyjson_val_mut_copy(view->doc, yyjson_doc_get_root(doc)));
+	value = yyjson_val_mut_copy(view->doc, yyjson_doc_get_root(doc));
+	yyjson_mut_obj_add_val(view->doc, view->object, name, value);
 	yyjson_doc_free(doc);
+	return value;
 }
 
-static void show_one(
-	const struct daemon *daemon, const char *kind, const char *name, struct admin_reply *reply)
+static void put_settings(const struct view *view, const struct object_row *object,
+	const char *member, const char *text, bool redact)
 {
+	yyjson_mut_val *settings = put_json(view, member, text);
+
+	if (redact)
+		object_redact(object->kind, object->name, settings);
+}
+
+static void show_one(const struct daemon *daemon, const struct admin_call *call, const char *name,
+	struct admin_reply *reply)
+{
+	const char *kind = call->arguments[0];
 	const struct object_row *object = object_rows_find(&daemon->objects.rows, kind, name);
 	const struct object *own = object_set_find(&daemon->objects.set, kind, name);
 	yyjson_mut_doc *doc;
@@ -96,22 +109,22 @@ static void show_one(
 	doc = admin_doc_new();
 	root = (struct view){doc, yyjson_mut_doc_get_root(doc)};
 	put_object(&root, object);
-	put_json(&root, "settings", object->text);
-	put_json(&root, "api", own ? own->text : NULL);
+	put_settings(&root, object, "settings", object->text, call->redact);
+	put_settings(&root, object, "api", own ? own->text : NULL, call->redact);
 	admin_reply_set_etag(reply, object->etag);
 	admin_reply_finish(reply, 200, doc);
 }
 
 void view_object_get(void *arg, const struct admin_call *call, struct admin_reply *reply)
 {
-	show_one(arg, call->arguments[0], call->arguments[1], reply);
+	show_one(arg, call, call->arguments[1], reply);
 }
 
 void view_object_child(void *arg, const struct admin_call *call, struct admin_reply *reply)
 {
 	char *name = mem_printf("%s/%s", call->arguments[1], call->arguments[2]);
 
-	show_one(arg, call->arguments[0], name, reply);
+	show_one(arg, call, name, reply);
 	free(name);
 }
 
@@ -128,7 +141,7 @@ static void put_version(const struct version *version, uint64_t head, const stru
 	else
 		view_null(row, "rollback_to");
 	view_number(row, "objects", version->n_objects);
-	put_json(row, "changes", version->changes);
+	(void)put_json(row, "changes", version->changes);
 }
 
 /* The newest first. */

@@ -43,7 +43,7 @@ static void put_rate_limit(const struct view *row, const struct config_rate_limi
 }
 
 static void put_rule(const struct daemon *daemon, const struct rules *rules,
-	const struct config_rule *rule, const struct view_list *list)
+	const struct config_rule *rule, bool redact, const struct view_list *list)
 {
 	struct view row = view_list_object(list);
 	char unnamed[CONFIG_RULE_NAME_BYTES];
@@ -55,12 +55,12 @@ static void put_rule(const struct daemon *daemon, const struct rules *rules,
 	view_number(&row, "priority", rule->priority);
 	conditions = view_list(&row, "conditions");
 	for (i = 0; i < rule->conditions_count; i++) {
-		char *text = rules_text_condition(&rule->conditions[i]);
+		char *text = rules_text_condition(&rule->conditions[i], redact);
 
 		view_list_text(&conditions, text);
 		free(text);
 	}
-	put_text(&row, "action", rules_text_action(rule->target_group, rule->actions));
+	put_text(&row, "action", rules_text_action(rule->target_group, rule->actions, redact));
 	view_bool(&row, "rewrites",
 		rule->rewrite.mark.line || rule->request_headers.mark.line ||
 			rule->response_headers.mark.line);
@@ -77,7 +77,7 @@ static int compare_priorities(const void *a, const void *b)
 }
 
 static void put_rules(const struct daemon *daemon, const struct rules *rules,
-	const struct config_listener *config, const struct view *row)
+	const struct config_listener *config, bool redact, const struct view *row)
 {
 	const struct config_rule **sorted = malloc((config->rules_count + 1) * sizeof(*sorted));
 	struct view_list list = view_list(row, "rules");
@@ -90,11 +90,12 @@ static void put_rules(const struct daemon *daemon, const struct rules *rules,
 	if (config->rules_count)
 		qsort(sorted, config->rules_count, sizeof(*sorted), compare_priorities);
 	for (i = 0; i < config->rules_count; i++)
-		put_rule(daemon, rules, sorted[i], &list);
+		put_rule(daemon, rules, sorted[i], redact, &list);
 	free(sorted);
 }
 
-static void put_listener(const struct daemon *daemon, uint32_t index, const struct view_list *list)
+static void put_listener(
+	const struct daemon *daemon, uint32_t index, bool redact, const struct view_list *list)
 {
 	const struct config_listener *config = &daemon->build->config->listeners[index];
 	const struct listener *listener = daemon->build->listeners[index];
@@ -107,10 +108,10 @@ static void put_listener(const struct daemon *daemon, uint32_t index, const stru
 	view_number(&row, "rule_evaluations", sum.rule_evaluations);
 	view_number(&row, "redirects", sum.redirects);
 	view_number(&row, "fixed_responses", sum.fixed_responses);
-	put_rules(daemon, listener->spec.rules, config, &row);
+	put_rules(daemon, listener->spec.rules, config, redact, &row);
 	otherwise = view_object(&row, "default");
 	put_text(&otherwise, "action",
-		rules_text_action(config->target_group, config->default_actions));
+		rules_text_action(config->target_group, config->default_actions, redact));
 	put_counts(daemon, listener->spec.rules, "default", &otherwise);
 }
 
@@ -133,7 +134,7 @@ void view_rules(void *arg, const struct admin_call *call, struct admin_reply *re
 	for (i = 0; asked >= 0 && i < config->listeners_count; i++)
 		if (is_web(&config->listeners[i]) &&
 			(!asked || strcmp(config->listeners[i].name, name) == 0))
-			put_listener(daemon, i, &list);
+			put_listener(daemon, i, call->redact, &list);
 	if (asked && yyjson_mut_arr_size(list.list) == 0) {
 		yyjson_mut_doc_free(doc);
 		admin_reply_error(reply, 404, "not_found",

@@ -19,6 +19,7 @@ enum { HEAD_BYTES = 64 * 1024, VERDICTS_MAX = 1000, SOURCE_BYTES = 64 };
 struct question {
 	const struct config_listener *config;
 	const struct rules *rules; /* NULL: there are none */
+	bool redact;
 	char *head; /* HEAD_BYTES */
 	struct http_header items[H1_HEADERS_DEFAULT];
 	struct http_request request;
@@ -196,8 +197,8 @@ static void put_verdict(const struct rules_verdict *verdict, void *arg)
 		view_null(&row, "why");
 		return;
 	}
-	why = rules_text_failing(
-		&rule->conditions[verdict->condition], verdict->negated, verdict->field);
+	why = rules_text_failing(&rule->conditions[verdict->condition], verdict->negated,
+		verdict->field, telling->question->redact);
 	view_text(&row, "why", why);
 	free(why);
 }
@@ -208,6 +209,22 @@ static void put_slice(const struct view *view, const char *name, struct slice te
 		view_slice(view, name, text);
 	else
 		view_null(view, name);
+}
+
+/* A query that a rule has made may hold what only the rule knows. */
+static void put_url(const struct question *question, const struct view *view, const char *name,
+	struct slice url)
+{
+	const char *mark = url.len ? memchr(url.ptr, '?', url.len) : NULL;
+	char *text;
+
+	if (!mark || !question->redact) {
+		put_slice(view, name, url);
+		return;
+	}
+	text = mem_printf("%.*s?" CONFIG_REDACTED, (int)(mark - url.ptr), url.ptr);
+	view_text(view, name, text);
+	free(text);
 }
 
 static void put_preview(
@@ -224,9 +241,9 @@ static void put_preview(
 		: r == -EINVAL ? "what the rewrite makes of it is no request (400)"
 		: r < 0        ? "what comes of it is too long"
 			       : NULL);
-	put_slice(root, "location", r < 0 ? (struct slice){0} : preview.location);
+	put_url(question, root, "location", r < 0 ? (struct slice){0} : preview.location);
 	put_slice(root, "host", r < 0 ? (struct slice){0} : preview.host);
-	put_slice(root, "target", r < 0 ? (struct slice){0} : preview.target);
+	put_url(question, root, "target", r < 0 ? (struct slice){0} : preview.target);
 	free(text);
 }
 
@@ -240,8 +257,9 @@ static void put_action(const struct question *question, const char *name, const 
 	for (i = 0; i < config->rules_count && !rule; i++)
 		if (strcmp(config_rule_name(&config->rules[i], unnamed), name) == 0)
 			rule = &config->rules[i];
-	text = rule ? rules_text_action(rule->target_group, rule->actions)
-		    : rules_text_action(config->target_group, config->default_actions);
+	text = rule ? rules_text_action(rule->target_group, rule->actions, question->redact)
+		    : rules_text_action(
+			      config->target_group, config->default_actions, question->redact);
 	view_text(root, "rule", name);
 	view_text(root, "action", text);
 	free(text);
@@ -272,6 +290,7 @@ void view_rules_test(void *arg, const struct admin_call *call, struct admin_repl
 	struct view root;
 
 	question->head = mem_zalloc(HEAD_BYTES);
+	question->redact = call->redact;
 	if (!yyjson_is_obj(yyjson_doc_get_root(body))) {
 		admin_reply_error(
 			reply, 400, "bad_request", "the body is a JSON object with a url");

@@ -68,16 +68,21 @@ static inline struct config *case_accepted(const char *yaml)
 	return config;
 }
 
-static inline char *case_shown(const struct config *config)
+static inline char *case_shown_as(const struct config *config, bool redact)
 {
 	char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
 
 	assert_non_null(out);
-	config_show(config, out);
+	config_show(config, redact, out);
 	fclose(out);
 	return text;
+}
+
+static inline char *case_shown(const struct config *config)
+{
+	return case_shown_as(config, false);
 }
 
 #endif

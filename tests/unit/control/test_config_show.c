@@ -2,6 +2,8 @@
  * that a large configuration is read in a moment. */
 #include "config_case.h"
 
+#include "control/config_settings.h"
+
 #include <time.h>
 
 /* One object of each kind with nothing optional: what is shown beyond that are the defaults. */
@@ -451,6 +453,29 @@ static char *large_yaml(void)
 	return text;
 }
 
+static void what_may_be_secret_can_be_left_out(void **state)
+{
+	struct config *config =
+		case_accepted(CASE_GROUPS "alerts: {webhook: 'https://a/SECRET'}\n"
+					  "certificates:\n"
+					  "- {name: c, cert: /c, key: /k,\n"
+					  "   key_password_command: [/bin/echo, SECRET]}\n"
+					  "listeners:\n"
+					  "- {name: p, protocol: http, address: 127.0.0.1:80,\n"
+					  "   target_group: web, rules: [{priority: 1,\n"
+					  "   target_group: web, conditions: [{path: /a}],\n"
+					  "   request_headers: {set: [\n"
+					  "   {name: Authorization, value: SECRET}]}}]}\n");
+	char *text = case_shown_as(config, true);
+
+	assert_null(strstr(text, "SECRET"));
+	assert_non_null(strstr(text, "webhook: " CONFIG_REDACTED "\n"));
+	assert_non_null(strstr(text, "name: Authorization\n"));
+	assert_non_null(strstr(text, "- " CONFIG_REDACTED "\n"));
+	free(text);
+	config_free(config);
+}
+
 static void large_configuration_is_quick(void **state)
 {
 	char *text = large_yaml();
@@ -479,6 +504,7 @@ int main(void)
 		cmocka_unit_test(everything_survives_the_round_trip),
 		cmocka_unit_test(example_is_valid),
 		cmocka_unit_test(restart_is_named),
+		cmocka_unit_test(what_may_be_secret_can_be_left_out),
 		cmocka_unit_test(large_configuration_is_quick),
 	};
 

@@ -592,23 +592,6 @@ static void totals_keep_removed_listeners(void **state)
 	yyjson_doc_free(answer);
 }
 
-static void shows_the_configuration_in_effect(void **state)
-{
-	struct fixture *fixture = *state;
-	yyjson_doc *answer = ask(fixture, views_source.config);
-	const char *yaml = yyjson_get_str(at(answer, "/yaml"));
-	struct config *config = NULL;
-	struct config_errors errors;
-
-	assert_text(answer, "/path", "/etc/sluice/t.yaml");
-	config_errors_init(&errors);
-	assert_int_equal(config_parse(yaml, strlen(yaml), "/x.yaml", &config, &errors), 0);
-	assert_int_equal(config->target_groups_count, 2);
-	config_errors_fini(&errors);
-	config_free(config);
-	yyjson_doc_free(answer);
-}
-
 #define VIEW_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -628,7 +611,6 @@ int main(void)
 		VIEW_TEST(status_shows_that_splice_is_refused),
 		VIEW_TEST(measures_how_busy_workers_are),
 		VIEW_TEST(totals_keep_removed_listeners),
-		VIEW_TEST(shows_the_configuration_in_effect),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
