@@ -118,6 +118,32 @@ def test_descriptors(net, launch):
     assert one.ctl("reload")[0] == 0
 
 
+def test_rest_costs_little(net, launch):
+    """Who has nothing to do looks once a second; and at once when somebody comes."""
+    one = launch(config(net) | {"target_groups": [group("web", "http", net.target_list(8080), NO_CHECK)]})
+
+    def looks():
+        """Calls that read, of the control thread: some for each look."""
+        lines = Path(f"/proc/{one.process.pid}/task/{one.process.pid}/io").read_text().splitlines()
+        return int(dict(line.split(": ") for line in lines)["syscr"])
+
+    def spent_s():
+        return int(Path(f"/proc/{one.process.pid}/task/{one.process.pid}/schedstat").read_text().split()[0]) / 1e9
+
+    def at_rest():
+        passed, before, before_s = stopwatch(), looks(), spent_s()
+        until(lambda: passed() >= 3, "three seconds have passed")
+        per_look = 4  # the calls of a look, and what else there is once a second
+        return looks() - before <= 3 * 4 * per_look and (IS_SANITIZED or (spent_s() - before_s) / 3 < 0.002)
+    until(at_rest, "it rests")
+    limit = one.open_files() * 20
+    resource.prlimit(one.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+    with contextlib.ExitStack() as stack:
+        for _ in range(limit - one.open_files() - RESERVE):
+            stack.enter_context(socket.create_connection((net.v4, 80), patience(5)))
+        until(lambda: level(one) != "none", "that it is short is seen", 1)
+
+
 def test_idle_targets_are_given_up(net, launch):
     """Between the first mark and the second: clients have left, what they had to targets does not last."""
     one = launch(config(net))

@@ -14,6 +14,12 @@
 
 enum {
 	LOOK_MS = 100,
+	/* At rest: so long, and each time a cheap look whether it is. What the CPUs spend meanwhile is
+	 * no more than waking up takes; each page that is filled costs some. */
+	REST_MS = 1000,
+	REST_LOOK_MS = 250,
+	REST_US = 1000,
+	REST_WORKER_US = 400, /* beside that, of each */
 	/* Kept from workers, for health checks, admin clients and files. */
 	RESERVE_SHARE = 16,
 	RESERVE_MIN = 16,
@@ -167,13 +173,18 @@ static void go_by(struct daemon *daemon, enum overload_resource last)
 	tell_change(overload, shortest, overload->level);
 }
 
+static uint32_t open_connections(const struct daemon *daemon)
+{
+	return atomic_load_explicit(&daemon->node.open, memory_order_relaxed);
+}
+
 static void tell_gauge(
 	struct daemon *daemon, enum overload_resource resource, uint64_t used, uint64_t limit)
 {
 	uint64_t now_ms = loop_now_ms(daemon->io.loop);
-	uint32_t open = atomic_load_explicit(&daemon->node.open, memory_order_relaxed);
 
-	if (overload_gauge_tell(&daemon->overload.gauges[resource], used, limit, open, now_ms))
+	if (overload_gauge_tell(&daemon->overload.gauges[resource], used, limit,
+		    open_connections(daemon), now_ms))
 		go_by(daemon, resource);
 }
 
@@ -248,17 +259,57 @@ static void trim_memory(struct daemon *daemon)
 	loader_submit(daemon->loader, &overload->trim);
 }
 
+/* Of all threads. */
+static uint64_t cpu_us(void)
+{
+	struct timespec used = {0};
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
+}
+
+static bool is_half_used(const struct overload_gauge *gauge)
+{
+	return gauge->limit && gauge->used > gauge->limit / 2;
+}
+
+/* Nothing can have become short since the look before. */
+static bool is_at_rest(struct daemon *daemon)
+{
+	struct overload *overload = &daemon->overload;
+	const struct overload_gauge *gauges = overload->gauges;
+	uint64_t before_us = overload->cpu_us;
+
+	overload->cpu_us = cpu_us();
+	return overload->cpu_us - before_us <=
+		       REST_US + (uint64_t)REST_WORKER_US * daemon->env.n_workers &&
+	       overload->level == OVERLOAD_NONE &&
+	       loop_now_ms(daemon->io.loop) - overload->looked_ms < REST_MS &&
+	       gauges[OVERLOAD_CONNECTIONS].used == open_connections(daemon) &&
+	       !is_half_used(&gauges[OVERLOAD_FILES]) && !is_half_used(&gauges[OVERLOAD_MEMORY]) &&
+	       !is_half_used(&gauges[OVERLOAD_OWN_MEMORY]) &&
+	       !atomic_load_explicit(&daemon->node.is_short_of_files, memory_order_relaxed);
+}
+
+static void look_at_all(struct daemon *daemon)
+{
+	daemon->overload.looked_ms = loop_now_ms(daemon->io.loop);
+	look_at_files(daemon);
+	look_at_memory(daemon);
+	trim_memory(daemon);
+	tell_gauge(daemon, OVERLOAD_CONNECTIONS, open_connections(daemon),
+		atomic_load_explicit(&daemon->node.max_connections, memory_order_relaxed));
+}
+
 static void look(struct timer *timer)
 {
 	struct daemon *daemon = container_of(timer, struct daemon, overload.timer);
 
-	look_at_files(daemon);
-	look_at_memory(daemon);
-	trim_memory(daemon);
-	tell_gauge(daemon, OVERLOAD_CONNECTIONS,
-		atomic_load_explicit(&daemon->node.open, memory_order_relaxed),
-		atomic_load_explicit(&daemon->node.max_connections, memory_order_relaxed));
-	timer_set(daemon->io.loop, &daemon->overload.timer, LOOK_MS);
+	bool rests = is_at_rest(daemon);
+
+	if (!rests)
+		look_at_all(daemon);
+	timer_set(daemon->io.loop, timer, rests ? REST_LOOK_MS : LOOK_MS);
 }
 
 void overload_start(struct daemon *daemon)
@@ -274,7 +325,8 @@ void overload_start(struct daemon *daemon)
 	overload->gauges[OVERLOAD_FILES].is_exact = true;
 	overload->trim = (struct job){.run = trim, .done = has_trimmed};
 	overload->timer.fire = look;
-	look(&overload->timer);
+	look_at_all(daemon);
+	timer_set(daemon->io.loop, &overload->timer, LOOK_MS);
 }
 
 void overload_stop(struct daemon *daemon)

@@ -1,7 +1,7 @@
 /*
- * Looks at what of this node can run out (descriptors, memory, connections) ten times a second, and
- * sets the level that workers go by (proxy/overload.h). Each change of it is a line in the log.
- * Control thread.
+ * Looks at what of this node can run out (descriptors, memory, connections) ten times a second, or
+ * once while the process has nothing to do, and sets the level that workers go by (proxy/overload.h).
+ * Each change of it is a line in the log. Control thread.
  */
 #ifndef SLUICE_CONTROL_OVERLOAD_H
 #define SLUICE_CONTROL_OVERLOAD_H
@@ -25,6 +25,8 @@ struct overload {
 	struct timer timer;
 	struct overload_gauge gauges[OVERLOAD_RESOURCES];
 	struct cgroup_memory group;
+	uint64_t cpu_us; /* that all threads had spent at the last tick */
+	uint64_t looked_ms; /* at all of it */
 	enum overload_level level; /* the highest of them */
 	uint64_t n_changes; /* of it */
 	struct job trim; /* what was freed is given back to the kernel */
