@@ -15,7 +15,7 @@ import outside
 from sluiced import BUILD, IS_SANITIZED
 from wire import patience, until
 
-NAME = os.environ.get("SLUICE_TEST_PREFIX", f"slt{os.getpid()}") + "d"
+NAME = os.environ.get("SLUICE_TEST_PREFIX", f"slt{os.getpid()}") + os.environ.get("PYTEST_XDIST_WORKER", "")[-1:] + "d"
 FOLDER, PINS = Path("/run/sluice") / NAME, Path("/sys/fs/bpf") / NAME
 # The tests live in a client namespace; the demo belongs to the host's.
 HOST = ["nsenter", f"--net=/proc/{os.getppid()}/ns/net"]
@@ -34,6 +34,7 @@ EXPECTED = [
     ("sluicectl.* targets", r"alpha(.|\n)*healthy"),
     ("sluicectl.* certs", r"\*\.apps\.sluice\.test"),
     ("sluicectl.* drops", r""),
+    ("sluicectl.* upgrade", r"serves(.|\n)*the one before"),
     ("maps/backends", r'BACKEND_HEALTHY'),
     ("maps/counters", r'"?syn_cookie"?: *[1-9]'),
 ]

@@ -7,7 +7,8 @@
 
 Everything it makes carries its name: namespaces, the veth end on this host, /sys/fs/bpf/NAME,
 /run/sluice/FOLDER. Demo.down() removes it all, whatever state it is in; the next start does the
-same for what a killed demo left. Its processes end with it, also when it is killed.
+same for what a killed demo left. Its processes end with it, also when it is killed (a sluiced that
+took over from the one it started: with the next start).
 """
 import http.client
 import ipaddress
@@ -101,6 +102,37 @@ class UnixHttp(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+class Successor:
+    """A sluiced that took over: started by the one before, ours since that has ended. As Popen."""
+
+    def __init__(self, pid):
+        self.pid, self.returncode = pid, None
+
+    def poll(self):
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, timeout):
+        end = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired("sluiced", timeout)
+            time.sleep(0.05)
+        return self.returncode
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
 class Log:
     """Passes sluiced's log on to the terminal, but not before the summary is printed."""
 
@@ -132,8 +164,21 @@ class Log:
             self.held, self.is_open = [], True
 
 
+def hold(name):
+    """A lock for as long as this process lives; an abstract socket leaves no file. OSError: another has it."""
+    lock = socket.socket(socket.AF_UNIX)
+    try:
+        lock.bind(f"\0sluice-{name}")
+        lock.listen(1)
+    except OSError:
+        lock.close()
+        raise
+    return lock
+
+
 def free_number():
-    """The first N whose 198.18.N.0/24 and fd5c:1c:N::/64 no route of this host overlaps."""
+    """The first N whose 198.18.N.0/24 and fd5c:1c:N::/64 no route of this host overlaps, and that no demo
+    which starts at the same time has chosen; and what holds it."""
     used = []
     for family in ("-4", "-6"):
         for table in ("main", "local"):
@@ -142,8 +187,12 @@ def free_number():
                     used.append(ipaddress.ip_network(route["dst"], strict=False))
     for number in range(256):
         wanted = [ipaddress.ip_network(f"198.18.{number}.0/24"), ipaddress.ip_network(f"fd5c:1c:{number:x}::/64")]
-        if not any(w.version == u.version and w.overlaps(u) for w in wanted for u in used):
-            return number
+        if any(w.version == u.version and w.overlaps(u) for w in wanted for u in used):
+            continue
+        try:
+            return number, hold(f"net-{number}")
+        except OSError:
+            continue
     raise Failure("no free address range in 198.18.0.0/16: this host has routes for all of it")
 
 
@@ -154,11 +203,9 @@ class Demo:
         self.folder = Path("/run/sluice") / name.removeprefix("sluice-")
         self.pins = Path("/sys/fs/bpf") / name
         self.targets, self.sluiced, self.log = {}, None, None
-        # Held as long as this process lives; an abstract socket leaves no file.
-        self.lock = socket.socket(socket.AF_UNIX)
+        netns.adopt_orphans()
         try:
-            self.lock.bind(f"\0sluice-run-{name}")
-            self.lock.listen(1)
+            self.lock = hold(f"run-{name}")
         except OSError:
             raise Failure(f"a demo called {name} is running already{self._holder()}: end it with Ctrl-C in its "
                           "terminal, or start another one beside it with tools/run --name NAME") from None
@@ -183,7 +230,7 @@ class Demo:
         self._start_sluiced()
 
     def _network(self):
-        number = free_number()
+        number, self.number_lock = free_number()
         self.client_v4 = f"198.18.{number}.1"
         self.v4, self.v6 = f"198.18.{number}.2", f"fd5c:1c:{number:x}::2"
         self.has_v6 = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").exists() and \
@@ -285,6 +332,7 @@ class Demo:
         yield "the kernel's view of the targets", f"{dump}/backends"
         yield "what the packet plane counted", f"{dump}/counters"
         file, again = self.folder / "sluice.yaml", resolve("www.sluice.test", 443)
+        yield "replace sluiced by another process: no connection is lost", f"{ctl} upgrade"
         yield ("deny this host: its packets are dropped in XDP, and counted",
                f"sed -i '/^deny:/s/]/, {self.client_v4}]/' {file} && {ctl} reload; {curl} -m 2 {again}; {ctl} drops")
         yield ("let it in again",
@@ -310,9 +358,19 @@ class Demo:
         while all(map(outside.lives, makes)):
             try:
                 status = self.sluiced.wait(timeout=1)
-                raise Failure(f"sluiced ended by itself with {status}")
             except subprocess.TimeoutExpired:
                 continue
+            if not self._follow():
+                raise Failure(f"sluiced ended by itself with {status}")
+
+    def _follow(self):
+        """Whether another one has taken over from the one that ended."""
+        try:
+            pid = self.api("/v1/status")["pid"]
+        except (OSError, http.client.HTTPException):
+            return False
+        self.sluiced = Successor(pid)
+        return True
 
     # --- down
 
@@ -330,6 +388,13 @@ class Demo:
     def _stop_sluiced(self):
         if self.sluiced is None:
             return None
+        complaint = self._end_sluiced()
+        if self._follow():  # it was not the last one
+            complaint = self._end_sluiced() or complaint
+        self.log.thread.join(timeout=2)
+        return complaint
+
+    def _end_sluiced(self):
         if self.sluiced.poll() is None:
             self.sluiced.send_signal(signal.SIGCONT)
             self.sluiced.terminate()
@@ -339,7 +404,6 @@ class Demo:
                 self.sluiced.kill()
                 self.sluiced.wait()
                 return f"sluiced did not end within {STOP_S:g} s and was killed"
-        self.log.thread.join(timeout=2)
         return f"sluiced ended with {self.sluiced.returncode}" if self.sluiced.returncode else None
 
     def _left_pins(self):

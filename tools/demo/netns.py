@@ -14,12 +14,17 @@ from pathlib import Path
 RUN = Path("/run/netns")
 TOP = Path(__file__).resolve().parents[2]
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def die_with_parent():
     """For a child between fork and exec: it ends when the thread that started it does."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def adopt_orphans():
+    """What our children leave behind becomes ours, so that it can be waited for."""
+    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def inside(namespace, *command):
