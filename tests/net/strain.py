@@ -20,6 +20,8 @@ from wire import Connection, patience
 TOLD = 20            # failures that are told in words
 DOWNLOAD_STEP = 16384  # bytes, and the pause between two reads while the others are at work
 DOWNLOAD_PAUSE_S = 0.02
+TUNNEL_PAUSE_S, MESSAGE_BYTES = 0.5, 32
+UPGRADE = b"GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 REQUEST_EVERY = 4    # of so many handshakes one is followed by a request
 
 
@@ -45,6 +47,7 @@ class Account:
     def __init__(self):
         self.lock = threading.Lock()
         self.ok, self.failed, self.closed = 0, 0, 0
+        self.asked_to_leave = 0  # in order, with an answer
         self.told = []
         self.seen = Counter()
         self.slowest_s = 0.0
@@ -56,6 +59,10 @@ class Account:
             if seen:
                 self.seen[seen] += 1
 
+    def leave(self):
+        with self.lock:
+            self.asked_to_leave += 1
+
     def bad(self, error, is_closed=False):
         with self.lock:
             self.failed += not is_closed
@@ -64,7 +71,8 @@ class Account:
                 self.told.append(f"{type(error).__name__}: {error}")
 
     def words(self):
-        return {"ok": self.ok, "failed": self.failed, "closed": self.closed, "told": self.told,
+        return {"ok": self.ok, "failed": self.failed, "closed": self.closed,
+                "asked_to_leave": self.asked_to_leave, "told": self.told,
                 "seen": dict(self.seen), "slowest_s": round(self.slowest_s, 3)}
 
 
@@ -157,7 +165,9 @@ class Client:
                 raise EOFError(f"answer {answer}")
             self.account.good(begin)
             if answer.get("connection", "").lower() == "close":
-                raise EOFError("connection: close")
+                self.account.leave()
+                clients[number].close()
+                clients[number] = self.again()
         except (OSError, EOFError, AssertionError) as error:
             self.account.bad(error, is_closed=True)
             clients[number].close()
@@ -170,6 +180,28 @@ class Client:
             except OSError as error:
                 self.account.bad(error)
         return Connection(self.address)
+
+    # --- WebSockets, one a thread, with a message that comes back every half second
+    def tunnels(self, index):
+        client = self.open(self.orders["names"][0])
+        client.send(UPGRADE)
+        answer = client.response()
+        assert answer.status == 101, answer
+        self.ready.wait()
+        number = 0
+        while not self.stop.wait(TUNNEL_PAUSE_S):
+            number += 1
+            message = f"{index} {number}".ljust(MESSAGE_BYTES).encode()
+            begin = time.monotonic()
+            try:
+                client.send(message)
+                if client.take(MESSAGE_BYTES) != message:
+                    raise EOFError("another message")
+                self.account.good(begin)
+            except (OSError, EOFError, AssertionError) as error:
+                self.account.bad(error, is_closed=True)
+                return
+        client.close()
 
     # --- downloads, one a thread, slow as long as the others are at work; each byte is looked at
     def downloads(self, _index):
@@ -213,7 +245,8 @@ class Client:
 class Strain:
     """The processes, for the time of a `with` block; then `results` by kind."""
 
-    def __init__(self, address, ca, names, rate, connections, downloads, download_bytes, sha256, identity=None):
+    def __init__(self, address, ca, names, rate, connections, downloads, download_bytes, sha256, identity=None,
+                 tunnels=0):
         common = {"address": address, "ca": str(ca), "names": names}
         if identity:
             common["identity"] = [str(path) for path in identity]
@@ -223,6 +256,8 @@ class Strain:
             common | {"kind": "downloads", "count": downloads, "threads": downloads, "bytes": download_bytes,
                       "sha256": sha256},
         ]
+        if tunnels:
+            self.orders.append(common | {"kind": "tunnels", "count": tunnels, "threads": tunnels})
         self.results = {}
 
     def __enter__(self):
@@ -250,6 +285,7 @@ class Strain:
     def words(self):
         """One line of figures."""
         rows = [f"{kind}: {row['ok']} ok, {row['failed']} failed, {row['closed']} closed, "
+                f"{row['asked_to_leave']} asked to leave, "
                 f"slowest {row['slowest_s'] * 1000:.0f} ms{self.first(row)}"
                 for kind, row in self.results.items()]
         shakes = self.results["handshakes"]

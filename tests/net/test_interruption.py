@@ -209,6 +209,7 @@ WAYS = {"api": by_api, "files": by_files, "reload": by_reload}
 def expect_no_interruption(site, strain):
     for kind, row in strain.results.items():
         assert row["failed"] == 0 and row["closed"] == 0 and row["hung"] == 0, (kind, row["told"])
+        assert row["asked_to_leave"] == 0, kind
         assert row["ok"] >= count("interruption_downloads")
     sights = strain.results["handshakes"]["seen"]
     assert not [sight for sight in sights if not site.is_whole(sight)], sights
