@@ -13,6 +13,7 @@ ROWS = {
     "upgrades": (3, 10, 1),                               # in a row under load
     "certificate_swaps": (4, 200, 2),                     # of a served pair and of the default, under load
     "changes_at_once": (3, 50, 1),                        # rounds of test_all_at_once.py
+    "at_once_handshakes": (40, 500, 5),                   # full ones a second meanwhile
     "interruption_changes": (18, 1200, 12),               # of the default certificate, a third by each way
     "interruption_handshakes": (40, 300, 5),              # full ones a second meanwhile
     "interruption_connections": (40, 200, 10),            # kept alive meanwhile, a request a second each

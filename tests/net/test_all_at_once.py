@@ -70,7 +70,7 @@ def test_all_at_once(net, targets, launch, capsys):
     size, rounds = count("interruption_bytes"), count("changes_at_once")
     one, before, counters = launch(config(net)), [], Counters()
     one.wait_states("web", ["healthy"] * 3)
-    strain = Strain((net.v4, 443), net.ca.pem, [NAME], count("interruption_handshakes"),
+    strain = Strain((net.v4, 443), net.ca.pem, [NAME], count("at_once_handshakes"),
                     count("interruption_connections"), count("interruption_downloads"), size,
                     pattern_sha256(size), tunnels=TUNNELS)
     try:
