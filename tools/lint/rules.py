@@ -30,7 +30,7 @@ VENDORS = [
     ("libbpf", r"bpf/.*", r"\b(?:bpf_(?:map|link|program|object|prog|tc|xdp|btf|obj)_\w+|libbpf_\w+)",
      r"userspace/dataplane/|tests/bpf/|tools/bench/|bpf/"),
     ("libxdp", r"xdp/.*", r"\b(?:libxdp_|xdp_program__|xdp_multiprog__|xsk_umem__|xsk_ring_|xsk_socket__)\w*",
-     r"userspace/dataplane/|userspace/net/xsk\.c|tests/bpf/|tools/bench/"),
+     r"userspace/dataplane/|userspace/net/xsk|tests/bpf/|tools/bench/"),
     ("OpenSSL", r"openssl/.*", r"\b(?:SSL|EVP|X509|BIO|OSSL|PEM|OCSP|ASN1|PKCS12|RAND)_\w+",
      r"userspace/tls/|tests/unit/tls/|tests/fuzz/|tools/bench/"),
     ("llhttp", r"llhttp.*", r"\b(?:llhttp|HPE)_\w+", r"userspace/http/h1"),

@@ -195,6 +195,30 @@ int tun_open(const char *name, uint32_t queues, struct tun **ret_tun, struct err
 	return 0;
 }
 
+int tun_take(const int *fds, uint32_t n_fds, uint32_t queues, struct tun **ret_tun, struct err *err)
+{
+	struct ifreq request = {};
+	struct tun *tun;
+	uint32_t i, most = queues > n_fds ? queues : n_fds;
+	int code;
+
+	if (!n_fds || ioctl(fds[0], TUNGETIFF, &request) < 0)
+		return err_set(err, -EBADF, "the TUN device of the process before is none");
+	tun = mem_zalloc(sizeof(*tun) + sizeof(tun->fds[0]) * most);
+	memcpy(tun->fds, fds, n_fds * sizeof(fds[0]));
+	memcpy(tun->name, request.ifr_name, sizeof(tun->name));
+	tun->queues = n_fds;
+	code = queues_open(tun, tun->name, queues, err);
+	if (code) {
+		for (i = n_fds; i < tun->queues; i++)
+			close(tun->fds[i]);
+		free(tun);
+		return code;
+	}
+	*ret_tun = tun;
+	return 0;
+}
+
 void tun_close(struct tun *tun)
 {
 	if (!tun)
@@ -212,6 +236,11 @@ const char *tun_name(const struct tun *tun)
 uint32_t tun_ifindex(const struct tun *tun)
 {
 	return tun->ifindex;
+}
+
+uint32_t tun_queues(const struct tun *tun)
+{
+	return tun->queues;
 }
 
 int tun_queue_fd(const struct tun *tun, uint32_t queue)

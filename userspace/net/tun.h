@@ -23,9 +23,14 @@ struct tun;
 /* `name` may end in %d. Sets up: link up, loose rp_filter (and the dummy
  * IPv4 address 192.0.0.8, without which that drops all), no IPv6 address, no router solicitations. */
 int tun_open(const char *name, uint32_t queues, struct tun **ret_tun, struct err *err) must_check;
+/* The device of another process, by the descriptors of its queues, which are its own then (on an error they
+ * stay the caller's); as many more as are missing are made. */
+int tun_take(const int *fds, uint32_t n_fds, uint32_t queues, struct tun **ret_tun,
+	struct err *err) must_check;
 void tun_close(struct tun *tun);
 const char *tun_name(const struct tun *tun);
 uint32_t tun_ifindex(const struct tun *tun);
+uint32_t tun_queues(const struct tun *tun);
 int tun_queue_fd(const struct tun *tun, uint32_t queue);
 
 /* Sends what the host has for that one client into the device, or no longer. For probes: their

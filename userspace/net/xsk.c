@@ -3,7 +3,7 @@
  * the fill ring, the receive ring and the caller; the others wait in `spare` or are being sent.
  * Each ring has as many entries as there are frames for it, so that it is never full.
  */
-#include "net/xsk.h"
+#include "net/xsk_parts.h"
 
 #include "core/mem.h"
 
@@ -17,13 +17,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-#include <xdp/xsk.h>
 
 enum {
-	/* The kernel keeps XDP_PACKET_HEADROOM (256 bytes) of each chunk for itself, and chunks are
-	 * powers of two: 2048 would be too few. */
-	CHUNK_BYTES = 4096,
-	FRAMES = XSK_RX_FRAMES + XSK_TX_FRAMES,
 	KERNEL_SEND_BATCH = 32, /* descriptors that sendto() moves at most, in copy mode */
 	/* The kernel lets go of a queue some time after the socket was closed. */
 	BUSY_TRIES = 40,
@@ -32,22 +27,6 @@ enum {
 
 _Static_assert(XSK_FRAME_BYTES == SLUICE_GATE_FRAME_BYTES, "what the XDP program may send here");
 _Static_assert(XSK_FRAME_BYTES <= CHUNK_BYTES - 256, "a frame is one chunk");
-
-struct xsk {
-	uint8_t *area; /* FRAMES chunks */
-	int memory_fd;
-	struct xsk_umem *umem;
-	struct xsk_socket *socket;
-	struct xsk_ring_prod fill, tx;
-	struct xsk_ring_cons completion, rx;
-	bool zero_copy;
-	uint32_t lent_len; /* frames of the last xsk_receive */
-	uint64_t lent[XSK_BATCH_MAX];
-	uint32_t spare_len;
-	bool sending;
-	uint64_t sending_at; /* the frame being written */
-	uint64_t spare[XSK_TX_FRAMES];
-};
 
 /* Locked memory is limited unless the process has CAP_IPC_LOCK; as much as it may have is taken. */
 static void memlock_raise(void)
@@ -60,22 +39,27 @@ static void memlock_raise(void)
 	(void)setrlimit(RLIMIT_MEMLOCK, &limit); /* xsk_umem__create says when it is too little */
 }
 
+int xsk_area_map(struct xsk *xsk, struct err *err)
+{
+	const size_t bytes = (size_t)FRAMES * CHUNK_BYTES;
+	void *area = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, xsk->memory_fd, 0);
+	if (area == MAP_FAILED)
+		return err_set(
+			err, -errno, "mapping %zu bytes of frames: %s", bytes, strerror(errno));
+	xsk->area = area;
+	return 0;
+}
+
 static int area_open(struct xsk *xsk, struct err *err)
 {
 	const size_t bytes = (size_t)FRAMES * CHUNK_BYTES;
-	void *area;
 
 	xsk->memory_fd = memfd_create("sluice-xsk", MFD_CLOEXEC);
 	if (xsk->memory_fd < 0)
 		return err_set(err, -errno, "memfd_create: %s", strerror(errno));
 	if (ftruncate(xsk->memory_fd, (off_t)bytes))
 		return err_set(err, -errno, "frames, %zu bytes: %s", bytes, strerror(errno));
-	area = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, xsk->memory_fd, 0);
-	if (area == MAP_FAILED)
-		return err_set(
-			err, -errno, "mapping %zu bytes of frames: %s", bytes, strerror(errno));
-	xsk->area = area;
-	return 0;
+	return xsk_area_map(xsk, err);
 }
 
 static int umem_open(struct xsk *xsk, struct err *err)
@@ -114,6 +98,15 @@ static int bind_failed(const struct xsk_spec *spec, int code, struct err *err)
 	return err_set(err, code, "%s%s", strerror(-code), hint);
 }
 
+void xsk_look_at_mode(struct xsk *xsk)
+{
+	struct xdp_options options = {};
+	socklen_t len = sizeof(options);
+
+	if (getsockopt(xsk->fd, SOL_XDP, XDP_OPTIONS, &options, &len) == 0)
+		xsk->zero_copy = options.flags & XDP_OPTIONS_ZEROCOPY;
+}
+
 /* Without XDP_COPY and XDP_ZEROCOPY the kernel tries zero-copy and takes copy mode where the
  * driver cannot. */
 static int socket_open(struct xsk *xsk, const struct xsk_spec *spec, struct err *err)
@@ -124,15 +117,13 @@ static int socket_open(struct xsk *xsk, const struct xsk_spec *spec, struct err 
 		.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
 		.bind_flags = XDP_USE_NEED_WAKEUP,
 	};
-	struct xdp_options options = {};
-	socklen_t len = sizeof(options);
 	int code = xsk_socket__create(
 		&xsk->socket, spec->interface, spec->queue, xsk->umem, &xsk->rx, &xsk->tx, &config);
 
 	if (code)
 		return bind_failed(spec, code, err);
-	if (getsockopt(xsk_fd(xsk), SOL_XDP, XDP_OPTIONS, &options, &len) == 0)
-		xsk->zero_copy = options.flags & XDP_OPTIONS_ZEROCOPY;
+	xsk->fd = xsk_socket__fd(xsk->socket);
+	xsk_look_at_mode(xsk);
 	return 0;
 }
 
@@ -148,12 +139,19 @@ static void frames_deal(struct xsk *xsk)
 	xsk->spare_len = XSK_TX_FRAMES;
 }
 
-static int open_once(const struct xsk_spec *spec, struct xsk **ret_xsk, struct err *err)
+struct xsk *xsk_new(void)
 {
 	struct xsk *xsk = mem_zalloc(sizeof(*xsk));
+
+	xsk->fd = xsk->memory_fd = -1;
+	return xsk;
+}
+
+static int open_once(const struct xsk_spec *spec, struct xsk **ret_xsk, struct err *err)
+{
+	struct xsk *xsk = xsk_new();
 	int code;
 
-	xsk->memory_fd = -1;
 	code = area_open(xsk, err);
 	if (!code)
 		code = umem_open(xsk, err);
@@ -184,6 +182,8 @@ void xsk_close(struct xsk *xsk)
 {
 	if (!xsk)
 		return;
+	if (xsk->is_taken)
+		xsk_taken_close(xsk);
 	if (xsk->socket)
 		xsk_socket__delete(xsk->socket);
 	if (xsk->umem)
@@ -197,7 +197,7 @@ void xsk_close(struct xsk *xsk)
 
 int xsk_fd(const struct xsk *xsk)
 {
-	return xsk_socket__fd(xsk->socket);
+	return xsk->fd;
 }
 
 bool xsk_is_zero_copy(const struct xsk *xsk)

@@ -44,6 +44,25 @@ int xsk_fd(const struct xsk *xsk); /* for epoll (EPOLLIN) and the XSKMAP */
 bool xsk_is_zero_copy(const struct xsk *xsk);
 int xsk_counts(const struct xsk *xsk, struct xsk_counts *ret_counts) must_check;
 
+/* --- from one process to the next */
+
+/* Where a socket stands that nobody uses at the moment, beside what is in its rings: what goes with its
+ * descriptor and that of its memory. */
+struct xsk_state {
+	uint32_t rx_frames, tx_frames, chunk_bytes; /* of whoever made it */
+	uint32_t n_spare;
+	uint32_t spare[XSK_TX_FRAMES]; /* frames that can be written into, by number */
+};
+
+enum { XSK_FDS = 2 }; /* the socket, its memory */
+
+/* The descriptors stay ours: until it is closed, or used again, the other process may have it. */
+void xsk_give(struct xsk *xsk, struct xsk_state *ret_state, int ret_fds[static XSK_FDS]);
+/* Goes on with it. The descriptors are its own then; of one that cannot be had (-EPROTO: it is of another
+ * layout) they stay the caller's. */
+int xsk_take(const struct xsk_state *state, const int fds[static XSK_FDS], struct xsk **ret_xsk,
+	struct err *err) must_check;
+
 /* Takes up to `max` (XSK_BATCH_MAX) received frames. They are the caller's until xsk_put_back,
  * which takes all of the last batch. Returns how many. */
 size_t xsk_receive(struct xsk *xsk, struct xsk_frame ret_frames[], size_t max);

@@ -291,6 +291,34 @@ static void test_send_buffers_are_bounded(void **state)
 	assert_ptr_equal(xsk_send_begin(xsk), xsk_send_begin(xsk)); /* begun, not ended */
 }
 
+/* As another process does it, by descriptors of its own: frames that wait are not lost, all buffers are there. */
+static void test_goes_on_in_other_hands(void **state)
+{
+	struct xsk_state given;
+	int fds[XSK_FDS];
+	struct xsk *other;
+	struct err err;
+
+	test_buffers_go_round(NULL);
+	assert_ptr_not_equal(xsk_send_begin(xsk), NULL); /* and is not sent */
+	peer_send(60, 1);
+	peer_send(60, 2);
+	assert_int_equal(send_frames(60, 3, 4), 4);
+	xsk_give(xsk, &given, fds);
+	for (int i = 0; i < XSK_FDS; i++)
+		fds[i] = dup(fds[i]);
+	given.chunk_bytes /= 2;
+	assert_int_equal(xsk_take(&given, fds, &other, &err), -EPROTO);
+	given.chunk_bytes *= 2;
+	assert_int_equal(xsk_take(&given, fds, &other, &err), 0);
+	close_xsk(NULL);
+	xsk = other;
+	peer_expect(60, 3, 4);
+	expect_frames(60, 1, 3);
+	test_buffers_go_round(NULL);
+	test_send_buffers_are_bounded(NULL);
+}
+
 static void test_queue_is_one_sockets(void **state)
 {
 	const struct xsk_spec spec = {"x0", 0}, absent = {"x0", 9}, nowhere = {"x9", 0};
@@ -361,6 +389,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_overload_is_counted, open_xsk, close_xsk),
 		cmocka_unit_test_setup_teardown(test_frames_are_sent, open_xsk, close_xsk),
 		cmocka_unit_test_setup_teardown(test_send_buffers_are_bounded, open_xsk, close_xsk),
+		cmocka_unit_test_setup_teardown(test_goes_on_in_other_hands, open_xsk, close_xsk),
 		cmocka_unit_test_setup_teardown(test_queue_is_one_sockets, open_xsk, close_xsk),
 		cmocka_unit_test(test_memory_limit),
 	};
