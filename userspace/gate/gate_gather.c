@@ -109,6 +109,13 @@ static struct flight *get_flight(
 	return flights_get(&gate->flights, key);
 }
 
+void gate_watch_flight(struct gate *gate, struct flight *flight)
+{
+	flight->timer.fire = timer_fired;
+	set_timer(gate, flight, gate_now_ms(gate));
+	show_open(gate);
+}
+
 static struct flight *open_flight(struct gate *gate, const struct arrival *arrival)
 {
 	struct flight_key key = {arrival->frame->tuple, arrival->frame->ack};
@@ -117,12 +124,10 @@ static struct flight *open_flight(struct gate *gate, const struct arrival *arriv
 
 	if (!keep_ms || keep_ms > TIMEOUT_MS_MAX)
 		keep_ms = TIMEOUT_MS_MAX;
-	flight->timer.fire = timer_fired;
 	flight->deadline_ms = gate_now_ms(gate) + keep_ms;
 	flight->source = (uint32_t)(arrival->source - gate->sources);
 	flight->own_cookie = arrival->own_cookie;
-	set_timer(gate, flight, gate_now_ms(gate));
-	show_open(gate);
+	gate_watch_flight(gate, flight);
 	return flight;
 }
 

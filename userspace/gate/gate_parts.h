@@ -86,5 +86,7 @@ void gate_acknowledge(struct gate *gate, const struct arrival *arrival, struct f
  * struct flight; 0: the segment was not looked at. */
 void gate_gather(
 	struct gate *gate, const struct arrival *arrival, struct flight *flight, uint32_t judge_at);
+/* One that came from another gate: its times hold here. */
+void gate_watch_flight(struct gate *gate, struct flight *flight);
 
 #endif
