@@ -140,9 +140,7 @@ def test_other_layout(net, old):
             assert tunnel.take(4) == b"ping"
             until(lambda: one.api("/v1/status")["gate"]["active"], "the gate is there")
         assert "workers_stale_rst" not in one.ctl("drops")[1]
-    # Whose SYN-ACK the plane before has made has a cookie that the new one does not know.
-    assert [error for _, error in new.failures if "reset" not in error.lower()] == []
-    assert len(new.failures) <= 6 * len(left)
+    assert new.failures == []
     for other in left:
         assert has_ended(other)
 

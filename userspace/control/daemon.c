@@ -426,8 +426,11 @@ void daemon_start_gates(struct daemon *daemon, const struct config *config)
 			.n_workers = daemon->env.n_workers,
 			.guard = apply_guard,
 			.arg = daemon,
+			.state = daemon->taken ? &daemon->taken->gate : NULL,
 		},
 		config);
+	if (daemon->taken)
+		gates_state_fini(&daemon->taken->gate);
 }
 
 /* In this order: nothing is served before the packet plane guards it, nothing is promised (admin

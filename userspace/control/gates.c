@@ -1,60 +1,28 @@
 /* Dealing AF_XDP sockets out to workers: see gates.h. */
 #define LOG_MODULE "gate"
-#include "control/gates.h"
+#include "control/gates_parts.h"
 #include "control/gate_probe.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "net/tun.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct gate_socket {
-	struct xsk *xsk;
-	uint32_t ifindex, queue;
-	uint32_t worker;
-};
-
-struct gate_interface {
-	struct dp_gate_interface row; /* as it was when its sockets were made, or could not be */
-	bool seen;      /* while the set is compared */
-};
-
-/* What workers may still be using; freed once each has taken its new share. */
-struct retired {
-	struct xsk **xsks;
-	uint32_t n_xsks;
-	struct gate_share **shares; /* one per worker */
-	struct tun *tun;
-};
-
-struct gates {
-	struct gates_spec spec;
-	struct tun *tun; /* NULL: no gate */
-	bool failed; /* it could not be had with the present handover */
-	bool is_suspended; /* another process is to have the queues */
-	char why[GATES_WHY_BYTES];
-	struct gate_socket *sockets;
-	uint32_t n_sockets;
-	struct gate_interface interfaces[DATAPLANE_MAX_INTERFACES];
-	size_t n_interfaces;
-	struct gate_share **shares; /* one per worker, in force */
-	struct retired retired;
-};
-
 static void share_free(struct gate_share *share)
 {
-	if (share)
+	if (share) {
 		free(share->xsks);
+		free(share->places);
+	}
 	free(share);
 }
 
-static bool all_took_their_share(const struct gates *gates)
+bool gates_all_took(const struct gates *gates)
 {
 	uint32_t i;
 
-	for (i = 0; i < gates->spec.n_workers; i++)
+	for (i = 0; gates->shares && i < gates->spec.n_workers; i++)
 		if (atomic_load_explicit(&gates->spec.workers[i].share_seen,
 			    memory_order_acquire) != gates->shares[i])
 			return false;
@@ -84,14 +52,20 @@ static struct gate_share *share_new(const struct gates *gates, uint32_t worker)
 
 	share->tun_fd = gates->tun ? tun_queue_fd(gates->tun, worker) : -1;
 	share->xsks = mem_zalloc((gates->n_sockets + 1) * sizeof(struct xsk *));
-	for (i = 0; i < gates->n_sockets; i++)
-		if (gates->sockets[i].worker == worker)
-			share->xsks[share->n_xsks++] = gates->sockets[i].xsk;
+	share->places = mem_zalloc((gates->n_sockets + 1) * sizeof(uint32_t));
+	share->parks = gates->is_suspended;
+	for (i = 0; !gates->is_suspended && i < gates->n_sockets; i++) {
+		if (gates->sockets[i].worker != worker)
+			continue;
+		share->places[share->n_xsks] = gates->sockets[i].place;
+		share->xsks[share->n_xsks++] = gates->sockets[i].xsk;
+	}
+	share->parked = gates->parked;
+	share->n_parked = gates->is_suspended ? 0 : gates->n_parked;
 	return share;
 }
 
-/* Tells every worker its share; what it had goes when all have taken theirs. */
-static void deal(struct gates *gates)
+void gates_deal(struct gates *gates)
 {
 	struct gate_share **shares = mem_zalloc(gates->spec.n_workers * sizeof(*shares));
 	uint32_t i;
@@ -107,7 +81,7 @@ static void deal(struct gates *gates)
 	}
 }
 
-static uint32_t worker_with_least(const struct gates *gates)
+uint32_t gates_worker_with_least(const struct gates *gates)
 {
 	uint32_t counts[SLUICE_MAX_WORKERS] = {0}, i, least = 0;
 
@@ -134,7 +108,8 @@ static void add_interface(struct gates *gates, const struct dp_gate_interface *r
 		sock = &gates->sockets[gates->n_sockets];
 		*sock = (struct gate_socket){.ifindex = row->ifindex,
 			.queue = spec.queue,
-			.worker = worker_with_least(gates)};
+			.place = gates->n_sockets,
+			.worker = gates_worker_with_least(gates)};
 		if (xsk_open(&spec, &sock->xsk, &err) < 0) {
 			log_warn("no gate on queue %u of %s: %s", spec.queue, row->name, err.text);
 			snprintf(gates->why, sizeof(gates->why), "queue %u of %s: %.200s",
@@ -145,7 +120,7 @@ static void add_interface(struct gates *gates, const struct dp_gate_interface *r
 	}
 }
 
-static void show_new(struct gates *gates, uint32_t first)
+void gates_show(struct gates *gates, uint32_t first)
 {
 	struct err err;
 	uint32_t i;
@@ -159,7 +134,7 @@ static void show_new(struct gates *gates, uint32_t first)
 		}
 }
 
-static void remove_interface(struct gates *gates, size_t at)
+void gates_remove_interface(struct gates *gates, size_t at)
 {
 	uint32_t ifindex = gates->interfaces[at].row.ifindex, i, kept = 0;
 	struct retired *old = &gates->retired;
@@ -206,7 +181,7 @@ static void follow_interfaces(struct gates *gates)
 	}
 	for (i = gates->n_interfaces; i-- > 0;)
 		if (!gates->interfaces[i].seen) {
-			remove_interface(gates, i);
+			gates_remove_interface(gates, i);
 			changed = true;
 		}
 	first = gates->n_sockets;
@@ -218,8 +193,8 @@ static void follow_interfaces(struct gates *gates)
 		}
 	if (!changed)
 		return;
-	deal(gates);
-	show_new(gates, first);
+	gates_deal(gates);
+	gates_show(gates, first);
 }
 
 /* A filter that drops segments without a SYN drops what XDP lets in directly, too: then the kernel
@@ -290,13 +265,13 @@ static void come_up(struct gates *gates, const struct config *config)
 }
 
 /* The device goes when no worker writes to it any more. */
-static void go_down(struct gates *gates)
+void gates_go_down(struct gates *gates)
 {
 	while (gates->n_interfaces)
-		remove_interface(gates, gates->n_interfaces - 1);
+		gates_remove_interface(gates, gates->n_interfaces - 1);
 	gates->retired.tun = gates->tun;
 	gates->tun = NULL;
-	deal(gates);
+	gates_deal(gates);
 	log_warn("no gate, incomplete first flights are forgotten: %s", gates->why);
 }
 
@@ -314,15 +289,15 @@ static bool follow_handover(struct gates *gates, const struct config *config)
 	gates->failed = false;
 	snprintf(gates->why, sizeof(gates->why), "%s", report.why);
 	if (gates->tun)
-		go_down(gates);
+		gates_go_down(gates);
 	return false;
 }
 
 /* True: what was retired is gone. */
-static bool end_retirement(struct gates *gates)
+bool gates_end_retirement(struct gates *gates)
 {
 	if (gates->retired.shares) {
-		if (!all_took_their_share(gates))
+		if (!gates_all_took(gates))
 			return false;
 		free_retired(gates);
 	}
@@ -333,7 +308,15 @@ void gates_maintain(struct gates *gates, const struct config *config)
 {
 	bool had = gates->tun;
 
-	if (!end_retirement(gates) || gates->is_suspended || !follow_handover(gates, config))
+	if (!gates_end_retirement(gates) || gates->is_suspended)
+		return;
+	if (gates->resumes) {
+		gates_resume_kept(gates);
+		return;
+	}
+	if (gates->n_parked && gates_all_took(gates))
+		gates_forget_parked(gates); /* each has its own */
+	if (!follow_handover(gates, config))
 		return;
 	follow_interfaces(gates);
 	if (!had)
@@ -341,23 +324,15 @@ void gates_maintain(struct gates *gates, const struct config *config)
 			gates->n_sockets, tun_name(gates->tun));
 }
 
-bool gates_suspend(struct gates *gates)
+void gates_forget_parked(struct gates *gates)
 {
-	if (!gates->is_suspended) {
-		if (!end_retirement(gates))
-			return false;
-		gates->is_suspended = true;
-		snprintf(gates->why, sizeof(gates->why), "another process takes over");
-		if (gates->tun)
-			go_down(gates);
-	}
-	return end_retirement(gates);
-}
+	uint32_t i;
 
-void gates_resume(struct gates *gates)
-{
-	gates->is_suspended = false;
-	gates->why[0] = '\0';
+	for (i = 0; i < gates->n_parked; i++)
+		free(gates->parked[i].bytes);
+	free(gates->parked);
+	gates->parked = NULL;
+	gates->n_parked = 0;
 }
 
 struct gates *gates_new(const struct gates_spec *spec, const struct config *config)
@@ -365,7 +340,11 @@ struct gates *gates_new(const struct gates_spec *spec, const struct config *conf
 	struct gates *gates = mem_zalloc(sizeof(*gates));
 
 	gates->spec = *spec;
-	gates_maintain(gates, config);
+	gates->spec.state = NULL;
+	if (spec->state && spec->state->n_sockets)
+		gates_take(gates, spec->state);
+	else
+		gates_maintain(gates, config);
 	return gates;
 }
 
@@ -376,6 +355,7 @@ void gates_free(struct gates *gates)
 	if (!gates)
 		return;
 	free_retired(gates);
+	gates_forget_parked(gates);
 	for (i = 0; i < gates->n_sockets; i++)
 		xsk_close(gates->sockets[i].xsk);
 	for (i = 0; gates->shares && i < gates->spec.n_workers; i++)

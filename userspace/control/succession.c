@@ -62,12 +62,6 @@ static void complete_sockets(struct daemon *daemon)
 				log_warn("some workers do not accept: %s", err.text);
 }
 
-static void publish(struct daemon *daemon)
-{
-	apply_again(daemon);
-	daemon_start_gates(daemon, daemon->build->config);
-}
-
 /* The packet plane refuses whom no worker would take. */
 static void await_workers(const struct daemon *daemon)
 {
@@ -92,16 +86,19 @@ int succession_commit(struct daemon *daemon, struct err *err)
 	dataplane_taken(daemon->dataplane);
 	complete_sockets(daemon);
 	if (!dataplane_has_own_maps(daemon->dataplane))
-		publish(daemon);
+		apply_again(daemon);
+	else
+		dp_secrets_take(daemon->dataplane, &daemon->taken->secrets);
 	return 0;
 }
 
 void succession_publish(struct daemon *daemon)
 {
-	if (!dataplane_has_own_maps(daemon->dataplane))
-		return;
 	await_workers(daemon);
-	publish(daemon);
+	if (dataplane_has_own_maps(daemon->dataplane))
+		apply_again(daemon);
+	daemon_start_gates(daemon, daemon->build->config);
+	dataplane_settle(daemon->dataplane);
 }
 
 void succession_keep_ages(struct daemon *daemon)

@@ -17,7 +17,8 @@ int succession_begin(
 	struct daemon *daemon, const struct config *config, struct err *err) must_check;
 /* Everything is built: from here on what the process before had is ours. Less than 0: it goes on. */
 int succession_commit(struct daemon *daemon, struct err *err) must_check;
-/* The workers run: where the packet plane is a new one it gets its listeners now. */
+/* The workers run: they have the gate from now on, and where the packet plane is a new one it gets its
+ * listeners. */
 void succession_publish(struct daemon *daemon);
 /* Secrets are as old as they were with the process before; with nobody before, new. */
 void succession_keep_ages(struct daemon *daemon);

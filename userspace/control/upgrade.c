@@ -30,7 +30,7 @@ enum {
 	HELLO_MS = 5 * 1000,
 	PREPARE_MS = 5 * 60 * 1000, /* a hundred thousand certificates are read meanwhile */
 	SERVE_MS = 20 * 1000,
-	GATE_LOOK_MS = 10,
+	GATE_LOOK_MS = 1,
 	OUTPUT_BYTES = 4096,
 	BACKLOG = 4,
 };
@@ -40,7 +40,7 @@ enum upgrade_state {
 	UPGRADE_GREETED,    /* somebody has connected: what does it want? */
 	UPGRADE_WAITING,    /* for a reload to end */
 	UPGRADE_GIVING,     /* it has all but the gate, and makes itself ready */
-	UPGRADE_CLOSING,    /* our gate ends */
+	UPGRADE_CLOSING,    /* our gate comes to rest, or ends */
 	UPGRADE_HANDED,     /* it begins to serve, we still do */
 	UPGRADE_OVER,       /* it serves */
 };
@@ -54,6 +54,7 @@ struct upgrade {
 	struct upgrade_message *message;
 	struct upgrade_outbox outbox;
 	struct timer timer; /* for the present step, or a look at the gate */
+	bool gives_gate; /* the peer knows what to do with it */
 	uint32_t pid; /* of the peer */
 	char peer_version[UPGRADE_NAME_BYTES];
 	uint64_t failed;
@@ -282,6 +283,7 @@ static void over(struct upgrade *upgrade)
 	upgrade->door.fd = -1;
 	admin_leave(daemon->admin_remote);
 	admin_leave(daemon->admin_metrics);
+	gates_let_go(daemon->gates);
 	dataplane_retire(daemon->dataplane);
 	versions_drop_lock(daemon->objects.versions);
 	if (daemon->taken)
@@ -293,7 +295,7 @@ static void look_at_gate(struct upgrade *upgrade)
 {
 	struct daemon *daemon = upgrade->daemon;
 
-	if (!gates_suspend(daemon->gates)) {
+	if (!gates_suspend(daemon->gates, upgrade->gives_gate)) {
 		timer_set(daemon->io.loop, &upgrade->timer, GATE_LOOK_MS);
 		return;
 	}
@@ -334,6 +336,9 @@ static void hear_prepared(struct upgrade *upgrade)
 	upgrade_body(upgrade->message, &prepared, sizeof(prepared));
 	if (prepared.has_own_maps)
 		upgrade_give_slots(upgrade->daemon);
+	upgrade->gives_gate = prepared.gate_layout == UPGRADE_GATE_LAYOUT;
+	if (!upgrade->gives_gate)
+		log_info("its gate is another one: ours is closed before it begins");
 	upgrade->state = UPGRADE_CLOSING;
 	look_at_gate(upgrade);
 }

@@ -5,6 +5,7 @@
 #include "control/apply.h"
 #include "control/daemon.h"
 #include "control/upgrade_counts.h"
+#include "control/upgrade_gate.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/version.h"
@@ -22,6 +23,7 @@ struct item {
 	enum upgrade_kind kind;
 	uint32_t n_fds;
 	int fds[UPGRADE_FDS];
+	bool closes;
 	size_t len;
 	uint8_t body[];
 };
@@ -35,6 +37,10 @@ void upgrade_outbox_init(struct upgrade_outbox *outbox)
 
 static void item_free(struct item *item)
 {
+	uint32_t i;
+
+	for (i = 0; item->closes && i < item->n_fds; i++)
+		close(item->fds[i]);
 	explicit_bzero(item->body, item->len);
 	free(item);
 }
@@ -65,19 +71,25 @@ int upgrade_outbox_flush(struct upgrade_outbox *outbox, int fd)
 	return 0;
 }
 
+void upgrade_outbox_put(struct upgrade_outbox *outbox, const struct upgrade_item *what)
+{
+	struct item *item = mem_alloc(sizeof(*item) + what->len);
+
+	item->kind = what->kind;
+	item->len = what->len;
+	item->n_fds = what->n_fds;
+	item->closes = what->closes;
+	if (what->len)
+		memcpy(item->body, what->body, what->len);
+	if (what->n_fds)
+		memcpy(item->fds, what->fds, what->n_fds * sizeof(int));
+	list_add_tail(&outbox->items, &item->link);
+}
+
 static void put_with(struct upgrade_outbox *outbox, enum upgrade_kind kind, const void *body,
 	size_t len, const int *fds, uint32_t n_fds)
 {
-	struct item *item = mem_alloc(sizeof(*item) + len);
-
-	item->kind = kind;
-	item->len = len;
-	item->n_fds = n_fds;
-	if (len)
-		memcpy(item->body, body, len);
-	if (n_fds)
-		memcpy(item->fds, fds, n_fds * sizeof(int));
-	list_add_tail(&outbox->items, &item->link);
+	upgrade_outbox_put(outbox, &(struct upgrade_item){kind, body, len, fds, n_fds});
 }
 
 static void put(void *arg, enum upgrade_kind kind, const void *body, size_t len)
@@ -189,6 +201,7 @@ void upgrade_give_slots(struct daemon *daemon)
 void upgrade_give_rest(struct daemon *daemon, struct upgrade_outbox *outbox)
 {
 	admin_leave(daemon->admin);
+	upgrade_gate_give(daemon, outbox);
 	upgrade_counts_give(daemon, put, outbox);
 	put(outbox, UPGRADE_COMMITTED, NULL, 0);
 }
@@ -197,7 +210,7 @@ void upgrade_give_back(struct daemon *daemon, bool has_rest)
 {
 	struct err err;
 
-	gates_resume(daemon->gates);
+	gates_resume(daemon->gates, has_rest);
 	dataplane_reclaim(daemon->dataplane);
 	apply_again(daemon);
 	if (has_rest && admin_return(daemon->admin, &err) < 0)

@@ -4,6 +4,7 @@
 
 #include "control/daemon.h"
 #include "control/upgrade_counts.h"
+#include "control/upgrade_gate.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/version.h"
@@ -175,6 +176,7 @@ static struct upgrade_taken *taken_new(int fd)
 
 	taken->fd = fd;
 	taken->stderr_fd = -1;
+	gates_state_init(&taken->gate);
 	for (i = 0; i < UPGRADE_LOCKS; i++)
 		taken->lock_fds[i] = -1;
 	return taken;
@@ -247,6 +249,8 @@ void upgrade_taken_free(struct upgrade_taken *taken)
 		for (at = 0; !taken->sockets[i].is_used && at < taken->sockets[i].n_fds; at++)
 			close(taken->sockets[i].fds[at]);
 	upgrade_taken_drop_locks(taken);
+	gates_state_fini(&taken->gate);
+	explicit_bzero(&taken->secrets, sizeof(taken->secrets));
 	close_if(taken->stderr_fd);
 	close_if(taken->fd);
 	free(taken->sockets);
@@ -335,6 +339,8 @@ static int wait_commit(struct daemon *daemon, struct upgrade_taken *taken,
 			r = refused(message, err);
 		else if (kind == UPGRADE_COUNTS)
 			upgrade_counts_add(daemon, message);
+		else
+			(void)upgrade_gate_take(&taken->gate, &taken->secrets, message);
 		upgrade_message_end(message);
 		if (r == -ETIMEDOUT || r == -EBUSY)
 			return r;
@@ -346,7 +352,8 @@ static int wait_commit(struct daemon *daemon, struct upgrade_taken *taken,
 int upgrade_commit(
 	struct daemon *daemon, struct upgrade_taken *taken, bool has_own_maps, struct err *err)
 {
-	struct upgrade_prepared prepared = {.has_own_maps = has_own_maps};
+	struct upgrade_prepared prepared = {
+		.has_own_maps = has_own_maps, .gate_layout = UPGRADE_GATE_LAYOUT};
 	struct upgrade_message *message;
 	int r = upgrade_send(taken->fd, UPGRADE_PREPARED, &prepared, sizeof(prepared), NULL, 0);
 

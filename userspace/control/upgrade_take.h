@@ -6,6 +6,7 @@
 #ifndef SLUICE_CONTROL_UPGRADE_TAKE_H
 #define SLUICE_CONTROL_UPGRADE_TAKE_H
 
+#include "control/gates.h"
 #include "control/upgrade_wire.h"
 #include "core/err.h"
 
@@ -31,6 +32,8 @@ struct upgrade_taken {
 	struct upgrade_lock locks[UPGRADE_LOCKS];
 	int lock_fds[UPGRADE_LOCKS]; /* -1: not given */
 	int stderr_fd; /* -1: not given */
+	struct gates_state gate;
+	struct dp_secrets secrets; /* of its packet plane */
 	bool is_committed; /* what there is is ours */
 	bool is_serving; /* and nobody else's */
 	uint32_t connections_left; /* with the other one, as it said last */

@@ -10,6 +10,7 @@
 
 #include "core/attr.h"
 #include "net/addr.h"
+#include "net/xsk.h"
 #include "proxy/health.h"
 #include "tls/tickets.h"
 #include <stdbool.h>
@@ -43,6 +44,11 @@ enum upgrade_kind {
 	UPGRADE_SERVING = 12, /* T: leave */
 	UPGRADE_LEFT = 13, /* G: struct upgrade_left, now and then, until it ends */
 	UPGRADE_REOPEN = 14, /* T: the files of the log were renamed */
+	UPGRADE_SECRETS = 15, /* G: struct dp_secrets, of the packet plane */
+	UPGRADE_XSK = 16, /* G: struct upgrade_xsk, and its descriptors */
+	UPGRADE_TUN = 17, /* G: the descriptors of the queues of the TUN device */
+	UPGRADE_TUN_LINK = 18, /* G: that of the link of the tc program there */
+	UPGRADE_FLIGHTS = 19, /* G: a descriptor of memory, incomplete first flights */
 };
 
 struct upgrade_hello {
@@ -75,6 +81,18 @@ struct upgrade_target {
 struct upgrade_prepared {
 	uint32_t
 		has_own_maps; /* not those of the pins: sockets must leave the array of the old ones */
+	uint32_t
+		gate_layout; /* UPGRADE_GATE_LAYOUT: the gate is to be given as it is; else closed */
+};
+
+enum { UPGRADE_GATE_LAYOUT = 1 }; /* of what follows, and of how it is served */
+
+/* An AF_XDP socket that nobody serves at the moment; of a wrong layout it is made anew. */
+struct upgrade_xsk {
+	char interface[16];
+	uint32_t ifindex, queue;
+	uint32_t place; /* that its first flights name */
+	struct xsk_state state;
 };
 
 enum upgrade_counts_of { UPGRADE_COUNTS_LISTENER, UPGRADE_COUNTS_TARGET, UPGRADE_COUNTS_GROUP };

@@ -148,6 +148,18 @@ static void take_snapshot(struct worker *worker)
 	upstream_sweep(&worker->proxy);
 }
 
+static void unpark(struct worker *worker)
+{
+	const struct gate_share *share = worker->share;
+	uint32_t i, n = 0;
+
+	for (i = 0; worker->gate && i < share->n_parked; i++)
+		n += gate_unpark(worker->gate, share->places, &share->parked[i]);
+	if (n)
+		log_info("worker %u goes on with %u incomplete first flights",
+			worker->proxy.io.worker, n);
+}
+
 /* The control thread has dealt the AF_XDP sockets anew. */
 static void take_share(struct worker *worker)
 {
@@ -158,6 +170,8 @@ static void take_share(struct worker *worker)
 
 	if (wanted == worker->share)
 		return;
+	if (wanted && wanted->parks && worker->gate)
+		gate_park(worker->gate, worker->share->places, &worker->parked);
 	gate_free(worker->gate);
 	worker->gate = NULL;
 	worker->share = wanted;
@@ -168,6 +182,7 @@ static void take_share(struct worker *worker)
 		if (gate_new(&spec, &worker->gate, &err) < 0)
 			log_error("worker %u has no gate: %s", worker->proxy.io.worker, err.text);
 		show_gate_its_listeners(worker, snapshot_read(worker->root));
+		unpark(worker);
 	}
 	atomic_store_explicit(&worker->share_seen, wanted, memory_order_release);
 }

@@ -10,6 +10,7 @@
 #include "core/snapshot.h"
 #include "dataplane/dp_heartbeat.h"
 #include "gate/gate.h"
+#include "gate/parked.h"
 #include "proxy/worker.h"
 #include <pthread.h>
 #include <semaphore.h>
@@ -18,8 +19,12 @@
 /* The AF_XDP sockets and the queue of the TUN device that a worker's gate works with; immutable. */
 struct gate_share {
 	struct xsk **xsks;
+	uint32_t *places; /* of each, the same with every worker and process; see gate/parked.h */
 	uint32_t n_xsks;
 	int tun_fd;
+	bool parks; /* the incomplete flights of the share before are wanted: struct worker, parked */
+	const struct gate_parked *parked; /* that may be of these sockets */
+	uint32_t n_parked;
 };
 
 struct worker {
@@ -29,6 +34,7 @@ struct worker {
 	const struct gate_share *share; /* that gate's */
 	_Atomic(const struct gate_share *) share_wanted; /* the control thread's wish */
 	_Atomic(const struct gate_share *) share_seen; /* the wish it has followed */
+	struct gate_parked parked; /* the control thread's, once the share that wants it is seen */
 	const struct snapshot_root *root; /* struct build */
 	struct list acceptors; /* struct acceptor_link, in worker.c */
 	struct connections_inbox connections; /* who wants to see them */

@@ -200,7 +200,7 @@ static int dataplane_start(struct dataplane *dp, struct err *err)
 static int pins_remove(const char *pin_dir)
 {
 	int removed = dp_links_remove(pin_dir, NULL) + dp_tc_links_remove(pin_dir, NULL) +
-		      dp_maps_unpin(pin_dir);
+		      dp_maps_unpin(pin_dir) + dp_maps_unpin_aside(pin_dir);
 
 	dp_pins_rmdir(pin_dir);
 	return removed;
@@ -263,6 +263,8 @@ void dataplane_close(struct dataplane *dp, enum dataplane_stop stop)
 		interface_detach(dp, &dp->interfaces[i], stop);
 	if (dp->lock_fd >= 0 && stop == DATAPLANE_DETACH)
 		(void)pins_remove(dp->pin_dir);
+	else if (dp->is_aside)
+		(void)dp_maps_unpin_aside(dp->pin_dir);
 	if (dp->tun_link_fd >= 0)
 		close(dp->tun_link_fd);
 	dp_lists_close(dp);

@@ -106,8 +106,11 @@ void dataplane_retire(struct dataplane *dp);
 bool dataplane_has_own_maps(const struct dataplane *dp);
 /* The other one did not come to it: programs and rows are this one's again. */
 void dataplane_reclaim(struct dataplane *dp);
-/* The process before has retired, or is gone. */
+/* The process before serves no more, or is gone. What guards the node is its plane still where that has
+ * another layout, until dataplane_settle(). */
 void dataplane_taken(struct dataplane *dp);
+/* Our workers run, and listeners and gate are known to the maps: ours are in force, and pinned. */
+void dataplane_settle(struct dataplane *dp);
 
 /* Changes the set of interfaces (reload): new ones are attached, missing ones detached. */
 int dataplane_set_interfaces(struct dataplane *dp,

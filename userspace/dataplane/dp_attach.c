@@ -120,7 +120,7 @@ static bool wants_dispatcher(const struct dp_interface *interface)
 }
 
 /* The pinned link of an earlier process: exchange its program, if it is attached where we want to
- * be. Returns 1 when it was taken over, 0 when there is nothing to take over. */
+ * be; later, where the maps of that process are not ours. Returns 1 when it was taken over, 0 when there is nothing to take over. */
 static int link_adopt(
 	struct dataplane *dp, struct dp_interface *interface, uint32_t ifindex, const char *path)
 {
@@ -136,7 +136,7 @@ static int link_adopt(
 		enum dataplane_mode mode = query.drv_prog_id ? DATAPLANE_NATIVE : DATAPLANE_GENERIC;
 
 		if (mode_is_wanted(interface, mode) && !wants_dispatcher(interface) &&
-			bpf_link_update(fd, program_fd(dp), NULL) == 0) {
+			(dp->is_aside || bpf_link_update(fd, program_fd(dp), NULL) == 0)) {
 			interface->mode = mode;
 			interface->link_fd = fd;
 			interface->adopted = true;

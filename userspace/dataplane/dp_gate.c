@@ -176,6 +176,8 @@ void dp_gate_sync(struct dataplane *dp, struct dp_interface *interface)
 		.mtu = mtu_of(interface->name),
 	};
 
+	if (dp->takes_over && dp->maps_adopted)
+		return; /* the rows are another process's, which serves */
 	if (interface->ifindex)
 		row_set_macs(dp, &row);
 	if (interface->row.ifindex != interface->ifindex)
@@ -193,6 +195,45 @@ void dp_gate_sync(struct dataplane *dp, struct dp_interface *interface)
 	}
 	if (row_write(dp, row.ifindex, &row) == 0)
 		interface->row = row;
+}
+
+static struct dp_interface *interface_of(struct dataplane *dp, uint32_t ifindex)
+{
+	for (size_t i = 0; i < dp->interface_count; i++)
+		if (ifindex && dp->interfaces[i].ifindex == ifindex)
+			return &dp->interfaces[i];
+	return NULL;
+}
+
+/* Its slots go on with the sockets that are in them. */
+static bool inherit_slots(struct dataplane *dp, const struct sluice_interface_slots *row)
+{
+	struct dp_interface *interface = interface_of(dp, row->ifindex);
+	struct dp_slots slots = {.ifindex = row->ifindex, .first = row->first, .used = row->queues};
+
+	if (!interface || !dp_interface_attached(interface) || interface->slots.ifindex)
+		return false;
+	slots.reserved = queues_of(interface->name);
+	if (!row->queues || slots.reserved != row->queues ||
+		slots.first + slots.reserved > SLUICE_GATE_SLOTS)
+		return false;
+	slots_mark(dp, &slots, true);
+	interface->slots = slots;
+	interface->row = *row;
+	return true;
+}
+
+void dp_gate_inherit(struct dataplane *dp)
+{
+	int fd = bpf_map__fd(dp->xdp->maps.interface_slots);
+	struct sluice_interface_slots row;
+
+	for (uint32_t at = 0; at < SLUICE_INTERFACE_ROWS; at++)
+		if (bpf_map_lookup_elem(fd, &at, &row) == 0 && row.ifindex &&
+			!inherit_slots(dp, &row)) {
+			row = (struct sluice_interface_slots){};
+			(void)row_write(dp, at, &row);
+		}
 }
 
 void dp_gate_reset(struct dataplane *dp)
@@ -226,14 +267,6 @@ size_t dp_gate_interfaces(
 	return count;
 }
 
-static struct dp_interface *interface_of(struct dataplane *dp, uint32_t ifindex)
-{
-	for (size_t i = 0; i < dp->interface_count; i++)
-		if (ifindex && dp->interfaces[i].ifindex == ifindex)
-			return &dp->interfaces[i];
-	return NULL;
-}
-
 static int slot_write(struct dataplane *dp, const struct sluice_gate_slot *gate, uint32_t slot,
 	int xsk_fd, struct err *err)
 {
@@ -257,7 +290,7 @@ int dp_gate_add(struct dataplane *dp, uint32_t ifindex, uint32_t queue, uint32_t
 	if (!interface)
 		return err_set(
 			err, -ENODEV, "interface %u does not carry the XDP program", ifindex);
-	if (worker >= SLUICE_MAX_WORKERS || queue != interface->slots.used)
+	if (worker >= SLUICE_MAX_WORKERS || queue > interface->slots.used)
 		return err_set(err, -EINVAL, "%s: queue %u of worker %u: queue %u is the next",
 			interface->name, queue, worker, interface->slots.used);
 	if (!interface->slots.ifindex)
@@ -270,7 +303,8 @@ int dp_gate_add(struct dataplane *dp, uint32_t ifindex, uint32_t queue, uint32_t
 	code = slot_write(dp, &gate, interface->slots.first + queue, xsk_fd, err);
 	if (code)
 		return err_context(err, code, "interface %s, queue %u", interface->name, queue);
-	interface->slots.used++;
+	if (queue == interface->slots.used)
+		interface->slots.used++;
 	dp_gate_sync(dp, interface);
 	return interface->row.ifindex
 		       ? 0

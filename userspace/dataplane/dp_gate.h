@@ -34,8 +34,23 @@ void dp_cookies_forget(struct dataplane *dp);
 /* The secret in force, for the gate: it finds the place of a segment in the stream with it. */
 const struct sluice_settings *dp_settings(const struct dataplane *dp); /* NULL: inactive */
 
+/* What a plane of another layout has to know for cookies that are under way to be good: from one process
+ * to the next. */
+struct dp_secrets {
+	struct dp_cookie_secret cookies;
+	uint64_t meta_magic;
+	uint64_t has; /* 0: there are none */
+};
+void dp_secrets_give(const struct dataplane *dp, struct dp_secrets *ret_secrets);
+void dp_secrets_take(struct dataplane *dp, const struct dp_secrets *secrets);
+
 /* Attaches the tc program to the TUN device. */
 int dp_gate_attach_tun(struct dataplane *dp, uint32_t ifindex, struct err *err) must_check;
+
+/* From one process to the next: the link of that program; -1: there is none. It stays ours. */
+int dp_gate_tun_link(const struct dataplane *dp);
+/* Exchanges the program of the process before for ours; the descriptor is the dataplane's then. */
+int dp_gate_take_tun(struct dataplane *dp, int link_fd, struct err *err) must_check;
 
 /* Interfaces that carry the XDP program and so can have a gate. Returns how many. */
 struct dp_gate_interface {
@@ -48,7 +63,7 @@ size_t dp_gate_interfaces(
 
 /* Frames of that queue go to this AF_XDP socket (the descriptor stays the caller's; a closed
  * socket leaves its slot by itself) while `worker` is alive. Queues of an interface are added in
- * ascending order from 0. */
+ * ascending order from 0; one that the process before has added is another worker's from now on. */
 int dp_gate_add(struct dataplane *dp, uint32_t ifindex, uint32_t queue, uint32_t worker, int xsk_fd,
 	struct err *err) must_check;
 /* For probes: a frame as if it had come in on that interface, through the XDP program, the tc

@@ -58,6 +58,7 @@ struct dataplane {
 	char pin_dir[PATH_MAX - 64];
 	int lock_fd;
 	bool takes_over; /* until dataplane_taken(): another process is at work with the maps */
+	bool is_aside; /* its maps are pinned beside those of that process, which are in force */
 	uint32_t source_rows, workers_wanted;
 	struct sluice_xdp_bpf *xdp;
 	struct sluice_reuseport_bpf *reuseport;
@@ -88,6 +89,10 @@ int dp_load(struct dataplane *dp, struct err *err) must_check;
 void dp_unload(struct dataplane *dp);
 /* Removes every pin in pin_dir/maps; returns how many. */
 int dp_maps_unpin(const char *pin_dir);
+/* The same of those that were to take their place. */
+int dp_maps_unpin_aside(const char *pin_dir);
+/* Pins those that are not, or whose place another process's map has. */
+void dp_maps_repin(struct dataplane *dp);
 
 /* dp_attach.c */
 /* Only -EBUSY (somebody else's program) is an error; everything else ends in interface->why. */

@@ -102,7 +102,8 @@ static int load_failed(const char *object, int code, struct err *err)
 
 static void map_pin_path(const struct dataplane *dp, const char *name, char ret_path[PATH_MAX])
 {
-	snprintf(ret_path, PATH_MAX, "%s/maps/%s", dp->pin_dir, name);
+	snprintf(ret_path, PATH_MAX, "%s/%s/%s", dp->pin_dir, dp->is_aside ? "maps_aside" : "maps",
+		name);
 }
 
 /* The version that is pinned; 0 when there is none. */
@@ -188,6 +189,43 @@ static int maps_pin(struct dataplane *dp, struct bpf_object *object, struct err 
 			return err_set(err, code, "pinning %s: %s", path, strerror(-code));
 	}
 	return 0;
+}
+
+/* Where that fails the next process starts with maps of its own. */
+static void map_repin(const struct dataplane *dp, const struct bpf_map *map)
+{
+	struct bpf_map_info ours = {}, pinned = {};
+	__u32 len = sizeof(ours);
+	char path[PATH_MAX];
+	bool is_ours;
+	int fd;
+
+	map_pin_path(dp, bpf_map__name(map), path);
+	if (bpf_map_get_info_by_fd(bpf_map__fd(map), &ours, &len))
+		return;
+	fd = bpf_obj_get(path);
+	len = sizeof(pinned);
+	is_ours = fd >= 0 && bpf_map_get_info_by_fd(fd, &pinned, &len) == 0 && pinned.id == ours.id;
+	if (fd >= 0)
+		close(fd);
+	if (is_ours)
+		return;
+	if ((unlink(path) && errno != ENOENT) || bpf_obj_pin(bpf_map__fd(map), path))
+		log_warn("pinning %s: %s", path, strerror(errno));
+}
+
+void dp_maps_repin(struct dataplane *dp)
+{
+	const struct bpf_object *objects[] = {
+		dp->xdp->obj, dp->reuseport->obj, dp->release ? dp->release->obj : NULL};
+	struct bpf_map *map;
+
+	for (size_t i = 0; i < array_len(objects) && objects[i]; i++)
+		bpf_object__for_each_map(map, objects[i])
+		{
+			if (!bpf_map__is_internal(map))
+				map_repin(dp, map);
+		}
 }
 
 /* Several objects have the source table; its size is the configuration's. */
@@ -296,20 +334,29 @@ static void settings_fill(struct dataplane *dp)
 	settings->layout_version = SLUICE_LAYOUT_VERSION;
 }
 
-int dp_load(struct dataplane *dp, struct err *err)
+/* Those of a process that serves stay pinned until it does not. */
+static void layout_choose(struct dataplane *dp)
 {
 	uint32_t version = pinned_layout_version(dp);
+	int removed;
+
+	dp_maps_unpin_aside(dp->pin_dir); /* of somebody who failed */
+	dp->maps_adopted = version == SLUICE_LAYOUT_VERSION;
+	if (dp->maps_adopted)
+		return;
+	dp->is_aside = dp->takes_over && version;
+	removed = dp->is_aside ? 0 : dp_maps_unpin(dp->pin_dir);
+	if (dp->is_aside || removed)
+		log_warn("%s: the pinned maps have layout %u, this is layout %u: replaced",
+			dp->pin_dir, version, SLUICE_LAYOUT_VERSION);
+}
+
+int dp_load(struct dataplane *dp, struct err *err)
+{
 	libbpf_print_fn_t before;
 	int code;
 
-	if (version != SLUICE_LAYOUT_VERSION) {
-		int removed = dp_maps_unpin(dp->pin_dir);
-
-		if (removed)
-			log_warn("%s: %d pinned maps have layout %u, this is layout %u: replaced",
-				dp->pin_dir, removed, version, SLUICE_LAYOUT_VERSION);
-	}
-	dp->maps_adopted = version == SLUICE_LAYOUT_VERSION;
+	layout_choose(dp);
 	load_log.text[0] = '\0';
 	before = libbpf_set_print(load_log_print);
 	code = load_xdp(dp, err);

@@ -39,6 +39,8 @@ int dp_tc_links_remove(const char *pin_dir, const struct dataplane *keep);
 /* dp_gate.c */
 /* Forgets what an earlier process wrote. */
 void dp_gate_reset(struct dataplane *dp);
+/* Goes on with what the process before wrote about interfaces that are ours, too; forgets the rest. */
+void dp_gate_inherit(struct dataplane *dp);
 /* Writes the interface's row where something changed (MTU, addresses, queues, ifindex), or takes it
  * away. */
 void dp_gate_sync(struct dataplane *dp, struct dp_interface *interface);

@@ -1,6 +1,7 @@
 /*
  * The folder of pins and its lock:
  *	maps/      one pin per map, named like it
+ *	maps_aside/  the same of a process that is about to take over with another layout
  *	links/     the XDP links
  *	links/tc/  the links of the tc programs beside them
  * Control thread.
@@ -21,7 +22,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-static const char *const folders[] = {"/maps", "/links", "/links/tc"};
+static const char *const folders[] = {"/maps", "/maps_aside", "/links", "/links/tc"};
 
 static int pins_mkdir(const char *path, struct err *err)
 {
@@ -116,14 +117,14 @@ void dp_pins_link_path(
 			*c == '.' || *c == '%' ? "%%%02x" : "%c", *c);
 }
 
-int dp_maps_unpin(const char *pin_dir)
+static int unpin_all(const char *pin_dir, const char *folder)
 {
 	char path[PATH_MAX];
 	struct dirent *entry;
 	int removed = 0, fd;
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "%s/maps", pin_dir);
+	snprintf(path, sizeof(path), "%s/%s", pin_dir, folder);
 	dir = opendir(path);
 	if (!dir)
 		return 0;
@@ -134,4 +135,14 @@ int dp_maps_unpin(const char *pin_dir)
 	}
 	closedir(dir);
 	return removed;
+}
+
+int dp_maps_unpin(const char *pin_dir)
+{
+	return unpin_all(pin_dir, "maps");
+}
+
+int dp_maps_unpin_aside(const char *pin_dir)
+{
+	return unpin_all(pin_dir, "maps_aside");
 }

@@ -2,6 +2,7 @@
 #define LOG_MODULE "dataplane"
 #include "dataplane/dataplane.h"
 
+#include "bpf/sluice_release.skel.h"
 #include "bpf/sluice_reuseport.skel.h"
 #include "bpf/sluice_xdp.skel.h"
 #include "core/log.h"
@@ -47,20 +48,39 @@ static void rows_claim(struct dataplane *dp)
 	__atomic_store_n(&dp->settings->worker_count, dp->workers_wanted, __ATOMIC_RELAXED);
 }
 
+static void program_set(
+	const struct dp_interface *interface, int link_fd, const struct bpf_program *program)
+{
+	if (link_fd >= 0 && bpf_link_update(link_fd, bpf_program__fd(program), NULL))
+		log_warn("interface %s: the program stays the other process's: %s", interface->name,
+			strerror(errno));
+}
+
+/* The tc program first: whatever XDP marks finds one that knows the mark. */
+static void programs_set(struct dataplane *dp)
+{
+	for (size_t i = 0; i < dp->interface_count; i++) {
+		const struct dp_interface *interface = &dp->interfaces[i];
+
+		if (dp->release)
+			program_set(interface, interface->tc_link_fd,
+				dp->release->progs.sluice_release_link);
+		program_set(interface, interface->link_fd, dp->xdp->progs.sluice_xdp);
+	}
+}
+
 void dataplane_reclaim(struct dataplane *dp)
 {
 	if (!dp->active)
 		return;
-	for (size_t i = 0; i < dp->interface_count; i++) {
-		struct dp_interface *interface = &dp->interfaces[i];
-
-		if (interface->link_fd >= 0 &&
-			bpf_link_update(interface->link_fd,
-				bpf_program__fd(dp->xdp->progs.sluice_xdp), NULL))
-			log_warn("interface %s: the program stays the other process's: %s",
-				interface->name, strerror(errno));
-		dp_gate_sync(dp, interface);
-	}
+	programs_set(dp);
+	if (dp->tun_link_fd >= 0 &&
+		bpf_link_update(dp->tun_link_fd,
+			bpf_program__fd(dp->release->progs.sluice_release_tun), NULL))
+		log_warn("the tc program on the TUN device: %s", strerror(errno));
+	dp_maps_repin(dp);
+	for (size_t i = 0; i < dp->interface_count; i++)
+		dp_gate_sync(dp, &dp->interfaces[i]);
 	rows_claim(dp);
 	dp_handover_update(dp);
 }
@@ -70,13 +90,44 @@ void dataplane_taken(struct dataplane *dp)
 	dp->takes_over = false;
 	if (!dp->active)
 		return;
-	rows_claim(dp);
-	dp_gate_reset(dp);
+	dp_gate_inherit(dp);
 	for (size_t i = 0; i < dp->interface_count; i++)
 		dp_gate_sync(dp, &dp->interfaces[i]);
 	if (dp_links_remove(dp->pin_dir, dp) + dp_tc_links_remove(dp->pin_dir, dp))
 		log_info("%s: links of interfaces no longer configured were detached", dp->pin_dir);
 	dp_handover_update(dp);
+}
+
+void dataplane_settle(struct dataplane *dp)
+{
+	if (!dp->active)
+		return;
+	rows_claim(dp);
+	if (!dp->is_aside)
+		return;
+	programs_set(dp);
+	dp_maps_unpin(dp->pin_dir);
+	dp->is_aside = false;
+	dp_maps_repin(dp);
+	dp_maps_unpin_aside(dp->pin_dir);
+}
+
+void dp_secrets_give(const struct dataplane *dp, struct dp_secrets *ret_secrets)
+{
+	*ret_secrets = (struct dp_secrets){.has = dp->active};
+	if (!dp->active)
+		return;
+	memcpy(ret_secrets->cookies.keys, sluice_cookie_secret_of(dp->settings)->keys,
+		sizeof(ret_secrets->cookies.keys));
+	ret_secrets->meta_magic = dp->settings->meta_magic;
+}
+
+void dp_secrets_take(struct dataplane *dp, const struct dp_secrets *secrets)
+{
+	if (!dp->active || !secrets->has)
+		return;
+	dp_cookies_set(dp, &secrets->cookies);
+	dp->settings->meta_magic = secrets->meta_magic;
 }
 
 void dp_reuseport_leave(struct dataplane *dp, uint32_t socket_row, uint32_t worker)

@@ -62,7 +62,7 @@ static bool tc_adopt(const struct dataplane *dp, struct dp_interface *interface,
 	if (fd < 0)
 		return false;
 	if (tc_link_ifindex(fd) == (int)ifindex &&
-		bpf_link_update(fd, bpf_program__fd(program), NULL) == 0) {
+		(dp->is_aside || bpf_link_update(fd, bpf_program__fd(program), NULL) == 0)) {
 		interface->tc_link_fd = fd;
 		return true;
 	}
@@ -159,6 +159,24 @@ int dp_tc_links_remove(const char *pin_dir, const struct dataplane *keep)
 	}
 	closedir(dir);
 	return removed;
+}
+
+int dp_gate_tun_link(const struct dataplane *dp)
+{
+	return dp->tun_link_fd;
+}
+
+int dp_gate_take_tun(struct dataplane *dp, int link_fd, struct err *err)
+{
+	if (!dp->active)
+		return 0;
+	if (!dp->release)
+		return err_set(err, -ENOTSUP, "%s", dp->release_why);
+	if (bpf_link_update(link_fd, bpf_program__fd(dp->release->progs.sluice_release_tun), NULL))
+		return err_set(err, -errno,
+			"tc program on the TUN device of the process before: %s", strerror(errno));
+	dp->tun_link_fd = link_fd;
+	return 0;
 }
 
 int dp_gate_attach_tun(struct dataplane *dp, uint32_t ifindex, struct err *err)
