@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -106,18 +107,29 @@ getent passwd sluice
 stat -c '%U:%G %a %n' /etc/sluice /etc/sluice/sluice.yaml
 echo "check $(/usr/sbin/sluiced --check /etc/sluice/sluice.yaml)"
 setpriv --reuid=sluice --regid=sluice --clear-groups cat /etc/sluice/sluice.yaml >/dev/null && echo readable
+ls /usr/share/bash-completion/completions/sluicectl /usr/share/zsh/vendor-completions/_sluicectl
 ls /usr/lib/systemd/system/sluice.service /usr/share/man/man8/sluiced.8.gz /usr/share/man/man5/sluice.yaml.5.gz
 find /etc/systemd -name '*sluice*' | sed 's/^/enabled /'
 dpkg -V sluice | grep -v /usr/share/doc/ | sed 's/^/differs /'
 echo '# mine' >>/etc/sluice/sluice.yaml
 dpkg -i sluice.deb >log 2>&1 </dev/null || { cat log; exit 1; }
 tail -1 /etc/sluice/sluice.yaml
-mkdir -p /var/lib/sluice/objects /var/log/sluice
+mkdir -p /var/lib/sluice/objects /var/log/sluice /etc/systemd/system/multi-user.target.wants
+ln -s /usr/lib/systemd/system/sluice.service /etc/systemd/system/multi-user.target.wants/
 dpkg -r sluice >log 2>&1 || { cat log; exit 1; }
 ls /etc/sluice/sluice.yaml && test ! -e /usr/sbin/sluiced
 dpkg -P sluice >log 2>&1 || { cat log; exit 1; }
-find /etc/sluice /var/lib/sluice /var/log/sluice /usr/lib/systemd /usr/share -path '*sluice*' 2>/dev/null | sed 's/^/left /'
+find /etc/systemd /etc/sluice /var/lib/sluice /var/log/sluice /usr/lib/systemd /usr/share -path '*sluice*' 2>/dev/null | sed 's/^/left /'
 """
+
+
+def test_versions_of_packages():
+    """Each sorts behind those that were made before it; a commit that begins with a digit is no release."""
+    tags = ["743e013", "v1.0-rc1", "1.0", "1.0-2-gabc1234", "1.1"]
+    versions = [run(TOP / "tools/deb", "--version", env=os.environ | {"VERSION": tag}).stdout.strip() for tag in tags]
+    assert versions[0].startswith("0~git") and versions[2] == "1.0"
+    for old, new in zip(versions, versions[1:]):
+        run("dpkg", "--compare-versions", old, "lt", new)
 
 
 def test_package(tmp_path):
@@ -237,6 +249,13 @@ def test_image_is_small(bundle):
     libraries = sum(path.stat().st_size for path in files if path.name not in ("sluiced", "sluicectl"))
     assert libraries < 32 << 20, libraries
     assert not [path for path in files if path.stat().st_mode & 0o6000]
+    packages = {path.name: path.read_text() for path in (bundle / "rootfs/var/lib/dpkg/status.d").iterdir()}
+    assert {"libc6", "libssl3t64", "libbpf1", "ca-certificates"} <= packages.keys()
+    assert all(re.search(rf"^Package: {re.escape(name)}$", text, re.M) and re.search("^Version: ", text, re.M)
+               for name, text in packages.items())
+    for name in packages:  # of those that this system has
+        licence = Path("/usr/share/doc") / name / "copyright"
+        assert (bundle / "rootfs" / str(licence)[1:]).exists() == licence.exists(), name
 
 
 def put_secret(folder, net, name):

@@ -376,9 +376,33 @@ def test_top(std, net):
         os.close(terminal)
 
 
-def test_zsh_completes(std, tmp_path):
-    """In a real zsh: commands, their words, options, and the words of those."""
-    script = tmp_path / "completion.zsh"
+BASH = """
+source <("$1" --socket "$2" completion bash)
+shift 2
+complete -p sluicectl
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+_sluicectl
+printf 'found %s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize("typed, wanted", [
+    (["roll"], {"rollback"}), (["certs", "del"], {"delete"}), (["status", "--outp"], {"--output"}), (["-o", "js"], {"json"}),
+    (["status", "--output", "=", "ya"], {"yaml"}), (["status", "--output", "="], {"table", "wide", "json", "yaml"}),
+    (["objects", "put", "rules", "w"], {""}), (["certs", "put", "--cert", "/e"], {""}), (["upgrade", "/usr/"], {""}),
+    (["drops", "--al"], {"--all"})])
+def test_bash_completes(std, typed, wanted):
+    """What it finds, or nothing: then the shell offers files, whose names it quotes."""
+    done = subprocess.run(["bash", "-c", BASH, "x", BUILD / "sluicectl", std.socket, "sluicectl", *typed],
+                          capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert "-o default" in lines[0] and {line.removeprefix("found ") for line in lines[1:]} == wanted, done.stdout
+
+
+@pytest.mark.parametrize("way", ["source", "fpath"])
+def test_zsh_completes(std, tmp_path, way):
+    """In a real zsh: commands, their words, options, and the words of those; as a script, or installed."""
+    script = tmp_path / "_sluicectl"
     script.write_text(std.ctl("completion", "zsh")[1])
     (tmp_path / "sluicectl").symlink_to(BUILD / "sluicectl")
     terminal, inside = pty.openpty()
@@ -401,8 +425,9 @@ def test_zsh_completes(std, tmp_path):
         except AssertionError:
             raise AssertionError(f"{text!r} gives {bytes(seen)!r}, not {wanted!r}") from None
     try:
-        say("PS1='>''> '; autoload -U compinit; compinit -u -D; "
-            f"source {script}; bindkey '^I' complete-word; show() {{ zle -I; print -r -- \"<$BUFFER>\" }}; "
+        before, after = ("", f"source {script}; ") if way == "source" else (f"fpath=({tmp_path} $fpath); ", "")
+        say(f"PS1='>''> '; {before}autoload -U compinit; compinit -u -D; {after}"
+            "bindkey '^I' complete-word; show() { zle -I; print -r -- \"<$BUFFER>\" }; "
             "zle -N show; bindkey '^T' show; bindkey '^U' kill-whole-line; echo rea''dy\n", "ready")
         for typed, wanted in (("sluicectl roll", "rollback "), ("sluicectl certs del", "delete "),
                               ("sluicectl status --outp", "--output="), ("sluicectl -o js", "json ")):

@@ -26,26 +26,39 @@ static void put_bash_cases(void)
 			printf(") COMPREPLY=($(compgen -W \"%s\" -- \"$cur\")); return ;;\n",
 				row->words);
 		else
-			puts(") COMPREPLY=($(compgen -f -- \"$cur\")); return ;;");
+			puts(") return ;;"); /* files, by "complete" */
 	}
 	for (const struct command *command = commands; command->name; command++)
 		if (*command->words)
 			printf("\t%s) COMPREPLY=($(compgen -W \"%s\" -- \"$cur\")); return ;;\n",
 				command->name, command->words);
-	puts("\timport) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;");
 	puts("\thits) COMPREPLY=($(compgen -W \"on off\" -- \"$cur\")); return ;;");
+}
+
+/* Behind a command and its first word there are files, by "complete", and options. */
+static void put_bash_rest(void)
+{
+	puts("\tfor word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n\t\tcase $word in");
+	printf("\t\t%s", commands->name);
+	for (const struct command *command = commands + 1; command->name; command++)
+		printf("|%s", command->name);
+	puts(") [[ $cur == -* ]] || return ;;\n\t\tesac\n\tdone");
 }
 
 static void put_bash(void)
 {
 	puts("_sluicectl()\n{");
-	puts("\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}");
+	puts("\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word");
+	puts("\tCOMPREPLY=()");
+	puts("\tif [[ $cur == = ]]; then cur=; fi"); /* "--output=json" is three words */
+	puts("\tif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi");
 	puts("\tcase $prev in");
 	put_bash_cases();
 	puts("\tesac");
+	put_bash_rest();
 	printf("\tCOMPREPLY=($(compgen -W \"");
 	put_bash_words();
-	puts("\" -- \"$cur\"))\n}\ncomplete -F _sluicectl sluicectl");
+	puts("\" -- \"$cur\"))\n}\ncomplete -o bashdefault -o default -F _sluicectl sluicectl");
 }
 
 /* --- zsh */
@@ -124,7 +137,10 @@ static void put_zsh(void)
 	puts("\trest)\n\t\tcase $words[1] in");
 	put_zsh_words();
 	puts("\t\tesac\n\t\t_arguments $options '*: :_files' ;;");
-	puts("\tesac\n}\ncompdef _sluicectl sluicectl");
+	puts("\tesac\n}");
+	/* In a folder of fpath this file is the function, the first time; else it is sourced. */
+	puts("if [[ $funcstack[1] == _sluicectl ]]; then");
+	puts("\t_sluicectl \"$@\"\nelse\n\tcompdef _sluicectl sluicectl\nfi");
 }
 
 int run_completion(const struct invocation *invocation)
