@@ -429,6 +429,20 @@ def test_sluicectl(net, one, tmp_path):
     assert '"mode": "optional"' in one.ctl("objects", "show", "listeners", "web")[1]
     assert "both" in one.ctl("objects", "listeners")[1]
     assert one.ctl("trust", "delete", "staff", check=False)[0] == 1
+    (tmp_path / "web.yaml").write_text("# as in the file\nclient_auth: {mode: verify, trust_store: staff}\n"
+                                       "limits:\n  connections: 900\n")
+    assert "would" in one.ctl("objects", "patch", "listeners", "web", str(tmp_path / "web.yaml"), "--dry-run")[1]
+    for text, complaint in (("a: 1\nb: [1, 2\nc: 3\n", "web.yaml:"), ("- a\n", "web.yaml:1:1: this is not settings"),
+                            ("", "web.yaml:1:1: this is not settings"), ('{"a": 1', "web.yaml:2:1: not valid YAML"), ("a\n", "web.yaml:1:1:"),
+                            ("a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+                                f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n"
+                                for i in range(6)), "too many values")):
+        (tmp_path / "web.yaml").write_text(text)
+        status, _, err = one.ctl("objects", "put", "listeners", "web", str(tmp_path / "web.yaml"), check=False)
+        assert status == 1 and complaint in err and err.count("\n") == 1, err
+    done = subprocess.run([BUILD / "sluicectl", "--socket", one.socket, "objects", "patch", "listeners/web", "-", "--dry-run"],
+                          input="{limits: {connections: nine}, }", capture_output=True, text=True)
+    assert done.returncode == 1 and "connections" in done.stderr and "nine" in done.stderr, done.stderr
     out = one.ctl("history")[1]
     assert out.startswith("version 8 (in force)") and "add trust_stores/staff" in out
     one.ctl("rollback", "2")

@@ -78,8 +78,7 @@ int change_send(
 	return code;
 }
 
-/* NULL: it has been said why. */
-static char *read_file(const char *path, size_t *ret_len)
+char *change_read_file(const char *path, size_t *ret_len)
 {
 	int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
 	size_t room = 64 * 1024, len = 0;
@@ -113,7 +112,7 @@ bool change_add_file(
 	yyjson_mut_doc *doc, yyjson_mut_val *object, const char *member, const char *path)
 {
 	size_t len;
-	char *text = read_file(path, &len);
+	char *text = change_read_file(path, &len);
 
 	if (!text)
 		return false;
@@ -127,7 +126,7 @@ bool change_add_base64(
 	yyjson_mut_doc *doc, yyjson_mut_val *object, const char *member, const char *path)
 {
 	size_t len;
-	char *bytes = read_file(path, &len), *text;
+	char *bytes = change_read_file(path, &len), *text;
 
 	if (!bytes)
 		return false;

@@ -12,6 +12,8 @@ int change_send(
 	const struct invocation *invocation, const char *method, char *target, yyjson_mut_doc *doc);
 /* A new document whose root is an empty object. */
 yyjson_mut_doc *change_doc(void);
+/* All of a file, the caller's to wipe and free; "-" is standard input. NULL: it has been said why. */
+char *change_read_file(const char *path, size_t *ret_len);
 /* The text of a file as a member; "-" is standard input. False: it has been said why. */
 bool change_add_file(
 	yyjson_mut_doc *doc, yyjson_mut_val *object, const char *member, const char *path);

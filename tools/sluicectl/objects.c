@@ -7,6 +7,7 @@
 
 #include "core/mem.h"
 #include "request_target.h"
+#include "settings_file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,39 +25,17 @@ static int ask(const struct invocation *invocation, char *target, render_functio
 	return code;
 }
 
-/* The file is the body: JSON, whose errors the daemon knows best. */
 static int put(const struct invocation *invocation, const char *method, char **words, int n)
 {
-	yyjson_mut_doc *doc = change_doc(), *body;
-	yyjson_doc *settings = NULL;
-	yyjson_read_err fault;
-	const char *text;
+	yyjson_mut_doc *settings;
 
-	if (n != 3) {
-		yyjson_mut_doc_free(doc);
+	if (n != 3)
 		return usage("objects put|patch KIND NAME FILE is the way, not",
 			n > 0 ? words[0] : "nothing");
-	}
-	if (!change_add_file(doc, yyjson_mut_doc_get_root(doc), "file", words[2])) {
-		yyjson_mut_doc_free(doc);
+	settings = settings_file_read(words[2]);
+	if (!settings)
 		return EXIT_REFUSED;
-	}
-	text = yyjson_mut_get_str(yyjson_mut_obj_get(yyjson_mut_doc_get_root(doc), "file"));
-	settings = yyjson_read_opts((char *)text, strlen(text), 0, NULL, &fault);
-	if (!yyjson_is_obj(yyjson_doc_get_root(settings))) {
-		if (settings)
-			fprintf(stderr, "sluicectl: %s: this is no JSON object\n", words[2]);
-		else
-			fprintf(stderr, "sluicectl: %s: this is no JSON: %s (byte %zu)\n", words[2],
-				fault.msg, fault.pos);
-		yyjson_doc_free(settings);
-		yyjson_mut_doc_free(doc);
-		return EXIT_REFUSED;
-	}
-	body = yyjson_doc_mut_copy(settings, NULL);
-	yyjson_doc_free(settings);
-	yyjson_mut_doc_free(doc);
-	return change_send(invocation, method, change_target(path, words[0], words[1]), body);
+	return change_send(invocation, method, change_target(path, words[0], words[1]), settings);
 }
 
 static int delete(const struct invocation *invocation, char **words, int n)
