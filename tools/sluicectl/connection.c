@@ -2,6 +2,7 @@
 #include "connection.h"
 
 #include "core/mem.h"
+#include "net/socket.h"
 #include "tls/key_password.h"
 #include "tls/link.h"
 
@@ -13,7 +14,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 struct connection {
@@ -61,13 +61,12 @@ static int check_own(int fd, const char *path, struct err *err)
 
 static int connect_local(const char *path, bool is_own, unsigned int timeout_s, struct err *err)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd, rc;
+	struct sockaddr_un address;
+	int fd, rc = socket_unix_addr(path, &address);
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return err_set(err, -ENAMETOOLONG, "%s: a socket's path has at most %zu bytes",
-			path, sizeof(address.sun_path) - 1);
-	memcpy(address.sun_path, path, strlen(path) + 1);
+	if (rc < 0)
+		return err_set(err, rc, "%s: a socket's path has 1 to %zu bytes", path,
+			sizeof(address.sun_path) - 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_set(err, -errno, "socket: %s", strerror(errno));

@@ -2,6 +2,7 @@
 #include "control/admin_socket.h"
 
 #include "core/mem.h"
+#include "net/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,23 +13,9 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum { BACKLOG = 32, LOCK_TRIES = 8, FOLDER_MODE = 0755, SOCKET_MODE = 0600 };
-
-static int path_to_address(const char *path, struct sockaddr_un *ret_address)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	if (path[0] == '\0')
-		return -EINVAL;
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	*ret_address = address;
-	return 0;
-}
 
 /* Makes the missing folders above `path`. The mode is set again because of the umask. */
 static int make_parents(const char *path)
@@ -57,7 +44,7 @@ static int probe(const char *path, pid_t *ret_pid)
 	socklen_t len = sizeof(peer);
 	int fd, rc;
 
-	rc = path_to_address(path, &address);
+	rc = socket_unix_addr(path, &address);
 	if (rc)
 		return rc;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -177,7 +164,7 @@ static int listen_on(const char *path, struct err *err)
 	struct sockaddr_un address;
 	int fd, rc;
 
-	rc = path_to_address(path, &address);
+	rc = socket_unix_addr(path, &address);
 	if (rc)
 		return err_set(err, rc,
 			"admin socket %s: the path is empty or longer than %zu bytes", path,

@@ -1,6 +1,8 @@
 /* Messages between two daemons: see upgrade_wire.h. */
 #include "control/upgrade_wire.h"
 
+#include "net/socket.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -121,12 +123,10 @@ void upgrade_text_end(char *text, size_t bytes)
 
 int upgrade_socket(const char *path, int flags, struct sockaddr_un *ret_address)
 {
-	int fd;
+	int fd, r = socket_unix_addr(path, ret_address);
 
-	*ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (strlen(path) >= sizeof(ret_address->sun_path))
-		return -ENAMETOOLONG;
-	memcpy(ret_address->sun_path, path, strlen(path) + 1);
+	if (r < 0)
+		return r;
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0);
 	return fd < 0 ? -errno : fd;
 }

@@ -123,3 +123,17 @@ int socket_local_addr(int fd, union addr *ret_addr)
 	*ret_addr = addr;
 	return 0;
 }
+
+int socket_unix_addr(const char *path, struct sockaddr_un *ret_addr)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	size_t len = strlen(path);
+
+	if (len >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	if (len == 0)
+		return -EINVAL;
+	memcpy(addr.sun_path, path, len + 1);
+	*ret_addr = addr;
+	return 0;
+}

@@ -5,6 +5,7 @@
 #include "core/err.h"
 #include "core/loop.h"
 #include "net/addr.h"
+#include <sys/un.h>
 
 /*
  * A non-blocking listening socket of a SO_REUSEPORT group (one socket per worker and address).
@@ -33,5 +34,8 @@ void socket_close(struct loop *loop, struct watch *watch, bool abort);
 
 /* The address a client connected to. 0 or -errno. */
 int socket_local_addr(int fd, union addr *ret_addr) must_check;
+
+/* The address of a unix socket. 0, -ENAMETOOLONG, or -EINVAL: the path is empty. */
+int socket_unix_addr(const char *path, struct sockaddr_un *ret_addr) must_check;
 
 #endif
