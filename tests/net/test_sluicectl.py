@@ -376,6 +376,33 @@ def test_top(std, net):
         os.close(terminal)
 
 
+@pytest.mark.parametrize("rows, columns", [(24, 80), (10, 40), (60, 200)])
+def test_top_fits_the_terminal(std, rows, columns):
+    """No line goes around, none scrolls away; of each table there is something where there is room."""
+    terminal, inside = pty.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    env = {name: value for name, value in os.environ.items() if name != "TERM"}
+    process = subprocess.Popen([BUILD / "sluicectl", "--socket", std.socket, "top", "--watch=0.2"], stdout=inside,
+                               preexec_fn=netns.die_with_parent, env=env)
+    os.close(inside)
+    seen = bytearray()
+
+    def frames():
+        if select.select([terminal], [], [], 0.1)[0]:
+            seen.extend(os.read(terminal, 65536))
+        return re.findall(r"\x1b\[H(.*?)\x1b\[J", seen.decode(errors="replace"), re.S)[1:]
+    try:
+        until(frames, "the screen is drawn twice")
+        lines = frames()[0].replace("\x1b[K", "").replace("\r", "").split("\n")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=5)
+        os.close(terminal)
+    assert len(lines) <= rows and max(len(line) for line in lines) <= columns, lines
+    titles = [line for line in lines if line in ("LISTENERS", "TARGETS", "DROPS", "SOURCES")]
+    assert len(titles) == 4 or rows < 24, lines
+
+
 BASH = """
 source <("$1" --socket "$2" completion bash)
 shift 2

@@ -30,12 +30,17 @@ bool show_is_terminal(void)
 	return terminal_size().ws_row > 0;
 }
 
+/* Above an answer that is shown again and again, and the last row, where the cursor is. */
+enum { TITLE_ROWS = 2, CURSOR_ROWS = 1 };
+
 struct render_look look_now(const struct invocation *invocation)
 {
+	uint32_t rows = invocation->watch_s > 0 ? terminal_size().ws_row : 0;
 	bool wide = invocation->output == OUTPUT_WIDE;
 
 	return (struct render_look){
 		.width = wide ? 0 : terminal_size().ws_col,
+		.rows = rows > TITLE_ROWS + CURSOR_ROWS ? rows - TITLE_ROWS - CURSOR_ROWS : rows,
 		.all = invocation->all,
 		.wide = wide,
 		.now_unix_s = clock_unix_s(),
@@ -78,14 +83,25 @@ static int show_once(const struct shown *shown)
 	return code;
 }
 
-/* Overwrites the screen line by line, which does not flicker; what is below it is not shown. */
-static void redraw(const char *text, uint32_t rows)
+/* Bytes of a line of UTF-8 that fit. */
+static size_t fitting(const char *line, size_t len, uint32_t columns)
+{
+	size_t i = 0;
+
+	for (; i < len; i++)
+		if (((unsigned char)line[i] & 0xc0) != 0x80 && columns-- == 0)
+			break;
+	return i;
+}
+
+/* Overwrites the screen line by line, which does not flicker; what is below it, or beside it, is not shown. */
+static void redraw(const char *text, struct winsize size)
 {
 	fputs("\033[H", stdout);
-	for (uint32_t row = 1; *text && row < rows; row++) {
+	for (uint32_t row = 1; *text && row < size.ws_row; row++) {
 		size_t len = strcspn(text, "\n");
 
-		printf("%.*s\033[K\n", (int)len, text);
+		printf("%.*s\033[K\n", (int)fitting(text, len, size.ws_col ?: UINT32_MAX), text);
 		text += len + (text[len] == '\n');
 	}
 	fputs("\033[J", stdout);
@@ -103,7 +119,7 @@ static void put_block(const struct invocation *invocation, const char *text)
 	if (size.ws_row > 0) {
 		whole = mem_printf("sluicectl %s, every %gs, %s (Ctrl-C ends)\n\n%s",
 			invocation->command->name, invocation->watch_s, clock, text);
-		redraw(whole, size.ws_row);
+		redraw(whole, size);
 		free(whole);
 	} else if (is_table(invocation->output)) {
 		printf("%s\n%s\n", clock, text);

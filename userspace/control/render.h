@@ -14,6 +14,7 @@
 
 struct render_look {
 	uint32_t width;       /* columns of the terminal; 0: as wide as needed */
+	uint32_t rows;        /* of the terminal that there is room on; 0: as many as needed */
 	bool all; /* rows that count zero too (drops, counters); packets (listeners) */
 	bool wide; /* more columns (connections, listeners, targets, groups) */
 	int64_t now_unix_s; /* for "since" */

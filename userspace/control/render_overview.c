@@ -55,25 +55,6 @@ static void put_head(yyjson_val *status, const struct render_look *look, FILE *o
 	putc('\n', out);
 }
 
-/* Of a table: so many lines, and how many there are more. */
-static void put_block(const char *title, char *text, size_t lines, FILE *out)
-{
-	size_t shown = 0, more = 0;
-
-	fprintf(out, "\n%s\n", title);
-	for (char *line = text; *line; line += strcspn(line, "\n") + 1, shown++) {
-		if (shown < lines)
-			fprintf(out, "%.*s\n", (int)strcspn(line, "\n"), line);
-		else
-			more++;
-		if (!strchr(line, '\n'))
-			break;
-	}
-	if (more)
-		fprintf(out, "... %zu more\n", more);
-	free(text);
-}
-
 static char *rendered(void (*render)(yyjson_val *root, const struct render_look *look, FILE *out),
 	yyjson_val *root, const struct render_look *look)
 {
@@ -88,11 +69,89 @@ static char *rendered(void (*render)(yyjson_val *root, const struct render_look 
 	return text;
 }
 
+/* A table of the screen. */
+struct block {
+	const char *title;
+	char *text; /* with the titles of its columns */
+	size_t n, shown, most; /* lines */
+};
+
+enum { BLOCKS = 4, HEAD_ROWS = 3, SPACED_ROWS = 40, SHOWN_MIN = 2 };
+
+static size_t count_lines(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text; text++)
+		n += *text == '\n' || !text[1];
+	return n;
+}
+
+/* Its title, and how many lines there are more. */
+static size_t rows_of(const struct block *block, size_t shown)
+{
+	return 1 + (shown < block->n ? shown + 1 : block->n);
+}
+
+/* Each has some lines, and what is left goes to them in turn. */
+static void share_rows(struct block blocks[static BLOCKS], size_t rows)
+{
+	size_t used = 0, i;
+	bool more = true;
+
+	for (i = 0; i < BLOCKS; i++) {
+		blocks[i].shown = rows ? SHOWN_MIN : blocks[i].most;
+		used += rows_of(&blocks[i], blocks[i].shown);
+	}
+	while (rows && more) {
+		more = false;
+		for (i = 0; i < BLOCKS; i++) {
+			size_t before = rows_of(&blocks[i], blocks[i].shown);
+			size_t after = rows_of(&blocks[i], blocks[i].shown + 1);
+
+			if (blocks[i].shown >= blocks[i].n || blocks[i].shown == blocks[i].most ||
+				used - before + after > rows)
+				continue;
+			blocks[i].shown++;
+			used += after - before;
+			more = true;
+		}
+	}
+}
+
+static void put_block(const struct block *block, bool is_spaced, FILE *out)
+{
+	const char *line = block->text;
+	size_t i;
+
+	fprintf(out, "%s%s\n", is_spaced ? "\n" : "", block->title);
+	for (i = 0; i < block->n && i < block->shown; i++) {
+		size_t len = strcspn(line, "\n");
+
+		fprintf(out, "%.*s\n", (int)len, line);
+		line += len + (line[len] == '\n');
+	}
+	if (i < block->n)
+		fprintf(out, "... %zu more\n", block->n - i);
+}
+
 void render_overview(yyjson_val *root, const struct render_look *look, FILE *out)
 {
+	struct block blocks[BLOCKS] = {
+		{"LISTENERS", rendered(render_listeners, root, look), .most = 9},
+		{"TARGETS", rendered(render_targets, root, look), .most = 13},
+		{"DROPS", rendered(render_drops, root, look), .most = 9},
+		{"SOURCES", rendered(render_top, yyjson_obj_get(root, "sources"), look), .most = 9},
+	};
+	bool is_spaced = !look->rows || look->rows >= SPACED_ROWS;
+	size_t head = HEAD_ROWS + (is_spaced ? BLOCKS : 0), i;
+
+	for (i = 0; i < BLOCKS; i++)
+		blocks[i].n = count_lines(blocks[i].text);
+	share_rows(blocks, !look->rows ? 0 : look->rows > head ? look->rows - head : 1);
 	put_head(yyjson_obj_get(root, "status"), look, out);
-	put_block("LISTENERS", rendered(render_listeners, root, look), 9, out);
-	put_block("TARGETS", rendered(render_targets, root, look), 13, out);
-	put_block("DROPS", rendered(render_drops, root, look), 9, out);
-	put_block("SOURCES", rendered(render_top, yyjson_obj_get(root, "sources"), look), 9, out);
+	for (i = 0; i < BLOCKS; i++) {
+		put_block(&blocks[i], is_spaced, out);
+		free(blocks[i].text);
+	}
 }
