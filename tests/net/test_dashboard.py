@@ -120,6 +120,9 @@ def test_page(daemon, net):
             assert cell(page, "t-targets", "web/" + target["name"], "Requests") == target["requests"]
         counts = page.value("[...document.querySelectorAll('#t-drops [data-column=Count]')].map((e) => Number(e.dataset.value))")
         assert counts and 0 not in counts and counts == sorted(counts, reverse=True)
+        drops = {row["reason"]: row["count"] for row in daemon.api("/v1/drops")["drops"]}
+        assert drops["cookie_ack"] > 0, "each connection that the gate lets in begins with one"
+        until(lambda: tile("v-drops") == sum(drops.values()) - drops["cookie_ack"] - drops.get("request_ack", 0), "which is no loss", 20)
         sick = page.value("[...document.querySelectorAll('#t-targets tr[data-key] .mark')].map((e) => e.textContent)")
         assert sick[0] == "unhealthy" and sick.count("healthy") == 3
         assert "checks failed" in page.value("document.querySelector('#t-targets .checks').getAttribute('aria-label')")

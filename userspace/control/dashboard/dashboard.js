@@ -190,11 +190,15 @@ function now_of(name) {
 	return n < 2 ? 0 : Math.max(0, (list[n - 1] - list[n - 2]) * 1000 / Math.max(1, past.at_ms[n - 1] - past.at_ms[n - 2]));
 }
 
+/* Every connection begins with one: not in the sum, as it is not in that of the alerts. */
+const NORMAL = new Set(["cookie_ack", "request_ack"]);
+
 function draw_tiles(data) {
 	const {status, totals} = data, handshakes = status.handshakes;
 	const records = Object.values(data.ktls.tx).reduce((a, b) => a + b, 0);
-	const lost = data.drops.reduce((sum, row) => sum + row.count, 0);
-	const lost_rate = data.drops.reduce((sum, row) => sum + (row.rate_per_s ?? 0), 0);
+	const drops = data.drops.filter((row) => !NORMAL.has(row.reason));
+	const lost = drops.reduce((sum, row) => sum + row.count, 0);
+	const lost_rate = drops.reduce((sum, row) => sum + (row.rate_per_s ?? 0), 0);
 	const counted = (n) => number(n) + " since the start";
 	const tiles = [
 		tile("Connections open", "v-connections", number(status.connections_open), counted(status.accepted_total)),
@@ -204,7 +208,7 @@ function draw_tiles(data) {
 		tile("Bytes per second", "v-bytes", short(now_of("bytes_out")), short(now_of("bytes_in")) + " in"),
 		tile("Time of requests", "v-latency", duration(totals.p50_us), "99 % within " + duration(totals.p99_us)),
 		tile("Records by the kernel", "v-ktls", percent(data.ktls.tx.kernel ?? 0, records), "of connections that sent TLS"),
-		tile("Drops per second", "v-drops", short(lost_rate), counted(lost)),
+		tile("Drops per second", "v-drops", short(lost_rate), counted(lost) + ", first ACKs aside"),
 	];
 	byId("tiles").replaceChildren(...tiles);
 	[["v-connections", status.connections_open], ["v-requests", status.requests_total], ["v-handshakes", handshakes.full + handshakes.resumed],
