@@ -204,10 +204,21 @@ EVERYTHING = {
 
 @pytest.mark.parametrize("bad", [
     "config.listeners[0].name=x", "tlsSecrets={A_B}", "updateStrategy.type=Sometimes", "imgae.tag=1",
-    "config.xdp.pin_dir=/elsewhere", "metrics.port=0"])
+    "config.xdp.pin_dir=/elsewhere", "config.upgrade.socket=/elsewhere", "metrics.port=0"])
 def test_chart_refuses(chart, bad):
     done = helm("template", "sluice", CHART, "--set", bad, check=False)
     assert done.returncode != 0 and "schema" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("values, is_enough", [
+    ("terminationGracePeriodSeconds=100", False), ("terminationGracePeriodSeconds=101", True),
+    ("config.shutdown.timeout=2m", False), ("config.shutdown.timeout=100000ms", True), ("config.shutdown=null", True),
+    ("terminationGracePeriodSeconds=30,config.shutdown=null", False), ("config.shutdown.grace=1d", False)])
+def test_chart_leaves_time_to_end(chart, values, is_enough):
+    """The kubelet does not kill what still serves."""
+    done = helm("template", "sluice", CHART, "--set", values, check=False)
+    assert (done.returncode == 0) == is_enough, done.stderr
+    assert is_enough or "terminationGracePeriodSeconds" in done.stderr
 
 
 def test_manifest(manifests):
