@@ -15,13 +15,14 @@ import time
 from collections import Counter
 
 import netns
+from http2 import Http2
+from websocket import WebSocket, WebSocket1
 from wire import Connection, patience
 
 TOLD = 20            # failures that are told in words
 DOWNLOAD_STEP = 16384  # bytes, and the pause between two reads while the others are at work
 DOWNLOAD_PAUSE_S = 0.02
 TUNNEL_PAUSE_S, MESSAGE_BYTES = 0.5, 32
-UPGRADE = b"GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 REQUEST_EVERY = 4    # of so many handshakes one is followed by a request
 
 
@@ -82,8 +83,9 @@ class Client:
     def __init__(self, orders):
         self.orders = orders
         self.address = tuple(orders["address"])
-        self.context = ssl.create_default_context(cafile=orders["ca"])
-        self.context.check_hostname = False
+        self.context, self.h2_context = (ssl.create_default_context(cafile=orders["ca"]) for _ in range(2))
+        self.context.check_hostname = self.h2_context.check_hostname = False
+        self.h2_context.set_alpn_protocols(["h2"])
         if "identity" in orders:
             self.context.load_cert_chain(*orders["identity"])
         self.account = Account()
@@ -181,12 +183,12 @@ class Client:
                 self.account.bad(error)
         return Connection(self.address)
 
-    # --- WebSockets, one a thread, with a message that comes back every half second
+    # --- WebSockets, one a thread, by HTTP/1.1 and HTTP/2 in turn, with a message that comes back every half second
     def tunnels(self, index):
-        client = self.open(self.orders["names"][0])
-        client.send(UPGRADE)
-        answer = client.response()
-        assert answer.status == 101, answer
+        is_h2 = index % 2 == 1
+        wire = Kept(self.address, self.orders["names"][0], self.h2_context if is_h2 else self.context)
+        client = WebSocket(Http2(wire)) if is_h2 else WebSocket1(wire)
+        assert client.answer.status == (200 if is_h2 else 101), client.answer
         self.ready.wait()
         number = 0
         while not self.stop.wait(TUNNEL_PAUSE_S):
@@ -194,14 +196,13 @@ class Client:
             message = f"{index} {number}".ljust(MESSAGE_BYTES).encode()
             begin = time.monotonic()
             try:
-                client.send(message)
-                if client.take(MESSAGE_BYTES) != message:
+                if client.exchange(message) != message:
                     raise EOFError("another message")
                 self.account.good(begin)
             except (OSError, EOFError, AssertionError) as error:
                 self.account.bad(error, is_closed=True)
-                return
-        client.close()
+                break
+        wire.close()
 
     # --- downloads, one a thread, slow as long as the others are at work; each byte is looked at
     def downloads(self, _index):

@@ -6,11 +6,13 @@ from standard import CHECK, group, listener
 from strain import Strain
 from target import pattern_sha256
 from test_api_strain import transaction
+from test_upgrade import of_another_layout
 from wire import patience, until
 
 NAME = "www.sluice.test"
 TRANSACTIONS = 4      # a round; one of so many is taken back
 UPGRADE_EVERY = 5     # rounds; the first one has one
+LAYOUT_EVERY = 4      # upgrades; the second of so many has a packet plane of another layout
 TUNNELS = 10
 STILL_ENDING_S = 30   # what was open at the end is let go by processes before
 
@@ -56,6 +58,8 @@ def upgrade(one, before):
 def change_all(net, one, number, counters, before):
     if number % UPGRADE_EVERY == 0:
         one.write(config(net, number, workers=1 + number // UPGRADE_EVERY % 2))
+        if len(before) % LAYOUT_EVERY == 1:
+            of_another_layout(one)
         upgrade(one, before)
         counters.look(one)
     for step in range(TRANSACTIONS):

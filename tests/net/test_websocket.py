@@ -10,11 +10,11 @@ import http2
 from browser import Browser
 from standard import group, listener
 from target import pattern
+from websocket import CONNECT, WebSocket, fields
 from wire import Connection, milliseconds, patience, until
 
 WWW = "www.sluice.test"
 PLAIN, SECURE, H2, NO_CONNECT, OFF, REAL = 80, 443, 81, 82, 83, 84
-CONNECT = http2.h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL
 IDLE_MS = milliseconds(1500)
 ENDS = [PLAIN, SECURE, H2]
 
@@ -59,49 +59,6 @@ def target(targets):
 
 def dial(net, port):
     return http2.connect((net.v4, port), WWW if port in (SECURE, REAL) else None)
-
-
-def fields(path="/upgrade", protocol="websocket", headers=()):
-    return [(":method", "CONNECT"), (":protocol", protocol), (":scheme", "http"), (":path", path),
-            (":authority", WWW), ("sec-websocket-version", "13"), *headers]
-
-
-class WebSocket:
-    """One stream, when its answer is here. `socket.data` is what came so far."""
-
-    def __init__(self, client, path="/upgrade", headers=()):
-        while CONNECT not in client.h2.remote_settings:  # a client waits for it
-            assert client.more()
-        self.client, self.stream = client, client.h2.get_next_available_stream_id()
-        client.fields(self.stream, fields(path, headers=headers), ends=False)
-        self.answer = client.answers[self.stream]
-        while self.answer.status is None and not self.answer.is_over:
-            assert client.more()
-
-    @property
-    def data(self):
-        return b"".join(self.answer.pieces)
-
-    def send(self, data):
-        """As the windows allow, also when the other direction has ended."""
-        h2 = self.client.h2
-        while data:
-            room = min(h2.local_flow_control_window(self.stream), h2.max_outbound_frame_size)
-            if room > 0:
-                h2.send_data(self.stream, data[:room])
-                data = data[room:]
-                self.client.flush()
-            else:
-                assert self.answer.error is None and self.client.more()
-
-    def end(self):
-        self.client.h2.end_stream(self.stream)
-        self.client.flush()
-
-    def wait(self, length):
-        while len(self.data) < length and not self.answer.is_over:
-            assert self.client.more()
-        return self.data
 
 
 def lines(log, number):
