@@ -11,6 +11,7 @@ ROWS = {
     "load_interval_ms": (250, 250, 1000),                 # between two requests of one connection
     "reloads": (3, 50, 2),                                # in a row under load
     "upgrades": (3, 10, 1),                               # in a row under load
+    "upgrade_patience": (0, 1, 0),                        # wait for time-outs of an upgrade; 0: not tested
     "certificate_swaps": (4, 200, 2),                     # of a served pair and of the default, under load
     "changes_at_once": (3, 50, 1),                        # rounds of test_all_at_once.py
     "at_once_handshakes": (40, 500, 5),                   # full ones a second meanwhile

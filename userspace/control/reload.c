@@ -352,9 +352,7 @@ void reload_start(struct daemon *daemon, struct admin_reply *reply, const struct
 {
 	struct reload *reload;
 
-	if (!reply && upgrade_is_on(daemon) && !daemon->stopping)
-		log_warn("another process is taking over: nothing is reloaded");
-	if (!reply && (daemon->stopping || upgrade_is_on(daemon)))
+	if (!reply && (upgrade_keep_reload(daemon) || daemon->stopping))
 		return;
 	if (!reply && daemon->reload) {
 		daemon->reload->again = true;

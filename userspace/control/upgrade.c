@@ -59,6 +59,7 @@ struct upgrade {
 	char peer_version[UPGRADE_NAME_BYTES];
 	uint64_t failed;
 	char error[UPGRADE_TEXT_BYTES];
+	bool owes_reload; /* asked for by a signal meanwhile */
 	struct watch before; /* the one that we took over from; fd -1: it is gone */
 	struct {
 		pid_t pid; /* that we started; 0: none */
@@ -79,6 +80,21 @@ char *upgrade_socket_path(const struct config *config)
 bool upgrade_is_on(const struct daemon *daemon)
 {
 	return daemon->upgrade && daemon->upgrade->state >= UPGRADE_GIVING;
+}
+
+/* Whoever asks by a signal hears no answer: it must not be lost. */
+bool upgrade_keep_reload(struct daemon *daemon)
+{
+	struct upgrade *upgrade = daemon->upgrade;
+
+	if (!upgrade_is_on(daemon))
+		return false;
+	log_info("another process is taking over: who serves then reloads");
+	if (upgrade->state != UPGRADE_OVER)
+		upgrade->owes_reload = true;
+	else if (upgrade->peer.fd >= 0)
+		(void)!upgrade_send(upgrade->peer.fd, UPGRADE_RELOAD, NULL, 0, NULL, 0);
+	return true;
 }
 
 /* --- the program that we started */
@@ -264,6 +280,9 @@ static void fail(struct upgrade *upgrade, const char *why)
 	if (is_ours(upgrade))
 		kill(upgrade->program.pid, SIGKILL);
 	answer(upgrade, true);
+	if (upgrade->owes_reload)
+		reload_start(daemon, NULL, NULL);
+	upgrade->owes_reload = false;
 }
 
 static void over(struct upgrade *upgrade)
@@ -289,6 +308,8 @@ static void over(struct upgrade *upgrade)
 	if (daemon->taken)
 		upgrade_taken_drop_locks(daemon->taken);
 	leaving_hand_over(daemon);
+	if (upgrade->owes_reload)
+		(void)upgrade_keep_reload(daemon);
 }
 
 static void look_at_gate(struct upgrade *upgrade)
@@ -400,19 +421,29 @@ static void time_is_up(struct timer *timer)
 
 /* --- the door */
 
+static void turn_away(int fd, const char *why)
+{
+	(void)upgrade_send(fd, UPGRADE_REFUSED, why, strlen(why) + 1, NULL, 0);
+	close(fd);
+}
+
 static void welcome(struct upgrade *upgrade, int fd)
 {
-	static const char busy[] = "another one is taking over, or has";
-	int r = upgrade_check_peer(fd, &upgrade->pid);
+	struct ucred peer = {0};
 
-	if (r < 0 || upgrade->state != UPGRADE_IDLE || upgrade->daemon->stopping) {
-		if (r < 0)
-			log_warn("somebody who may not wants to take over: refused");
-		upgrade->failed += r < 0;
-		(void)upgrade_send(fd, UPGRADE_REFUSED, busy, sizeof(busy), NULL, 0);
-		close(fd);
+	if (upgrade_check_peer(fd, &peer) < 0) {
+		log_warn("pid %d of user %u wants to take over, which it may not: refused",
+			(int)peer.pid, peer.uid);
+		upgrade->failed++;
+		turn_away(fd, "you may not");
 		return;
 	}
+	if (upgrade->state != UPGRADE_IDLE || upgrade->daemon->stopping) {
+		turn_away(fd, upgrade->daemon->stopping ? "it is stopping"
+							: "another one is taking over");
+		return;
+	}
+	upgrade->pid = (uint32_t)peer.pid;
 	upgrade->peer = (struct watch){.fd = fd, .ready = peer_ready};
 	if (loop_add(upgrade->daemon->io.loop, &upgrade->peer) < 0) {
 		close(fd);
@@ -464,6 +495,8 @@ static void before_ready(struct watch *watch, uint32_t events)
 		if (upgrade->message->kind == UPGRADE_LEFT) {
 			upgrade_body(upgrade->message, &left, sizeof(left));
 			taken->connections_left = left.connections;
+		} else if (upgrade->message->kind == UPGRADE_RELOAD) {
+			reload_start(upgrade->daemon, NULL, NULL);
 		}
 		upgrade_message_end(upgrade->message);
 	}

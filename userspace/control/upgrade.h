@@ -27,6 +27,8 @@ void upgrade_free(struct upgrade *upgrade);
 void upgrade_tick(struct daemon *daemon);
 /* Something is given away at the moment, or was: nothing may change. */
 bool upgrade_is_on(const struct daemon *daemon);
+/* A signal asks for a reload. False: nobody takes over, it is this daemon's matter. */
+bool upgrade_keep_reload(struct daemon *daemon) must_check;
 /* The files of the log were renamed: the process before, if it is still there, has them open, too. */
 void upgrade_reopen_logs(struct daemon *daemon);
 

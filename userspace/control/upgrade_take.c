@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,13 +187,13 @@ static int greet(struct upgrade_taken *taken, uint32_t n_workers, struct err *er
 {
 	struct upgrade_hello hello = {.pid = (uint32_t)getpid(), .n_workers = n_workers};
 	struct upgrade_message *message;
-	uint32_t pid;
-	int r = upgrade_check_peer(taken->fd, &pid);
+	struct ucred giver;
+	int r = upgrade_check_peer(taken->fd, &giver);
 
 	snprintf(hello.version, sizeof(hello.version), "%s", SLUICE_VERSION);
 	if (r == 0)
 		r = upgrade_send(taken->fd, UPGRADE_HELLO, &hello, sizeof(hello), NULL, 0);
-	if (r < 0)
+	if (r < 0 && r != -EPIPE) /* whoever has closed it has said why */
 		return err_set(err, r, "taking over: the other side: %s", strerror(-r));
 	message = mem_alloc(sizeof(*message));
 	r = receive(taken, message, err);
@@ -349,14 +350,26 @@ static int wait_commit(struct daemon *daemon, struct upgrade_taken *taken,
 	}
 }
 
+/* It waits for its turn, which it has not: until now the other one can go on. */
+static bool is_told_to_end(void)
+{
+	sigset_t pending;
+
+	return sigpending(&pending) == 0 &&
+	       (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
 int upgrade_commit(
 	struct daemon *daemon, struct upgrade_taken *taken, bool has_own_maps, struct err *err)
 {
 	struct upgrade_prepared prepared = {
 		.has_own_maps = has_own_maps, .gate_layout = UPGRADE_GATE_LAYOUT};
 	struct upgrade_message *message;
-	int r = upgrade_send(taken->fd, UPGRADE_PREPARED, &prepared, sizeof(prepared), NULL, 0);
+	int r;
 
+	if (is_told_to_end())
+		return err_set(err, -EINTR, "taking over: told to end by a signal");
+	r = upgrade_send(taken->fd, UPGRADE_PREPARED, &prepared, sizeof(prepared), NULL, 0);
 	if (r < 0) {
 		is_gone(taken, r);
 		r = 0;

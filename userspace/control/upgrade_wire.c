@@ -77,11 +77,12 @@ int upgrade_recv(int fd, struct upgrade_message *ret_message)
 	ssize_t len;
 
 	ret_message->kind = ret_message->len = ret_message->n_fds = 0;
+	/* That we were not heard to the end is told once, before what the other side said at its end. */
 	do
 		len = recvmsg(fd, &header, MSG_CMSG_CLOEXEC);
-	while (len < 0 && errno == EINTR);
+	while (len < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (len < 0)
-		return errno == ECONNRESET ? 0 : -errno;
+		return -errno;
 	take_fds(&header, ret_message);
 	if (len == 0)
 		return 0;
@@ -145,13 +146,11 @@ int upgrade_connect(const char *path)
 	return r;
 }
 
-int upgrade_check_peer(int fd, uint32_t *ret_pid)
+int upgrade_check_peer(int fd, struct ucred *ret_peer)
 {
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
+	socklen_t len = sizeof(*ret_peer);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ret_peer, &len) < 0)
 		return -errno;
-	*ret_pid = (uint32_t)peer.pid;
-	return peer.uid == geteuid() || peer.uid == 0 ? 0 : -EPERM;
+	return ret_peer->uid == geteuid() || ret_peer->uid == 0 ? 0 : -EPERM;
 }

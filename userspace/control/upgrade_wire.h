@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 
 enum {
@@ -49,6 +50,7 @@ enum upgrade_kind {
 	UPGRADE_TUN = 17, /* G: the descriptors of the queues of the TUN device */
 	UPGRADE_TUN_LINK = 18, /* G: that of the link of the tc program there */
 	UPGRADE_FLIGHTS = 19, /* G: a descriptor of memory, incomplete first flights */
+	UPGRADE_RELOAD = 20, /* G: a reload was asked for by a signal while it gave, or since */
 };
 
 struct upgrade_hello {
@@ -132,7 +134,7 @@ int upgrade_socket(const char *path, int flags, struct sockaddr_un *ret_address)
 /* Connects to the socket of a daemon that runs. The descriptor, or -errno: -ENOENT, -ECONNREFUSED: there
  * is none. */
 int upgrade_connect(const char *path) must_check;
-/* 0: the other end is of our user, or root; -errno. */
-int upgrade_check_peer(int fd, uint32_t *ret_pid) must_check;
+/* 0: the other end is of our user, or root; -EPERM: it is not; another -errno: nobody knows. */
+int upgrade_check_peer(int fd, struct ucred *ret_peer) must_check;
 
 #endif

@@ -97,13 +97,27 @@ static void test_texts(void **state)
 	assert_string_equal(text, "a b");
 }
 
+/* Who is sent away hears why, also when what it said itself was not read. */
+static void test_last_words(void **state)
+{
+	assert_int_equal(upgrade_send(ends[0], UPGRADE_HELLO, "unread", 6, NULL, 0), 0);
+	assert_int_equal(upgrade_send(ends[1], UPGRADE_REFUSED, "busy", 5, NULL, 0), 0);
+	close(ends[1]);
+	ends[1] = dup(ends[0]);
+	assert_int_equal(upgrade_recv(ends[0], &message), 1);
+	assert_int_equal(message.kind, UPGRADE_REFUSED);
+	assert_string_equal((char *)message.body, "busy");
+	upgrade_message_end(&message);
+	assert_int_equal(upgrade_recv(ends[0], &message), 0);
+}
+
 static void test_nobody(void **state)
 {
-	uint32_t pid;
+	struct ucred peer;
 
 	assert_int_equal(upgrade_connect("/nowhere/at/all"), -ENOENT);
-	assert_int_equal(upgrade_check_peer(ends[0], &pid), 0);
-	assert_int_equal(pid, getpid());
+	assert_int_equal(upgrade_check_peer(ends[0], &peer), 0);
+	assert_int_equal(peer.pid, getpid());
 }
 
 int main(void)
@@ -113,6 +127,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_other_lengths, open_ends, close_ends),
 		cmocka_unit_test_setup_teardown(test_what_is_none, open_ends, close_ends),
 		cmocka_unit_test(test_texts),
+		cmocka_unit_test_setup_teardown(test_last_words, open_ends, close_ends),
 		cmocka_unit_test_setup_teardown(test_nobody, open_ends, close_ends),
 	};
 
