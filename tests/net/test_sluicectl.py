@@ -507,7 +507,7 @@ def test_what_is_not_shown_is_not_watched(std):
 
 
 def test_names_as_answers_have_them(std, tmp_path):
-    """KIND/NAME is as good as KIND NAME, and a file that is no JSON is called that."""
+    """KIND/NAME is as good as KIND NAME, YAML as JSON, and a file that is neither is called that."""
     assert std.ctl("objects", "show", "listeners/https") == std.ctl("objects", "show", "listeners", "https")
     file = tmp_path / "rule"
     file.write_text('{"priority": 5, "target_group": "web"}')
@@ -515,8 +515,10 @@ def test_names_as_answers_have_them(std, tmp_path):
     assert "there is no object rules/https/new" in std.ctl("objects", "delete", "rules/https/new", check=False)[2]
     for words in (["objects", "put", "rules/https/new"], ["objects", "show", "listeners"], ["objects", "delete", "/"]):
         assert std.ctl(*words, check=False)[0] == 2, words
-    file.write_text("priority: 5\n")
-    assert f"{file}: this is no JSON: " in std.ctl("objects", "put", "rules/https/new", file, check=False)[2]
+    file.write_text("priority: 5\ntarget_group: web\n")
+    assert "add rules/https/new" in std.ctl("objects", "put", "--dry-run", "rules/https/new", file)[1]
+    file.write_text("priority 5\n")
+    assert f"{file}:1:1: this is not settings" in std.ctl("objects", "put", "rules/https/new", file, check=False)[2]
 
 
 def test_help_of_one_command(std):
