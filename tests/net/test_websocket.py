@@ -1,5 +1,5 @@
-"""WebSocket over HTTP/2 (RFC 8441), to targets that speak HTTP/1.1 and HTTP/2: python3-h2 and Chromium as
-clients, python3-websockets as a target."""
+"""WebSocket over HTTP/2 (RFC 8441), to targets that speak HTTP/1.1 and HTTP/2, and from HTTP/1.1 to HTTP/2:
+python3-h2 and Chromium as clients, python3-websockets as a target."""
 import json
 
 import pytest
@@ -11,10 +11,10 @@ from browser import Browser
 from standard import group, listener
 from target import pattern
 from websocket import CONNECT, WebSocket, fields
-from wire import Connection, milliseconds, patience, until
+from wire import Connection, TlsConnection, milliseconds, patience, until
 
 WWW = "www.sluice.test"
-PLAIN, SECURE, H2, NO_CONNECT, OFF, REAL = 80, 443, 81, 82, 83, 84
+PLAIN, SECURE, H2, NO_CONNECT, OFF, REAL, H2_SECURE = 80, 443, 81, 82, 83, 84, 444
 IDLE_MS = milliseconds(1500)
 ENDS = [PLAIN, SECURE, H2]
 
@@ -35,7 +35,8 @@ def config(net, log):
                 {"priority": 1, "conditions": [{"path": "/moved"}, {"method": ["GET"]}],
                  "actions": [{"redirect": {"status": "301", "path": "/new"}}]}]),
             web("secure", SECURE, "one", "https", certificates=["default"]),
-            web("h2", H2, "h2"), web("no-connect", NO_CONNECT, "no-connect"),
+            web("h2", H2, "h2"), web("h2-secure", H2_SECURE, "h2", "https", certificates=["default"]),
+            web("no-connect", NO_CONNECT, "no-connect"),
             web("off", OFF, "one", http={"upgrades": False}),
             web("real", REAL, "real", "https", certificates=["default"])]}
 
@@ -136,6 +137,83 @@ def gets_room(client, room):
     finally:
         client.wire.sock.settimeout(patience(10))
     return True
+
+
+# --- from HTTP/1.1 to HTTP/2
+
+KEY, ACCEPT = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 section 1.3
+
+
+def upgrade(path="/upgrade", key=KEY, protocol="websocket", method="GET", more=""):
+    return (f"{method} {path} HTTP/1.1\r\nHost: {WWW}\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n"
+            f"Sec-WebSocket-Version: 13\r\n" + (f"Sec-WebSocket-Key: {key}\r\n" if key else "") + f"{more}\r\n")
+
+
+def open_old(net, port, path="/upgrade"):
+    client = Connection((net.v4, port)) if port == H2 else TlsConnection((net.v4, port), WWW)
+    client.send(upgrade(path))
+    answer = client.head()
+    assert answer.status == 101, answer
+    return client, answer
+
+
+@pytest.mark.parametrize("port", [H2, H2_SECURE])
+def test_old_client(daemon, net, target, log, port):
+    """Its handshake ends here; bytes that come with it are the tunnel's."""
+    data = b"".join(pattern(300_000))
+    client = Connection((net.v4, port)) if port == H2 else TlsConnection((net.v4, port), WWW)
+    with client:
+        client.send(upgrade().encode() + data[:1000])
+        answer = client.head()
+        assert answer.status == 101 and answer.get("sec-websocket-accept") == ACCEPT
+        assert answer.get("upgrade") == "websocket" and answer.get("connection").lower() == "upgrade"
+        assert not answer.get("content-length") and not answer.get("transfer-encoding")
+        assert client.take(1000) == data[:1000]
+        for start in range(1000, len(data), 40_000):
+            client.send(data[start:start + 40_000])
+            assert client.take(len(data[start:start + 40_000])) == data[start:start + 40_000]
+        client.finish()
+        assert client.rest() == b""
+    line, = lines(log, 1)
+    assert (line["type"], line["elb_status_code"], line["request_verb"]) == ("wss" if port == H2_SECURE else "ws", 101, "GET")
+    assert line["error_reason"] is None
+    until(lambda: target.stats()["open"] <= 1, "the target's stream is gone")
+
+
+@pytest.mark.parametrize("port", [H2, H2_SECURE])
+def test_old_client_goes(daemon, net, target, log, port):
+    client, _ = open_old(net, port)
+    client.send(b"abc")
+    assert client.take(3) == b"abc"
+    client.reset()
+    until(lambda: target.stats()["aborted"] + target.stats()["resets"] > 0, "the target hears of it")
+    assert [line["error_reason"] for line in lines(log, 1)] == ["client_reset"]
+
+
+@pytest.mark.parametrize("port", [H2, H2_SECURE])
+def test_old_client_is_idle(daemon, net, log, port):
+    client, _ = open_old(net, port)
+    with client:
+        assert client.is_ended()
+    assert [line["error_reason"] for line in lines(log, 1)] == ["idle_timeout"]
+
+
+@pytest.mark.parametrize("what, status", [
+    ({"key": ""}, 400), ({"key": "dGhlIHNhbXBsZSBub25jZR=="}, 400), ({"method": "POST"}, 400),
+    ({"protocol": "other"}, 200), ({"path": "/status/403"}, 403)])
+def test_old_client_gets_none(daemon, net, target, what, status):
+    with Connection((net.v4, H2)) as client:
+        client.send(upgrade(**({"path": "/echo"} | what)))
+        answer = client.response()
+        assert answer.status == status and not answer.get("upgrade"), answer
+        assert client.request().status == 200  # the connection is as before
+
+
+def test_old_client_of_a_target_without_connect(daemon, net):
+    with Connection((net.v4, NO_CONNECT)) as client:
+        client.send(upgrade())
+        assert client.response().status == 502
+    assert daemon.drops()["target_no_connect"] == 1
 
 
 def test_target_that_takes_nothing(daemon, net, target):

@@ -94,8 +94,8 @@ struct http_request {
 			       */
 	bool te_trailers; /* it wants trailers */
 	struct slice upgrade; /* protocols it asks to change to; empty: none, or not in order */
-	/* It came as the CONNECT of HTTP/2 that opens a WebSocket (RFC 8441); told as the GET with
-	 * an Upgrade that it stands for. */
+	/* It came, or goes on, as the CONNECT of HTTP/2 that opens a WebSocket (RFC 8441); told as the
+	 * GET with an Upgrade that it stands for. */
 	bool is_connect;
 };
 

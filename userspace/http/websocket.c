@@ -80,6 +80,20 @@ void websocket_key(
 	base64_encode(nonce, WEBSOCKET_NONCE_BYTES, ret_key);
 }
 
+bool websocket_nonce(struct slice key, uint8_t ret_nonce[static WEBSOCKET_NONCE_BYTES])
+{
+	uint8_t bytes[WEBSOCKET_KEY_BYTES];
+	char again[WEBSOCKET_KEY_BYTES];
+	size_t len;
+
+	if (key.len != WEBSOCKET_KEY_BYTES - 1 ||
+		base64_decode(key.ptr, key.len, bytes, &len) < 0 || len != WEBSOCKET_NONCE_BYTES)
+		return false;
+	memcpy(ret_nonce, bytes, WEBSOCKET_NONCE_BYTES);
+	websocket_key(ret_nonce, again); /* bits may be left over */
+	return slice_eq(key, slice_of(again));
+}
+
 void websocket_accept(const uint8_t nonce[static WEBSOCKET_NONCE_BYTES],
 	char ret_accept[static WEBSOCKET_ACCEPT_BYTES])
 {

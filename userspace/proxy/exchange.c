@@ -236,8 +236,8 @@ static bool has_client_gone(const struct exchange *exchange)
 
 	if (exchange->state == EXCHANGE_HEAD || exchange->state == EXCHANGE_ANSWER)
 		return false;
-	if (front->broken)
-		return true;
+	if (front->broken || exchange->is_tunnel)
+		return front->broken;
 	return front->peer_ended && exchange->conn->is_tls && exchange->up_done &&
 	       !buf_len(&exchange->in);
 }
@@ -288,7 +288,8 @@ void exchange_front_event(struct exchange *exchange)
 	else if (exchange->state == EXCHANGE_HEAD)
 		exchange_read_head(exchange);
 	else if (has_client_gone(exchange))
-		exchange->ops->fail(exchange, CLOSE_client_gone);
+		exchange->ops->fail(
+			exchange, exchange->is_tunnel ? CLOSE_client_reset : CLOSE_client_gone);
 	else
 		exchange_run(exchange);
 }

@@ -258,6 +258,25 @@ static bool wants_length(const struct exchange *exchange)
 	       exchange->request.method != HTTP_METHOD_HEAD;
 }
 
+/* The target speaks HTTP/2: bytes have no framing on either side. */
+static int begin_tunnel(
+	struct exchange *exchange, const struct http_header *extra, uint32_t n_extra)
+{
+	struct http_response *response = &exchange->response;
+	struct h1_write how = {
+		.connection = H1_CONNECTION_UPGRADE, .extra = extra, .n_extra = n_extra};
+	int r;
+
+	response->body = HTTP_BODY_NONE;
+	r = put_head(exchange, response, &how);
+	if (r < 0)
+		return r;
+	pump_init(&exchange->down, exchange->upstream->stream, &exchange->from,
+		HTTP_BODY_UNTIL_CLOSE, 0, false);
+	exchange->down.dst = exchange->front;
+	return 0;
+}
+
 /* Decides how the body goes on to the client, and writes the head for it. */
 static int begin(struct exchange *exchange, const struct http_header *extra, uint32_t n_extra)
 {
@@ -267,6 +286,8 @@ static int begin(struct exchange *exchange, const struct http_header *extra, uin
 	bool is_http10 = exchange->request.version == HTTP_VERSION_1_0, chunked;
 	int r;
 
+	if (exchange->is_tunnel)
+		return begin_tunnel(exchange, extra, n_extra);
 	chunked = !is_http10 && (kind == HTTP_BODY_CHUNKED || kind == HTTP_BODY_UNTIL_CLOSE);
 	if (is_http10 && (kind == HTTP_BODY_CHUNKED || kind == HTTP_BODY_UNTIL_CLOSE)) {
 		exchange->keep_client = false;
@@ -337,6 +358,11 @@ static void next_request(struct exchange *exchange)
 	loop_post(conn->worker->io.loop, &exchange->resume_task);
 }
 
+static int close_tunnel(struct exchange *exchange)
+{
+	return exchange->front->ops->shutdown(exchange->front);
+}
+
 static void become_tunnel(struct exchange *exchange)
 {
 	struct conn *conn = exchange->conn;
@@ -398,6 +424,7 @@ static const struct front_ops h1_front = {
 	.begin = begin,
 	.respond = respond,
 	.answer = answer,
+	.close_tunnel = close_tunnel,
 	.finished = finished,
 	.fail = fail,
 };

@@ -154,6 +154,12 @@ static int answer(struct exchange *exchange, unsigned int status, bool is_head)
 				 : answer_text(exchange, status, is_head);
 }
 
+static int close_tunnel(struct exchange *exchange)
+{
+	h2_stream_close_writing(stream_of(exchange));
+	return 0;
+}
+
 static void finished(struct exchange *exchange)
 {
 	struct h2_stream *stream = stream_of(exchange);
@@ -188,6 +194,7 @@ static const struct front_ops h2_front = {
 	.begin = begin,
 	.respond = respond,
 	.answer = answer,
+	.close_tunnel = close_tunnel,
 	.finished = finished,
 	.fail = fail,
 };

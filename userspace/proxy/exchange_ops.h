@@ -31,6 +31,8 @@ struct front_ops {
 		struct slice body) must_check;
 	/* The same with the text we have for a status. `is_head`: without the body. */
 	int (*answer)(struct exchange *exchange, unsigned int status, bool is_head) must_check;
+	/* Nothing more comes of a tunnel from the target. 0, -EAGAIN: try again; or -errno. */
+	int (*close_tunnel)(struct exchange *exchange) must_check;
 	/* The answer was handed to the client whole, and the target's connection given back. */
 	void (*finished)(struct exchange *exchange);
 	/* The exchange cannot come to its end: the client must not take it for whole. */

@@ -249,6 +249,8 @@ void exchange_got_head(struct exchange *exchange)
 		return;
 	exchange->back = exchange->route.group->spec.version == GROUP_HTTP1 ? &exchange_back_h1
 									    : &exchange_back_h2;
+	if (!exchange_tunnel_convert(exchange))
+		return;
 	note_choice(exchange);
 	r = write_request(exchange, &match);
 	if (r < 0) {

@@ -199,7 +199,8 @@ static int begin_response(struct exchange *exchange)
 {
 	struct http_response *response = &exchange->response;
 	const struct upstream *upstream = exchange->upstream;
-	struct http_header extra[RULES_EDITS_MAX + 4];
+	struct http_header extra[RULES_EDITS_MAX + 5];
+	char accept[WEBSOCKET_ACCEPT_BYTES];
 	char cookie[ROUTE_COOKIE_BYTES], sticky[STICKY_TEXT_BYTES];
 	uint32_t n_extra;
 	int r;
@@ -221,6 +222,7 @@ static int begin_response(struct exchange *exchange)
 		n_extra++;
 	n_extra += exchange_own_alt_svc(exchange, &response->headers, &extra[n_extra]);
 	n_extra += exchange_own_policy(exchange, &response->headers, &extra[n_extra]);
+	n_extra += exchange_tunnel_tells(exchange, &extra[n_extra], accept);
 	r = exchange->ops->begin(exchange, extra, n_extra);
 	if (r < 0)
 		return r;

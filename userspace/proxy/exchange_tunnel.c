@@ -1,4 +1,4 @@
-/* WebSockets over HTTP/2: see exchange_tunnel.h. */
+/* WebSockets from one version of HTTP to another: see exchange_tunnel.h. */
 #include "proxy/exchange_tunnel.h"
 #include "core/hash.h"
 #include "proxy/exchange_parts.h"
@@ -34,6 +34,49 @@ uint32_t exchange_tunnel_asks(struct exchange *exchange, struct http_header *ret
 	return 1;
 }
 
+/* The key of the client's own handshake, which ends here (RFC 8441 section 5.1). */
+static bool take_key(struct exchange *exchange)
+{
+	struct http_headers *headers = &exchange->request.headers;
+	const struct http_header *key = http_headers_find(headers, HTTP_HEADER_SEC_WEBSOCKET_KEY);
+
+	if (!key || http_headers_next(headers, key) ||
+		!websocket_nonce(key->value, exchange->nonce))
+		return false;
+	http_headers_drop(headers, HTTP_HEADER_SEC_WEBSOCKET_KEY);
+	return true;
+}
+
+/* Other protocols are left out, as all that is hop by hop. */
+bool exchange_tunnel_convert(struct exchange *exchange)
+{
+	struct http_request *request = &exchange->request;
+
+	if (!exchange->back->is_h2 || request->is_connect ||
+		!slice_eq_nocase(request->upgrade, SLICE("websocket")))
+		return true;
+	if (request->method != HTTP_METHOD_GET || request->body != HTTP_BODY_NONE ||
+		!take_key(exchange)) {
+		exchange_answer(exchange, 400, CLOSE_bad_request);
+		return false;
+	}
+	request->is_connect = true;
+	request->upgrade = SLICE("websocket");
+	return true;
+}
+
+uint32_t exchange_tunnel_tells(const struct exchange *exchange, struct http_header *ret_header,
+	char accept[static WEBSOCKET_ACCEPT_BYTES])
+{
+	if (!exchange->is_tunnel || exchange->conn->h2)
+		return 0;
+	websocket_accept(exchange->nonce, accept);
+	*ret_header = (struct http_header){.name = SLICE("Sec-WebSocket-Accept"),
+		.id = HTTP_HEADER_SEC_WEBSOCKET_ACCEPT,
+		.value = slice_of(accept)};
+	return 1;
+}
+
 /* As a client has to do (RFC 6455 section 4.1); ours has not seen the key. */
 static bool is_accepted(const struct exchange *exchange)
 {
@@ -66,7 +109,11 @@ int exchange_tunnel_answered(struct exchange *exchange)
 		return 0;
 	http_headers_drop(&response->headers, HTTP_HEADER_SEC_WEBSOCKET_ACCEPT);
 	http_headers_drop(&response->headers, HTTP_HEADER_CONTENT_LENGTH); /* means nothing here */
-	response->status = 200;
+	response->status = exchange->conn->h2 ? 200 : 101;
+	if (!exchange->conn->h2) {
+		response->upgrade = SLICE("websocket");
+		exchange->keep_client = false;
+	}
 	return 0;
 }
 
@@ -137,16 +184,19 @@ static int run_up(struct exchange *exchange)
 /* The target's bytes. */
 static int run_down(struct exchange *exchange)
 {
-	int r;
+	int r = 1;
 
 	if (exchange->down_done)
 		return 0;
-	r = run_flow(exchange, &exchange->down);
+	if (!exchange->down.ended || buf_len(&exchange->down.out))
+		r = run_flow(exchange, &exchange->down);
 	if (r != 1)
 		return r;
-	exchange->down_done = true;
-	h2_stream_close_writing(h2_stream_of(exchange->front));
-	return 0;
+	r = exchange->ops->close_tunnel(exchange);
+	if (r == -EAGAIN)
+		return 0;
+	exchange->down_done = r == 0;
+	return r < 0 ? -EPIPE : 0;
 }
 
 static void end(struct exchange *exchange)

@@ -21,9 +21,26 @@ static void test_example(void **state)
 	assert_string_equal(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 }
 
+static void test_keys_of_clients(void **state)
+{
+	static const char *const bad[] = {"", "dGhlIHNhbXBsZSBub25jZQ=",
+		"dGhlIHNhbXBsZSBub25jZQ===", "dGhlIHNhbXBsZSBub25jZR==", "dGhlIHNhbXBsZSBub25jZWVl",
+		"dGhlIHNhbXBsZSBub25jZQ  ", "dGhlIHNhbXBsZSBub25j*Q=="};
+	uint8_t nonce[WEBSOCKET_NONCE_BYTES];
+	size_t i;
+
+	assert_true(websocket_nonce(SLICE("dGhlIHNhbXBsZSBub25jZQ=="), nonce));
+	assert_memory_equal(nonce, "the sample nonce", sizeof(nonce));
+	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_false(websocket_nonce(slice_of(bad[i]), nonce));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_example)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_example),
+		cmocka_unit_test(test_keys_of_clients),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
