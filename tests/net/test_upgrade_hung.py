@@ -1,5 +1,6 @@
 """An upgrade that does not go its way: either side hangs, is signalled, is asked for something else
 meanwhile, or somebody else is at the socket. One of the two serves, and nothing that was asked for is lost."""
+import os
 import signal
 import socket
 import struct
@@ -121,10 +122,11 @@ def test_giver_hangs_at_once(net, one):
 def test_giver_hangs(net, one, step):
     """One that says nothing more: who wanted to take over ends with an error."""
     one.kill9()
+    one.process = None
     path = f"{one.socket}.upgrade"
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
         door.settimeout(10)
-        one.socket.with_name(one.socket.name + ".upgrade").unlink(missing_ok=True)
+        os.unlink(path)
         door.bind(path)
         door.listen()
         next_one = successor(net, one)
