@@ -2,11 +2,12 @@
 manager is told of its life."""
 import signal
 import socket
+import struct
 import threading
 
 import pytest
 
-from sluiced import Sluiced
+from sluiced import Foreign, Sluiced
 from standard import NO_CHECK, group, listener
 from threads import stop_thread
 from wire import Connection, TlsConnection, milliseconds, patience, until
@@ -88,18 +89,31 @@ def test_what_does_not_end(net, launch, by):
 
 
 class Manager:
-    """The service manager's end of NOTIFY_SOCKET."""
+    """The service manager's end of NOTIFY_SOCKET. When `main` is set it hears that process alone, as systemd
+    with NotifyAccess=main does, until it is told of another one."""
 
     def __init__(self, path):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.sock.bind(str(path))
-        self.said = []
+        self.said, self.main = [], None
         self.thread = threading.Thread(target=self.listen, daemon=True)
         self.thread.start()
 
     def listen(self):
-        while message := self.sock.recv(4096):
-            self.said += message.decode().split("\n")
+        while True:
+            message, control, _, _ = self.sock.recvmsg(4096, socket.CMSG_SPACE(12))
+            if not message:
+                return
+            pid = struct.unpack("iII", control[0][2])[0]
+            if self.main in (None, pid):
+                self.hear(message.decode().split("\n"))
+
+    def hear(self, lines):
+        self.said += lines
+        for line in lines:
+            if line.startswith("MAINPID="):
+                self.main = int(line.removeprefix("MAINPID="))
 
     def heard(self, line):
         return any(said.startswith(line) for said in self.said)
@@ -139,6 +153,22 @@ def test_service_manager_is_told(managed):
     until(lambda: manager.heard("STOPPING=1"), "it stops")
     until(lambda: manager.heard("EXTEND_TIMEOUT_USEC="), "and for how long at most")
     assert one.process.wait(timeout=patience(15)) == 0
+
+
+def test_service_manager_follows_an_upgrade(managed):
+    """The one before says who is the main process from now on, and that one speaks for itself; nobody says that
+    the service stops."""
+    one, manager = managed
+    until(lambda: manager.heard("READY=1"), "it is ready")
+    before, manager.main = one.process, one.process.pid
+    one.ctl("upgrade")
+    one.process = Foreign(one.api("/v1/status")["pid"])
+    until(lambda: manager.main == one.process.pid, "the manager knows")
+    assert before.wait(timeout=patience(15)) == 0 and not manager.heard("STOPPING=1")
+    manager.forget()
+    until(lambda: manager.heard("WATCHDOG=1"), "the other one is alive")
+    one.signal(signal.SIGHUP)
+    until(lambda: manager.heard("RELOADING=1") and manager.heard("READY=1"), "and reloads")
 
 
 def test_service_manager_that_is_not_there(net):
