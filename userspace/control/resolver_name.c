@@ -250,43 +250,54 @@ static void note_missing(struct name *name, enum name_family family, uint64_t no
 	}
 }
 
-static struct name_address *find(struct name *name, const union addr *addr)
+/* There are no more than so many at a time, whatever a server makes up. Nothing is missing before `from`. */
+static struct name_address *make_room(struct name *name, uint32_t *from)
 {
-	uint32_t i;
-
-	for (i = 0; i < name->n; i++)
-		if (compare_addresses(&name->addresses[i].addr, addr) == 0)
-			return &name->addresses[i];
-	return NULL;
-}
-
-/* There are no more than so many at a time, whatever a server makes up. */
-static struct name_address *make_room(struct name *name)
-{
-	uint32_t i;
-
 	if (name->n < NAME_ADDRESSES_MAX) {
 		name->addresses =
 			mem_realloc(name->addresses, (name->n + 1) * sizeof(*name->addresses));
 		return &name->addresses[name->n++];
 	}
-	for (i = 0; i < name->n; i++)
-		if (name->addresses[i].missing_ms)
-			return &name->addresses[i];
+	for (; *from < name->n; (*from)++)
+		if (name->addresses[*from].missing_ms)
+			return &name->addresses[*from];
 	return NULL;
 }
 
-/* Returns whether it is new. */
-static bool note_seen(struct name *name, const union addr *addr, uint64_t now_ms)
+/* `addresses` are sorted. Sets what of them is there already. */
+static void note_known(struct name *name, const union addr *addresses, uint32_t n, uint64_t now_ms,
+	bool ret_is_known[])
 {
-	struct name_address *address = find(name, addr);
-	bool is_new = !address;
+	const union addr *known;
+	uint32_t i;
 
-	if (is_new)
-		address = make_room(name);
-	if (address)
-		*address = (struct name_address){*addr, now_ms, 0};
-	return is_new && address;
+	for (i = 0; i < name->n; i++) {
+		known = bsearch(&name->addresses[i].addr, addresses, n, sizeof(*addresses),
+			compare_addresses);
+		if (!known)
+			continue;
+		name->addresses[i] = (struct name_address){*known, now_ms, 0};
+		ret_is_known[known - addresses] = true;
+	}
+}
+
+/* Returns whether one is new. */
+static bool note_seen(struct name *name, const union addr *addresses, uint32_t n, uint64_t now_ms)
+{
+	bool *is_known = mem_zalloc(n * sizeof(*is_known)), has_new = false;
+	struct name_address *address;
+	uint32_t i, from = 0;
+
+	note_known(name, addresses, n, now_ms, is_known);
+	for (i = 0; i < n; i++) {
+		address = is_known[i] ? NULL : make_room(name, &from);
+		if (!address)
+			continue;
+		*address = (struct name_address){addresses[i], now_ms, 0};
+		has_new = true;
+	}
+	free(is_known);
+	return has_new;
 }
 
 static enum name_family which(const struct name_half *half)
@@ -332,12 +343,11 @@ static bool take_addresses(struct name_half *half, const struct dns_answer *answ
 	uint64_t now_ms, int64_t now_unix_s)
 {
 	struct name *name = half->name;
-	uint32_t before = name->n, i;
-	bool has_new = false;
+	uint32_t before = name->n;
+	bool has_new;
 
 	note_missing(name, family_of(&answer->addresses[0]), now_ms);
-	for (i = 0; i < n; i++)
-		has_new |= note_seen(name, &answer->addresses[i], now_ms);
+	has_new = note_seen(name, answer->addresses, n, now_ms);
 	take_times(half, answer, now_ms, now_unix_s);
 	follow(other_of(half), half, now_ms);
 	if (has_new)

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 enum { LONG_AGO_MS = 1000000, NOW_S = 1700000000, ROOM = 16 };
@@ -250,6 +251,59 @@ static void there_is_an_end_to_them(void **state)
 }
 
 /* A family that is gone is not asked about again and again while the other one's answer is waited for. */
+static bool take_many(struct name *name, uint32_t first, uint32_t n, uint64_t now_ms)
+{
+	union addr *list = calloc(n, sizeof(*list));
+	struct dns_answer answer = {.addresses = list, .ttl_s = 5};
+	bool is_other;
+
+	for (; answer.n < n; answer.n++) {
+		assert_int_equal(addr_parse("10.0.0.0:0", &list[answer.n]), 0);
+		list[answer.n].v4.sin_addr.s_addr = htonl(0x0a000000 + first + answer.n);
+	}
+	is_other = name_take(&name->half[NAME_V4], &answer, now_ms, NOW_S);
+	free(list);
+	return is_other;
+}
+
+static const struct config_group_dns held_long = {.family = CONFIG_FAMILY_V4, .hold_ms = 60000};
+
+/* Half of them go, and as many come: where there is no room they take the places of those. */
+static void the_missing_make_room(void **state)
+{
+	struct name *name = names_want(&names, "app", &held_long);
+	uint32_t n = NAME_ADDRESSES_MAX;
+
+	assert_true(take_many(name, 0, n, LONG_AGO_MS));
+	assert_true(take_many(name, n / 2, n, LONG_AGO_MS + 5000));
+	assert_int_equal(name->n, n);
+	assert_int_equal(name_expires_ms(name), UINT64_MAX);
+	assert_false(take_many(name, n / 2, n, LONG_AGO_MS + 6000));
+}
+
+static double cost_of(uint32_t n)
+{
+	struct name *name = names_want(&names, "app", &held_long);
+	clock_t began;
+	int i;
+
+	assert_true(take_many(name, 0, n, LONG_AGO_MS));
+	began = clock();
+	for (i = 0; i < 100; i++)
+		assert_false(take_many(name, 0, n, LONG_AGO_MS + 1000));
+	names_fini(&names);
+	names_init(&names);
+	return (double)(clock() - began);
+}
+
+/* A name of many addresses costs what they cost one by one: eight times as many, and not 64 times. */
+static void many_cost_no_more_each(void **state)
+{
+	double few = cost_of(NAME_ADDRESSES_MAX / 8), many = cost_of(NAME_ADDRESSES_MAX);
+
+	assert_true(many < 25 * few);
+}
+
 static void nobody_is_asked_in_a_circle(void **state)
 {
 	struct name *name = names_want(&names, "app", &by_ttl);
@@ -345,6 +399,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(missing_addresses_are_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(those_that_are_there_stay, setup, teardown),
 		cmocka_unit_test_setup_teardown(there_is_an_end_to_them, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_missing_make_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(many_cost_no_more_each, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_is_asked_in_a_circle, setup, teardown),
 		cmocka_unit_test_setup_teardown(halves_wait_for_each_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(times_are_kept_to, setup, teardown),
