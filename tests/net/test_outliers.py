@@ -3,6 +3,8 @@ import time
 
 import pytest
 
+from hostile_h2 import Target, number
+from http2 import GOAWAY, REFUSED_STREAM, RST_STREAM, frame
 from standard import CHECK, group, listener
 from wire import Connection, milliseconds, patience, until
 
@@ -100,6 +102,32 @@ def test_flapping(net, launch, targets, sick):
         sick("ok")
         until(lambda: not is_out(one), "t2 is back")
     assert one.targets("web")["t2"]["ejections"] >= 2
+
+
+@pytest.mark.parametrize("act, is_counted", [("refuses", True), ("goes", False)])
+def test_refused_streams(net, launch, targets, act, is_counted):
+    """A target that refuses every stream has as good as failed; one that is about to end has not. Its
+    connections work, and nobody's request is lost."""
+    def refuse(session, stream):
+        session.send(frame(RST_STREAM, 0, stream, number(REFUSED_STREAM)))
+
+    def go(session, stream):
+        session.send(frame(GOAWAY, 0, 0, number(0) + number(0)))
+        session.sock.shutdown(1)
+
+    with Target(net, {"/": refuse if act == "refuses" else go}) as hostile:
+        members = [net.target_list(8082)[0], {"name": "hostile", "address": "%s:%d" % hostile.address}]
+        one = launch(web(net, targets=members, check=None, protocol_version="http2",
+                         outlier_detection=DETECTION | {"success_rate": "0%", "ejection_time": milliseconds(60000),
+                                                        "max_ejection_time": milliseconds(60000)}))
+        with Connection((net.v4, 80)) as client:
+            assert [client.request().status for _ in range(60)] == [200] * 60
+        assert (len(hostile.asked) == 5) == is_counted, hostile.asked
+        if is_counted:
+            row = until(lambda: one.targets("web")["hostile"]["ejected"], "it is told")
+            assert row["cause"] == "consecutive_gateway_errors"
+        else:
+            assert len(hostile.asked) > 20 and not one.targets("web")["hostile"]["ejections"]
 
 
 def test_raw_targets(net, launch, targets):

@@ -119,6 +119,9 @@ void exchange_target_failed(struct exchange *exchange, enum close_reason reason)
 		counter_inc(&target->workers[worker].failures);
 		if (!is_stale)
 			outlier_note_failure(upstream->group, target, worker);
+	} else if (was_sent && upstream_was_refused(upstream)) {
+		/* As good as 503: others may have the request, and have them all in the end. */
+		outlier_note_failure(upstream->group, target, worker);
 	}
 	if (may_retry(exchange, reason, is_unprocessed) &&
 		(is_stale || exchange_take_retry(exchange, was_sent && !is_unprocessed))) {

@@ -152,6 +152,16 @@ bool upstream_is_unprocessed(const struct upstream *place)
 	       h2_stream_is_unprocessed(h2_stream_of(place->stream));
 }
 
+bool upstream_was_refused(const struct upstream *place)
+{
+	const struct h2_stream *stream;
+
+	if (!upstream_is_unprocessed(place))
+		return false;
+	stream = h2_stream_of(place->stream);
+	return stream->is_asked && h2_may_ask(stream->h2);
+}
+
 bool upstream_is_faulty(const struct upstream *place)
 {
 	return place->session && place->stream && h2_stream_of(place->stream)->is_faulty;

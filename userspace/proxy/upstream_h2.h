@@ -15,6 +15,8 @@ size_t upstream_session_bytes(void);
 int upstream_ask(struct upstream *upstream, const struct h2_ask *ask) must_check;
 /* Of a request that failed; false for what is no place. The target said that it has not looked at it. */
 bool upstream_is_unprocessed(const struct upstream *upstream);
+/* And of this request alone: it says nothing of going. */
+bool upstream_was_refused(const struct upstream *upstream);
 /* What came as an answer broke the rules. */
 bool upstream_is_faulty(const struct upstream *upstream);
 /* The request was, and not the connection. */
