@@ -10,6 +10,7 @@ import http2
 from browser import Browser
 from standard import group, listener
 from target import pattern
+from test_metrics import scrape
 from websocket import CONNECT, WebSocket, fields
 from wire import Connection, TlsConnection, milliseconds, patience, until
 
@@ -85,8 +86,12 @@ def test_echo(daemon, net, target, log, port):
         assert client.answer(socket.stream).is_whole and socket.answer.error is None
         assert client.request().status == 200
     line = [line for line in lines(log, 10) if line["type"] in ("ws", "wss")]
-    assert [(row["type"], row["elb_status_code"], row["received_bytes"], row["sent_bytes"]) for row in line] == [
-        ("wss" if port == SECURE else "ws", 200, len(data), len(data))]
+    answered = 200 if port == H2 else 101
+    assert [(row["type"], row["elb_status_code"], row["target_status_code"], row["received_bytes"], row["sent_bytes"])
+            for row in line] == [("wss" if port == SECURE else "ws", 200, answered, len(data), len(data))]
+    switched = scrape(daemon).value("sluice_target_responses_total", target_group="h2" if port == H2 else "one",
+                                    **{"class": "1xx"})
+    assert switched == (answered == 101), "what targets say is counted as they say it"
     until(lambda: target.stats()["open"] <= before + 1, "the target's connection is gone")
 
 
@@ -176,7 +181,7 @@ def test_old_client(daemon, net, target, log, port):
         assert client.rest() == b""
     line, = lines(log, 1)
     assert (line["type"], line["elb_status_code"], line["request_verb"]) == ("wss" if port == H2_SECURE else "ws", 101, "GET")
-    assert line["error_reason"] is None
+    assert (line["target_status_code"], line["error_reason"]) == (200, None)
     until(lambda: target.stats()["open"] <= 1, "the target's stream is gone")
 
 

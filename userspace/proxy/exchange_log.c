@@ -77,7 +77,7 @@ void exchange_log_sent(struct exchange *exchange)
 		exchange->log.note->sent_us = clock_mono_us();
 }
 
-void exchange_log_answered(struct exchange *exchange)
+void exchange_log_answered(struct exchange *exchange, uint16_t target_status)
 {
 	struct accesslog_note *note = exchange->log.note;
 
@@ -85,7 +85,7 @@ void exchange_log_answered(struct exchange *exchange)
 		return;
 	note->answered_us = loop_now_us(exchange->conn->worker->io.loop);
 	note->responding_us = clock_mono_us();
-	note->target_status = exchange->response.status;
+	note->target_status = target_status;
 }
 
 void exchange_log_response(struct exchange *exchange, const struct http_response *response)

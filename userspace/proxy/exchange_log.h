@@ -18,7 +18,7 @@ void exchange_log_target(struct exchange *exchange);
 /* It begins to go there. */
 void exchange_log_sent(struct exchange *exchange);
 /* `response` is the target's, and about to be handed on. */
-void exchange_log_answered(struct exchange *exchange);
+void exchange_log_answered(struct exchange *exchange, uint16_t target_status);
 /* `response` is a rule's. */
 void exchange_log_response(struct exchange *exchange, const struct http_response *response);
 /* Its line. */

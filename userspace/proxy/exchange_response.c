@@ -202,6 +202,7 @@ static int begin_response(struct exchange *exchange)
 {
 	struct http_response *response = &exchange->response;
 	const struct upstream *upstream = exchange->upstream;
+	uint16_t target_status = response->status;
 	struct http_header extra[RULES_EDITS_MAX + 5];
 	char accept[WEBSOCKET_ACCEPT_BYTES];
 	char cookie[ROUTE_COOKIE_BYTES], sticky[STICKY_TEXT_BYTES];
@@ -229,7 +230,7 @@ static int begin_response(struct exchange *exchange)
 	r = exchange->ops->begin(exchange, extra, n_extra);
 	if (r < 0)
 		return r;
-	exchange_log_answered(exchange);
+	exchange_log_answered(exchange, target_status);
 	if (!replay_left(&exchange->replay)) {
 		exchange->up.replay = NULL;
 		replay_end(&exchange->replay, &exchange->conn->worker->io.bufs);
