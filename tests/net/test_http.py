@@ -95,6 +95,20 @@ def test_trailers_of_the_answer(client):
     assert [t.lower() for t in answer.trailers] == [f"x-sum: {pattern_sha256(300000)}"]
 
 
+def test_trailers_of_the_request(client, pair):
+    """Those behind a length, as HTTP/2 may have them, are left out: the body ends with its last byte."""
+    if pair[0].startswith("http/1.1"):
+        client.send(f"POST /echo HTTP/1.1\r\nHost: {WWW}\r\nTransfer-Encoding: chunked\r\n\r\n".encode() +
+                    b"3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n")
+        answer = client.response().json()
+    else:
+        answer = client.request("/echo", "POST", body=b"abc", trailers=[("x-sum", "1")]).json()
+        known = client.request("/echo", "POST", [("content-length", "3")], b"abc", trailers=[("x-sum", "1")]).json()
+        assert (known["length"], known["trailers"]) == (3, [])
+    assert (answer["length"], [t.lower() for t in answer["trailers"]]) == (3, ["x-sum: 1"])
+    assert client.request().status == 200
+
+
 def test_early_hints(client):
     answer = client.request("/early-hints")
     assert (answer.status, [i.status for i in answer.interim]) == (200, [103])
