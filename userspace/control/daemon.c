@@ -513,8 +513,7 @@ static bool stop_threads(struct daemon *daemon)
 	bool has_written;
 
 	daemon->stopping = true; /* a reload that comes back from now on is thrown away */
-	upgrade_free(daemon->upgrade);
-	daemon->upgrade = NULL;
+	upgrade_close(daemon->upgrade);
 	token_thread_stop();
 	key_password_stop();
 	cert_upkeep_stop(daemon->cert_upkeep);
@@ -528,6 +527,8 @@ static bool stop_threads(struct daemon *daemon)
 	watchdog_beat(daemon->watchdog);
 	if (!stop_workers(daemon))
 		stop_hard(daemon, "a worker");
+	upgrade_free(daemon->upgrade);
+	daemon->upgrade = NULL;
 	watchdog_beat(daemon->watchdog);
 	connections_hub_free(daemon->connections);
 	loader_free(daemon->loader);

@@ -57,6 +57,7 @@ struct daemon {
 	struct snapshot_root root;
 	struct proxy_node node;
 	struct gate_node gate_node;
+	struct gate_counts gate_before; /* what the gates of processes before this one counted */
 	struct gates *gates;
 	struct lists *lists;
 	struct worker *workers; /* env.n_workers */

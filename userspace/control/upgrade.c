@@ -9,6 +9,7 @@
 #include "control/logs.h"
 #include "control/renewal.h"
 #include "control/service.h"
+#include "control/upgrade_counts.h"
 #include "control/upgrade_give.h"
 #include "control/upgrade_program.h"
 #include "core/log.h"
@@ -23,6 +24,7 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,6 +55,7 @@ struct upgrade {
 	enum upgrade_state state;
 	struct upgrade_message *message;
 	struct upgrade_outbox outbox;
+	struct upgrade_told told; /* of our counters, to the peer */
 	struct timer timer; /* for the present step, or a look at the gate */
 	bool gives_gate; /* the peer knows what to do with it */
 	uint32_t pid; /* of the peer */
@@ -320,7 +323,8 @@ static void look_at_gate(struct upgrade *upgrade)
 		timer_set(daemon->io.loop, &upgrade->timer, GATE_LOOK_MS);
 		return;
 	}
-	upgrade_give_rest(daemon, &upgrade->outbox);
+	upgrade_told_forget(&upgrade->told);
+	upgrade_give_rest(daemon, &upgrade->told, &upgrade->outbox);
 	upgrade->state = UPGRADE_HANDED;
 	timer_set(daemon->io.loop, &upgrade->timer, SERVE_MS);
 }
@@ -497,6 +501,8 @@ static void before_ready(struct watch *watch, uint32_t events)
 			taken->connections_left = left.connections;
 		} else if (upgrade->message->kind == UPGRADE_RELOAD) {
 			reload_start(upgrade->daemon, NULL, NULL);
+		} else if (upgrade->message->kind == UPGRADE_COUNTS) {
+			upgrade_counts_add(upgrade->daemon, upgrade->message);
 		}
 		upgrade_message_end(upgrade->message);
 	}
@@ -555,14 +561,37 @@ void upgrade_open(struct daemon *daemon)
 	watch_before(upgrade);
 }
 
+void upgrade_close(struct upgrade *upgrade)
+{
+	if (!upgrade || upgrade->door.fd < 0)
+		return;
+	unlink(upgrade->path);
+	loop_close(upgrade->daemon->io.loop, &upgrade->door);
+	upgrade->door.fd = -1;
+}
+
+/* Waits, a little: the other one reads whenever its loop turns. */
+static void tell_last(struct upgrade *upgrade)
+{
+	const struct timeval patience = {.tv_sec = 1};
+	int fd = upgrade->peer.fd;
+
+	if (upgrade->state != UPGRADE_OVER || fd < 0)
+		return;
+	upgrade_give_counts(upgrade->daemon, &upgrade->told, &upgrade->outbox);
+	if (fcntl(fd, F_SETFL, 0) < 0 ||
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
+		return;
+	(void)!upgrade_outbox_flush(&upgrade->outbox, fd);
+}
+
 void upgrade_free(struct upgrade *upgrade)
 {
 	if (!upgrade)
 		return;
-	if (upgrade->door.fd >= 0) {
-		unlink(upgrade->path);
-		loop_close(upgrade->daemon->io.loop, &upgrade->door);
-	}
+	upgrade_close(upgrade);
+	tell_last(upgrade);
+	upgrade_told_forget(&upgrade->told);
 	if (upgrade->before.fd >= 0)
 		loop_close(upgrade->daemon->io.loop, &upgrade->before);
 	if (upgrade->program.output.fd >= 0)
@@ -585,8 +614,11 @@ void upgrade_tick(struct daemon *daemon)
 	if (upgrade->state == UPGRADE_WAITING)
 		give_now(upgrade);
 	left.connections = atomic_load(&daemon->node.open);
-	if (upgrade->state == UPGRADE_OVER && upgrade->peer.fd >= 0)
+	if (upgrade->state == UPGRADE_OVER && upgrade->peer.fd >= 0) {
 		(void)!upgrade_send(upgrade->peer.fd, UPGRADE_LEFT, &left, sizeof(left), NULL, 0);
+		if (list_is_empty(&upgrade->outbox.items))
+			upgrade_give_counts(daemon, &upgrade->told, &upgrade->outbox);
+	}
 	if (upgrade->peer.fd >= 0 && upgrade_outbox_flush(&upgrade->outbox, upgrade->peer.fd) < 0 &&
 		upgrade->state != UPGRADE_OVER)
 		fail(upgrade, "it is gone");

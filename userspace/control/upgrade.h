@@ -21,7 +21,9 @@ char *upgrade_socket_path(const struct config *config);
 /* Serves the socket from now on. What was taken over is told as long as the one before is there; `taken`
  * may be NULL. */
 void upgrade_open(struct daemon *daemon);
-/* NULL is ignored. */
+/* Nobody can take over any more. */
+void upgrade_close(struct upgrade *upgrade);
+/* The last counters are told, if workers have ended. NULL is ignored. */
 void upgrade_free(struct upgrade *upgrade);
 /* Once a tick of the daemon's. */
 void upgrade_tick(struct daemon *daemon);

@@ -24,9 +24,14 @@ _Static_assert(LISTENER_WORDS *WORD + sizeof(struct upgrade_counts) <= UPGRADE_B
 _Static_assert(GROUP_WORDS *WORD + sizeof(struct upgrade_counts) <= UPGRADE_BODY_BYTES,
 	"and so are those of a group");
 
+enum { GATE_WORDS = 2 * GATE_REASONS + 1 }; /* all but what is open */
+_Static_assert(GATE_WORDS *WORD == offsetof(struct gate_counts, flights_open), "in that order");
+
 struct giving {
 	void (*put)(void *arg, enum upgrade_kind kind, const void *body, size_t len);
 	void *arg;
+	struct upgrade_told *told;
+	size_t at; /* in `told` */
 	struct upgrade_counts *counts;
 };
 
@@ -47,20 +52,63 @@ static void begin(struct giving *giving, enum upgrade_counts_of of, const char *
 	snprintf(giving->counts->name, sizeof(giving->counts->name), "%s", name);
 }
 
-static void end(struct giving *giving)
+/* Where the sums of this row stand that were told before. */
+static uint64_t *told_row(struct giving *giving, uint32_t n)
 {
-	giving->put(giving->arg, UPGRADE_COUNTS, giving->counts,
-		sizeof(*giving->counts) + giving->counts->n_words * WORD);
+	struct upgrade_told *told = giving->told;
+	size_t need = giving->at + n;
+
+	if (need > told->n) {
+		told->words = mem_realloc(told->words, need * WORD);
+		memset(told->words + told->n, 0, (need - told->n) * WORD);
+		told->n = need;
+	}
+	giving->at = need;
+	return told->words + need - n;
 }
 
-static void give_stats(
-	struct giving *giving, const struct listener_stats *stats, uint32_t n_workers)
+/* By how much the row has grown since it was told last; nothing, if it has not. */
+static void end(struct giving *giving)
+{
+	struct upgrade_counts *counts = giving->counts;
+	uint64_t *told = told_row(giving, counts->n_words), now, grown = 0;
+	uint32_t i;
+
+	for (i = 0; i < counts->n_words; i++) {
+		now = counts->words[i];
+		counts->words[i] -= told[i];
+		grown |= counts->words[i];
+		told[i] = now;
+	}
+	if (grown)
+		giving->put(giving->arg, UPGRADE_COUNTS, counts,
+			sizeof(*counts) + counts->n_words * WORD);
+}
+
+static void add_stats(struct giving *giving, const struct listener_stats *stats, uint32_t n_workers)
 {
 	uint32_t i;
 
-	begin(giving, UPGRADE_COUNTS_LISTENER, stats->name, LISTENER_WORDS);
-	for (i = 0; i < n_workers; i++)
+	for (i = 0; i <= n_workers; i++)
 		add_words(giving->counts->words, &stats->workers[i], LISTENER_WORDS);
+}
+
+static void give_listeners(struct giving *giving, const struct daemon *daemon)
+{
+	const struct build *build = daemon->build;
+	uint32_t i, n_workers = daemon->env.n_workers;
+
+	for (i = 0; i < build->n_listeners; i++) {
+		begin(giving, UPGRADE_COUNTS_LISTENER, build->listeners[i]->spec.stats->name,
+			LISTENER_WORDS);
+		add_stats(giving, build->listeners[i]->spec.stats, n_workers);
+		end(giving);
+	}
+	/* As one: when a listener has ended its counts change places. */
+	begin(giving, UPGRADE_COUNTS_LISTENER, "", LISTENER_WORDS);
+	for (i = 0; i < daemon->counts.n_ending; i++)
+		add_stats(giving, daemon->counts.ending[i], n_workers);
+	add_stats(giving, daemon->counts.gone, n_workers);
 	end(giving);
 }
 
@@ -70,7 +118,7 @@ static void give_target(struct giving *giving, const struct target *target, uint
 
 	begin(giving, UPGRADE_COUNTS_TARGET, target->group_name, TARGET_WORDS);
 	giving->counts->addr = target->addr;
-	for (i = 0; i < n_workers; i++)
+	for (i = 0; i <= n_workers; i++)
 		add_words(giving->counts->words, &target->workers[i].connections, TARGET_WORDS);
 	end(giving);
 }
@@ -82,41 +130,57 @@ static void give_group(struct giving *giving, const char *name, const struct bui
 	uint32_t i;
 
 	begin(giving, UPGRADE_COUNTS_GROUP, name, GROUP_WORDS);
-	for (i = 0; i < n_workers; i++)
+	for (i = 0; i <= n_workers; i++)
 		add_words(giving->counts->words, &state->workers[i], GROUP_WORDS);
 	end(giving);
 	for (i = 0; i < group->n_targets; i++)
 		give_target(giving, group->targets[i], n_workers);
 }
 
-void upgrade_counts_give(const struct daemon *daemon,
+static void give_gate(struct giving *giving, const struct daemon *daemon)
+{
+	uint32_t i;
+
+	begin(giving, UPGRADE_COUNTS_GATE, "", GATE_WORDS);
+	for (i = 0; i < daemon->env.n_workers; i++)
+		add_words(
+			giving->counts->words, &daemon->workers[i].gate_worker.counts, GATE_WORDS);
+	add_words(giving->counts->words, &daemon->gate_before, GATE_WORDS);
+	end(giving);
+}
+
+void upgrade_counts_give(const struct daemon *daemon, struct upgrade_told *told,
 	void (*put)(void *arg, enum upgrade_kind kind, const void *body, size_t len), void *arg)
 {
-	struct giving giving = {put, arg, mem_alloc(UPGRADE_BODY_BYTES)};
+	struct giving giving = {
+		.put = put, .arg = arg, .told = told, .counts = mem_alloc(UPGRADE_BODY_BYTES)};
 	const struct build *build = daemon->build;
-	uint32_t i, n_workers = daemon->env.n_workers;
+	uint32_t i;
 
-	for (i = 0; i < build->n_listeners; i++)
-		give_stats(&giving, build->listeners[i]->spec.stats, n_workers);
-	for (i = 0; i < daemon->counts.n_ending; i++)
-		give_stats(&giving, daemon->counts.ending[i], n_workers);
-	give_stats(&giving, daemon->counts.gone, n_workers);
+	give_listeners(&giving, daemon);
+	give_gate(&giving, daemon);
 	for (i = 0; i < build->config->target_groups_count; i++)
 		give_group(&giving, build->config->target_groups[i].name, &build->groups[i],
-			n_workers);
+			daemon->env.n_workers);
 	free(giving.counts);
+}
+
+void upgrade_told_forget(struct upgrade_told *told)
+{
+	free(told->words);
+	*told = (struct upgrade_told){0};
 }
 
 /* Of one that is no more they are still part of the totals. */
 static uint64_t *words_of_listener(struct daemon *daemon, const char *name)
 {
 	const struct build *build = daemon->build;
-	uint32_t i;
+	uint32_t i, row = daemon->env.n_workers;
 
 	for (i = 0; i < build->n_listeners; i++)
 		if (strcmp(build->listeners[i]->spec.stats->name, name) == 0)
-			return (uint64_t *)&build->listeners[i]->spec.stats->workers[0];
-	return (uint64_t *)&daemon->counts.gone->workers[0];
+			return (uint64_t *)&build->listeners[i]->spec.stats->workers[row];
+	return (uint64_t *)&daemon->counts.gone->workers[row];
 }
 
 static const struct built_group *find_group(const struct daemon *daemon, const char *name)
@@ -130,13 +194,14 @@ static const struct built_group *find_group(const struct daemon *daemon, const c
 	return NULL;
 }
 
-static uint64_t *words_of_target(const struct built_group *group, const union addr *addr)
+static uint64_t *words_of_target(
+	const struct built_group *group, const union addr *addr, uint32_t row)
 {
 	uint32_t i;
 
 	for (i = 0; i < group->n_targets; i++)
 		if (addr_eq(&group->targets[i]->addr, addr))
-			return &group->targets[i]->workers[0].connections;
+			return &group->targets[i]->workers[row].connections;
 	return NULL;
 }
 
@@ -150,24 +215,28 @@ static uint64_t *words_of(
 		*ret_n = LISTENER_WORDS;
 		return words_of_listener(daemon, counts->name);
 	}
+	if (counts->of == UPGRADE_COUNTS_GATE) {
+		*ret_n = GATE_WORDS;
+		return daemon->gate_before.reasons;
+	}
 	group = find_group(daemon, counts->name);
 	if (!group)
 		return NULL;
 	if (counts->of == UPGRADE_COUNTS_TARGET) {
 		*ret_n = TARGET_WORDS;
-		return words_of_target(group, &counts->addr);
+		return words_of_target(group, &counts->addr, daemon->env.n_workers);
 	}
 	*ret_n = GROUP_WORDS;
 	return counts->of == UPGRADE_COUNTS_GROUP
-		       ? (uint64_t *)&group->group->spec.state->workers[0]
+		       ? (uint64_t *)&group->group->spec.state->workers[daemon->env.n_workers]
 		       : NULL;
 }
 
 void upgrade_counts_add(struct daemon *daemon, const struct upgrade_message *message)
 {
 	struct upgrade_counts counts;
-	uint64_t *words;
-	uint32_t n = 0;
+	uint64_t *words, more;
+	uint32_t n = 0, i;
 
 	upgrade_body(message, &counts, sizeof(counts));
 	upgrade_text_end(counts.name, sizeof(counts.name));
@@ -179,5 +248,9 @@ void upgrade_counts_add(struct daemon *daemon, const struct upgrade_message *mes
 			"counters of %s begin anew: those of that version are others", counts.name);
 		return;
 	}
-	add_words(words, message->body + sizeof(counts), n);
+	/* Nobody else writes these, views read them. */
+	for (i = 0; i < n; i++) {
+		memcpy(&more, message->body + sizeof(counts) + i * WORD, WORD);
+		__atomic_store_n(&words[i], words[i] + more, __ATOMIC_RELAXED);
+	}
 }

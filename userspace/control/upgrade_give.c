@@ -198,12 +198,19 @@ void upgrade_give_slots(struct daemon *daemon)
 }
 
 /* Who has asked something is still answered. */
-void upgrade_give_rest(struct daemon *daemon, struct upgrade_outbox *outbox)
+void upgrade_give_rest(
+	struct daemon *daemon, struct upgrade_told *told, struct upgrade_outbox *outbox)
 {
 	admin_leave(daemon->admin);
 	upgrade_gate_give(daemon, outbox);
-	upgrade_counts_give(daemon, put, outbox);
+	upgrade_give_counts(daemon, told, outbox);
 	put(outbox, UPGRADE_COMMITTED, NULL, 0);
+}
+
+void upgrade_give_counts(
+	struct daemon *daemon, struct upgrade_told *told, struct upgrade_outbox *outbox)
+{
+	upgrade_counts_give(daemon, told, put, outbox);
 }
 
 void upgrade_give_back(struct daemon *daemon, bool has_rest)

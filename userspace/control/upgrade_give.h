@@ -9,6 +9,7 @@
 #include "core/list.h"
 
 struct daemon;
+struct upgrade_told;
 
 struct upgrade_outbox {
 	struct list items; /* most descriptors in them stay their owners' */
@@ -36,7 +37,11 @@ void upgrade_give(struct daemon *daemon, bool is_ours, struct upgrade_outbox *ou
 /* It has packet maps of its own: a socket is in one at a time. */
 void upgrade_give_slots(struct daemon *daemon);
 /* It may serve: the gate, counters, and the admin socket. */
-void upgrade_give_rest(struct daemon *daemon, struct upgrade_outbox *outbox);
+void upgrade_give_rest(
+	struct daemon *daemon, struct upgrade_told *told, struct upgrade_outbox *outbox);
+/* What has been counted since. */
+void upgrade_give_counts(
+	struct daemon *daemon, struct upgrade_told *told, struct upgrade_outbox *outbox);
 /* It does not. `has_rest`: upgrade_give_rest() was called. */
 void upgrade_give_back(struct daemon *daemon, bool has_rest);
 

@@ -40,7 +40,7 @@ enum upgrade_kind {
 	UPGRADE_GIVEN = 7, /* G: that was all */
 	UPGRADE_REFUSED = 8, /* G: a text: why there is nothing, or no more */
 	UPGRADE_PREPARED = 9, /* T: struct upgrade_prepared: nothing can fail any more */
-	UPGRADE_COUNTS = 10, /* G: struct upgrade_counts */
+	UPGRADE_COUNTS = 10, /* G: struct upgrade_counts; later, by how much they have grown */
 	UPGRADE_COMMITTED = 11, /* G: serve */
 	UPGRADE_SERVING = 12, /* T: leave */
 	UPGRADE_LEFT = 13, /* G: struct upgrade_left, now and then, until it ends */
@@ -97,7 +97,12 @@ struct upgrade_xsk {
 	struct xsk_state state;
 };
 
-enum upgrade_counts_of { UPGRADE_COUNTS_LISTENER, UPGRADE_COUNTS_TARGET, UPGRADE_COUNTS_GROUP };
+enum upgrade_counts_of {
+	UPGRADE_COUNTS_LISTENER,
+	UPGRADE_COUNTS_TARGET,
+	UPGRADE_COUNTS_GROUP,
+	UPGRADE_COUNTS_GATE,
+};
 
 struct upgrade_counts {
 	uint32_t of, n_words;

@@ -61,7 +61,7 @@ static void fold_ended(struct counts *counts)
 			counts->ending[kept++] = stats;
 			continue;
 		}
-		for (worker = 0; worker < counts->n_workers; worker++)
+		for (worker = 0; worker <= counts->n_workers; worker++)
 			add(&counts->gone->workers[worker], &stats->workers[worker]);
 		shared_put(&stats->shared);
 	}
@@ -91,7 +91,7 @@ void counts_of_stats(
 	uint32_t worker;
 
 	memset(ret_sum, 0, sizeof(*ret_sum));
-	for (worker = 0; worker < n_workers; worker++)
+	for (worker = 0; worker <= n_workers; worker++)
 		add(ret_sum, &stats->workers[worker]);
 }
 
@@ -120,7 +120,7 @@ void counts_of_all(
 	uint32_t worker;
 
 	memset(ret_sum, 0, sizeof(*ret_sum));
-	for (worker = 0; worker < counts->n_workers; worker++)
+	for (worker = 0; worker <= counts->n_workers; worker++)
 		add_worker(counts, build, worker, ret_sum);
 }
 
@@ -141,7 +141,7 @@ void counts_of_group(const struct group_state *state, uint32_t n_workers, struct
 	uint32_t i, at;
 
 	*ret_sum = (struct group_sum){.limited = 0};
-	for (i = 0; i < n_workers; i++) {
+	for (i = 0; i <= n_workers; i++) {
 		counts = &state->workers[i];
 		ret_sum->limited += __atomic_load_n(&counts->limited, __ATOMIC_RELAXED);
 		ret_sum->retries += __atomic_load_n(&counts->retries, __ATOMIC_RELAXED);
@@ -160,7 +160,7 @@ void counts_of_target(const struct target *target, uint32_t n_workers, struct ta
 	uint32_t i;
 
 	*ret_sum = (struct target_sum){.requests = 0};
-	for (i = 0; i < n_workers; i++) {
+	for (i = 0; i <= n_workers; i++) {
 		worker = &target->workers[i];
 		ret_sum->requests += __atomic_load_n(&worker->requests, __ATOMIC_RELAXED);
 		ret_sum->failures += __atomic_load_n(&worker->failures, __ATOMIC_RELAXED);

@@ -21,7 +21,8 @@ void counts_fini(struct counts *counts);
 /* Call when `now` has taken the place of `old`. */
 void counts_keep(struct counts *counts, const struct build *old, const struct build *now);
 
-/* Adds up: one listener over all workers; all listeners of one worker; everything. */
+/* Adds up: one listener over all workers; all listeners of one worker; everything. Sums over all workers have
+ * what other processes counted before, or count still, too: in a row behind those of the workers. */
 void counts_of_stats(
 	const struct listener_stats *stats, uint32_t n_workers, struct listener_counts *ret_sum);
 void counts_of_worker(const struct counts *counts, const struct build *build, uint32_t worker,

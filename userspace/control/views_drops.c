@@ -77,8 +77,9 @@ static void read_gates(const struct daemon *daemon, uint64_t counts[static TALLI
 		counts[TALLY_XSK_RING_FULL] = report.counts.ring_full;
 		counts[TALLY_XSK_FILL_EMPTY] = report.counts.fill_empty;
 	}
-	for (worker = 0; worker < daemon->env.n_workers; worker++) {
-		gate = &daemon->workers[worker].gate_worker.counts;
+	for (worker = 0; worker <= daemon->env.n_workers; worker++) {
+		gate = worker < daemon->env.n_workers ? &daemon->workers[worker].gate_worker.counts
+						      : &daemon->gate_before;
 		for (i = 0; i < GATE_REASONS; i++) {
 			counts[TALLY_GATE + i] +=
 				__atomic_load_n(&gate->reasons[i], __ATOMIC_RELAXED);

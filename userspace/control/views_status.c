@@ -176,7 +176,7 @@ static void put_handover(const struct daemon *daemon, const struct view *root)
 /* Of all workers; what became of first flights is in the counters. */
 static void put_flights(const struct daemon *daemon, const struct view *gate)
 {
-	uint64_t frames = 0, open = 0;
+	uint64_t frames = daemon->gate_before.frames, open = 0;
 	uint32_t i;
 
 	for (i = 0; i < daemon->env.n_workers; i++) {

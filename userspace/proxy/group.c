@@ -44,7 +44,7 @@ struct target *target_new(const char *group_name, const char *name, const union 
 	target->name = mem_strdup(name ? name : target->text);
 	target->addr = *addr;
 	target->id = id;
-	target->workers = rows_new(n_workers, sizeof(*target->workers));
+	target->workers = rows_new(n_workers + 1, sizeof(*target->workers));
 	for (i = 0; i < n_workers; i++) {
 		list_init(&target->workers[i].idle);
 		list_init(&target->workers[i].sessions);

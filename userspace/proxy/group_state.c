@@ -30,6 +30,6 @@ struct group_state *group_state_new(uint32_t n_workers)
 
 	shared_init(&state->shared, 0, group_state_free);
 	pthread_mutex_init(&state->ejecting, NULL);
-	state->workers = zeroed(n_workers * sizeof(*state->workers));
+	state->workers = zeroed((n_workers + 1) * sizeof(*state->workers));
 	return state;
 }

@@ -23,7 +23,7 @@ struct group_counts {
 
 struct group_state {
 	struct shared shared;
-	struct group_counts *workers;
+	struct group_counts *workers; /* and one more: the control thread's, of other processes */
 	atomic_uint pending cache_aligned; /* wait for a new connection; where that is limited */
 	pthread_mutex_t ejecting; /* for the time of a count over its targets */
 	uint64_t judged_ms; /* control thread: when outliers were last looked for; 0: never */

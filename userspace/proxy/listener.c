@@ -27,7 +27,7 @@ static void stats_free(struct shared *shared)
 struct listener_stats *listener_stats_new(const char *name, uint32_t id, uint32_t n_workers)
 {
 	struct listener_stats *stats = aligned_alloc(CACHE_LINE, sizeof(*stats));
-	size_t bytes = n_workers * sizeof(*stats->workers);
+	size_t bytes = (n_workers + 1) * sizeof(*stats->workers);
 
 	if (!stats)
 		abort();

@@ -41,7 +41,8 @@ struct listener_stats {
 	char *name;
 	uint32_t id; /* row of the packet plane's limits and counters */
 	atomic_uint open cache_aligned; /* connections now, all workers */
-	struct listener_counts *workers;
+	struct listener_counts
+		*workers; /* and one more: the control thread's, of other processes */
 	struct listener_now *now; /* per worker */
 };
 
