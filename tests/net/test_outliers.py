@@ -6,6 +6,7 @@ import pytest
 from hostile_h2 import Target, number
 from http2 import GOAWAY, REFUSED_STREAM, RST_STREAM, frame
 from standard import CHECK, group, listener
+from test_upgrade import has_ended, take_over
 from wire import Connection, milliseconds, patience, until
 
 ALL = ["healthy"] * 3
@@ -143,3 +144,24 @@ def test_raw_targets(net, launch, targets):
             assert client.take(5)
     until(lambda: one.targets("raw")["dead"]["ejected"], "the dead one is out")
     assert one.targets("raw")["dead"]["ejected"]["cause"] == "consecutive_gateway_errors"
+
+
+def test_upgrade(net, launch, targets, sick):
+    """Who is out stays out with the process that takes over, for the time that is left."""
+    settings = web(net, outlier_detection=DETECTION | {"ejection_time": milliseconds(60000),
+                                                       "max_ejection_time": milliseconds(120000)})
+    one = launch(settings)
+    one.wait_states("web", ALL)
+    sick("all")
+    ask(net, "/", 60)
+    until(lambda: is_out(one), "t2 is out")
+    left_ms = one.targets("web")["t2"]["ejected"]["left_ms"]
+    two = take_over(net, one)
+    row = two.targets("web")["t2"]
+    assert row["ejected"]["cause"] == "consecutive_5xx" and row["ejections"] == 1
+    assert 0 < row["ejected"]["left_ms"] < left_ms and (row["state"], row["reason"]) == ("unhealthy", "anomaly")
+    assert {t for _, t in ask(net, "/", 12)} == {"t1", "t3"}
+    sick("ok")
+    two.reload(web(net, outlier_detection={"enabled": False}))
+    until(lambda: "t2" in {t for _, t in ask(net, "/", 12)}, "it serves again")
+    assert has_ended(one)

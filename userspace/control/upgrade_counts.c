@@ -194,15 +194,22 @@ static const struct built_group *find_group(const struct daemon *daemon, const c
 	return NULL;
 }
 
-static uint64_t *words_of_target(
-	const struct built_group *group, const union addr *addr, uint32_t row)
+static struct target *find_target(const struct built_group *group, const union addr *addr)
 {
 	uint32_t i;
 
 	for (i = 0; i < group->n_targets; i++)
 		if (addr_eq(&group->targets[i]->addr, addr))
-			return &group->targets[i]->workers[row].connections;
+			return group->targets[i];
 	return NULL;
+}
+
+static uint64_t *words_of_target(
+	const struct built_group *group, const union addr *addr, uint32_t row)
+{
+	struct target *target = find_target(group, addr);
+
+	return target ? &target->workers[row].connections : NULL;
 }
 
 /* Where they go on, and how many there are; NULL: nowhere. */
@@ -253,4 +260,45 @@ void upgrade_counts_add(struct daemon *daemon, const struct upgrade_message *mes
 		memcpy(&more, message->body + sizeof(counts) + i * WORD, WORD);
 		__atomic_store_n(&words[i], words[i] + more, __ATOMIC_RELAXED);
 	}
+}
+
+static void give_outliers_of(const char *name, const struct built_group *group,
+	void (*put)(void *arg, enum upgrade_kind kind, const void *body, size_t len), void *arg)
+{
+	struct upgrade_outlier item;
+	uint32_t i;
+
+	for (i = 0; i < group->n_targets; i++) {
+		memset(&item, 0, sizeof(item));
+		if (!outlier_give(group->targets[i], &item.state))
+			continue;
+		snprintf(item.group, sizeof(item.group), "%s", name);
+		item.addr = group->targets[i]->addr;
+		put(arg, UPGRADE_OUTLIER, &item, sizeof(item));
+	}
+}
+
+void upgrade_outliers_give(const struct daemon *daemon,
+	void (*put)(void *arg, enum upgrade_kind kind, const void *body, size_t len), void *arg)
+{
+	const struct config *config = daemon->build->config;
+	uint32_t i;
+
+	for (i = 0; i < config->target_groups_count; i++)
+		give_outliers_of(
+			config->target_groups[i].name, &daemon->build->groups[i], put, arg);
+}
+
+void upgrade_outlier_add(struct daemon *daemon, const struct upgrade_message *message)
+{
+	const struct built_group *group;
+	struct upgrade_outlier item;
+	struct target *target;
+
+	upgrade_body(message, &item, sizeof(item));
+	upgrade_text_end(item.group, sizeof(item.group));
+	group = find_group(daemon, item.group);
+	target = group ? find_target(group, &item.addr) : NULL;
+	if (target)
+		outlier_take(group->group, target, &item.state);
 }

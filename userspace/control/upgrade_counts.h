@@ -24,4 +24,9 @@ void upgrade_counts_give(const struct daemon *daemon, struct upgrade_told *told,
 void upgrade_told_forget(struct upgrade_told *told);
 void upgrade_counts_add(struct daemon *daemon, const struct upgrade_message *message);
 
+/* Targets that requests have taken out, or that are near to it, stay so. */
+void upgrade_outliers_give(const struct daemon *daemon,
+	void (*put)(void *arg, enum upgrade_kind kind, const void *body, size_t len), void *arg);
+void upgrade_outlier_add(struct daemon *daemon, const struct upgrade_message *message);
+
 #endif

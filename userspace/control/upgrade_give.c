@@ -203,6 +203,7 @@ void upgrade_give_rest(
 {
 	admin_leave(daemon->admin);
 	upgrade_gate_give(daemon, outbox);
+	upgrade_outliers_give(daemon, put, outbox);
 	upgrade_give_counts(daemon, told, outbox);
 	put(outbox, UPGRADE_COMMITTED, NULL, 0);
 }

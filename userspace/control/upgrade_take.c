@@ -340,6 +340,8 @@ static int wait_commit(struct daemon *daemon, struct upgrade_taken *taken,
 			r = refused(message, err);
 		else if (kind == UPGRADE_COUNTS)
 			upgrade_counts_add(daemon, message);
+		else if (kind == UPGRADE_OUTLIER)
+			upgrade_outlier_add(daemon, message);
 		else
 			(void)upgrade_gate_take(&taken->gate, &taken->secrets, message);
 		upgrade_message_end(message);

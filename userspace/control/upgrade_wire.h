@@ -1,9 +1,7 @@
 /*
- * What two daemons say to each other while one takes over from the other: messages over a unix socket
- * of packets, with descriptors. Each begins with a head; a body that is longer than the receiver knows
- * is of a newer version, whose end it does not need, one that is shorter of an older, whose missing end
- * is zero, and kinds that it does not know are passed over. Both are on one host: numbers are as the
- * CPU has them. Any thread.
+ * What two daemons say to each other while one takes over from the other: packets on a unix socket, with
+ * descriptors. A body longer than the receiver knows is of a newer version, whose end it does not need, the
+ * missing end of a shorter one is zero, unknown kinds are passed over. Any thread.
  */
 #ifndef SLUICE_CONTROL_UPGRADE_WIRE_H
 #define SLUICE_CONTROL_UPGRADE_WIRE_H
@@ -12,6 +10,7 @@
 #include "net/addr.h"
 #include "net/xsk.h"
 #include "proxy/health.h"
+#include "proxy/outlier.h"
 #include "tls/tickets.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,6 +50,7 @@ enum upgrade_kind {
 	UPGRADE_TUN_LINK = 18, /* G: that of the link of the tc program there */
 	UPGRADE_FLIGHTS = 19, /* G: a descriptor of memory, incomplete first flights */
 	UPGRADE_RELOAD = 20, /* G: a reload was asked for by a signal while it gave, or since */
+	UPGRADE_OUTLIER = 21, /* G: struct upgrade_outlier */
 };
 
 struct upgrade_hello {
@@ -80,9 +80,15 @@ struct upgrade_target {
 	struct health_state state;
 };
 
+/* Of a target: what requests have said about it. */
+struct upgrade_outlier {
+	char group[UPGRADE_NAME_BYTES];
+	union addr addr;
+	struct outlier_state state;
+};
+
 struct upgrade_prepared {
-	uint32_t
-		has_own_maps; /* not those of the pins: sockets must leave the array of the old ones */
+	uint32_t has_own_maps; /* not those of the pins: sockets leave the array of those */
 	uint32_t
 		gate_layout; /* UPGRADE_GATE_LAYOUT: the gate is to be given as it is; else closed */
 };
@@ -92,8 +98,7 @@ enum { UPGRADE_GATE_LAYOUT = 1 }; /* of what follows, and of how it is served */
 /* An AF_XDP socket that nobody serves at the moment; of a wrong layout it is made anew. */
 struct upgrade_xsk {
 	char interface[16];
-	uint32_t ifindex, queue;
-	uint32_t place; /* that its first flights name */
+	uint32_t ifindex, queue, place; /* the last: what its first flights name */
 	struct xsk_state state;
 };
 
@@ -101,7 +106,7 @@ enum upgrade_counts_of {
 	UPGRADE_COUNTS_LISTENER,
 	UPGRADE_COUNTS_TARGET,
 	UPGRADE_COUNTS_GROUP,
-	UPGRADE_COUNTS_GATE,
+	UPGRADE_COUNTS_GATE
 };
 
 struct upgrade_counts {

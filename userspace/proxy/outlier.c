@@ -98,6 +98,49 @@ static void note_error(struct target_group *group, struct target *target, atomic
 		outlier_eject(group, target, cause);
 }
 
+bool outlier_give(const struct target *target, struct outlier_state *ret_state)
+{
+	const struct target_outlier *outlier = &target->outlier;
+
+	*ret_state = (struct outlier_state){
+		.cause = outlier_cause_of(outlier),
+		.errors = atomic_load_explicit(&outlier->errors, memory_order_relaxed),
+		.gateway_errors =
+			atomic_load_explicit(&outlier->gateway_errors, memory_order_relaxed),
+		.ejections = outlier->ejections,
+		.is_told = outlier->is_told,
+		.ejections_total = outlier->ejections_total,
+		.until_ms = outlier->until_ms,
+		.since_unix_s = outlier->since_unix_s,
+		.value = outlier->value,
+		.others = outlier->others,
+	};
+	return ret_state->cause || ret_state->errors || ret_state->gateway_errors ||
+	       ret_state->ejections_total;
+}
+
+void outlier_take(
+	struct target_group *group, struct target *target, const struct outlier_state *state)
+{
+	struct target_outlier *outlier = &target->outlier;
+
+	if (state->cause >= OUTLIER_CAUSES)
+		return;
+	outlier->is_told = state->is_told;
+	outlier->ejections = state->ejections;
+	outlier->ejections_total = state->ejections_total;
+	outlier->until_ms = state->until_ms;
+	outlier->since_unix_s = state->since_unix_s;
+	outlier->value = state->value;
+	outlier->others = state->others;
+	atomic_store_explicit(&outlier->errors, state->errors, memory_order_relaxed);
+	atomic_store_explicit(
+		&outlier->gateway_errors, state->gateway_errors, memory_order_relaxed);
+	atomic_store_explicit(
+		&outlier->cause, (enum outlier_cause)state->cause, memory_order_relaxed);
+	target_group_recount(group);
+}
+
 /* Most of the time it is 0, and its cache line stays with all workers. */
 static void forget(atomic_uint *in_row)
 {

@@ -53,6 +53,20 @@ struct target_outlier {
 	uint64_t value, others; /* what the comparison gave: percent, or microseconds */
 } cache_aligned;
 
+/* All of that but what is compared: from one process to the next, on one host. */
+struct outlier_state {
+	uint32_t cause; /* enum outlier_cause */
+	uint32_t errors, gateway_errors, ejections, is_told;
+	uint64_t ejections_total, until_ms;
+	int64_t since_unix_s;
+	uint64_t value, others;
+};
+
+/* False: there is nothing to say of it. Control thread, as the next, before workers start. */
+bool outlier_give(const struct target *target, struct outlier_state *ret_state);
+void outlier_take(
+	struct target_group *group, struct target *target, const struct outlier_state *state);
+
 /* The head of an answer came, `us` after the request was sent; a tunnel's target accepted: 200. */
 void outlier_note_answer(struct target_group *group, struct target *target, uint32_t worker,
 	unsigned int status, uint64_t us);
