@@ -57,7 +57,7 @@ def test_errors_in_a_row(net, launch, targets, sick):
     assert (states["healthy"], states["unhealthy"]) == (2, 1)
     until(lambda: not is_out(one), "its time is over")
     assert time.monotonic() - out_since < patience(1.5) + 1
-    assert "is taken out for" in one.log() and "is let in again" in one.log()
+    until(lambda: "is taken out for" in one.log() and "is let in again" in one.log(), "the log says so")
     ask(net, "/", 60)
     row = until(lambda: is_out(one) and one.targets("web")["t2"], "it is out again")
     assert row["ejected"]["left_ms"] > patience(1.5) * 1000  # twice as long
