@@ -420,7 +420,10 @@ static void time_is_up(struct timer *timer)
 			fail(upgrade, "it is gone");
 		return;
 	}
-	fail(upgrade, "it does nothing");
+	if (upgrade->state == UPGRADE_HANDED)
+		peer_ready(&upgrade->peer, EPOLLIN); /* it may just have said that it serves */
+	if (upgrade->state != UPGRADE_OVER && upgrade->state != UPGRADE_IDLE)
+		fail(upgrade, "it does nothing");
 }
 
 /* --- the door */
