@@ -53,7 +53,7 @@ static struct gate_share *share_new(const struct gates *gates, uint32_t worker)
 	share->tun_fd = gates->tun ? tun_queue_fd(gates->tun, worker) : -1;
 	share->xsks = mem_zalloc((gates->n_sockets + 1) * sizeof(struct xsk *));
 	share->places = mem_zalloc((gates->n_sockets + 1) * sizeof(uint32_t));
-	share->parks = gates->is_suspended;
+	share->parks = gates->is_suspended && gates->keeps;
 	for (i = 0; !gates->is_suspended && i < gates->n_sockets; i++) {
 		if (gates->sockets[i].worker != worker)
 			continue;

@@ -206,7 +206,6 @@ static void after_wait(void *arg)
 	dp_heartbeat_stamp(&worker->heartbeat, now_ns);
 	atomic_store_explicit(&worker->stamp_ns, now_ns, memory_order_relaxed);
 	take_snapshot(worker);
-	take_share(worker);
 	gate_worker_turn(&worker->gate_worker, loop_now_us(worker->proxy.io.loop));
 }
 
@@ -249,6 +248,7 @@ static void turn_end(void *arg)
 {
 	struct worker *worker = arg;
 
+	take_share(worker); /* not earlier: events of this turn may be the old gate's */
 	overload_turn(&worker->proxy);
 	connections_serve(&worker->connections, &worker->proxy);
 	obey(worker);
@@ -389,5 +389,6 @@ bool worker_join(struct worker *worker, uint64_t until_ms)
 void worker_fini(struct worker *worker)
 {
 	gate_worker_fini(&worker->gate_worker);
+	free(worker->parked.bytes);
 	proxy_worker_fini(&worker->proxy);
 }
