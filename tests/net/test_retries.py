@@ -64,6 +64,16 @@ def test_unreachable_under_load(net, launch, targets, where):
     assert set(load.by_target) == {"t1", "t2"} and counts(one)["retries"] > 0
 
 
+def test_answers_in_less_time_than_connections(net, launch, targets):
+    """The time for an answer does not end a connection that is on its way: another target is asked."""
+    dead = {"name": "dead", "address": "198.18.2.250:8080"}  # nobody has it
+    one = launch(web(net, targets=net.target_list(8080, 1) + [dead], check={"protocol": "off"},
+                     timeouts={"connect": milliseconds(600), "response": milliseconds(300)}))
+    with Connection((net.v4, 80)) as client:
+        assert [client.request(method="POST", body=b"x").status for _ in range(4)] == [200] * 4
+    assert counts(one)["retries"] > 0
+
+
 def test_budget(net, launch, targets):
     """What fails everywhere is not multiplied."""
     one = launch(web(net, retries={"budget": "0%", "budget_per_second": 0}))

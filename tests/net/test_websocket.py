@@ -33,6 +33,8 @@ def config(net, log):
             group("no-connect", "http", net.target_list(8083, 1), proxy_protocol="v2", **h2)],
         "listeners": [
             web("plain", PLAIN, "one", rules=[
+                {"priority": 2, "conditions": [{"path": "/fixed"}],
+                 "actions": [{"fixed_response": {"status": 200, "body": "ok"}}]},
                 {"priority": 1, "conditions": [{"path": "/moved"}, {"method": ["GET"]}],
                  "actions": [{"redirect": {"status": "301", "path": "/new"}}]}]),
             web("secure", SECURE, "one", "https", certificates=["default"]),
@@ -296,6 +298,7 @@ def test_answers_that_open_nothing(daemon, net):
         assert client.answer(WebSocket(client, "/accept/s3pPLMBiTxaQ9kYGzzhZRbK+xOo=").stream).status == 502
         assert client.answer(WebSocket(client, "/accept/none").stream).status == 502
         assert client.answer(WebSocket(client, "/moved").stream).status == 301
+        assert client.answer(WebSocket(client, "/fixed").stream).status == 501
         assert client.request().status == 200
     assert daemon.drops()["target_bad_response"] == 3
 

@@ -195,6 +195,8 @@ static bool find_route(struct exchange *exchange, struct rules_match *ret_match)
 		exchange_answer(exchange, 400, CLOSE_bad_request);
 	else if (r < 0)
 		exchange_answer(exchange, 414, CLOSE_header_too_large);
+	else if (exchange->request.is_connect && response.status / 100 == 2)
+		exchange_refuse(exchange, 501); /* to the client it would be the tunnel */
 	else
 		exchange_respond(exchange, &response, body);
 	return false;
@@ -353,7 +355,8 @@ void exchange_find_target(struct exchange *exchange, const struct target *avoid,
 		return;
 	}
 	exchange_log_target(exchange);
-	exchange_set_timeout(exchange, group->spec.response_ms);
+	/* The connection has a time-out of its own, after which another target may be tried. */
+	exchange_set_timeout(exchange, group->spec.connect_ms + group->spec.response_ms);
 	if (exchange->upstream->state == UPSTREAM_LENT)
 		send_request(exchange);
 }
