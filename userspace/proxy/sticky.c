@@ -6,7 +6,10 @@
 
 #include <stdio.h>
 
-enum { CLOCKS_APART_S = 300 }; /* of nodes that share their keys */
+enum {
+	CLOCKS_APART_S = 300, /* of nodes that share their keys */
+	TRIES_MAX = 4, /* of cookies of one name: each costs some decryptions */
+};
 
 /* What is sealed: until when (seconds), and which target. */
 struct content {
@@ -43,9 +46,28 @@ static bool open_cookie(
 {
 	uint8_t sealed[TLS_SEALED_BYTES];
 
-	return value.ptr && read_digits(value, sealed, sizeof(sealed)) &&
+	return read_digits(value, sealed, sizeof(sealed)) &&
 	       tls_tickets_open(group->spec.sticky.tickets, slice_of(group->spec.name), sealed,
 		       (uint8_t *)ret_content);
+}
+
+/* One that was planted beside ours (for another path, or domain) does not hide it. */
+static bool find_cookie(const struct target_group *group, const struct http_headers *headers,
+	struct content *ret_content)
+{
+	struct slice wanted = slice_of(group->spec.sticky.cookie), name, value;
+	struct http_cookie_walk walk;
+	uint32_t tries = 0;
+
+	http_cookie_walk_init(&walk, headers);
+	while (tries < TRIES_MAX && http_cookie_next(&walk, headers, &name, &value)) {
+		if (!slice_eq(name, wanted))
+			continue;
+		if (open_cookie(group, value, ret_content))
+			return true;
+		tries++;
+	}
+	return false;
 }
 
 static struct target *member_of(const struct target_group *group, uint64_t hash)
@@ -72,8 +94,7 @@ void sticky_find(const struct target_group *group, const struct http_headers *he
 		if (!ret_sticky->has_app_cookie)
 			return;
 	}
-	if (!open_cookie(group, http_cookie_find(headers, slice_of(spec->cookie)), &content) ||
-		content.until_unix_s <= now)
+	if (!find_cookie(group, headers, &content) || content.until_unix_s <= now)
 		return;
 	left_s = content.until_unix_s - now;
 	if (left_s > (uint64_t)spec->duration_s + CLOCKS_APART_S)

@@ -115,6 +115,12 @@ static void only_whole_cookies(void **state)
 	assert_null(found(NOW).target);
 	set_cookie("LB=; LB=00");
 	assert_null(found(NOW).target);
+	snprintf(text, sizeof(text), "LB=00; LBX=1; LB=; LB=11; %s", pair());
+	set_cookie(text); /* planted before it */
+	assert_ptr_equal(found(NOW).target, rig.targets[1]);
+	snprintf(text, sizeof(text), "LB=00; LB=1; LB=; LB=11; %s", pair());
+	set_cookie(text);
+	assert_null(found(NOW).target);
 }
 
 /* Of the same keys, in a group of the same name, whatever became of them here. */
