@@ -160,7 +160,7 @@ void counts_of_target(const struct target *target, uint32_t n_workers, struct ta
 	uint32_t i;
 
 	*ret_sum = (struct target_sum){.requests = 0};
-	for (i = 0; i <= n_workers; i++) {
+	for (i = 0; target->workers && i <= n_workers; i++) { /* a name has none */
 		worker = &target->workers[i];
 		ret_sum->requests += __atomic_load_n(&worker->requests, __ATOMIC_RELAXED);
 		ret_sum->failures += __atomic_load_n(&worker->failures, __ATOMIC_RELAXED);
