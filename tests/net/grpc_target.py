@@ -3,7 +3,8 @@
     grpc_target.py --name NAME --address HOST:PORT [--cert PEM --key KEY]
 
 Service "test.Service": Unary (comes back), Upload (stream of messages: their number and bytes), Download
-("N LENGTH": N messages), Chat (each comes back), Fail ("CODE MESSAGE"), Wait (an answer after so many
+("N LENGTH": N messages), Chat (each comes back), Fail ("CODE MESSAGE"), Stop (one message, then
+UNAVAILABLE), Wait (an answer after so many
 seconds; unless it is cancelled), Calls (what was seen so far). And the health service, "ok.Service" SERVING,
 "bad.Service" NOT_SERVING."""
 import argparse
@@ -52,6 +53,11 @@ class Service:
         code, message = request.decode().split(" ", 1)
         context.abort(getattr(grpc.StatusCode, code), message)
 
+    def stop(self, request, context):
+        self.seen(context)
+        yield b"one"
+        context.abort(grpc.StatusCode.UNAVAILABLE, "stopped")
+
     def wait(self, request, context):
         gone = threading.Event()
         context.add_callback(gone.set)
@@ -76,6 +82,7 @@ class Service:
         one, many = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
         yield grpc.method_handlers_generic_handler(NAME, {
             "Unary": one(self.unary, *NOTHING), "Download": many(self.download, *NOTHING),
+            "Stop": many(self.stop, *NOTHING),
             "Upload": grpc.stream_unary_rpc_method_handler(self.upload, *NOTHING),
             "Chat": grpc.stream_stream_rpc_method_handler(self.chat, *NOTHING),
             "Fail": one(self.fail, *NOTHING), "Wait": one(self.wait, *NOTHING), "Calls": one(self.report, *NOTHING)})
@@ -87,7 +94,7 @@ class Client:
 
     def __init__(self, channel):
         self.channel = channel
-        for kind, names in [("unary_unary", ("Unary", "Fail", "Wait", "Calls", "Missing")), ("unary_stream", ("Download",)),
+        for kind, names in [("unary_unary", ("Unary", "Fail", "Wait", "Calls", "Missing")), ("unary_stream", ("Download", "Stop")),
                             ("stream_unary", ("Upload",)), ("stream_stream", ("Chat",))]:
             for name in names:
                 setattr(self, name.lower(), getattr(channel, kind)(f"/{NAME}/{name}", *NOTHING))

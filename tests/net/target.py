@@ -6,7 +6,7 @@ Ports: 8080 http, 8443 https, 8081 http after a PROXY header, 9000 raw TCP, 9001
 9100 raw after a PROXY header, 8082 HTTP/2, 8083 HTTP/2 after a PROXY header, 8444 HTTP/2 over TLS. What HTTP does is chosen by the path (see PATHS below), what raw TCP
 does by the first line (see `raw`). The control socket takes one JSON object per line and answers
 one: {"cmd": "stats"}, {"cmd": "health", "state": "ok|fail|hang"}, {"cmd": "reset"}, {"cmd": "requests",
-"state": "ok|all|half|slow|drop|hang"}: what becomes of requests whose health check passes.
+"state": "ok|all|half|slow|drop|hang|cut|stall"}: what becomes of requests whose health check passes.
 Bodies are made by `pattern`, so that both sides know them without sending them first.
 """
 import argparse
@@ -196,7 +196,7 @@ class Http:
             await action(request)
         is_even = self.target.stats["requests"] % 2 == 0
         return {"all": fail, "half": fail if is_even else action, "slow": late, "drop": self.do_drop,
-                "hang": self.do_hang}[self.target.requests]
+                "hang": self.do_hang, "cut": self.do_partial, "stall": self.do_stall}[self.target.requests]
 
     async def send(self, data):
         self.writer.write(data)

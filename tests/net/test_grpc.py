@@ -210,3 +210,17 @@ def test_outliers_by_status_of_grpc(net, launch, servers):
         for _ in range(20):
             client.request("/no.Service/Missing", "POST", [("content-type", "application/grpc"), ("te", "trailers")])
     until(lambda: "3 errors (status 5xx or no answer) in a row" in one.log(), "one is taken out")
+
+
+def test_outliers_by_the_end_of_calls(net, launch, servers):
+    """An answer that begins well and ends with UNAVAILABLE in its trailers counts as 503."""
+    one = launch(settings(net, (1, 2), outlier_detection={"enabled": True, "consecutive_gateway_errors": 3}))
+    with channel(net) as calls:
+        for _ in range(4):
+            assert len(list(calls.download(b"2 10", timeout=patience(5)))) == 2
+        assert "taken out" not in one.log()
+        for _ in range(6):
+            with pytest.raises(grpc.RpcError) as error:
+                list(calls.stop(b"", timeout=patience(5)))
+            assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+    until(lambda: "3 errors (status 502, 503, 504 or no answer) in a row" in one.log(), "one is taken out")

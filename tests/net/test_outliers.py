@@ -66,6 +66,29 @@ def test_errors_in_a_row(net, launch, targets, sick):
     until(lambda: not is_out(one), "nobody is out where that is off")
 
 
+@pytest.mark.parametrize("version", ["http1", "http2"])
+@pytest.mark.parametrize("act", ["cut", "stall"])
+def test_answers_that_are_not_whole(net, launch, targets, sick, act, version):
+    """A good head is no answer yet: a target whose bodies do not come to their end is out as one that
+    does not answer, and its failures are counted."""
+    port = 8080 if version == "http1" else 8082
+    config = web(net, targets=net.target_list(port), protocol_version=version, check=None,
+                 outlier_detection=DETECTION | {"success_rate": "0%", "ejection_time": milliseconds(60000),
+                                                "max_ejection_time": milliseconds(60000)})
+    config["listeners"][0]["timeouts"] = {"idle": milliseconds(300)}
+    one = launch(config)
+    sick(act)
+    answers = []
+    for _ in range(30):
+        with Connection((net.v4, 80)) as client:
+            answer = client.request()
+            answers.append((answer.get("x-target"), answer.is_cut))
+    row = until(lambda: is_out(one) and one.targets("web")["t2"], "t2 is out")
+    assert row["ejected"]["cause"] == "consecutive_gateway_errors" and row["failures"] == 5
+    assert answers.count(("t2", True)) == 5 and len([a for a in answers if not a[1]]) == 25
+    assert {n: r["failures"] for n, r in one.targets("web").items() if n != "t2"} == {"t1": 0, "t3": 0}
+
+
 def test_half_of_the_answers(net, launch, targets, sick):
     """Never five in a row, but far fewer good answers than the others."""
     one = launch(web(net, outlier_detection=DETECTION))

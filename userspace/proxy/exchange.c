@@ -95,8 +95,10 @@ void exchange_free(struct exchange *exchange)
 	exchange_log_end(exchange);
 	task_cancel(&exchange->resume_task);
 	timer_clear(&exchange->timer);
-	if (exchange->upstream)
+	if (exchange->upstream) {
+		exchange_verdict_settle(exchange);
 		upstream_put(exchange->upstream, UPSTREAM_END_ABORT);
+	}
 	pump_fini(&exchange->up, bufs);
 	pump_fini(&exchange->down, bufs);
 	buf_drop(&exchange->in, bufs);
@@ -113,6 +115,7 @@ static void give_upstream_back(struct exchange *exchange)
 
 	if (!exchange->upstream)
 		return;
+	exchange_verdict_settle(exchange);
 	if (!exchange->up_done)
 		end = UPSTREAM_END_ABORT;
 	else if (exchange->response.keep_alive && !exchange->strict.is_last &&
@@ -188,7 +191,10 @@ static void run_down(struct exchange *exchange)
 {
 	struct conn *conn = exchange->conn;
 
-	switch (pump_run(&exchange->down, &conn->worker->io.bufs)) {
+	enum pump_result result = pump_run(&exchange->down, &conn->worker->io.bufs);
+
+	exchange->down_waits_target = result == PUMP_WAITS_SRC;
+	switch (result) {
 	case PUMP_DONE:
 		finish(exchange);
 		return;
@@ -203,11 +209,11 @@ static void run_down(struct exchange *exchange)
 		return;
 	case PUMP_SRC_ENDED:
 	case PUMP_SRC_FAILED:
-		exchange->ops->fail(exchange, CLOSE_target_cut_response);
+		exchange_answer_cut(exchange, CLOSE_target_cut_response);
 		return;
 	case PUMP_BAD_BODY:
 	case PUMP_OVER_LIMIT:
-		exchange->ops->fail(exchange, CLOSE_target_bad_response);
+		exchange_answer_cut(exchange, CLOSE_target_bad_response);
 		return;
 	case PUMP_NO_MEMORY:
 		exchange->ops->fail(exchange, CLOSE_out_of_memory);
@@ -310,6 +316,11 @@ void exchange_timed_out(struct exchange *exchange)
 		exchange_answer(exchange, 504, CLOSE_target_timeout);
 		break;
 	case EXCHANGE_BODY:
+		/* Nobody knows whether something must come; but of a known length, the rest must. */
+		if (exchange->down_waits_target && exchange->response.body == HTTP_BODY_LENGTH)
+			exchange_verdict_broken(exchange, CLOSE_idle_timeout);
+		exchange->ops->fail(exchange, CLOSE_idle_timeout);
+		break;
 	case EXCHANGE_ANSWER:
 		exchange->ops->fail(exchange, CLOSE_idle_timeout);
 		break;

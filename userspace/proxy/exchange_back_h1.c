@@ -52,11 +52,13 @@ static enum exchange_progress read_more(struct exchange *exchange)
 	struct stream *back = exchange->upstream->stream;
 	struct buf *from = &exchange->from;
 	ssize_t got;
+	int r;
 
 	if (!back->can_read && !back->ops->has_pending(back))
 		return EXCHANGE_WAITS;
-	if (buf_make_room(from, &exchange->conn->worker->io.bufs) < 0) {
-		exchange_answer(exchange, 502, CLOSE_target_bad_response);
+	r = buf_make_room(from, &exchange->conn->worker->io.bufs);
+	if (r < 0) {
+		exchange_answer_is_bad(exchange, r);
 		return EXCHANGE_OVER;
 	}
 	got = back->ops->read(back, buf_tail(from), buf_space(from));
@@ -100,9 +102,7 @@ static enum exchange_progress read_response(struct exchange *exchange)
 			continue;
 		}
 		if (r < 0) {
-			outlier_note_failure(exchange->upstream->group, exchange->upstream->target,
-				exchange->conn->worker->io.worker);
-			exchange_answer(exchange, 502, CLOSE_target_bad_response);
+			exchange_answer_is_bad(exchange, r);
 			return EXCHANGE_OVER;
 		}
 		buf_consume(&exchange->from, (uint32_t)r);

@@ -5,6 +5,7 @@
 #include "proxy/exchange_parts.h"
 
 #define CONTENT_TYPE "application/grpc"
+#define STATUS       "grpc-status"
 
 /* By code; what targets mean by it. */
 static const uint16_t statuses[] = {
@@ -53,15 +54,23 @@ bool exchange_grpc_admit(struct exchange *exchange)
 	return false;
 }
 
-unsigned int exchange_grpc_status(const struct http_response *response)
+uint16_t exchange_grpc_outcome(const struct http_header *field, uint16_t otherwise)
 {
-	const struct http_header *code =
-		http_headers_find_name(&response->headers, SLICE("grpc-status"));
 	uint64_t number;
 
-	if (!code || syntax_number(code->value, &number) < 0 || response->status != 200)
-		return response->status;
+	if (!slice_eq_nocase(field->name, SLICE(STATUS)) ||
+		syntax_number(field->value, &number) < 0)
+		return otherwise;
 	return number < array_len(statuses) ? statuses[number] : 500;
+}
+
+uint16_t exchange_grpc_status(const struct http_response *response)
+{
+	const struct http_header *code = http_headers_find_name(&response->headers, SLICE(STATUS));
+
+	if (!code || response->status != 200)
+		return response->status;
+	return exchange_grpc_outcome(code, response->status);
 }
 
 struct slice exchange_grpc_code(unsigned int status)

@@ -64,6 +64,12 @@ static bool push_interim(struct exchange *exchange)
 	return true; /* the session has it */
 }
 
+static bool put_trailer(struct stream *front, const struct http_header *trailer)
+{
+	exchange_verdict_trailer(front->owner, trailer);
+	return h2_stream_put_trailer(front, trailer);
+}
+
 static int begin(struct exchange *exchange, const struct http_header *extra, uint32_t n_extra)
 {
 	struct http_response response = exchange->response;
@@ -84,7 +90,7 @@ static int begin(struct exchange *exchange, const struct http_header *extra, uin
 	if (exchange->is_tunnel)
 		return 0;
 	down->next_trailer = exchange->back->next_trailer;
-	down->put_trailer = h2_stream_put_trailer;
+	down->put_trailer = put_trailer;
 	down->body.want_trailers = true;
 	return 0;
 }
@@ -187,7 +193,6 @@ static void fail(struct exchange *exchange, enum close_reason reason)
 
 static const struct front_ops h2_front = {
 	.next_trailer = h2_stream_next_trailer,
-	.put_trailer = h2_stream_put_trailer,
 	.set_timeout = set_timeout,
 	.interim = interim,
 	.push_interim = push_interim,

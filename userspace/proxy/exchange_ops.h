@@ -14,7 +14,6 @@ struct stream;
 struct front_ops {
 	/* Trailers that go apart from bodies (pump.h); NULL: within them. */
 	bool (*next_trailer)(struct stream *front, struct http_header *ret_trailer);
-	bool (*put_trailer)(struct stream *front, const struct http_header *trailer);
 	/* The time-out of what the exchange does now. */
 	void (*set_timeout)(struct exchange *exchange, uint32_t after_ms);
 	/* Hands `response`, an interim one, on. 0 or -errno. */
@@ -55,7 +54,7 @@ struct back_ops {
 	/* The whole request was handed to it. */
 	void (*sent)(struct exchange *exchange);
 	enum exchange_progress (*read_response)(struct exchange *exchange) must_check;
-	/* As in front_ops. */
+	/* As in front_ops, and for those of requests. */
 	bool (*next_trailer)(struct stream *back, struct http_header *ret_trailer);
 	bool (*put_trailer)(struct stream *back, const struct http_header *trailer);
 	/* Nothing more comes of a tunnel from the client. 0, -EAGAIN: try again; or -errno. */

@@ -10,6 +10,7 @@
 #include "proxy/exchange.h"
 #include "proxy/exchange_ops.h"
 #include "proxy/exchange_strict.h"
+#include "proxy/exchange_verdict.h"
 #include "proxy/pump.h"
 #include "proxy/upstream.h"
 
@@ -40,10 +41,14 @@ struct exchange {
 	uint64_t balance_key; /* of the group; while `tries` > 0 */
 	struct sticky sticky; /* its group's; while `tries` > 0 */
 	uint64_t sent_us; /* loop_now_us(): the request began to go to this target */
+	uint32_t answered_us; /* the head of the answer came so much later */
+	uint16_t
+		verdict; /* the status that its answer counts as once it is whole; 0: none is due */
 	bool parsed; /* `request` is set */
 	bool is_grpc; /* the client calls by gRPC */
 	bool up_done; /* the request is sent whole */
 	bool up_waits_client;
+	bool down_waits_target; /* for more of its answer */
 	bool up_broken; /* the target takes no more of it: it may still answer */
 	struct replay replay; /* what was sent of a request that is not here whole at once */
 	bool replayable; /* the request is still here whole: up.out and `in` */
@@ -122,8 +127,12 @@ void exchange_run(struct exchange *exchange);
 enum exchange_progress exchange_got_response(struct exchange *exchange) must_check;
 /* The answer goes to the client: counts it. */
 void exchange_count_answer(struct exchange *exchange);
-/* The target went away, or did not answer, before the answer began. */
+/* The target went away, or did not answer, or stopped in the middle of it. */
 void exchange_target_failed(struct exchange *exchange, enum close_reason reason);
+/* The target's answer cannot be understood or passed on; `error`: -errno. */
+void exchange_answer_is_bad(struct exchange *exchange, int error);
+/* State BODY: the rest of the answer does not come. */
+void exchange_answer_cut(struct exchange *exchange, enum close_reason reason);
 /* One more try, if there may be one: attempts and, if a target has had work with it, budget. */
 bool exchange_take_retry(struct exchange *exchange, bool was_work);
 /* The head is malformed, or over a limit: answers with this status. */

@@ -13,8 +13,10 @@
 
 static void release_upstream(struct exchange *exchange, enum upstream_end end)
 {
-	if (exchange->upstream)
-		upstream_put(exchange->upstream, end);
+	if (!exchange->upstream)
+		return;
+	exchange_verdict_settle(exchange);
+	upstream_put(exchange->upstream, end);
 	exchange->upstream = NULL;
 }
 
@@ -96,6 +98,15 @@ static unsigned int status_of(enum close_reason reason)
 	}
 }
 
+void exchange_answer_cut(struct exchange *exchange, enum close_reason reason)
+{
+	if (!exchange->is_tunnel)
+		exchange_verdict_broken(exchange, reason);
+	if (reason == CLOSE_target_refused)
+		reason = exchange->is_tunnel ? CLOSE_target_closed : CLOSE_target_cut_response;
+	exchange->ops->fail(exchange, reason);
+}
+
 void exchange_target_failed(struct exchange *exchange, enum close_reason reason)
 {
 	struct upstream *upstream = exchange->upstream;
@@ -103,9 +114,8 @@ void exchange_target_failed(struct exchange *exchange, enum close_reason reason)
 	struct target *target = upstream->target;
 	uint32_t worker = exchange->conn->worker->io.worker;
 
-	if (exchange->state == EXCHANGE_BODY && reason == CLOSE_target_refused) {
-		exchange->ops->fail(exchange,
-			exchange->is_tunnel ? CLOSE_target_closed : CLOSE_target_cut_response);
+	if (exchange->state == EXCHANGE_BODY) {
+		exchange_answer_cut(exchange, reason);
 		return;
 	}
 	/* A pooled connection that had ended says nothing about its target. Nor does one that was about
@@ -115,10 +125,8 @@ void exchange_target_failed(struct exchange *exchange, enum close_reason reason)
 	is_stale = (upstream->reused && reason == CLOSE_target_refused) ||
 		   (is_unprocessed && !exchange->stale);
 	exchange->stale += is_stale;
-	if (was_sent && !is_unprocessed && reason != CLOSE_deregistered) {
-		counter_inc(&target->workers[worker].failures);
-		if (!is_stale)
-			outlier_note_failure(upstream->group, target, worker);
+	if (was_sent && !is_unprocessed && !is_stale) {
+		exchange_verdict_broken(exchange, reason);
 	} else if (was_sent && upstream_was_refused(upstream)) {
 		/* As good as 503: others may have the request, and have them all in the end. */
 		outlier_note_failure(upstream->group, target, worker);
@@ -243,21 +251,6 @@ static int begin_response(struct exchange *exchange)
 	return 0;
 }
 
-static void note_answer(const struct exchange *exchange)
-{
-	const struct upstream *upstream = exchange->upstream;
-	const struct proxy_worker *worker = exchange->conn->worker;
-
-	struct group_counts *counts = &upstream->group->spec.state->workers[worker->io.worker];
-	uint64_t us = loop_now_us(worker->io.loop) - exchange->sent_us;
-	uint16_t status = exchange->response.status;
-
-	counter_inc(&counts->status[status < 600 ? status / 100 : 5]);
-	latency_note(&counts->latency, us);
-	outlier_note_answer(upstream->group, upstream->target, worker->io.worker,
-		exchange->is_grpc ? exchange_grpc_status(&exchange->response) : status, us);
-}
-
 /* True: the answer is not passed on, another target is asked. */
 static bool retried_for_status(struct exchange *exchange)
 {
@@ -277,6 +270,15 @@ static bool retried_for_status(struct exchange *exchange)
 	return true;
 }
 
+void exchange_answer_is_bad(struct exchange *exchange, int error)
+{
+	enum close_reason reason =
+		error == -ENOMEM ? CLOSE_out_of_memory : CLOSE_target_bad_response;
+
+	exchange_verdict_broken(exchange, reason);
+	exchange_answer(exchange, status_of(reason), reason);
+}
+
 enum exchange_progress exchange_got_response(struct exchange *exchange)
 {
 	int r;
@@ -284,13 +286,13 @@ enum exchange_progress exchange_got_response(struct exchange *exchange)
 	if (http_response_is_interim(&exchange->response)) {
 		r = pass_interim(exchange);
 	} else {
-		note_answer(exchange);
+		exchange_verdict_head(exchange);
 		if (retried_for_status(exchange))
 			return EXCHANGE_OVER;
 		r = begin_response(exchange);
 	}
 	if (r < 0) {
-		exchange_answer(exchange, 502, CLOSE_target_bad_response);
+		exchange_answer_is_bad(exchange, r);
 		return EXCHANGE_OVER;
 	}
 	return exchange->state == EXCHANGE_BODY ? EXCHANGE_BEGUN : EXCHANGE_WAITS;

@@ -124,6 +124,7 @@ void exchange_tunnel_begin(struct exchange *exchange)
 	struct pump *up = &exchange->up;
 
 	exchange_count_answer(exchange);
+	exchange_verdict_settle(exchange);
 	pump_init(up, exchange->front, &exchange->in, HTTP_BODY_UNTIL_CLOSE, 0, false);
 	up->dst = exchange->upstream->stream;
 	exchange->up_done = exchange->up_broken = false;
