@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { END_TEXT_BYTES = 256 };
@@ -333,6 +334,14 @@ void conn_new(struct proxy_worker *worker, struct listener *listener, int fd,
 		frontend_start(conn);
 }
 
+/* What has come and has not been looked at is a request, for all one knows; its event is on its way. */
+static bool has_unread(const struct conn *conn)
+{
+	char byte;
+
+	return recv(conn->front->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void conn_drain_all(struct proxy_worker *worker)
 {
 	struct list *link, *after;
@@ -341,7 +350,7 @@ void conn_drain_all(struct proxy_worker *worker)
 	worker->draining = true;
 	list_for_each_safe(link, after, &worker->open) {
 		conn = container_of(link, struct conn, link);
-		if (conn->state == CONN_IDLE)
+		if (conn->state == CONN_IDLE && !has_unread(conn))
 			conn_end(conn, CLOSE_shutdown);
 		else if (conn->state == CONN_HTTP2)
 			conn_h2_drain(conn, CLOSE_shutdown);

@@ -23,7 +23,7 @@
 
 #include <cmocka.h>
 
-enum { IDS = 64, WORKERS_MAX = 2, CLIENTS = 6, GENERATIONS = 60, DEADLINE_S = 5 };
+enum { IDS = 64, WORKERS_MAX = 2, CLIENTS = 6, GENERATIONS = 60, STOPS = 50, DEADLINE_S = 5 };
 
 /* A web server on a thread of its own: "ok" to whatever is asked. */
 static struct {
@@ -173,6 +173,10 @@ static void start(uint32_t n_workers)
 	publish(build("", 1));
 	for (i = 0; i < n_workers; i++)
 		assert_int_equal(worker_start(&workers[i], -1), 0);
+	for (i = 0; i < n_workers; i++)
+		while (!atomic_load(&workers[i].stamp_ns))
+			sched_yield();
+	snapshot_wait(); /* each has seen what it serves */
 }
 
 static void end(void)
@@ -337,6 +341,36 @@ static void test_stopping_two_workers(void **state)
 	stopping(2);
 }
 
+/* Requests that have come, and that no worker has looked at when it is told to drain, are answered: on new
+ * connections and on those that were waiting. */
+static void test_stopping_unread(void **state)
+{
+	int fds[CLIENTS], i, round;
+	uint32_t w;
+
+	for (round = 0; round < STOPS; round++) {
+		start(2);
+		for (i = 0; i < CLIENTS; i += 2) {
+			assert_true((fds[i] = client(ports[0])) >= 0);
+			ask(fds[i]);
+			assert_true(answered(fds[i]));
+		}
+		for (i = 1; i < CLIENTS; i += 2)
+			assert_true((fds[i] = client(ports[0])) >= 0);
+		for (i = 0; i < CLIENTS; i++)
+			ask(fds[i]);
+		assert_ptr_equal(snapshot_publish(&root, NULL), in_force);
+		for (w = 0; w < env.n_workers; w++)
+			worker_tell_drain(&workers[w]);
+		for (i = 0; i < CLIENTS; i++) {
+			answered(fds[i]);
+			assert_true(is_ended(fds[i]));
+			close(fds[i]);
+		}
+		end();
+	}
+}
+
 /* Told to stop at once: what is open is closed, nothing is left. */
 static void test_stop_at_once(void **state)
 {
@@ -360,6 +394,7 @@ int main(void)
 		cmocka_unit_test(test_generations_two_workers),
 		cmocka_unit_test(test_stopping_one_worker),
 		cmocka_unit_test(test_stopping_two_workers),
+		cmocka_unit_test(test_stopping_unread),
 		cmocka_unit_test(test_stop_at_once),
 	};
 
