@@ -6,6 +6,7 @@ DOC_TO     := $(INSTALL_TO)/share/doc/sluice
 COMPLETION := $(INSTALL_TO)/share/bash-completion/completions
 # What is the system's own is elsewhere in Debian's zsh.
 ZSH_TO     := $(INSTALL_TO)/share/zsh/$(if $(filter /usr,$(prefix)),vendor-completions,site-functions)
+UNITS      := $(wildcard deploy/systemd/*.service)
 MAN_PAGES  := $(wildcard docs/man/*.[1-9])
 DOC_PAGES  := README.md $(wildcard docs/*.md docs/*.yaml)
 
@@ -21,8 +22,8 @@ install: all
 install-files:
 	$(Q)install -D -m 755 $(BUILD)/sluiced $(INSTALL_TO)/sbin/sluiced
 	$(Q)install -D -m 755 $(BUILD)/sluicectl $(INSTALL_TO)/bin/sluicectl
-	$(Q)install -D -m 644 deploy/systemd/sluice.service $(INSTALL_TO)/lib/systemd/system/sluice.service
-	$(Q)sed -i 's|/usr/sbin/sluiced|$(prefix)/sbin/sluiced|' $(INSTALL_TO)/lib/systemd/system/sluice.service
+	$(Q)install -D -m 644 -t $(INSTALL_TO)/lib/systemd/system $(UNITS)
+	$(Q)sed -i 's|/usr/sbin/sluiced|$(prefix)/sbin/sluiced|' $(addprefix $(INSTALL_TO)/lib/systemd/system/,$(notdir $(UNITS)))
 	$(Q)install -D -m 644 deploy/systemd/sluice.sysusers $(INSTALL_TO)/lib/sysusers.d/sluice.conf
 	$(Q)install -D -m 644 deploy/systemd/sluice.tmpfiles $(INSTALL_TO)/lib/tmpfiles.d/sluice.conf
 	$(Q)$(foreach page,$(MAN_PAGES),\
