@@ -105,8 +105,8 @@ def test_the_unit_as_it_is_shipped(net, machine):
     status = status_of(machine)
     assert status["xdp"]["interfaces"][0]["mode"] == "native", status["xdp"]
     assert status["handover"]["mode"] == "own_cookies" and status["gate"]["active"], status
-    log = machine.log(UNIT)
-    assert not re.search(" (warn|error) ", log), log
+    said = [line for line in machine.log(UNIT).splitlines() if re.search(" (warn|error) ", line)]
+    assert len(said) == IS_SANITIZED, said  # of the filter of calls, which such a build has not
     facts = dict(line.split(":\t", 1) for line in machine.run("cat", f"/proc/{main_pid(machine)}/status")[1].splitlines()
                  if ":\t" in line)
     allowed = sum(1 << CAPABILITY_BITS[name] for name in SIX)
