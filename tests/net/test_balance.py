@@ -1,6 +1,7 @@
 """Which target gets a request: consistent hashing, chance, slow start, limits, fail-open below a number."""
 import threading
 
+import http2
 from standard import CHECK, group, listener
 from wire import Connection, until
 
@@ -54,6 +55,13 @@ def test_consistent_hash(net, launch, targets):
         one.reload(web(net, algorithm="consistent_hash", hash={"key": part, "name": "user"}))
         assert owners(net, make) == before  # what the hash is of decides, not where it was
     assert one.dump_json("target_groups")[0]["formatted"]["value"]["algorithm"] == "GROUP_MAGLEV"
+    one.reload(web(net, algorithm="consistent_hash", hash={"key": "header", "name": "host"}))
+    found = {}
+    for user in range(USERS):
+        host = f"user-{user}"
+        with Connection((net.v4, 80)) as client, http2.connect((net.v4, 80)) as other:
+            found[user] = {c.request(host=host).get("x-target") for c in (client, client, other, other)}
+    assert {user: [name] for user, name in before.items()} == {user: list(names) for user, names in found.items()}
     one.reload(web(net, algorithm="consistent_hash"))
     assert len(set(ask(net, times=12) + ask(net, times=12))) == 1  # one address
 

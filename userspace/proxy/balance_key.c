@@ -21,11 +21,13 @@ static uint64_t key_of_client(const union addr *client)
 	return balance_key_of((struct slice){(const char *)bytes, sizeof(bytes)});
 }
 
-static struct slice header_of(const struct http_request *request, const char *name)
+static struct slice header_of(const struct http_request *request, struct slice name)
 {
-	const struct http_header *header =
-		http_headers_find_name(&request->headers, slice_of(name));
+	const struct http_header *header;
 
+	if (http_header_id(name) == HTTP_HEADER_HOST) /* in HTTP/2 :authority, mostly */
+		return request->authority;
+	header = http_headers_find_name(&request->headers, name);
 	return header ? header->value : (struct slice){NULL, 0};
 }
 
@@ -39,7 +41,7 @@ uint64_t balance_key(const struct balance_key_spec *spec, const struct http_requ
 	if (!request)
 		return BALANCE_NO_KEY;
 	if (spec->part == BALANCE_KEY_HEADER)
-		part = header_of(request, spec->name);
+		part = header_of(request, slice_of(spec->name));
 	else if (spec->part == BALANCE_KEY_COOKIE)
 		part = http_cookie_find(&request->headers, slice_of(spec->name));
 	else

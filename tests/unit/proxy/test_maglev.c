@@ -237,6 +237,8 @@ static void keys_of_requests(void **state)
 	add("cookie", "second=x");
 	assert_int_equal(key_of(BALANCE_KEY_HEADER, "x-user"), balance_key_of(SLICE("x")));
 	assert_int_equal(key_of(BALANCE_KEY_HEADER, "x-none"), BALANCE_NO_KEY);
+	request.authority = SLICE("a.test:81"); /* HTTP/2 has no field of this name */
+	assert_int_equal(key_of(BALANCE_KEY_HEADER, "HOST"), balance_key_of(SLICE("a.test:81")));
 	assert_int_equal(key_of(BALANCE_KEY_QUERY, "user"), balance_key_of(SLICE("x")));
 	assert_int_equal(key_of(BALANCE_KEY_QUERY, "empty"), balance_key_of(SLICE("")));
 	assert_int_equal(key_of(BALANCE_KEY_QUERY, "flag"), balance_key_of(SLICE("")));
