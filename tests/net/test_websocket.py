@@ -35,6 +35,9 @@ def config(net, log):
             web("plain", PLAIN, "one", rules=[
                 {"priority": 2, "conditions": [{"path": "/fixed"}],
                  "actions": [{"fixed_response": {"status": 200, "body": "ok"}}]},
+                {"priority": 3, "actions": [{"fixed_response": {"status": 403}}], "conditions": [
+                    {"path": "/by-header"}, {"header": {"name": "Upgrade", "values": ["WebSocket"]}},
+                    {"header": {"name": "Connection", "values": ["*upgrade*"]}}]},
                 {"priority": 1, "conditions": [{"path": "/moved"}, {"method": ["GET"]}],
                  "actions": [{"redirect": {"status": "301", "path": "/new"}}]}]),
             web("secure", SECURE, "one", "https", certificates=["default"]),
@@ -301,6 +304,16 @@ def test_answers_that_open_nothing(daemon, net):
         assert client.answer(WebSocket(client, "/fixed").stream).status == 501
         assert client.request().status == 200
     assert daemon.drops()["target_bad_response"] == 3
+
+
+def test_rules_for_its_headers(daemon, net):
+    """A rule that asks for Upgrade or Connection is for WebSockets whichever version brings them."""
+    with dial(net, PLAIN) as client, Connection((net.v4, PLAIN)) as old:
+        assert client.answer(WebSocket(client, "/by-header").stream).status == 403
+        assert client.request("/by-header").status == 200
+        headers = [("Connection", "keep-alive, Upgrade"), ("Upgrade", "websocket")]
+        assert old.request("/by-header", headers=headers).status == 403
+        assert old.request("/by-header").status == 200
 
 
 def test_target_without_connect(daemon, net):

@@ -250,6 +250,15 @@ static unsigned int set_expect(struct h2_head *head, struct http_request *reques
 	return 0;
 }
 
+/* With the fields that rules may ask for; the key is HTTP/1's. */
+static int tell_as_upgrade(struct http_headers *headers)
+{
+	int r = http_headers_add(headers, SLICE("connection"), SLICE("Upgrade"));
+
+	http_headers_drop(headers, HTTP_HEADER_SEC_WEBSOCKET_KEY);
+	return r ?: http_headers_add(headers, SLICE("upgrade"), SLICE("websocket"));
+}
+
 unsigned int h2_head_request(struct h2_head *head, bool ended, struct http_request *ret_request)
 {
 	struct http_request request = {.version = HTTP_VERSION_2, .keep_alive = true};
@@ -275,8 +284,8 @@ unsigned int h2_head_request(struct h2_head *head, bool ended, struct http_reque
 		return status;
 	if (head->has_cookies && add_cookies(head) < 0)
 		return 431;
-	if (request.is_connect) /* the key is HTTP/1's */
-		http_headers_drop(&head->headers, HTTP_HEADER_SEC_WEBSOCKET_KEY);
+	if (request.is_connect && tell_as_upgrade(&head->headers) < 0)
+		return 431;
 	request.headers = head->headers;
 	*ret_request = request;
 	return 0;

@@ -323,6 +323,8 @@ static void test_connect(void **state)
 	assert_text(request.upgrade, "websocket");
 	assert_int_equal(request.body, HTTP_BODY_NONE);
 	assert_null(http_headers_find(&request.headers, HTTP_HEADER_SEC_WEBSOCKET_KEY));
+	assert_text(http_headers_find(&request.headers, HTTP_HEADER_UPGRADE)->value, "websocket");
+	assert_text(http_headers_find(&request.headers, HTTP_HEADER_CONNECTION)->value, "Upgrade");
 	assert_int_equal(status_of(fields, true), 400);
 	for (i = 0; i < array_len(wrong); i++)
 		if (status_of(wrong[i].fields, false) != wrong[i].status)
