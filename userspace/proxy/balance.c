@@ -299,3 +299,26 @@ struct target *balance_pick(struct target_group *group, uint32_t worker, struct 
 		target = rather_another(&choice, pick_any);
 	return target ? target : pick_in_tier(&choice, TIER_REMOVED);
 }
+
+static bool has_in_tier(struct choice *choice, enum tier tier)
+{
+	const struct group_spec *spec = &choice->group->spec;
+	uint32_t i;
+
+	choice->tier = tier;
+	for (i = 0; i < spec->n_members; i++)
+		if (is_in_tier(choice, &spec->members[i]))
+			return true;
+	return false;
+}
+
+bool balance_has_another(struct target_group *group, const struct target *but)
+{
+	struct balance_ask ask = {.key = BALANCE_NO_KEY};
+	struct choice choice = {.group = group, .ask = &ask, .avoid = but};
+
+	if (target_group_is_failing_open(group))
+		return has_in_tier(&choice, TIER_ANY);
+	return has_in_tier(&choice, TIER_HEALTHY) || has_in_tier(&choice, TIER_INITIAL) ||
+	       (!target_group_has_usable(group) && has_in_tier(&choice, TIER_EJECTED));
+}

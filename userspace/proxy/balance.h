@@ -20,4 +20,7 @@ struct balance_ask {
 struct target *balance_pick(
 	struct target_group *group, uint32_t worker, struct balance_ask *ask) must_check;
 
+/* Would another one than `but`, which a try was made with, be as good? */
+bool balance_has_another(struct target_group *group, const struct target *but);
+
 #endif

@@ -6,6 +6,7 @@
 #include "proxy/exchange_tunnel.h"
 #include "core/clock.h"
 #include "core/counter.h"
+#include "proxy/balance.h"
 #include "proxy/group_state.h"
 #include "proxy/upstream_h2.h"
 
@@ -258,8 +259,9 @@ static bool retried_for_status(struct exchange *exchange)
 	uint32_t worker = exchange->conn->worker->io.worker;
 
 	if (!retry_is_wanted(&exchange->upstream->group->spec.retry, exchange->response.status) ||
-		exchange->upstream->group->spec.n_members < 2 || !is_here(exchange) ||
-		buf_len(&exchange->down.out) || !replay_is_harmless(exchange->request.method) ||
+		!is_here(exchange) || buf_len(&exchange->down.out) ||
+		!replay_is_harmless(exchange->request.method) ||
+		!balance_has_another(exchange->upstream->group, target) ||
 		!exchange_take_retry(exchange, true))
 		return false;
 	shared_hold(&target->shared, worker);

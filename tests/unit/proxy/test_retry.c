@@ -176,6 +176,29 @@ static void statuses(void **state)
 	peer_fini(&client);
 }
 
+/* What there is no other target for is the answer: the one that gave it is not asked again. */
+static void a_status_of_the_only_one(void **state)
+{
+	struct peer client;
+
+	rig.group_spec.retry.status[0] = (struct retry_status){502, 503};
+	rig.group_spec.retry.n_status = 1;
+	atomic_store(&rig.targets[1]->health, TARGET_UNHEALTHY);
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, GET);
+	answer_with(0, "\r\n\r\n", BUSY);
+	WAIT(&rig, peer_has(&client, "busy"));
+	assert_int_equal(counts()->retries, 0);
+	peer_clear(&client);
+	atomic_store(&rig.targets[1]->health, TARGET_INITIAL);
+	peer_send(&client, GET);
+	answer_with(0, "\r\n\r\n", BUSY);
+	answer_with(1, "\r\n\r\n", OK);
+	WAIT(&rig, peer_has(&client, "200 OK"));
+	peer_fini(&client);
+}
+
 static void a_tunnel(void **state)
 {
 	struct peer client, target;
@@ -267,6 +290,7 @@ int main(void)
 		CASE(not_over_the_budget),
 		CASE(an_end_before_the_answer),
 		CASE(statuses),
+		CASE(a_status_of_the_only_one),
 		CASE(a_tunnel),
 		CASE(budget),
 		CASE(budget_of_many_workers),
