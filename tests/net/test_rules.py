@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+import http2
 from counts import count
 from load import Load
 from net import CLIENTS
@@ -197,6 +198,47 @@ def test_stickiness(one, net):
         assert len({a.get("x-target") for a in shown}) == 2 and all(a.get("set-cookie") for a in shown)
     with TlsConnection((net.v4, 443), "default.sluice.test") as client:
         assert client.request("/sticky").get("set-cookie").endswith("; Secure")
+
+
+# A redirect of a listener, and where it leads what was asked for as http(s)://a.test:<port>/p/q?x=y, with the
+# port that the client names, and without: what is not given is as it was (AWS: #{protocol}, #{host}, #{port}...).
+REDIRECTS = [
+    ("http", {"protocol": "https"}, "https://a.test/p/q?x=y", "https://a.test/p/q?x=y"),
+    ("http", {"protocol": "https", "port": "#{port}"}, "https://a.test:8080/p/q?x=y", "https://a.test:80/p/q?x=y"),
+    ("http", {"protocol": "https", "port": "8443"}, "https://a.test:8443/p/q?x=y", "https://a.test:8443/p/q?x=y"),
+    ("http", {"protocol": "http", "path": "/new"}, "http://a.test:8080/new?x=y", "http://a.test/new?x=y"),
+    ("http", {"host": "b.test"}, "http://b.test:8080/p/q?x=y", "http://b.test/p/q?x=y"),
+    ("http", {"port": "8081"}, "http://a.test:8081/p/q?x=y", "http://a.test:8081/p/q?x=y"),
+    ("http", {"port": "443"}, "http://a.test:443/p/q?x=y", "http://a.test:443/p/q?x=y"),
+    ("http", {"query": "#{query}&z"}, "http://a.test:8080/p/q?x=y&z", "http://a.test/p/q?x=y&z"),
+    ("http", {"query": ""}, "http://a.test:8080/p/q", "http://a.test/p/q"),
+    ("http", {"host": "#{host}.b", "path": "/#{path}/end", "query": "q=#{protocol}"},
+     "http://a.test.b:8080/p/q/end?q=http", "http://a.test.b/p/q/end?q=http"),
+    ("https", {"protocol": "https", "path": "/new"}, "https://a.test:8080/new?x=y", "https://a.test/new?x=y"),
+    ("https", {"protocol": "HTTPS", "host": "b.test"}, "https://b.test:8080/p/q?x=y", "https://b.test/p/q?x=y"),
+    ("https", {"protocol": "http"}, "http://a.test/p/q?x=y", "http://a.test/p/q?x=y"),
+    ("https", {"protocol": "#{protocol}", "path": "/"}, "https://a.test:8080/?x=y", "https://a.test/?x=y"),
+]
+
+
+def test_table_of_redirects(net, launch):
+    """Each with each status, over HTTP/1.1 and HTTP/2."""
+    def rules(protocol):
+        return [rule(n + 1, {"header": {"name": "X-Row", "values": str(n)}},
+                     actions=redirect(status=("301", "302", "303", "307", "308")[n % 5], **row))
+                for n, (of, row, _, _) in enumerate(REDIRECTS) if of == protocol]
+    settings = config(net, [])
+    settings["listeners"] = [listener("web", "http", 80, "blue", rules=rules("http")),
+                             listener("secure", "https", 443, "blue", rules=rules("https"), certificates=["default"])]
+    launch(settings)
+    name = "default.sluice.test"
+    with (Connection((net.v4, 80)) as h1, http2.connect((net.v4, 80)) as h2c,
+          TlsConnection((net.v4, 443), name, client_context()) as tls, http2.connect((net.v4, 443), name) as h2):
+        for n, (protocol, row, with_port, without) in enumerate(REDIRECTS):
+            for client in (h1, h2c) if protocol == "http" else (tls, h2):
+                for host, expected in (("a.test:8080", with_port), ("a.test", without)):
+                    answer = client.request("/p/q?x=y", headers=[("X-Row", str(n))], host=host)
+                    assert (answer.status, answer.get("location")) == ((301, 302, 303, 307, 308)[n % 5], expected), row
 
 
 def test_rules_change_under_load(net, launch):

@@ -197,14 +197,17 @@ static void set_forward(struct making *making, const struct config_forward *want
 	action->sticky_s = wanted->stickiness_ms / 1000;
 }
 
-/* A port that is not given belongs to the protocol that is. */
-static const char *port_of(const struct config_redirect *wanted)
+/* With another protocol than the listener's, a port that is not given belongs to that protocol. */
+static const char *port_of(
+	const struct config_listener *listener, const struct config_redirect *wanted)
 {
+	bool is_https = listener->protocol == CONFIG_HTTPS;
+
 	if (wanted->port)
 		return wanted->port;
-	if (strcasecmp(wanted->protocol, "https") == 0)
+	if (!is_https && strcasecmp(wanted->protocol, "https") == 0)
 		return "443";
-	return strcasecmp(wanted->protocol, "http") == 0 ? "80" : "#{port}";
+	return is_https && strcasecmp(wanted->protocol, "http") == 0 ? "80" : "#{port}";
 }
 
 static const char *protocol_of(const struct config_redirect *wanted)
@@ -214,7 +217,8 @@ static const char *protocol_of(const struct config_redirect *wanted)
 	return strcasecmp(wanted->protocol, "http") == 0 ? "http" : "#{protocol}";
 }
 
-static void set_redirect(const struct config_redirect *wanted, struct rules_action_spec *action)
+static void set_redirect(const struct config_listener *listener,
+	const struct config_redirect *wanted, struct rules_action_spec *action)
 {
 	static const uint16_t statuses[] = {301, 302, 303, 307, 308};
 
@@ -222,7 +226,7 @@ static void set_redirect(const struct config_redirect *wanted, struct rules_acti
 		.status = statuses[wanted->status],
 		.protocol = protocol_of(wanted),
 		.host = wanted->host,
-		.port = port_of(wanted),
+		.port = port_of(listener, wanted),
 		.path = wanted->path,
 		.query = wanted->query};
 }
@@ -244,7 +248,7 @@ static void set_action(struct making *making, const struct config_target_group *
 	else if (wanted->forward.mark.line)
 		set_forward(making, &wanted->forward, action);
 	else if (wanted->redirect.mark.line)
-		set_redirect(&wanted->redirect, action);
+		set_redirect(making->wanted, &wanted->redirect, action);
 	else
 		set_fixed(&wanted->fixed_response, action);
 }

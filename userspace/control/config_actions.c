@@ -111,6 +111,22 @@ static bool is_protocol(const struct config_redirect *redirect, const char *word
 	return redirect->protocol && strcasecmp(redirect->protocol, word) == 0;
 }
 
+/* Any client that comes back comes to a port of the listener's. */
+static bool is_own_port(const struct config_listener *listener, const char *port)
+{
+	uint64_t number = 0;
+	uint32_t i;
+
+	if (is_same(port, "#{port}"))
+		return true;
+	if (syntax_number(slice_of(port), &number) < 0)
+		return false;
+	for (i = 0; i < listener->address_count; i++)
+		if (listener->address[i].port == number)
+			return true;
+	return false;
+}
+
 /* To itself, for ever. */
 static void check_loop(struct config_checker *checker, const struct config_listener *listener,
 	const struct config_redirect *redirect)
@@ -119,7 +135,7 @@ static void check_loop(struct config_checker *checker, const struct config_liste
 		is_protocol(redirect, listener->protocol == CONFIG_HTTPS ? "https" : "http");
 
 	if ((has_protocol || is_same(redirect->protocol, "#{protocol}")) &&
-		is_same(redirect->host, "#{host}") && is_same(redirect->port, "#{port}") &&
+		is_same(redirect->host, "#{host}") && is_own_port(listener, redirect->port) &&
 		is_same(redirect->path, "/#{path}") && is_same(redirect->query, "#{query}"))
 		config_errors_add(checker->errors, redirect->mark, checker->path.text,
 			"leads back to the same URL: change protocol, host, port, path or query");

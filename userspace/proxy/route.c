@@ -400,6 +400,16 @@ static bool names_a_host(struct slice path)
 	return path.len > 1 && (path.ptr[1] == '/' || path.ptr[1] == '\\');
 }
 
+/* The same server, of which nothing is known: HTTP/1.0 without Host. */
+static int check_redirect_here(
+	struct slice protocol, struct slice port, const struct rules_values *values)
+{
+	return slice_eq(protocol, values->whole[RULES_VAR_PROTOCOL]) &&
+			       slice_eq(port, values->whole[RULES_VAR_PORT])
+		       ? 0
+		       : -EINVAL;
+}
+
 static int put_location(
 	const struct rules_rule *rule, const struct rules_values *values, char *out, size_t size)
 {
@@ -417,7 +427,9 @@ static int put_location(
 	r = r ?: fill(&rule->host, values, &scratch, &host);
 	if (r == 0 && host.len)
 		r = check_redirect_host(host);
-	if (r == 0 && !host.len) /* HTTP/1.0 without Host: where it is, on the same server */
+	else if (r == 0)
+		r = check_redirect_here(protocol, port, values);
+	if (r == 0 && !host.len)
 		scratch = (struct scratch){out, size};
 	else if (r == 0 && is_port_said(protocol, port))
 		r = append(&scratch, SLICE(":")) ?: append(&scratch, port);
@@ -443,7 +455,7 @@ static int redirect(const struct rules_match *match, const struct http_request *
 	if (len < 0)
 		return len;
 	*ret_location = (struct slice){scratch.at, (size_t)len};
-	return 0;
+	return slice_eq(*ret_location, request->target) ? -EINVAL : 0; /* without Host: itself */
 }
 
 /* There is room: ROUTE_ANSWER_HEADERS. */

@@ -67,6 +67,9 @@ static const struct {
 	{"{priority: 1, actions: [{redirect: {protocol: HTTP}}]}",
 		"36: listeners[web].rules[0].actions[0].redirect: leads back to the same URL: change "
 		"protocol, host, port, path or query\n"},
+	{"{priority: 1, actions: [{redirect: {port: 1}}]}",
+		"36: listeners[web].rules[0].actions[0].redirect: leads back to the same URL: change "
+		"protocol, host, port, path or query\n"},
 	{"{priority: 1, actions: [{redirect: {path: \"/#{path.1}\"}}], conditions: [{path: [/*, /a]}]}",
 		"43: listeners[web].rules[0].actions[0].redirect.path: #{path.1}: not every path "
 		"value of the rule has so many wildcards * or groups\n"},

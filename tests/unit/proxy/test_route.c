@@ -28,10 +28,10 @@ static int teardown(void **state)
 
 /* One rule, for a path, that is filled in by the test; and the group of the rig for the rest. */
 struct ruled {
-	struct rules_rule_spec rules[2];
-	struct rules_condition_spec conditions[2];
-	struct rules_test_spec tests[2];
-	const char *values[2];
+	struct rules_rule_spec rules[4];
+	struct rules_condition_spec conditions[4];
+	struct rules_test_spec tests[4];
+	const char *values[4];
 	struct rules_rule_spec otherwise;
 	struct rules_forward_spec forward;
 	uint32_t n;
@@ -256,7 +256,10 @@ static void test_hosts_of_redirects(void **state)
 		{"GET /go/evil.com\\/x HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 400 "},
 		{"GET /go/u@evil.com:80/x HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 400 "},
 		{"GET /go/evil.com%2f/x HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 400 "},
-		{"GET /here HTTP/1.0\r\n\r\n", "\r\nLocation: /here\r\n"},
+		{"GET /here HTTP/1.0\r\n\r\n", "HTTP/1.1 400 "}, /* it would come back */
+		{"GET /here HTTP/1.0\r\nHost: a\r\n\r\n", "\r\nLocation: http://a/here\r\n"},
+		{"GET /old/x HTTP/1.0\r\n\r\n", "\r\nLocation: /new/x\r\n"},
+		{"GET /tls HTTP/1.0\r\n\r\n", "HTTP/1.1 400 "}, /* on which server? */
 		{"GET //evil.com/x HTTP/1.0\r\n\r\n", "HTTP/1.1 400 "},
 	};
 	struct rules_action_spec redirect = {.action = RULES_REDIRECT,
@@ -272,7 +275,14 @@ static void test_hosts_of_redirects(void **state)
 
 	ruled_add(&ruled, RULES_PATH, NULL, "/go/*/*")->action = redirect;
 	redirect.host = "#{host}";
+	redirect.path = "/new/#{path.1}";
+	ruled_add(&ruled, RULES_PATH, NULL, "/old/*")->action = redirect;
 	redirect.path = "/#{path}";
+	redirect.protocol = "https";
+	redirect.port = "443";
+	ruled_add(&ruled, RULES_PATH, NULL, "/tls")->action = redirect;
+	redirect.protocol = "#{protocol}";
+	redirect.port = "80";
 	ruled_add(&ruled, RULES_PATH, NULL, "/*")->action = redirect;
 	ruled_serve(&ruled);
 	for (i = 0; i < array_len(rows); i++) {
