@@ -122,6 +122,16 @@ def test_headers_reach_the_target(client, back):
     assert (answer["path"], answer["version"]) == ("/echo?a=b&c", "HTTP/2" if back == "h2" else "HTTP/1.1")
 
 
+@pytest.mark.parametrize("fields, length", [(1, 10_000), (3, 9_000)])
+def test_a_long_way_here(client, fields, length):
+    """X-Forwarded-For has the limits of headers, and no other: the oldest address is still there."""
+    way = [", ".join(f"192.0.2.{i % 250}" for i in range(length // 13)) for _ in range(fields)]
+    answer = client.request("/echo", headers=[("X-Forwarded-For", part) for part in way])
+    assert answer.status == 200
+    told = [value for name, value in answer.json()["headers"] if name.lower() == "x-forwarded-for"]
+    assert told == [", ".join(way + ["198.18.1.1"])]
+
+
 def test_headers_of_one_hop_end_here(client):
     answer = client.request("/hop")
     names = {name.lower() for name, _ in answer.headers}

@@ -22,5 +22,6 @@ struct http_terms build_http_terms(const struct config_listener *wanted)
 		.alt_svc = wanted->http.alt_svc ? slice_of(wanted->http.alt_svc)
 						: (struct slice){NULL, 0},
 		.x_forwarded_for = (enum http_forwarded_mode)wanted->x_forwarded_for,
+		.x_forwarded_proto = (enum http_forwarded_proto)wanted->http.x_forwarded_proto,
 	};
 }

@@ -72,6 +72,7 @@ struct config_listener_http {
 	enum config_desync desync_mode;
 	enum config_header_names header_names;
 	enum config_rfc7239 forwarded;
+	enum config_xfp x_forwarded_proto;
 	enum config_request_id request_id;
 	bool trace_id, client_port, upgrades, server, date;
 	char *alt_svc; /* NULL: none */

@@ -48,7 +48,8 @@ static size_t list_bytes(const struct http_header *items, uint32_t n)
 	size_t bytes = 0;
 
 	for (uint32_t i = 0; i < n; i++)
-		bytes += items[i].name.len + items[i].value.len + 4;
+		if (!(items[i].flags & HTTP_HEADER_DROPPED))
+			bytes += items[i].name.len + items[i].value.len + 4;
 	return bytes;
 }
 

@@ -108,37 +108,54 @@ static bool is_there(const struct http_headers *headers, enum http_header_id id)
 	return headers->present & 1ull << id;
 }
 
+static void drop_all_of(struct http_headers *headers, enum http_header_id id)
+{
+	http_headers_drop(headers, id);
+	http_headers_drop_alike(headers, http_header_name(id));
+}
+
+static int tell_addresses(struct http_headers *headers, const struct http_forwarded *how,
+	char *scratch, size_t size, struct http_header *extra)
+{
+	struct slice addresses = how->client;
+	int r = 0;
+
+	if (how->mode == HTTP_FORWARDED_APPEND)
+		r = forwarded_for(headers, how->client, scratch, size, &addresses);
+	if (r < 0)
+		return r;
+	if (how->mode != HTTP_FORWARDED_PRESERVE)
+		drop_all_of(headers, HTTP_HEADER_X_FORWARDED_FOR);
+	if (how->mode == HTTP_FORWARDED_REMOVE || is_there(headers, HTTP_HEADER_X_FORWARDED_FOR))
+		return 0;
+	set(extra, HTTP_HEADER_X_FORWARDED_FOR, SLICE("X-Forwarded-For"), addresses);
+	return 1;
+}
+
+static int tell_proto(
+	struct http_headers *headers, const struct http_forwarded *how, struct http_header *extra)
+{
+	int n = 0;
+
+	if (how->proto_mode != HTTP_FORWARDED_PROTO_PRESERVE) {
+		drop_all_of(headers, HTTP_HEADER_X_FORWARDED_PROTO);
+		drop_all_of(headers, HTTP_HEADER_X_FORWARDED_PORT);
+	}
+	if (how->proto_mode == HTTP_FORWARDED_PROTO_REMOVE)
+		return 0;
+	if (!is_there(headers, HTTP_HEADER_X_FORWARDED_PROTO))
+		set(&extra[n++], HTTP_HEADER_X_FORWARDED_PROTO, SLICE("X-Forwarded-Proto"),
+			how->scheme);
+	if (!is_there(headers, HTTP_HEADER_X_FORWARDED_PORT))
+		set(&extra[n++], HTTP_HEADER_X_FORWARDED_PORT, SLICE("X-Forwarded-Port"),
+			how->port);
+	return n;
+}
+
 int http_forwarded_apply(struct http_headers *headers, const struct http_forwarded *how,
 	char *scratch, size_t size, struct http_header ret_extra[HTTP_FORWARDED_EXTRA])
 {
-	bool keep = how->mode == HTTP_FORWARDED_PRESERVE;
-	struct slice addresses = how->client;
-	int n = 0;
+	int n = tell_addresses(headers, how, scratch, size, ret_extra);
 
-	if (how->mode == HTTP_FORWARDED_APPEND) {
-		int r = forwarded_for(headers, how->client, scratch, size, &addresses);
-
-		if (r < 0)
-			return r;
-	}
-	if (!keep) {
-		http_headers_drop(headers, HTTP_HEADER_X_FORWARDED_FOR);
-		http_headers_drop(headers, HTTP_HEADER_X_FORWARDED_PROTO);
-		http_headers_drop(headers, HTTP_HEADER_X_FORWARDED_PORT);
-		http_headers_drop_alike(headers, SLICE("x-forwarded-for"));
-		http_headers_drop_alike(headers, SLICE("x-forwarded-proto"));
-		http_headers_drop_alike(headers, SLICE("x-forwarded-port"));
-	}
-	if (how->mode == HTTP_FORWARDED_REMOVE)
-		return 0;
-	if (!is_there(headers, HTTP_HEADER_X_FORWARDED_FOR))
-		set(&ret_extra[n++], HTTP_HEADER_X_FORWARDED_FOR, SLICE("X-Forwarded-For"),
-			addresses);
-	if (!is_there(headers, HTTP_HEADER_X_FORWARDED_PROTO))
-		set(&ret_extra[n++], HTTP_HEADER_X_FORWARDED_PROTO, SLICE("X-Forwarded-Proto"),
-			how->scheme);
-	if (!is_there(headers, HTTP_HEADER_X_FORWARDED_PORT))
-		set(&ret_extra[n++], HTTP_HEADER_X_FORWARDED_PORT, SLICE("X-Forwarded-Port"),
-			how->port);
-	return n;
+	return n < 0 ? n : n + tell_proto(headers, how, ret_extra + n);
 }

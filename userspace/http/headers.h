@@ -18,10 +18,16 @@
 void http_headers_drop_hop_by_hop(struct http_headers *headers);
 
 enum http_forwarded_mode {
-	HTTP_FORWARDED_APPEND, /* X-Forwarded-For gets the client's address; -Proto, -Port are set
-				  */
+	HTTP_FORWARDED_APPEND, /* X-Forwarded-For gets the client's address */
 	HTTP_FORWARDED_PRESERVE, /* what came stays; what is missing is set */
 	HTTP_FORWARDED_REMOVE, /* what came is dropped, nothing is set */
+};
+
+/* X-Forwarded-Proto and -Port. */
+enum http_forwarded_proto {
+	HTTP_FORWARDED_PROTO_SET, /* whatever came */
+	HTTP_FORWARDED_PROTO_PRESERVE,
+	HTTP_FORWARDED_PROTO_REMOVE,
 };
 
 /* Servers hand headers on in variables: there X-Name, X_Name and X.Name are one. */
@@ -31,6 +37,7 @@ void http_headers_drop_alike(struct http_headers *headers, struct slice name);
 
 struct http_forwarded {
 	enum http_forwarded_mode mode;
+	enum http_forwarded_proto proto_mode;
 	struct slice client; /* address in text, as it shall be seen (with a port if wanted) */
 	struct slice scheme; /* "http" or "https": of the client's connection */
 	struct slice port; /* of the listener, in digits */

@@ -12,7 +12,7 @@
 
 #include <errno.h>
 
-enum { SCRATCH_BYTES = 2048, PORT_TEXT_BYTES = 5 };
+enum { PORT_TEXT_BYTES = 5 };
 
 static enum close_reason reason_of_status(unsigned int status)
 {
@@ -75,7 +75,7 @@ static struct http_origin_terms origin_terms(const struct exchange *exchange)
 
 /* Fills `ret_extra`, of HTTP_ORIGIN_EXTRA. The number, or -ENOBUFS. */
 static int tell_origin(const struct exchange *exchange, struct http_request *request,
-	struct slice client, char *scratch, size_t size, struct http_header *ret_extra)
+	struct slice client, char *scratch, struct http_header *ret_extra)
 {
 	const struct http_origin_terms terms = origin_terms(exchange);
 	struct http_origin origin = {.client = client};
@@ -87,7 +87,8 @@ static int tell_origin(const struct exchange *exchange, struct http_request *req
 	origin.unix_s = (uint32_t)clock_unix_s();
 	if (terms.request_id || terms.trace_id)
 		hash_random(origin.random, sizeof(origin.random));
-	return http_origin_apply(&request->headers, &terms, &origin, scratch, size, ret_extra);
+	return http_origin_apply(
+		&request->headers, &terms, &origin, scratch, TOLD_TEXT_BYTES, ret_extra);
 }
 
 /* The request as the target gets it. 0, or -ENOBUFS, -ENOMEM, -EINVAL: the rule made of
@@ -99,10 +100,11 @@ static int write_request(struct exchange *exchange, const struct rules_match *ma
 	const struct tls_headers *tls_headers = &exchange_spec(exchange)->tls_headers;
 	struct http_header
 		extra[HTTP_FORWARDED_EXTRA + HTTP_ORIGIN_EXTRA + TLS_HEADERS + RULES_EDITS_MAX + 1];
-	char client[ADDR_TEXT_BYTES], port[PORT_TEXT_BYTES], scratch[SCRATCH_BYTES],
-		more[SCRATCH_BYTES], key[WEBSOCKET_KEY_BYTES];
+	char client[ADDR_TEXT_BYTES], port[PORT_TEXT_BYTES], key[WEBSOCKET_KEY_BYTES];
+	char *scratch = conn->worker->told_text;
 	struct http_forwarded forwarded = {
 		.mode = exchange_spec(exchange)->http.x_forwarded_for,
+		.proto_mode = exchange_spec(exchange)->http.x_forwarded_proto,
 		.client = client_text(exchange, client),
 		.scheme = conn->is_tls ? SLICE("https") : SLICE("http"),
 		.port = port_text(conn, port),
@@ -122,12 +124,12 @@ static int write_request(struct exchange *exchange, const struct rules_match *ma
 		how.connection = H1_CONNECTION_CLOSE;
 	http_headers_drop_hop_by_hop(&request->headers);
 	n = http_forwarded_apply(
-		&request->headers, &forwarded, scratch, sizeof(scratch), extra + edits);
+		&request->headers, &forwarded, scratch, TOLD_TEXT_BYTES, extra + edits);
 	if (n < 0)
 		return n;
 	how.n_extra = (uint32_t)(edits + n);
-	n = tell_origin(
-		exchange, request, forwarded.client, more, sizeof(more), extra + how.n_extra);
+	n = tell_origin(exchange, request, forwarded.client, scratch + TOLD_TEXT_BYTES,
+		extra + how.n_extra);
 	if (n < 0)
 		return n;
 	how.n_extra += (uint32_t)n;

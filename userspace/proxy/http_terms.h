@@ -19,6 +19,7 @@ struct http_terms {
 	enum desync_mode desync;
 	enum http_names names;
 	enum http_forwarded_mode x_forwarded_for;
+	enum http_forwarded_proto x_forwarded_proto;
 	bool client_port; /* goes with the client's address */
 	struct http_origin_terms origin;
 	bool upgrades; /* to other protocols: requests for it go to targets */

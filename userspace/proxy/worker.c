@@ -45,6 +45,7 @@ int proxy_worker_init(struct proxy_worker *worker, struct proxy_node *node, uint
 	worker->request_headers = mem_alloc(PROXY_HEADERS_MAX * sizeof(struct http_header));
 	worker->response_headers = mem_alloc(PROXY_HEADERS_MAX * sizeof(struct http_header));
 	worker->route_text = mem_alloc(ROUTE_TEXT_BYTES);
+	worker->told_text = mem_alloc((size_t)2 * TOLD_TEXT_BYTES);
 	pool_init(&worker->conns, sizeof(struct conn), KEEP_CONNS);
 	pool_init(&worker->exchanges, exchange_bytes(), KEEP_EXCHANGES);
 	pool_init(&worker->tunnels, sizeof(struct tunnel), KEEP_TUNNELS);
@@ -78,4 +79,5 @@ void proxy_worker_fini(struct proxy_worker *worker)
 	free(worker->request_headers);
 	free(worker->response_headers);
 	free(worker->route_text);
+	free(worker->told_text);
 }

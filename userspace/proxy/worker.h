@@ -58,6 +58,9 @@ struct overload_look {
 	uint64_t began_ms;
 };
 
+/* The largest head (limits.header_bytes), of whose headers it is made, and what is added. */
+enum { TOLD_TEXT_BYTES = (64 + 1) * 1024 };
+
 struct proxy_worker {
 	struct iothread io;
 	struct tls_thread *tls;
@@ -65,6 +68,7 @@ struct proxy_worker {
 	struct gate_worker *gate; /* set by control; NULL: nothing is judged */
 	uint8_t *peek_bytes; /* PEEK_BYTES_MAX, of whichever connection is being looked at */
 	char *route_text; /* ROUTE_TEXT_BYTES, of whichever request is being changed */
+	char *told_text; /* twice TOLD_TEXT_BYTES, of what the target of a request is told */
 	struct pool conns, exchanges, tunnels, upstreams, sessions;
 	struct h2_thread h2;
 	struct http_header *request_headers, *response_headers; /* exchange_lend_request() */

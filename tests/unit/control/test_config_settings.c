@@ -75,6 +75,7 @@ static void words_fit_their_enums(void **state)
 		{SECTION_config_listener_http, "desync_mode", CONFIG_DESYNC_STRICTEST},
 		{SECTION_config_listener_http, "header_names", CONFIG_NAMES_REFUSE},
 		{SECTION_config_listener_http, "forwarded", CONFIG_RFC7239_REMOVE},
+		{SECTION_config_listener_http, "x_forwarded_proto", CONFIG_XFP_REMOVE},
 		{SECTION_config_listener_http, "request_id", CONFIG_REQUEST_ID_SET},
 		{SECTION_config_redirect, "status", CONFIG_REDIRECT_308},
 		{SECTION_config_listener_tls, "min_version", CONFIG_TLS_1_3},

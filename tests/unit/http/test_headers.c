@@ -14,8 +14,11 @@ static void add(const char *name, const char *value)
 	assert_int_equal(http_headers_add(&headers, slice_of(name), slice_of(value)), 0);
 }
 
+static enum http_forwarded_proto proto_mode;
+
 static int begin(void **state)
 {
+	proto_mode = HTTP_FORWARDED_PROTO_SET;
 	http_headers_lend(&headers, items, array_len(items));
 	return 0;
 }
@@ -88,7 +91,8 @@ static char scratch[64];
 
 static int apply(enum http_forwarded_mode mode, size_t size)
 {
-	struct http_forwarded how = {mode, SLICE("10.0.0.9"), SLICE("https"), SLICE("443")};
+	struct http_forwarded how = {
+		mode, proto_mode, SLICE("10.0.0.9"), SLICE("https"), SLICE("443")};
 
 	return http_forwarded_apply(&headers, &how, scratch, size, extra);
 }
@@ -130,8 +134,10 @@ static void test_forwarded_takes_those_that_look_alike(void **state)
 	add("x_forwarded.proto", "https");
 	add("X-Forwarded_Port", "1");
 	add("X_Forwarded_Fox", "stays");
+	proto_mode = HTTP_FORWARDED_PROTO_PRESERVE;
 	assert_int_equal(apply(HTTP_FORWARDED_PRESERVE, sizeof(scratch)), 3);
 	assert_false(items[0].flags & HTTP_HEADER_DROPPED);
+	proto_mode = HTTP_FORWARDED_PROTO_REMOVE;
 	assert_int_equal(apply(HTTP_FORWARDED_REMOVE, sizeof(scratch)), 0);
 	for (uint32_t i = 0; i < headers.len; i++)
 		assert_int_equal(!!(items[i].flags & HTTP_HEADER_DROPPED), i < 3);
@@ -150,17 +156,29 @@ static void test_forwarded_append_needs_room(void **state)
 static void test_forwarded_preserve(void **state)
 {
 	add_forged();
-	assert_int_equal(apply(HTTP_FORWARDED_PRESERVE, 0), 1);
-	extra_check(0, "X-Forwarded-Port", "443");
+	assert_int_equal(apply(HTTP_FORWARDED_PRESERVE, 0), 2);
+	extra_check(0, "X-Forwarded-Proto", "https");
+	extra_check(1, "X-Forwarded-Port", "443");
 	assert_non_null(http_headers_find(&headers, HTTP_HEADER_X_FORWARDED_FOR));
+	assert_null(http_headers_find(&headers, HTTP_HEADER_X_FORWARDED_PROTO));
 }
 
 static void test_forwarded_remove(void **state)
 {
 	add_forged();
-	assert_int_equal(apply(HTTP_FORWARDED_REMOVE, 0), 0);
+	assert_int_equal(apply(HTTP_FORWARDED_REMOVE, 0), 2);
+	extra_check(0, "X-Forwarded-Proto", "https");
 	assert_null(http_headers_find(&headers, HTTP_HEADER_X_FORWARDED_FOR));
 	assert_null(http_headers_find(&headers, HTTP_HEADER_X_FORWARDED_PROTO));
+}
+
+static void test_forwarded_proto_preserve(void **state)
+{
+	add_forged();
+	proto_mode = HTTP_FORWARDED_PROTO_PRESERVE;
+	assert_int_equal(apply(HTTP_FORWARDED_APPEND, sizeof(scratch)), 2);
+	extra_check(1, "X-Forwarded-Port", "443");
+	assert_non_null(http_headers_find(&headers, HTTP_HEADER_X_FORWARDED_PROTO));
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, begin)
@@ -178,6 +196,7 @@ int main(void)
 		TEST(test_forwarded_append_needs_room),
 		TEST(test_forwarded_preserve),
 		TEST(test_forwarded_remove),
+		TEST(test_forwarded_proto_preserve),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,6 +148,7 @@ static void test_forwarded_headers(void **state)
 	char expected[256];
 
 	rig.listener_spec.http.x_forwarded_for = HTTP_FORWARDED_APPEND;
+	rig.listener_spec.http.x_forwarded_proto = HTTP_FORWARDED_PROTO_SET;
 	rig_serve(&rig);
 	client = rig_client(&rig);
 	peer_send(&client, "GET / HTTP/1.1\r\n" HOST "X-Forwarded-For: 192.0.2.1\r\n\r\n");

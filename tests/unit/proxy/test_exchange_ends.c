@@ -520,6 +520,7 @@ static void test_proxy_header(void **state)
 
 	rig.listener_spec.proxy_in = PROXY_IN_REQUIRE;
 	rig.listener_spec.http.x_forwarded_for = HTTP_FORWARDED_APPEND;
+	rig.listener_spec.http.x_forwarded_proto = HTTP_FORWARDED_PROTO_SET;
 	client = first_client();
 	send_bytewise(&client, "PROXY TCP4 192.0.2.9 192.0.2.1 4000 8443\r\n");
 	target = ask(&client);
