@@ -22,6 +22,15 @@ RULES = [
      "actions": [{"redirect": {"status": "301", "protocol": "https", "path": "/new"}}]},
     {"priority": 6, "conditions": [{"path": "/fixed"}], "actions": [{"fixed_response": {"status": 418}}]},
     {"priority": 7, "name": "gone", "conditions": [{"path": "/gone"}], "target_group": "refused"},
+    {"priority": 9, "name": "much", "conditions": [{"path": "/often"}], "target_group": "web",
+     "rate_limit": {"requests_per_second": 1, "requests_burst": 1}},
+    {"priority": 10, "name": "empty", "conditions": [{"path": "/empty"}], "target_group": "empty"},
+    {"priority": 11, "name": "inside", "conditions": [{"host": "*.tenant.test"}, {"path": "/in/*"}],
+     "target_group": "web", "rewrite": {"host": "#{host.1}:81", "path": "/echo/#{path.1}"}},
+    {"priority": 12, "name": "hidden", "conditions": [{"path": "/hidden/*"}], "target_group": "web",
+     "rewrite": {"host": "#{path.1}", "path": "/echo"}},
+    {"priority": 13, "name": "astray", "conditions": [{"path": "/astray/*"}],
+     "actions": [{"redirect": {"host": "#{path.1}"}}]},
     {"priority": 8, "name": "late", "conditions": [{"path": "/slow/*"}], "target_group": "impatient"},
 ]
 
@@ -36,6 +45,7 @@ def config(folder, net, **logs):
         "target_groups": [
             group("web", "http", net.target_list(8080, 1)),
             group("refused", "http", net.target_list(1, 1), retries={"attempts": 1}),
+            group("empty", "http", []),
             group("impatient", "http", net.target_list(8080, 2), timeouts={"response": milliseconds(300)})],
         "listeners": [
             listener("plain", "http", PLAIN, "web", rules=RULES, **limits, **log("access")),
@@ -210,6 +220,47 @@ def test_refused(daemon, net, log, reason):
         assert line["request_processing_time"] is not None and line["duration"] >= 0.3
 
 
+# What becomes of a request, by its path: status, rule, what is said to have been done.
+ACTIONS = [
+    (b"/echo", 200, "default", "forward"),
+    (b"/often", 200, "much", "forward"),
+    (b"/often", 429, "much", None),
+    (b"/empty", 503, "empty", "forward"),
+    (b"/gone", 502, "gone", "forward"),
+    (b"/slow/9000", 504, "late", "forward"),
+    (b"/hidden/a@b", 400, "hidden", "forward"),
+    (b"/fixed", 418, None, "fixed-response"),
+    (b"/old/x", 301, "old", "redirect"),
+    (b"/astray/a%", 400, "astray", "redirect"),
+]
+
+
+def test_actions(daemon, net, log):
+    """Of each answer that can be without a target, and of those that cannot."""
+    for n, (path, status, rule, action) in enumerate(ACTIONS):
+        with Connection((net.v4, PLAIN)) as client:
+            assert ask_raw(client, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n") == status, path
+            line = json.loads(log.wait(n + 1)[n])
+        assert (line["elb_status_code"], line["actions_executed"]) == (status, action), line
+        assert rule is None or line["rule"] == rule
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+def test_transformed(daemon, net, log, version):
+    """What rewrites made of host and path, or why they could not."""
+    rows = [("/in/a?b", "c.tenant.test", 200, "c:81", "/echo/a?b", "TransformSuccess"),
+            ("/hidden/a", "x", 200, "a", "/echo", "TransformSuccess"),
+            ("/hidden/a@b", "x", 400, None, None, "TransformInvalidHost"),
+            ("/echo", "x", 200, None, None, None)]
+    for n, (path, host, status, told_host, told_uri, word) in enumerate(rows):
+        with (http2.connect if version == "2" else Connection)((net.v4, PLAIN)) as client:
+            assert client.request(path, host=host).status == status
+        line = json.loads(log.wait(n + 1)[n])
+        assert (line["request_uri"], line["host"]) == (path, host)
+        assert [line[k] for k in ("transformed_host", "transformed_uri", "request_transform_status")] == [
+            told_host, told_uri, word]
+
+
 def test_refused_over_http2(daemon, net, log):
     with http2.connect((net.v4, PLAIN)) as client:
         assert client.request("/echo", headers=[("host", "other.test")]).status == 400
@@ -298,7 +349,7 @@ def test_forging(daemon, net, log, folder):
         client.send(b"GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: " + evil.encode("latin-1") + b"\r\n\r\n")
         assert client.response().status == 200
     fields = shlex.split(alb.wait()[0].replace("\\", "\\\\"))
-    assert len(fields) == 30 and fields[13] == 'x\\x22 200 - \\x22\\x5cx22\\x5cu0022\\xff\\x09}'
+    assert len(fields) == 33 and fields[13] == 'x\\x22 200 - \\x22\\x5cx22\\x5cu0022\\xff\\x09}'
 
 
 def test_alb(daemon, net, folder):
@@ -307,7 +358,7 @@ def test_alb(daemon, net, folder):
     stamp = r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)"
     pattern = " ".join([text, stamp, text, text, text, number, number, number, r"(\d+|-)", r"(\d+|-)",
                         r"(\d+)", r"(\d+)", r'"(\S+) (\S+) (\S+)"', quoted, text, text, text, quoted, quoted,
-                        quoted, r"(-?\d+)", stamp] + [quoted] * 7 + [text])
+                        quoted, r"(-?\d+)", stamp] + [quoted] * 7 + [text] + [quoted] * 3)
     log = Log(folder / "alb.log")
     with Connection((net.v4, ALB)) as client:
         assert client.request("/status/404?q", headers=[("X-Amzn-Trace-Id", TRACE)]).status == 404
@@ -322,6 +373,7 @@ def test_alb(daemon, net, folder):
     assert re.fullmatch(f"Self=1-[0-9a-f]{{8}}-[0-9a-f]{{24}};{TRACE}", fields[19])
     assert fields[22] == "0" and fields[24:27] == ("forward", "-", "-")
     assert fields[27:29] == (target, "404") and fields[31].startswith("TID_")
+    assert fields[32:] == ("-", "-", "-")
 
 
 # --- files

@@ -186,8 +186,27 @@ static void fill_route(const struct accesslog_note *note, struct accesslog_facts
 	}
 	facts->target_address = note->target_address;
 	facts->tries = note->tries;
+	if (route->retry_after_s)
+		facts->action = ""; /* what was to be done was not */
 	if (note->redirect)
 		facts->redirect = slice_of(note->redirect);
+}
+
+static void fill_rewrite(const struct accesslog_note *note, struct accesslog_facts *facts)
+{
+	static const char *const words[] = {
+		[ACCESSLOG_NO_REWRITE] = "",
+		[ACCESSLOG_REWRITTEN] = "TransformSuccess",
+		[ACCESSLOG_BAD_PATH] = "TransformInvalidPath",
+		[ACCESSLOG_BAD_HOST] = "TransformInvalidHost",
+		[ACCESSLOG_REWRITE_TOO_LONG] = "TransformBufferTooSmall",
+	};
+
+	facts->rewrite = words[note->rewrite];
+	if (note->told_host)
+		facts->told_host = slice_of(note->told_host);
+	if (note->told_target)
+		facts->told_target = slice_of(note->told_target);
 }
 
 /* The worst of what was found. */
@@ -314,6 +333,7 @@ static void put_facts(const struct accesslog_note *note, struct conn *conn,
 	fill_times(note, conn->worker, &facts);
 	fill_request(note, conn->is_tls, &facts);
 	fill_route(note, &facts);
+	fill_rewrite(note, &facts);
 	fill_class(note->desync, &facts);
 	put_line(&facts, ring);
 }
@@ -325,5 +345,7 @@ void accesslog_put(struct accesslog_note *note, struct conn *conn, const struct 
 	free(note->told_trace_id);
 	free(note->told_request_id);
 	free(note->redirect);
+	free(note->told_host);
+	free(note->told_target);
 	free(note);
 }

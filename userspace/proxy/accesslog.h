@@ -39,6 +39,15 @@ enum accesslog_text {
 	ACCESSLOG_TEXTS,
 };
 
+/* What came of the rewrite of its rule. */
+enum accesslog_rewrite {
+	ACCESSLOG_NO_REWRITE,
+	ACCESSLOG_REWRITTEN,
+	ACCESSLOG_BAD_PATH, /* what it makes is none */
+	ACCESSLOG_BAD_HOST,
+	ACCESSLOG_REWRITE_TOO_LONG,
+};
+
 /* Of one request with a line. Times are loop_now_us() or the same clock, read anew; 0: it did not come to
  * that. */
 struct accesslog_note {
@@ -53,6 +62,8 @@ struct accesslog_note {
 	struct route route;
 	struct accesslog_record record; /* when all is known */
 	char *redirect; /* NULL: none */
+	char *told_host, *told_target; /* as rewritten; NULL: as they came */
+	enum accesslog_rewrite rewrite;
 	char target_address[ADDR_TEXT_BYTES]; /* "": none yet */
 	char text[];
 };

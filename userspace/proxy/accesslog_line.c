@@ -163,6 +163,10 @@ static void put_json_route(struct line *line, const struct accesslog_facts *fact
 	JSON_WORD(line, "error_reason", facts->reason);
 	JSON_WORD(line, "classification", facts->class);
 	JSON_WORD(line, "classification_reason", facts->class_reason);
+	JSON_TEXT(line, "transformed_host", facts->told_host);
+	JSON_NAME(line, "transformed_uri");
+	put_text(line, facts->told_target, ACCESSLOG_TARGET_BYTES_MAX);
+	JSON_WORD(line, "request_transform_status", facts->rewrite);
 }
 
 /* Every member is bounded, and all together are shorter than a line; whatever happens, it ends. */
@@ -320,6 +324,17 @@ static void put_alb_lists(struct line *line, const struct accesslog_facts *facts
 	put_quoted_word(line, facts->class_reason);
 	line_put_literal(line, "TID_");
 	line_put_hex(line, facts->common->conn_id);
+	line_put_char(line, ' ');
+}
+
+/* The last of the line, behind which no space is. */
+static void put_alb_rewrite(struct line *line, const struct accesslog_facts *facts)
+{
+	put_quoted(line, facts->told_host, ACCESSLOG_TEXT_BYTES_MAX);
+	put_quoted(line, facts->told_target, ACCESSLOG_TARGET_BYTES_MAX);
+	line_put_char(line, '"');
+	put_word(line, *facts->rewrite ? facts->rewrite : "-");
+	line_put_char(line, '"');
 }
 
 static void put_alb(struct line *line, const struct accesslog_facts *facts)
@@ -339,6 +354,7 @@ static void put_alb(struct line *line, const struct accesslog_facts *facts)
 	put_piece(line, facts->common, ACCESSLOG_NAMES);
 	put_alb_route(line, facts);
 	put_alb_lists(line, facts);
+	put_alb_rewrite(line, facts);
 	line->size += END_BYTES;
 	line_put_char(line, '\n');
 }

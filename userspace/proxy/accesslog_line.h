@@ -14,7 +14,7 @@
 enum accesslog_format { ACCESSLOG_JSON, ACCESSLOG_ALB };
 
 enum {
-	ACCESSLOG_LINE_BYTES = 40 * 1024,
+	ACCESSLOG_LINE_BYTES = 50 * 1024,
 	/* What is kept of texts, as they are written: */
 	ACCESSLOG_TARGET_BYTES_MAX = 8 * 1024, /* path and query */
 	ACCESSLOG_TEXT_BYTES_MAX = 1024,
@@ -67,6 +67,8 @@ struct accesslog_facts {
 	int32_t priority; /* 0: the default; -1: none was found */
 	const char *action; /* "forward"; "": none */
 	struct slice redirect;
+	struct slice told_host, told_target; /* what a rule's rewrite made of them */
+	const char *rewrite; /* what came of it, in AWS's words; "": there was none */
 	const char *class, *class_reason; /* of http/desync.h; "": nothing was found */
 	const char *reason; /* why it was refused, or not brought to its end; "": it was */
 };

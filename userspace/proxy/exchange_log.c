@@ -2,9 +2,11 @@
 #include "proxy/exchange_log.h"
 
 #include "core/clock.h"
+#include "http/syntax.h"
 #include "proxy/accesslog.h"
 #include "proxy/tunnel.h"
 
+#include <errno.h>
 #include <string.h>
 
 static bool is_logged(const struct exchange *exchange)
@@ -58,6 +60,35 @@ void exchange_log_told(struct exchange *exchange, const struct http_header *told
 		else if (told[i].id == HTTP_HEADER_X_REQUEST_ID && !note->told_request_id)
 			note->told_request_id = copy_of(told[i].value);
 	}
+}
+
+static enum accesslog_rewrite fault_of(const struct http_request *rewritten, int r)
+{
+	if (r == -ENOBUFS)
+		return ACCESSLOG_REWRITE_TOO_LONG;
+	return syntax_all(rewritten->target, SYNTAX_TARGET) ? ACCESSLOG_BAD_HOST
+							    : ACCESSLOG_BAD_PATH;
+}
+
+void exchange_log_rewritten(struct exchange *exchange, const struct http_request *rewritten, int r)
+{
+	const struct http_request *request = &exchange->request;
+	struct accesslog_note *note = exchange->log.note;
+	bool has_host = rewritten->authority.ptr != request->authority.ptr;
+	bool has_target = rewritten->target.ptr != request->target.ptr;
+
+	if (!note)
+		return;
+	if (r < 0) {
+		note->rewrite = fault_of(rewritten, r);
+		return;
+	}
+	if (has_host || has_target)
+		note->rewrite = ACCESSLOG_REWRITTEN;
+	if (has_host)
+		note->told_host = copy_of(rewritten->authority);
+	if (has_target)
+		note->told_target = copy_of(rewritten->target);
 }
 
 void exchange_log_target(struct exchange *exchange)

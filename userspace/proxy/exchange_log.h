@@ -11,6 +11,8 @@ void exchange_log_begin(struct exchange *exchange);
 void exchange_log_request(struct exchange *exchange);
 /* Its head cannot be used: nothing of it is told. HTTP/1 need not say so. */
 void exchange_log_refused(struct exchange *exchange);
+/* What its rule makes of it, or `r`: why nothing can be made of it. */
+void exchange_log_rewritten(struct exchange *exchange, const struct http_request *rewritten, int r);
 /* Headers that targets are told beside those of the request: ids among them. */
 void exchange_log_told(struct exchange *exchange, const struct http_header *told, uint32_t n_told);
 /* `upstream` is where it is to go, unless it is tried again. */

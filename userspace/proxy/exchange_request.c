@@ -113,6 +113,7 @@ static int write_request(struct exchange *exchange, const struct rules_match *ma
 	int n, edits;
 
 	edits = route_rewrite(&exchange->route, match, conn, request, extra);
+	exchange_log_rewritten(exchange, request, edits);
 	if (edits < 0)
 		return edits;
 	/* HTTP/1.0 may leave Host out, HTTP/1.1 to the target may not (RFC 9112 section 3.2). */

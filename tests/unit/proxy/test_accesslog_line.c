@@ -67,6 +67,9 @@ static int setup(void **state)
 		.rule = "first",
 		.priority = 10,
 		.action = "forward",
+		.told_host = SLICE("in.test"),
+		.told_target = SLICE("/b"),
+		.rewrite = "TransformSuccess",
 		.class = "",
 		.class_reason = "",
 		.reason = "",
@@ -100,6 +103,7 @@ static void set_empty(void)
 		.rule = "",
 		.priority = -1,
 		.action = "",
+		.rewrite = "",
 		.class = "severe",
 		.class_reason = "bad_host",
 		.reason = "bad_request",
@@ -141,7 +145,9 @@ static void json(void **state)
 		"\"response_processing_time\":0.000007,\"duration\":0.499958,\"rule\":\"first\","
 		"\"matched_rule_priority\":10,\"actions_executed\":\"forward\","
 		"\"redirect_url\":null,\"target_group\":\"app\",\"target\":\"10.0.0.1:8080\","
-		"\"tries\":2,\"error_reason\":null,\"classification\":null,\"classification_reason\":null,\"ssl_protocol\":\"TLSv1.3\","
+		"\"tries\":2,\"error_reason\":null,\"classification\":null,\"classification_reason\":null,"
+		"\"transformed_host\":\"in.test\",\"transformed_uri\":\"/b\","
+		"\"request_transform_status\":\"TransformSuccess\",\"ssl_protocol\":\"TLSv1.3\","
 		"\"ssl_cipher\":\"TLS_AES_128_GCM_SHA256\",\"resumed\":true,"
 		"\"domain_name\":\"www.example.com\",\"chosen_cert\":\"www\",\"ja4\":\"t13d\"}");
 }
@@ -154,7 +160,7 @@ static void alb(void **state)
 		"\"GET https://www.example.com:443/a?b=c HTTP/2.0\" \"curl/8\" "
 		"TLS_AES_128_GCM_SHA256 TLSv1.3 app \"Root=1-2-3\" \"www.example.com\" \"www\" 10 "
 		"2026-11-22T04:34:37.000042Z \"forward\" \"-\" \"-\" \"10.0.0.1:8080\" \"201\" "
-		"\"-\" \"-\" TID_000000000000001a");
+		"\"-\" \"-\" TID_000000000000001a \"in.test\" \"/b\" \"TransformSuccess\"");
 }
 
 static void ports_and_addresses_of_version_6(void **state)
@@ -177,7 +183,8 @@ static void what_there_is_none_of(void **state)
 	expect(ACCESSLOG_ALB,
 		"http 2026-11-22T04:34:37.500000Z web 192.0.2.7:40000 - -1 -1 -1 400 - 0 0 "
 		"\"- - -\" \"-\" - - - \"-\" \"-\" \"-\" -1 2026-11-22T04:34:37.500000Z \"-\" "
-		"\"-\" \"bad_request\" \"-\" \"-\" \"Severe\" \"bad_host\" TID_0000000000000000");
+		"\"-\" \"bad_request\" \"-\" \"-\" \"Severe\" \"bad_host\" TID_0000000000000000 "
+		"\"-\" \"-\" \"-\"");
 	make(ACCESSLOG_JSON);
 	assert_non_null(strstr(bytes, "\"request_verb\":null,"));
 	assert_non_null(strstr(bytes, "\"target_processing_time\":null,"));
@@ -225,9 +232,9 @@ static uint32_t count_members(void)
 static void check_both(void)
 {
 	make(ACCESSLOG_ALB);
-	assert_int_equal(count_fields(), 30);
+	assert_int_equal(count_fields(), 33);
 	make(ACCESSLOG_JSON);
-	assert_int_equal(count_members(), 40);
+	assert_int_equal(count_members(), 43);
 }
 
 /* Whatever bytes there are in whatever a client can choose. */
@@ -241,7 +248,7 @@ static void nothing_forges_a_line_or_a_field(void **state)
 		all[i] = (char)i;
 	check_both();
 	facts.method = facts.authority = facts.target = facts.user_agent = facts.trace_id =
-		facts.request_id = facts.redirect = text;
+		facts.request_id = facts.redirect = facts.told_host = facts.told_target = text;
 	ends.server_name = "\" \"\n\\";
 	check_both();
 	facts.target = SLICE("/\" 200 \"");
@@ -256,13 +263,14 @@ static void the_longest_line_is_whole(void **state)
 
 	memset(evil, 1, sizeof(evil) - 1);
 	facts.method = facts.scheme = facts.authority = facts.target = facts.user_agent =
-		facts.trace_id = facts.request_id = facts.redirect = text;
+		facts.trace_id = facts.request_id = facts.redirect = facts.told_host =
+			facts.told_target = text;
 	ends.type = "https";
 	facts.version = "HTTP/1.1";
 	ends.listener = ends.tls_cipher = ends.tls_protocol = ends.server_name = ends.certificate =
 		ends.ja4 = evil;
 	facts.target_address = facts.target_group = facts.rule = facts.action = facts.class_reason =
-		facts.reason = evil;
+		facts.reason = facts.rewrite = evil;
 	facts.class = "ambiguous";
 	facts.ended_unix_us = facts.began_unix_us = UINT64_C(253402300799999999);
 	facts.duration_us = UINT64_MAX;
