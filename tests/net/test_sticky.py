@@ -1,18 +1,34 @@
 """Sessions that stay with one target by a cookie."""
+import pytest
+
+import http2
 from standard import CHECK, group, listener
 from wire import Connection
 
 ALL = ["healthy"] * 3
 
 
+# What clients speak, and what is spoken to targets.
+ENDS = [(Connection, "http1"), (http2.connect, "http1"), (Connection, "http2"), (http2.connect, "http2")]
+
+
+@pytest.fixture(params=ENDS, ids=["h1-h1", "h2-h1", "h1-h2", "h2-h2"])
+def ends(net, request):
+    net.connect, net.back = request.param
+    yield request.param
+    del net.connect, net.back
+
+
 def web(net, **stickiness):
-    return {"target_groups": [group("web", "http", net.target_list(8080), CHECK, stickiness=stickiness)],
+    port = 8080 if net.back == "http1" else 8082
+    return {"target_groups": [group("web", "http", net.target_list(port), CHECK, stickiness=stickiness,
+                                    protocol_version=net.back)],
             "listeners": [listener("web", "http", 80, "web")]}
 
 
 def ask(net, cookie=None, path="/"):
     """(target, the cookie to come back with)."""
-    with Connection((net.v4, 80)) as client:
+    with net.connect((net.v4, 80)) as client:
         answer = client.request(path, headers=[("Cookie", cookie)] if cookie else ())
     assert answer.status == 200
     new = [v.split(";")[0] for n, v in answer.headers if n.lower() == "set-cookie" and v.startswith("SLUICE-")]
@@ -20,7 +36,7 @@ def ask(net, cookie=None, path="/"):
     return answer.get("x-target"), (new or [cookie])[0]
 
 
-def test_lb_cookie(net, launch, targets):
+def test_lb_cookie(net, ends, launch, targets):
     """Clients come back to the target they had, over reloads; a target that is down loses them to
     others, where they stay."""
     one = launch(web(net, type="lb_cookie"))
@@ -43,7 +59,7 @@ def test_lb_cookie(net, launch, targets):
     assert ask(net)[1] is None
 
 
-def test_app_cookie(net, launch, targets):
+def test_app_cookie(net, ends, launch, targets):
     """Only sessions of the application stay."""
     one = launch(web(net, type="app_cookie", app_cookie="SID"))
     one.wait_states("web", ALL)
@@ -54,7 +70,8 @@ def test_app_cookie(net, launch, targets):
     assert len({ask(net, cookie)[0] for _ in range(6)}) == 3
 
 
-def test_refused_settings(net, launch, targets):
+@pytest.mark.parametrize("ends", ENDS[:1], indirect=True)
+def test_refused_settings(net, ends, launch, targets):
     one = launch(web(net, type="lb_cookie"))
     one.write(web(net, type="app_cookie"))
     status, _, error = one.ctl("reload", check=False)
