@@ -14,12 +14,15 @@ import http2
 import netns
 from sluiced import UnixHttp
 from standard import CHECK, group, listener
-from wire import TIMEOUT, Connection, patience, until
+from wire import TIMEOUT, Connection, milliseconds, patience, until
 
 RULES = [{"priority": 5, "name": "fixed", "conditions": [{"path": "/fixed"}],
           "actions": [{"fixed_response": {"status": 204}}]},
          {"priority": 6, "conditions": [{"path": "/gone"}], "target_group": "refused"},
-         {"priority": 7, "conditions": [{"path": "/sick/*"}], "target_group": "sick"}]
+         {"priority": 7, "conditions": [{"path": "/sick/*"}], "target_group": "sick"},
+         {"priority": 8, "conditions": [{"path": "/late/*"}], "target_group": "late",
+          "rewrite": {"path": "/slow/9000"}},
+         {"priority": 9, "conditions": [{"path": "/empty"}], "target_group": "empty"}]
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)')
 LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\\n]|\\["\\n])*)"')
 
@@ -31,6 +34,8 @@ def config(net, **settings):
             group("refused", "http", net.target_list(1, 1), retries={"attempts": 2}),
             group("sick", "http", net.target_list(8080, 1, 2),
                   outlier_detection={"enabled": True, "consecutive_5xx": 3, "max_ejected": "50%"}),
+            group("late", "http", net.target_list(8080, 1), timeouts={"response": milliseconds(200)}),
+            group("empty", "http", []),
             group("raw", "tcp", net.target_list(9000, 1))],
         "listeners": [listener("plain", "http", 80, "web", rules=RULES),
                       listener("raw", "tcp", 81, "raw")]} | settings
@@ -125,6 +130,21 @@ def test_requests(daemon, net):
     assert both == 4 and seen.value("sluice_target_healthy", target_group="web", **address) == 1
     assert seen.value("sluice_target_group_targets", target_group="web", state="healthy") == 2
     assert ("sluice_target_response_seconds_count", ("target_group", "raw")) not in seen
+
+
+@pytest.mark.parametrize("connect", [Connection, http2.connect])
+def test_own_answers(daemon, net, connect):
+    """What we say ourselves of what went wrong, by its status; what targets and rules say is not among it."""
+    for path, status in (("/gone", 502), ("/late/x", 504), ("/empty", 503), ("/status/404", 404), ("/status/500", 500),
+                         ("/fixed", 204), ("/gone", 502)):
+        with connect((net.v4, 80)) as client:
+            assert client.request(path).status == status
+    with connect((net.v4, 80)) as client:
+        assert client.request(method="BREW").status == 501
+    until(lambda: scrape(daemon).value("sluice_responses_total", listener="plain", **{"class": "5xx"}) == 6, "counted")
+    own = {dict(labels)["code"]: value for (name, *labels), value in scrape(daemon).items()
+           if name == "sluice_own_responses_total"}
+    assert own == {"502": 2, "504": 1, "503": 1, "501": 1}
 
 
 def test_ejected(daemon, net):

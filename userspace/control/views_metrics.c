@@ -148,6 +148,24 @@ static void put_responses(struct metrics *metrics, const struct listener_row *ro
 		}
 }
 
+static void put_own_responses(struct metrics *metrics, const struct listener_row *rows, uint32_t n)
+{
+	char code[4];
+	uint32_t i, at;
+
+	metrics_family(metrics, "sluice_own_responses_total", METRICS_COUNTER,
+		"Answers to HTTP requests that are no target's and no rule's, by status: refusals, and "
+		"502, 503 and 504 for targets that did not answer.");
+	for (i = 0; i < n; i++)
+		for (at = 0; at < OWN_STATUSES; at++) {
+			snprintf(code, sizeof(code), "%u", OWN_STATUS_FIRST + at);
+			if (rows[i].sum.own_status[at])
+				metrics_sample(metrics,
+					METRICS_LABELS({"listener", rows[i].name}, {"code", code}),
+					(int64_t)rows[i].sum.own_status[at]);
+		}
+}
+
 /* Counts of listeners, a family each. */
 static const struct {
 	const char *name, *help;
@@ -217,6 +235,7 @@ static void put_listeners(struct metrics *metrics, const struct daemon *daemon)
 		offsetof(struct listener_counts, tickets_refused));
 	put_failures(metrics, rows, n);
 	put_responses(metrics, rows, n);
+	put_own_responses(metrics, rows, n);
 	put_desync(metrics, rows, n);
 	free(rows);
 }

@@ -180,6 +180,7 @@ void exchange_answer(struct exchange *exchange, unsigned int status, enum close_
 		exchange->ops->fail(exchange, r == -ENOMEM ? CLOSE_out_of_memory : reason);
 		return;
 	}
+	counter_inc(&conn_counts(conn)->own_status[status - OWN_STATUS_FIRST]);
 	start_answer(exchange, status);
 }
 

@@ -10,12 +10,16 @@
 #include "tls/ktls.h"
 #include <stdint.h>
 
+/* Answers of our own to what went wrong: their statuses, from 400 on. */
+enum { OWN_STATUS_FIRST = 400, OWN_STATUSES = 106 };
+
 /* One worker's counters of one listener; written by that worker, read relaxed by the admin API. */
 struct listener_counts {
 	uint64_t accepted, closed, requests, rule_evaluations, redirects, fixed_responses;
 	uint64_t handshakes_full, handshakes_resumed, handshake_us, tickets_refused;
 	uint64_t bytes_in, bytes_out; /* of closed connections and finished requests */
 	uint64_t status[6];           /* answers by class: 1xx at [1] ... 5xx at [5] */
+	uint64_t own_status[OWN_STATUSES];
 	struct latency latency; /* of requests that were answered whole */
 	uint64_t reasons[CLOSE_REASONS];
 	uint64_t desync[DESYNCS][2]; /* requests that went on, or were refused */
