@@ -37,6 +37,14 @@ def path(text, fields=GET):
 
 # --- floods
 
+PADDED = 8
+
+
+def over(n, late):
+    """Before what is late, many other streams: a server may remember some of those that are over."""
+    return head(1 + 2 * n, path("/status/200")) if n < 200 else late
+
+
 FLOODS = {
     "rapid reset": lambda n: head(1 + 2 * n) + reset(1 + 2 * n),
     "rapid reset of local answers": lambda n: head(1 + 2 * n, b"\x82\x86\x84") + reset(1 + 2 * n),
@@ -57,6 +65,13 @@ FLOODS = {
     "windows of one": lambda n: (frame(http2.SETTINGS, 0, 0, struct.pack("!HI", 4, 0)) + head(1, path("/bytes/100000"))
                                  if n == 0 else update(1, 1)),
     "empty data": lambda n: head(1, POST, END_HEADERS) if n == 0 else frame(http2.DATA, 0, 1),
+    "data that is padding": lambda n: (head(1, POST, END_HEADERS) if n == 0 else
+                                       frame(http2.DATA, PADDED, 1, bytes([n % 3]) + bytes(n % 3))),
+    "answers to no ping": lambda n: frame(http2.PING, 1, 0, b"12345678"),
+    "data on a stream that is over": lambda n: over(n, frame(http2.DATA, 0, 1, b"x")),
+    "resets of a stream that is over": lambda n: over(n, reset(1)),
+    "windows of a stream that is over": lambda n: over(n, update(1, 1)),
+    "headers on a stream that is over": lambda n: over(n, head(1)),
     # A large field into the table, then references to it: 4 KB of header for each byte.
     "hpack bomb": lambda n: head(1 + 2 * n, GET + (b"\x40\x01x\x7f\xa1\x1e" + b"a" * 4000 if n == 0 else b"") +
                                  b"\xbe" * 3000),

@@ -253,6 +253,7 @@ void h2_drain(struct h2 *h2)
 	h2->drain = H2_DRAIN_NOTICE;
 	check(h2, nghttp2_submit_shutdown_notice(h2->session));
 	check(h2, nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL));
+	h2->pings++;
 	timer_set(h2->thread->io->loop, &h2->drain_timer, DRAIN_WAIT_MS);
 	h2_settle_soon(h2);
 }

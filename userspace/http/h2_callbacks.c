@@ -5,12 +5,17 @@
 
 /* --- frames */
 
+/* Padding is no news. */
 static void got_data(struct h2 *h2, const nghttp2_frame *frame)
 {
 	struct h2_stream *stream = h2_stream_by_id(h2, frame->hd.stream_id);
 
-	if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM && stream)
+	if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
+		if (frame->hd.length == frame->data.padlen)
+			h2_spend(h2, H2_COST_empty_data);
+	} else if (stream) {
 		h2_got_end(stream);
+	}
 }
 
 static void got_window_update(struct h2 *h2)
@@ -21,9 +26,10 @@ static void got_window_update(struct h2 *h2)
 
 static void got_ping(struct h2 *h2, const nghttp2_frame *frame)
 {
-	if (frame->hd.flags & NGHTTP2_FLAG_ACK)
+	if (frame->hd.flags & NGHTTP2_FLAG_ACK && h2->pings) {
+		h2->pings--;
 		h2_drained(h2);
-	else if (!h2_budget_is_reply(&h2->budget))
+	} else if (!h2_budget_is_reply(&h2->budget))
 		h2_spend(h2, H2_COST_ping);
 }
 

@@ -114,6 +114,7 @@ int h2_ping(struct h2 *h2)
 {
 	int r = nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL);
 
+	h2->pings += r == 0;
 	h2_settle_soon(h2);
 	return r < 0 ? -ENOMEM : 0;
 }

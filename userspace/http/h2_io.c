@@ -82,13 +82,21 @@ static void end_by_library(struct h2 *h2, int error)
 	}
 }
 
+/* Streams that begin in the bytes under way are not known yet: theirs are higher. A target's own frames,
+ * when we have given up a stream, are what was asked for. */
+static bool is_over(const struct h2 *h2, int32_t id)
+{
+	return !h2->is_client && id && id <= nghttp2_session_get_last_proc_stream_id(h2->session) &&
+	       !h2_stream_by_id(h2, id);
+}
+
 static void count_frames(struct h2 *h2, const uint8_t *bytes, size_t len)
 {
 	enum h2_cost cost;
 	size_t at = 0;
 
 	while (h2_scan_next(&h2->scan, bytes, len, &at)) {
-		cost = h2_scan_cost(&h2->scan);
+		cost = h2_scan_cost(&h2->scan, is_over(h2, h2_scan_stream(&h2->scan)));
 		if (cost != H2_COSTS)
 			h2_spend(h2, cost);
 	}

@@ -52,8 +52,7 @@ struct h2 {
 	struct list streams, touched, blocked; /* struct h2_stream */
 	uint32_t n_streams; /* open ones */
 	uint32_t n_owned; /* that are not released */
-	uint32_t heads; /* that have begun, ever */
-	uint32_t told_heads; /* of which the owner knows */
+	uint32_t heads, told_heads; /* that have begun, ever; of which the owner knows */
 	enum h2_wait told_wait;
 	uint32_t round; /* of waking those that wait for room */
 	uint64_t data_bytes; /* of answers, sent */
@@ -66,6 +65,7 @@ struct h2 {
 	enum h2_fault fault;
 	enum h2_cost flood;
 	uint64_t news; /* frames of answers that came */
+	uint32_t pings; /* of ours, not answered yet */
 	bool is_client, takes_connect;
 	bool has_settings, told_settings; /* of the other side; and the owner knows the last ones */
 	bool is_reading; /* within the library's reading: nothing may be sent */

@@ -4,7 +4,14 @@
 #include <string.h>
 
 enum { PREFACE_BYTES = 24 };
-enum { TYPE_DATA = 0, TYPE_PRIORITY = 2, TYPE_CONTINUATION = 9, FLAG_END_STREAM = 1 };
+enum {
+	TYPE_DATA = 0,
+	TYPE_HEADERS = 1,
+	TYPE_PRIORITY = 2,
+	TYPE_RST_STREAM = 3,
+	TYPE_WINDOW_UPDATE = 8,
+	TYPE_CONTINUATION = 9,
+};
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -37,12 +44,21 @@ bool h2_scan_next(struct h2_scan *scan, const uint8_t *bytes, size_t len, size_t
 	return true;
 }
 
-enum h2_cost h2_scan_cost(const struct h2_scan *scan)
+int32_t h2_scan_stream(const struct h2_scan *scan)
 {
-	uint8_t type = scan->head[3], flags = scan->head[4];
+	const uint8_t *id = scan->head + 5;
 
-	if (type == TYPE_DATA && !scan->left && !(flags & FLAG_END_STREAM))
-		return H2_COST_empty_data;
+	return (id[0] & 0x7f) << 24 | id[1] << 16 | id[2] << 8 | id[3];
+}
+
+enum h2_cost h2_scan_cost(const struct h2_scan *scan, bool is_over)
+{
+	uint8_t type = scan->head[3];
+
+	if (is_over && type == TYPE_HEADERS)
+		return H2_COST_closed_headers;
+	if (is_over && (type == TYPE_DATA || type == TYPE_RST_STREAM || type == TYPE_WINDOW_UPDATE))
+		return H2_COST_closed_stream;
 	if (type == TYPE_CONTINUATION)
 		return H2_COST_continuation;
 	return type == TYPE_PRIORITY || type > TYPE_CONTINUATION ? H2_COST_priority : H2_COSTS;

@@ -224,7 +224,7 @@ static size_t count_frames(const uint8_t *bytes, size_t len, size_t step, size_t
 		for (at = 0; h2_scan_next(
 			     &scan, bytes + from, len - from < step ? len - from : step, &at);
 			n++)
-			*ret_costly += h2_scan_cost(&scan) != H2_COSTS;
+			*ret_costly += h2_scan_cost(&scan, false) != H2_COSTS;
 	}
 	return n;
 }
@@ -237,7 +237,6 @@ static void test_scan(void **state)
 				       "123456" /* SETTINGS */
 				       "\0\0\5\2\0\0\0\0\1"
 				       "12345" /* PRIORITY */
-				       "\0\0\0\0\0\0\0\0\1" /* DATA, empty */
 				       "\0\0\0\0\1\0\0\0\1" /* DATA, empty, the end */
 				       "\0\0\1\x09\4\0\0\0\1"
 				       "x" /* CONTINUATION */
@@ -245,8 +244,36 @@ static void test_scan(void **state)
 	size_t step, costly;
 
 	for (step = 1; step < sizeof(bytes); step++) {
-		assert_int_equal(count_frames(bytes, sizeof(bytes) - 1, step, &costly), 6);
-		assert_int_equal(costly, 4);
+		assert_int_equal(count_frames(bytes, sizeof(bytes) - 1, step, &costly), 5);
+		assert_int_equal(costly, 3);
+	}
+}
+
+/* What comes on streams that are over. */
+static void test_scan_late(void **state)
+{
+	static const struct {
+		const char *head;
+		enum h2_cost late;
+	} rows[] = {
+		{"\0\0\1\0\0\x81\2\3\4",
+			H2_COST_closed_stream}, /* DATA; the first bit means nothing */
+		{"\0\0\1\1\4\1\2\3\4", H2_COST_closed_headers},
+		{"\0\0\4\3\0\1\2\3\4", H2_COST_closed_stream}, /* RST_STREAM */
+		{"\0\0\4\x08\0\1\2\3\4", H2_COST_closed_stream}, /* WINDOW_UPDATE */
+	};
+	size_t i, at;
+
+	for (i = 0; i < array_len(rows); i++) {
+		struct h2_scan scan = {0};
+
+		h2_scan_skip_preface(&scan);
+		at = 0;
+		assert_true(h2_scan_next(
+			&scan, (const uint8_t *)rows[i].head, H2_FRAME_HEAD_BYTES, &at));
+		assert_int_equal(h2_scan_stream(&scan), 0x01020304);
+		assert_int_equal(h2_scan_cost(&scan, true), rows[i].late);
+		assert_int_equal(h2_scan_cost(&scan, false), H2_COSTS);
 	}
 }
 
@@ -343,6 +370,7 @@ int main(void)
 		cmocka_unit_test(test_many_cookies),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_scan),
+		cmocka_unit_test(test_scan_late),
 		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_earnings),
 	};
