@@ -120,7 +120,8 @@ def test_upload_waits_for_the_target(std, net, targets):
 
 
 def test_trailers_of_the_request(client):
-    answer = client.request("/echo", "POST", body=b"abc", trailers=[("x-end", "yes"), ("x-forwarded-for", "7")])
+    answer = client.request("/echo", "POST", body=b"abc", trailers=[
+        ("x-end", "yes"), ("x-forwarded-for", "7"), ("x_forwarded_for", "8"), ("x.forwarded-proto", "9")])
     assert [t.lower() for t in answer.json()["trailers"]] == ["x-end: yes"]
 
 

@@ -206,6 +206,8 @@ def test_origin_headers(launch, net, connect):
     with connect((net.v4, 80)) as client:
         first = told(client, [("Forwarded", "for=a"), ("Traceparent", trace), ("X-Amzn-Trace-Id", "Root=1-2-3")])
         second = told(client, [("X-Request-Id", "mine")])
+        long = ", ".join(f"for=_{i}" for i in range(1000))
+        assert told(client, [("Forwarded", long)])["forwarded"].startswith(long + ", for="), "no limit of its own"
     address = first["x-forwarded-for"]
     assert re.fullmatch(r"198\.18\.1\.1:\d+", address)
     assert first["forwarded"] == f'for=a, for="{address}";proto=http;host=www.sluice.test'

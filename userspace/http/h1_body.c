@@ -1,5 +1,6 @@
 /* Bodies of HTTP/1 messages; see h1_body.h. Pure. */
 #include "http/h1_body.h"
+#include "http/headers.h"
 #include "http/syntax.h"
 #include <assert.h>
 
@@ -235,7 +236,7 @@ bool h1_body_may_end(const struct h1_body *body)
 
 bool h1_trailer_is_allowed(const struct http_header *trailer)
 {
-	return !(http_header_name_flags(trailer->id) & HTTP_NAME_NO_TRAILER);
+	return !(http_header_name_flags(http_name_id_alike(trailer->name)) & HTTP_NAME_NO_TRAILER);
 }
 
 size_t h1_chunk_line(uint64_t len, char ret_line[H1_CHUNK_LINE_BYTES])

@@ -66,7 +66,7 @@ bool h1_body_is_done(const struct h1_body *body);
 /* The peer has ended the connection: true if the body is complete that way, else it is cut off. */
 bool h1_body_may_end(const struct h1_body *body);
 
-/* May this trailer be forwarded? (RFC 9110 section 6.5.1) */
+/* May this trailer be forwarded? (RFC 9110 section 6.5.1) Not under another spelling either. */
 bool h1_trailer_is_allowed(const struct http_header *trailer);
 
 /* Encoding: size line, data, H1_CHUNK_TAIL for each chunk (never of length 0), then

@@ -59,6 +59,18 @@ bool http_name_is_alike(struct slice a, struct slice b)
 	return true;
 }
 
+enum http_header_id http_name_id_alike(struct slice name)
+{
+	char folded[32]; /* longer than all of http_headers.def */
+	size_t i;
+
+	if (name.len > sizeof(folded))
+		return HTTP_HEADER_UNKNOWN;
+	for (i = 0; i < name.len; i++)
+		folded[i] = fold(name.ptr[i]);
+	return http_header_id((struct slice){folded, name.len});
+}
+
 void http_headers_drop_alike(struct http_headers *headers, struct slice name)
 {
 	uint32_t i;

@@ -32,6 +32,8 @@ enum http_forwarded_proto {
 
 /* Servers hand headers on in variables: there X-Name, X_Name and X.Name are one. */
 bool http_name_is_alike(struct slice a, struct slice b);
+/* The id of the known name that it is alike. */
+enum http_header_id http_name_id_alike(struct slice name);
 /* Unknown headers with names alike, which would be taken for the one of this name. */
 void http_headers_drop_alike(struct http_headers *headers, struct slice name);
 
