@@ -8,7 +8,7 @@ import http2
 import standard as ports
 from counts import count
 from target import pattern, pattern_sha256
-from wire import Connection, TlsConnection
+from wire import Connection, TlsConnection, until
 
 WWW = "www.sluice.test"
 
@@ -160,3 +160,90 @@ def test_cut_answers_do_not_look_whole(client, path):
 @pytest.mark.parametrize("path", ["/garbage", "/drop"])
 def test_targets_that_fail(client, path):
     assert client.request(path, "POST").status == 502
+
+
+# --- requests whose body is still to come
+
+class Upload:
+    """The head of a POST, of a body of that length."""
+
+    def __init__(self, client, path, length, headers=()):
+        self.client, self.stream = client, None
+        fields = [*headers, ("content-length", str(length))]
+        if isinstance(client, Connection):
+            lines = [f"POST {path} HTTP/1.1", f"Host: {WWW}", *(f"{name}: {value}" for name, value in fields)]
+            client.send(("\r\n".join(lines) + "\r\n\r\n").encode())
+        else:
+            self.stream = client.open(path, "POST", fields, ends=False)
+
+    def interim(self):
+        if self.stream is None:
+            return self.client.head().status
+        while not self.client.answers[self.stream].interim:
+            assert self.client.more()
+        return self.client.answers[self.stream].interim[0].status
+
+    def send(self, data, ends=True):
+        if self.stream is None:
+            self.client.send(data)
+        else:
+            self.client.body(self.stream, data, ends)
+
+    def answer(self):
+        return self.client.response() if self.stream is None else self.client.answer(self.stream)
+
+
+EXPECT = [("expect", "100-continue")]
+
+
+def test_expect_continue(client):
+    upload = Upload(client, "/100", 5, EXPECT)
+    assert upload.interim() == 100
+    upload.send(b"abcde")
+    assert upload.answer().json()["length"] == 5
+    assert client.request().status == 200
+
+
+def test_expect_and_send_at_once(client):
+    """Who expects 100 need not wait for it (RFC 9110 section 10.1.1), and targets need not send it."""
+    upload = Upload(client, "/echo", 5, EXPECT)
+    upload.send(b"abcde")
+    assert upload.answer().json()["length"] == 5
+    assert client.request().status == 200
+
+
+def test_expect_refused(client):
+    """The final answer comes in place of 100; the body is never sent."""
+    answer = Upload(client, "/refuse", 500000, EXPECT).answer()
+    assert (answer.status, answer.body, answer.interim) == (413, b"large\n", [])
+
+
+@pytest.mark.parametrize("sent", [1000, 60000])
+def test_answer_before_the_body(client, sent):
+    upload = Upload(client, "/refuse", 50_000_000)
+    upload.send(b"x" * sent, ends=False)
+    answer = upload.answer()
+    assert (answer.status, answer.body) == (413, b"large\n")
+
+
+@pytest.mark.parametrize("when", ["in the upload", "waiting", "in the answer"])
+def test_client_is_gone(client, targets, pair, when):
+    """Its target learns of it, whatever the request has come to. A plain client that ends its side may wait for
+    the answer: it is gone when it resets."""
+    def sum_of(name):
+        return sum(target.stats()[name] for target in targets)
+    gone, requests, taken = sum_of("gone"), sum_of("requests"), sum_of("body_bytes")
+    if when == "in the upload":
+        Upload(client, "/echo", 1000).send(b"abc", ends=False)
+        until(lambda: sum_of("body_bytes") > taken, "a target has some of the body")
+    else:
+        path = "/hang" if when == "waiting" else "/stall"
+        if isinstance(client, Connection):
+            client.send(f"GET {path} HTTP/1.1\r\nHost: {WWW}\r\n\r\n".encode())
+        else:
+            client.open(path)
+        until(lambda: sum_of("requests") > requests, "a target has the request")
+        if when == "in the answer":
+            client.head() if isinstance(client, Connection) else client.more()
+    client.reset() if pair[0] in ("http/1.1", "h2c") else client.close()
+    until(lambda: sum_of("gone") == gone + 1, "the target is told")
