@@ -1,6 +1,7 @@
 """nginx and haproxy in the load balancer's namespace, in front of the same targets and with the same
 certificates as sluiced, so that the same clients can tell what a change does to them. Every one is told
 of a change the way its manual says: nginx by a reload; haproxy by its run-time API, or by a reload."""
+import os
 import shutil
 import signal
 import socket
@@ -72,7 +73,7 @@ class Peer:
         until(self.is_ready, f"{name} serves", 20)
 
     def is_ready(self):
-        assert self.process.poll() is None, (self.folder / "log").read_text()
+        assert not self.process.poll(), (self.folder / "log").read_text()
         try:
             return self.site.served("unknown.test")
         except OSError:
@@ -120,6 +121,43 @@ class Nginx(Peer):
     def tell(self):
         self.write()
         self.process.send_signal(signal.SIGHUP)
+
+
+class NginxUpgrade(Nginx):
+    """By another program: USR2 starts it with the listening sockets, QUIT ends the one before, with its
+    connections."""
+
+    def write(self):
+        """As a daemon: another one takes the signal for its own parent's, and does nothing."""
+        super().write()
+        file = self.folder / "nginx.conf"
+        file.write_text(file.read_text().replace("daemon off;", ""))
+
+    def command(self):
+        return shutil.which("nginx"), *super().command()[1:]
+
+    def is_ready(self):
+        return self.process.poll() == 0 and super().is_ready()
+
+    def pid(self):
+        return int((self.folder / "nginx.pid").read_text())
+
+    def is_next(self, before):
+        return (self.folder / "nginx.pid").exists() and self.pid() != before
+
+    def tell(self):
+        self.write()
+        before = self.pid()
+        os.kill(before, signal.SIGUSR2)
+        until(lambda: self.is_next(before), "the next nginx runs", 20)
+        os.kill(before, signal.SIGQUIT)
+        until(lambda: not (self.folder / "nginx.pid.oldbin").exists(), "the one before has ended", 60)
+
+    def stop(self):
+        pid = self.pid()
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not os.path.exists(f"/proc/{pid}"), "it has ended")
+        self.process.wait()
 
 
 class Haproxy(Peer):
@@ -189,7 +227,7 @@ class HaproxyApi(Haproxy):
                 self.api(f"add ssl crt-list {self.folder}/list {path}")
 
 
-PEERS = {"nginx-reload": Nginx, "haproxy-reload": Haproxy, "haproxy-api": HaproxyApi}
+PEERS = {"nginx-reload": Nginx, "nginx-upgrade": NginxUpgrade, "haproxy-reload": Haproxy, "haproxy-api": HaproxyApi}
 
 
 def missing(name):
