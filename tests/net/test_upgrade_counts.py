@@ -4,10 +4,10 @@ import ssl
 import pytest
 
 from gated import STRICT, UNKNOWN, WWW
-from standard import listener
+from standard import NO_CHECK, group, listener
 from test_metrics import scrape
 from test_upgrade import config, has_ended, old, take_over  # noqa: F401 (a fixture)
-from wire import TlsConnection, client_context, until
+from wire import Connection, TlsConnection, client_context, until
 
 
 def counted(one):
@@ -68,3 +68,42 @@ def test_refusals_of_the_gate(net, old):
         one, last = take_over(net, one), one
         assert one.drops()["name_unknown"] == before + number + 1
         assert has_ended(last)
+
+
+def grown(before, after):
+    """What has gone back, of samples that only grow: (name, before, after)."""
+    kinds = ("_total", "_count", "_sum", "_bucket")
+    return [(sample, value, after.get(sample)) for sample, value in before.items()
+            if sample[0].endswith(kinds) and after.get(sample, 0) < value]
+
+
+def test_nothing_goes_back(net, old):
+    """Every counter of every kind there is, after requests, refusals, retries and failures of all sorts."""
+    rules = [{"priority": 1, "name": "fixed", "conditions": [{"path": "/fixed"}],
+              "actions": [{"fixed_response": {"status": 204}}]},
+             {"priority": 2, "name": "slow", "conditions": [{"path": "/slow/1"}], "target_group": "web",
+              "rate_limit": {"client": {"requests_per_second": 1, "requests_burst": 1}}}]
+    settings = config(net)
+    settings["listeners"][1]["rules"] = rules
+    for name, port in (("secure", 81), ("no-tls", 82)):
+        settings["target_groups"].append(
+            group(name, "https", net.target_list(8443 if name == "secure" else 9001), NO_CHECK, tls={"verify": False}))
+        settings["listeners"].append(listener(name, "http", port, name))
+    one = old(settings)
+    for port in (81, 82):
+        with Connection((net.v4, port)) as client:
+            assert client.request(headers=[("Connection", "close")]).status == (200 if port == 81 else 502)
+    for path in ("/", "/fixed", "/slow/1", "/slow/1", "/drop", "/status/500", "/partial", "/garbage"):
+        with Connection((net.v4, 80)) as client:
+            client.request(path)
+    with TlsConnection((net.v4, 443), WWW, client_context()) as client:
+        client.request()
+    with Connection((net.v4, 443)) as client:
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        assert client.is_ended()
+    for _ in range(2):
+        before = scrape(one)
+        last, one = one, take_over(net, one)
+        assert has_ended(last)
+        until(lambda: not one.api("/v1/status")["upgrade"]["from_alive"], "its end is seen")
+        assert not grown(before, scrape(one))

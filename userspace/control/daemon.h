@@ -23,6 +23,7 @@
 #include "core/snapshot.h"
 #include "dataplane/dataplane.h"
 #include "proxy/health.h"
+#include "tls/certcache.h"
 
 struct cert_upkeep;
 struct events;
@@ -58,6 +59,7 @@ struct daemon {
 	struct proxy_node node;
 	struct gate_node gate_node;
 	struct gate_counts gate_before; /* what the gates of processes before this one counted */
+	struct certcache_counts cert_cache_before; /* and their caches */
 	struct gates *gates;
 	struct lists *lists;
 	struct worker *workers; /* env.n_workers */

@@ -3,9 +3,12 @@
 #include "control/upgrade_counts.h"
 
 #include "control/daemon.h"
+#include "control/views_parts.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "proxy/group_state.h"
+#include "proxy/rules.h"
+#include "proxy/rules_explain.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +26,12 @@ _Static_assert(LISTENER_WORDS *WORD + sizeof(struct upgrade_counts) <= UPGRADE_B
 	"the counters of a listener are one message");
 _Static_assert(GROUP_WORDS *WORD + sizeof(struct upgrade_counts) <= UPGRADE_BODY_BYTES,
 	"and so are those of a group");
+
+enum {
+	RULE_WORDS = 3, /* hits, regex_limits, limited */
+	CERT_CACHE_WORDS = offsetof(struct certcache_counts, held) / WORD,
+};
+_Static_assert(sizeof(struct rules_totals) == RULE_WORDS * WORD, "a rule has no others");
 
 enum { GATE_WORDS = 2 * GATE_REASONS + 1 }; /* all but what is open */
 _Static_assert(GATE_WORDS *WORD == offsetof(struct gate_counts, flights_open), "in that order");
@@ -137,6 +146,46 @@ static void give_group(struct giving *giving, const char *name, const struct bui
 		give_target(giving, group->targets[i], n_workers);
 }
 
+static void give_rule(struct giving *giving, const struct rules *rules, const char *listener,
+	const char *name, uint32_t n_workers)
+{
+	const struct rules_stats *stats = rules_stats_find(rules, name);
+	char both[UPGRADE_NAME_BYTES];
+	uint32_t i;
+
+	if (!stats)
+		return;
+	snprintf(both, sizeof(both), "%s/%s", listener, name);
+	begin(giving, UPGRADE_COUNTS_RULE, both, RULE_WORDS);
+	for (i = 0; i <= n_workers; i++)
+		add_words(giving->counts->words, &stats->workers[i].hits, RULE_WORDS);
+	end(giving);
+}
+
+static void give_rules(struct giving *giving, const struct daemon *daemon, uint32_t at)
+{
+	const struct config_listener *config = &daemon->build->config->listeners[at];
+	const struct rules *rules = daemon->build->listeners[at]->spec.rules;
+	uint32_t i, n_workers = daemon->env.n_workers;
+	char unnamed[CONFIG_RULE_NAME_BYTES];
+
+	if (!rules)
+		return;
+	for (i = 0; i < config->rules_count; i++)
+		give_rule(giving, rules, config->name, config_rule_name(&config->rules[i], unnamed),
+			n_workers);
+	give_rule(giving, rules, config->name, "default", n_workers);
+}
+
+static void give_cert_cache(struct giving *giving, const struct daemon *daemon)
+{
+	struct certcache_counts sum = view_cached_certs(daemon);
+
+	begin(giving, UPGRADE_COUNTS_CERT_CACHE, "", CERT_CACHE_WORDS);
+	add_words(giving->counts->words, &sum, CERT_CACHE_WORDS);
+	end(giving);
+}
+
 static void give_gate(struct giving *giving, const struct daemon *daemon)
 {
 	uint32_t i;
@@ -158,7 +207,10 @@ void upgrade_counts_give(const struct daemon *daemon, struct upgrade_told *told,
 	uint32_t i;
 
 	give_listeners(&giving, daemon);
+	for (i = 0; i < build->n_listeners; i++)
+		give_rules(&giving, daemon, i);
 	give_gate(&giving, daemon);
+	give_cert_cache(&giving, daemon);
 	for (i = 0; i < build->config->target_groups_count; i++)
 		give_group(&giving, build->config->target_groups[i].name, &build->groups[i],
 			daemon->env.n_workers);
@@ -181,6 +233,25 @@ static uint64_t *words_of_listener(struct daemon *daemon, const char *name)
 		if (strcmp(build->listeners[i]->spec.stats->name, name) == 0)
 			return (uint64_t *)&build->listeners[i]->spec.stats->workers[row];
 	return (uint64_t *)&daemon->counts.gone->workers[row];
+}
+
+/* `both`: LISTENER/RULE. */
+static uint64_t *words_of_rule(struct daemon *daemon, const char *both)
+{
+	const struct build *build = daemon->build;
+	const char *slash = strchr(both, '/');
+	size_t len = slash ? (size_t)(slash - both) : 0;
+	struct rules_stats *stats = NULL;
+	const char *listener;
+	uint32_t i;
+
+	for (i = 0; slash && i < build->n_listeners && !stats; i++) {
+		listener = build->config->listeners[i].name;
+		if (build->listeners[i]->spec.rules && strncmp(listener, both, len) == 0 &&
+			!listener[len])
+			stats = rules_stats_find(build->listeners[i]->spec.rules, slash + 1);
+	}
+	return stats ? &stats->workers[daemon->env.n_workers].hits : NULL;
 }
 
 static const struct built_group *find_group(const struct daemon *daemon, const char *name)
@@ -225,6 +296,14 @@ static uint64_t *words_of(
 	if (counts->of == UPGRADE_COUNTS_GATE) {
 		*ret_n = GATE_WORDS;
 		return daemon->gate_before.reasons;
+	}
+	if (counts->of == UPGRADE_COUNTS_RULE) {
+		*ret_n = RULE_WORDS;
+		return words_of_rule(daemon, counts->name);
+	}
+	if (counts->of == UPGRADE_COUNTS_CERT_CACHE) {
+		*ret_n = CERT_CACHE_WORDS;
+		return &daemon->cert_cache_before.hits;
 	}
 	group = find_group(daemon, counts->name);
 	if (!group)

@@ -1,9 +1,9 @@
 /*
  * Counters from one process to the next, so that nothing that is counted goes backwards or is lost: those
- * of listeners, targets, groups and the gate, as sums over all workers; first all of it, later by how much
- * they have grown with the connections that are left. The next process keeps them in a row behind those of
- * its workers. Of another shape than ours (another version) they are left: those begin anew. Control
- * thread.
+ * of listeners, rules, targets, groups, the gate and the caches of certificates, as sums over all workers;
+ * first all of it, later by how much they have grown with the connections that are left. The next process
+ * keeps them in a row behind those of its workers. Of another shape than ours (another version) they are
+ * left: those begin anew. Control thread.
  */
 #ifndef SLUICE_CONTROL_UPGRADE_COUNTS_H
 #define SLUICE_CONTROL_UPGRADE_COUNTS_H

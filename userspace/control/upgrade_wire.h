@@ -89,8 +89,7 @@ struct upgrade_outlier {
 
 struct upgrade_prepared {
 	uint32_t has_own_maps; /* not those of the pins: sockets leave the array of those */
-	uint32_t
-		gate_layout; /* UPGRADE_GATE_LAYOUT: the gate is to be given as it is; else closed */
+	uint32_t gate_layout; /* UPGRADE_GATE_LAYOUT: the gate is given as it is; else closed */
 };
 
 enum { UPGRADE_GATE_LAYOUT = 1 }; /* of what follows, and of how it is served */
@@ -106,12 +105,14 @@ enum upgrade_counts_of {
 	UPGRADE_COUNTS_LISTENER,
 	UPGRADE_COUNTS_TARGET,
 	UPGRADE_COUNTS_GROUP,
-	UPGRADE_COUNTS_GATE
+	UPGRADE_COUNTS_GATE,
+	UPGRADE_COUNTS_RULE,
+	UPGRADE_COUNTS_CERT_CACHE
 };
 
 struct upgrade_counts {
 	uint32_t of, n_words;
-	char name[UPGRADE_NAME_BYTES]; /* of the listener, or the group */
+	char name[UPGRADE_NAME_BYTES]; /* of the listener, or the group; of a rule: LISTENER/RULE */
 	union addr addr; /* of the target */
 	uint64_t words[];
 };
@@ -121,8 +122,7 @@ struct upgrade_left {
 };
 
 struct upgrade_message {
-	uint32_t kind;
-	uint32_t len, n_fds;
+	uint32_t kind, len, n_fds;
 	int fds[UPGRADE_FDS]; /* whoever takes one puts -1 in its place */
 	_Alignas(8) uint8_t body[UPGRADE_BODY_BYTES];
 };

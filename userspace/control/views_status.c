@@ -244,7 +244,7 @@ static void put_connections(const struct daemon *daemon, const struct view *memo
 
 struct certcache_counts view_cached_certs(const struct daemon *daemon)
 {
-	struct certcache_counts sum = {0};
+	struct certcache_counts sum = daemon->cert_cache_before;
 	uint32_t i;
 
 	for (i = 0; i < daemon->env.n_workers; i++) {

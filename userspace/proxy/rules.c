@@ -157,7 +157,7 @@ static void stats_free(struct shared *shared)
 struct rules_stats *rules_stats_new(uint32_t n_workers)
 {
 	struct rules_stats *stats = mem_zalloc(sizeof(*stats));
-	size_t bytes = n_workers * sizeof(*stats->workers);
+	size_t bytes = (n_workers + 1) * sizeof(*stats->workers);
 
 	shared_init(&stats->shared, n_workers, stats_free);
 	stats->workers = aligned_alloc(CACHE_LINE, bytes);

@@ -24,7 +24,7 @@ struct rules_stats {
 	struct shared shared;
 	struct rules_stats_row {
 		uint64_t hits, regex_limits, limited;
-	} cache_aligned *workers;
+	} cache_aligned *workers; /* and behind them, a row of what was counted before them */
 };
 
 int rules_new(const struct rules_spec *spec, struct rules **ret_rules, struct err *err) must_check;

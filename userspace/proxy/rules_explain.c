@@ -52,7 +52,7 @@ void rules_explain_totals(
 	uint32_t i;
 
 	*ret_totals = (struct rules_totals){0};
-	for (i = 0; i < n_workers; i++) {
+	for (i = 0; i <= n_workers; i++) {
 		ret_totals->hits += __atomic_load_n(&stats->workers[i].hits, __ATOMIC_RELAXED);
 		ret_totals->regex_limits +=
 			__atomic_load_n(&stats->workers[i].regex_limits, __ATOMIC_RELAXED);
