@@ -21,6 +21,7 @@ ROWS = {
     "interruption_downloads": (5, 20, 2),                 # long ones meanwhile
     "interruption_bytes": (5_000_000, 50_000_000, 500_000), # of each download
     "peer_changes": (3, 100, 2),                          # the same to nginx and haproxy
+    "streamed_bytes": (20_000_000, 1 << 30, 4_000_000),   # a body each way, in memory that stays as it is
     "big_bytes": (10_000_000, 200_000_000, 2_000_000),    # upload and download with a checksum
     "slow_client_bytes": (100_000_000, 1_000_000_000, 20_000_000),# body that waits for a slow client
     "ktls_bytes": (20_000_000, 200_000_000, 100_000_000), # up and down at once, records in the kernel

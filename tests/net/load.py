@@ -1,18 +1,19 @@
-"""A load for the time of a `with` block: keep-alive connections, a thread each, that send a request
-every interval and check every answer. A connection that the other side ends is counted, and opened
+"""A load for the time of a `with` block: keep-alive connections, a thread each, that send a request (of
+HTTP/1.1, or with is_h2 of HTTP/2, plain) every interval and check every answer. A connection that the other side ends is counted, and opened
 again."""
 import threading
 import time
 
+from http2 import Http2
 from wire import Connection, TlsConnection, patience
 
 
 class Load:
     def __init__(self, address, connections, interval_ms, context=None, name=None, path="/",
-                 is_new_each=False):
+                 is_new_each=False, is_h2=False):
         self.address, self.path, self.name = address, path, name
         self.interval_s = interval_ms / 1000
-        self.context, self.is_new_each = context, is_new_each
+        self.context, self.is_new_each, self.is_h2 = context, is_new_each, is_h2
         self.ok = 0
         self.closed = 0          # connections ended by the other side
         self.failures = []       # (seconds since the start, what)
@@ -28,7 +29,8 @@ class Load:
     def _connect(self):
         if self.context:
             return TlsConnection(self.address, self.name, self.context)
-        return Connection(self.address)
+        plain = Connection(self.address)
+        return Http2(plain) if self.is_h2 else plain
 
     def _note(self, error):
         with self._lock:

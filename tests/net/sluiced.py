@@ -238,6 +238,12 @@ class Sluiced:
     def rss_bytes(self):
         return self.status_kib("VmRSS") * 1024
 
+    def peak_rss_bytes(self, anew=False):
+        """The most it has had; `anew`: since now, which is what it has."""
+        if anew:
+            (Path("/proc") / str(self.process.pid) / "clear_refs").write_text("5")
+        return self.status_kib("VmHWM") * 1024
+
     def rested_rss_bytes(self):
         """Resident memory once it has stopped growing."""
         seen = []

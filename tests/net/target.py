@@ -404,6 +404,26 @@ class Http:
         await fin(self.writer)
         return await self.do_hang(request)
 
+    async def do_half_head(self, request):
+        await self.send(self.head()[:-4])
+        return "close"
+
+    async def do_bare_head(self, request):
+        await self.send(self.head(length=10))
+        return "close"
+
+    async def do_no_end(self, request):
+        """All chunks but the one that says so."""
+        await self.send(self.head(headers=[("Transfer-Encoding", "chunked")]) + b"5\r\nhello\r\n")
+        await asyncio.sleep(0.02)
+        await self.send(b"5\r\nagain\r\n")
+        return "close"
+
+    async def do_no_trailers(self, request):
+        """The last chunk, and a part of the trailers behind it."""
+        await self.send(self.head(headers=[("Transfer-Encoding", "chunked")]) + b"5\r\nhello\r\n0\r\nX-Sum")
+        return "close"
+
     async def do_partial_chunked(self, request):
         await self.send(self.head(headers=[("Transfer-Encoding", "chunked")]) + b"5\r\nhello\r\n")
         return "close"

@@ -7,8 +7,11 @@ import pytest
 import http2
 import standard as ports
 from counts import count
+from http2 import Http2
+from sluiced import IS_SANITIZED
+from standard import NO_CHECK, group, listener
 from target import pattern, pattern_sha256
-from wire import Connection, TlsConnection, until
+from wire import Connection, TlsConnection, milliseconds, until
 
 WWW = "www.sluice.test"
 
@@ -152,12 +155,12 @@ def test_large_header(client):
     assert client.request("/echo", headers=[("X-Big", "x" * 17000)]).status == 431
 
 
-@pytest.mark.parametrize("path", ["/partial", "/partial-chunked"])
+@pytest.mark.parametrize("path", ["/partial", "/partial-chunked", "/bare-head", "/no-end", "/no-trailers"])
 def test_cut_answers_do_not_look_whole(client, path):
     assert client.request(path).is_cut
 
 
-@pytest.mark.parametrize("path", ["/garbage", "/drop"])
+@pytest.mark.parametrize("path", ["/garbage", "/drop", "/half-head"])
 def test_targets_that_fail(client, path):
     assert client.request(path, "POST").status == 502
 
@@ -247,3 +250,74 @@ def test_client_is_gone(client, targets, pair, when):
             client.head() if isinstance(client, Connection) else client.more()
     client.reset() if pair[0] in ("http/1.1", "h2c") else client.close()
     until(lambda: sum_of("gone") == gone + 1, "the target is told")
+
+
+# --- bodies of any length
+
+def download(client, length):
+    """Its bytes are counted and not kept."""
+    if isinstance(client, Connection):
+        client.send(f"GET /bytes/{length} HTTP/1.1\r\nHost: {WWW}\r\n\r\n".encode())
+        assert client.head().status == 200
+        got = len(client.held)
+        client.held = b""
+        while got < length and (data := client.recv()):
+            got += len(data)
+        return got
+    stream = client.open(f"/bytes/{length}")
+    while not client.answers[stream].is_over and client.more():
+        client.answers[stream].pieces.clear()
+    return client.answers[stream].length
+
+
+def test_memory_stays_as_it_is(client, std):
+    """A body takes no more room on its way than its windows, however long it is."""
+    length, piece = count("streamed_bytes"), bytes(1 << 18)
+    assert client.request().status == 200
+    before = std.peak_rss_bytes(anew=True)
+    upload = Upload(client, "/echo", length)
+    for at in range(0, length, len(piece)):
+        upload.send(piece[:length - at], ends=at + len(piece) >= length)
+    assert upload.answer().json()["length"] == length
+    assert download(client, length) == length
+    assert std.peak_rss_bytes() - before < 4 << 20 or IS_SANITIZED
+
+
+# --- time-outs
+
+def impatient(net):
+    """Ports 80 and 81: in front of targets of HTTP/1.1, and of HTTP/2."""
+    short = milliseconds(300)
+    rows = [("one", 80, 8080, {}), ("two", 81, 8082, {"protocol_version": "http2"})]
+    return {"target_groups": [group(name, "http", net.target_list(port), NO_CHECK, timeouts={"response": short}, **more)
+                              for name, _, port, more in rows],
+            "listeners": [listener(name, "http", port, name, timeouts={"request_body": short, "idle": short})
+                          for name, port, _, _ in rows]}
+
+
+def reasons(one):
+    return {row["reason"]: row["count"] for row in one.api("/v1/counters")["counters"]}
+
+
+def test_time_outs(net, launch):
+    """The body of a request that does not go on, an answer that does not come, one that stops: each ends by its
+    own limit and counts under its own name, and others on the connection go on."""
+    one = launch(impatient(net))
+    counted = dict.fromkeys(("request_body_timeout", "target_timeout", "idle_timeout"), 0)
+    for port in (80, 81):
+        for dial in (lambda: Connection((net.v4, port)), lambda: Http2(Connection((net.v4, port)))):  # noqa: B023
+            for name in counted:
+                client = dial()
+                if name == "request_body_timeout":
+                    upload = Upload(client, "/echo", 1000)
+                    upload.send(b"abc", ends=False)
+                    assert upload.answer().status == 408
+                elif name == "target_timeout":
+                    assert client.request("/hang").status == 504
+                else:
+                    assert client.request("/stall").is_cut
+                counted[name] += 1
+                until(lambda: reasons(one)[name] == counted[name], "it is counted")  # noqa: B023
+                if name == "target_timeout" or isinstance(client, Http2):
+                    assert client.request().status == 200
+                client.close()

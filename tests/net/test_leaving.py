@@ -1,5 +1,6 @@
 """How the daemon ends: ready no more, then closed to new connections, then gone; and what a service
 manager is told of its life."""
+import contextlib
 import signal
 import socket
 import struct
@@ -7,9 +8,11 @@ import threading
 
 import pytest
 
+import http2
 from sluiced import Foreign, Sluiced
 from standard import NO_CHECK, group, listener
 from threads import stop_thread
+from websocket import WebSocket
 from wire import Connection, TlsConnection, milliseconds, patience, until
 
 UPGRADE = b"GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -86,6 +89,21 @@ def test_what_does_not_end(net, launch, by):
             tunnel.take(1)
     said = {"timeout": ("the time of grace is over: stopping", "did not end in time"), "signal": ("ending at once",)}
     assert all(words in one.log() for words in said[by])
+
+
+def test_websocket_that_does_not_end(net, launch):
+    """The same over HTTP/2: told by GOAWAY, it is ended at the deadline with its connection."""
+    one = launch(config(net, grace="0s", timeout=milliseconds(300)))
+    with http2.connect((net.v4, 80)) as client:
+        tunnel = WebSocket(client)
+        assert tunnel.exchange(b"ping") == b"ping"
+        one.signal(signal.SIGTERM)
+        with contextlib.suppress(ConnectionError):
+            while client.more():
+                pass
+        assert client.goaway is not None and not tunnel.answer.is_whole
+    assert one.process.wait(timeout=patience(10)) == 0
+    assert "1 connections did not end in time" in one.log()
 
 
 class Manager:

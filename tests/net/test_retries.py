@@ -11,14 +11,22 @@ from standard import CHECK, group, listener
 from wire import Connection, milliseconds, patience, until
 
 ALL = ["healthy"] * 3
+# What clients and targets speak, the port of those, and how their group is set for it.
+SPOKEN = {"http1": (8080, {}), "http2": (8082, {"protocol_version": "http2"})}
 CONNECTIONS = 64
 # Nothing is known of a target from its checks for the time of the test.
 BLIND = CHECK | {"interval": "1h", "fall": 100}
 
 
-def web(net, **settings):
-    settings = {"name": "web", "protocol": "http", "targets": net.target_list(8080), "check": BLIND,
-                "retries": {"budget": "100%"}} | settings
+@pytest.fixture(params=SPOKEN)
+def spoken(request):
+    return request.param
+
+
+def web(net, spoken="http1", **settings):
+    port, version = SPOKEN[spoken]
+    settings = {"name": "web", "protocol": "http", "targets": net.target_list(port), "check": BLIND,
+                "retries": {"budget": "100%"}} | version | settings
     return {"target_groups": [group(**settings)], "listeners": [listener("web", "http", 80, "web")]}
 
 
@@ -27,13 +35,13 @@ def counts(one):
 
 
 @pytest.mark.parametrize("how", ["kill", "drop", "half"])
-def test_failing_under_load(net, launch, targets, how):
+def test_failing_under_load(net, launch, targets, spoken, how):
     """A target dies, drops what it gets, or answers half of it with 500."""
     retries = {"budget": "100%"} | ({"status": "500-504"} if how == "half" else {})
-    one = launch(web(net, retries=retries))
+    one = launch(web(net, spoken, retries=retries))
     one.wait_states("web", ALL)
     try:
-        with Load((net.v4, 80), CONNECTIONS, 200) as load:
+        with Load((net.v4, 80), CONNECTIONS, 200, is_h2=spoken == "http2") as load:
             until(lambda: len(load.by_target) == 3, "all targets serve")
             if how == "kill":
                 targets[1].kill()
@@ -51,14 +59,14 @@ def test_failing_under_load(net, launch, targets, how):
 
 
 @pytest.mark.parametrize("where", ["refused", "blackhole"])
-def test_unreachable_under_load(net, launch, targets, where):
+def test_unreachable_under_load(net, launch, targets, spoken, where):
     """A third of the targets refuses connections, or does not answer at all."""
     dead = {"name": "dead", "address": net.target_list(1, 1)[0]["address"]}
     if where == "blackhole":
         dead["address"] = "198.18.2.250:8080"  # nobody has it
-    one = launch(web(net, targets=net.target_list(8080, 1, 2) + [dead], check={"protocol": "off"},
+    one = launch(web(net, spoken, targets=net.target_list(SPOKEN[spoken][0], 1, 2) + [dead], check={"protocol": "off"},
                      timeouts={"connect": milliseconds(150)}))
-    with Load((net.v4, 80), CONNECTIONS, 200) as load:
+    with Load((net.v4, 80), CONNECTIONS, 200, is_h2=spoken == "http2") as load:
         until(lambda: load.ok > 3 * CONNECTIONS, "the load goes on")
     assert load.failures == []
     assert set(load.by_target) == {"t1", "t2"} and counts(one)["retries"] > 0
@@ -136,12 +144,12 @@ def test_body_is_sent_again(net, launch, targets, framing):
     assert counts(one)["retries"] > 2
 
 
-def test_taken_out_under_load(net, launch, targets):
+def test_taken_out_under_load(net, launch, targets, spoken):
     """With outlier detection the one that drops everything is out after a few requests, and back in
     use when it has recovered; nobody has noticed."""
-    one = launch(web(net, outlier_detection={"enabled": True, "ejection_time": milliseconds(500)}))
+    one = launch(web(net, spoken, outlier_detection={"enabled": True, "ejection_time": milliseconds(500)}))
     one.wait_states("web", ALL)
-    with Load((net.v4, 80), CONNECTIONS, 200) as load:
+    with Load((net.v4, 80), CONNECTIONS, 200, is_h2=spoken == "http2") as load:
         until(lambda: len(load.by_target) == 3, "all targets serve")
         targets[1].requests("drop")
         until(lambda: one.targets("web")["t2"]["ejected"], "t2 is out")
@@ -152,14 +160,14 @@ def test_taken_out_under_load(net, launch, targets):
     assert load.failures == []
 
 
-def test_flapping_under_load(net, launch, targets):
+def test_flapping_under_load(net, launch, targets, spoken):
     """A target that drops what it gets and recovers, over and over: taken out and let in each time,
     within the configured time, and nobody has noticed."""
     out_s = patience(0.4)
-    one = launch(web(net, outlier_detection={"enabled": True, "ejection_time": milliseconds(400),
+    one = launch(web(net, spoken, outlier_detection={"enabled": True, "ejection_time": milliseconds(400),
                                              "max_ejection_time": milliseconds(800)}))
     one.wait_states("web", ALL)
-    with Load((net.v4, 80), CONNECTIONS, 200) as load:
+    with Load((net.v4, 80), CONNECTIONS, 200, is_h2=spoken == "http2") as load:
         until(lambda: len(load.by_target) == 3, "all targets serve")
         for _ in range(count("flaps")):
             targets[1].requests("drop")
@@ -173,12 +181,12 @@ def test_flapping_under_load(net, launch, targets):
     assert one.targets("web")["t2"]["ejections"] >= count("flaps")
 
 
-def test_slow_under_load(net, launch, targets):
+def test_slow_under_load(net, launch, targets, spoken):
     """A target that has become slow is taken out for that, and no request fails for it."""
-    one = launch(web(net, outlier_detection={"enabled": True, "interval": milliseconds(300), "latency_ratio": 4,
+    one = launch(web(net, spoken, outlier_detection={"enabled": True, "interval": milliseconds(300), "latency_ratio": 4,
                                              "min_requests": 5, "ejection_time": milliseconds(500)}))
     one.wait_states("web", ALL)
-    with Load((net.v4, 80), CONNECTIONS, 200) as load:
+    with Load((net.v4, 80), CONNECTIONS, 200, is_h2=spoken == "http2") as load:
         until(lambda: len(load.by_target) == 3, "all targets serve")
         targets[1].requests("slow")
         row = until(lambda: one.targets("web")["t2"]["ejected"], "t2 is out")
@@ -189,12 +197,12 @@ def test_slow_under_load(net, launch, targets):
     assert load.failures == []
 
 
-def test_all_down_under_load(net, launch, targets):
+def test_all_down_under_load(net, launch, targets, spoken):
     """Nobody can be tried while all are down, 503; from when the first is known to be healthy again no
     request fails, and no client's connection was ended meanwhile."""
-    one = launch(web(net, check=CHECK, fail_open=False))
+    one = launch(web(net, spoken, check=CHECK, fail_open=False))
     one.wait_states("web", ALL)
-    with Load((net.v4, 80), CONNECTIONS, 200) as load:
+    with Load((net.v4, 80), CONNECTIONS, 200, is_h2=spoken == "http2") as load:
         until(lambda: len(load.by_target) == 3, "all targets serve")
         assert load.failures == []
         down_s = load.elapsed()

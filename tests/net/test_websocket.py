@@ -1,10 +1,13 @@
 """WebSocket over HTTP/2 (RFC 8441), to targets that speak HTTP/1.1 and HTTP/2, and from HTTP/1.1 to HTTP/2:
-python3-h2 and Chromium as clients, python3-websockets as a target."""
+python3-h2, python3-websockets and Chromium as clients, python3-websockets as a target."""
 import json
+import random
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import Opcode
 from websockets.protocol import Protocol, Side
+from websockets.sync.client import connect
 
 import http2
 from browser import Browser
@@ -12,7 +15,7 @@ from standard import group, listener
 from target import pattern
 from test_metrics import scrape
 from websocket import CONNECT, WebSocket, fields
-from wire import Connection, TlsConnection, milliseconds, patience, until
+from wire import Connection, TlsConnection, client_context, milliseconds, patience, until
 
 WWW = "www.sluice.test"
 PLAIN, SECURE, H2, NO_CONNECT, OFF, REAL, H2_SECURE = 80, 443, 81, 82, 83, 84, 444
@@ -277,6 +280,25 @@ def test_websocket_server(daemon, net):
                 socket.send(data)
         socket.end()
         assert client.answer(socket.stream).is_whole
+
+
+def test_websocket_client(daemon, net):
+    """A real client of HTTP/1.1 with a real server: messages of all lengths, fragments, pings, the end with its
+    code; compressed, as they agree on by themselves."""
+    with connect(f"wss://{net.v4}:{REAL}/chat", ssl=client_context(verify=False)) as socket:
+        assert socket.protocol.extensions
+        for length in (1, 125, 126, 65535, 65536, 1 << 20):
+            text = random.randbytes(length // 2 + 1).hex()[:length]
+            socket.send(text)
+            assert socket.recv(timeout=patience(10)) == text
+        pieces = [random.randbytes(5000) for _ in range(3)]
+        socket.send(pieces)
+        assert socket.recv(timeout=patience(10)) == b"".join(pieces)
+        assert socket.ping().wait(patience(10))
+        socket.send("close")
+        with pytest.raises(ConnectionClosed) as end:
+            socket.recv(timeout=patience(10))
+    assert (end.value.rcvd.code, end.value.rcvd.reason) == (4000, "as asked")
 
 
 def test_browser(daemon, net, log):
