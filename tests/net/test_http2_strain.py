@@ -68,6 +68,9 @@ FLOODS = {
     "data that is padding": lambda n: (head(1, POST, END_HEADERS) if n == 0 else
                                        frame(http2.DATA, PADDED, 1, bytes([n % 3]) + bytes(n % 3))),
     "answers to no ping": lambda n: frame(http2.PING, 1, 0, b"12345678"),
+    # One of a stream that stays open, or the first would be the last.
+    "goaway": lambda n: (head(1, path("/echo", POST), END_HEADERS) if n == 0 else
+                         frame(http2.GOAWAY, 0, 0, bytes(8))),
     "data on a stream that is over": lambda n: over(n, frame(http2.DATA, 0, 1, b"x")),
     "resets of a stream that is over": lambda n: over(n, reset(1)),
     "windows of a stream that is over": lambda n: over(n, update(1, 1)),

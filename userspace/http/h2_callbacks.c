@@ -66,6 +66,9 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 	case NGHTTP2_SETTINGS:
 		got_settings(h2, frame);
 		break;
+	case NGHTTP2_GOAWAY:
+		h2_spend(h2, H2_COST_goaway);
+		break;
 	case NGHTTP2_WINDOW_UPDATE:
 		got_window_update(h2);
 		break;

@@ -296,7 +296,7 @@ static bool set_status(const struct h2_head *head, struct http_response *respons
 	uint64_t number;
 
 	if (head->status.len != 3 || syntax_number(head->status, &number) < 0 || number < 100 ||
-		number == 101)
+		number > 599 || number == 101)
 		return false;
 	response->status = (uint16_t)number;
 	return true;
