@@ -102,6 +102,8 @@ def test_floods(std, net, name):
     with http2.frames((net.v4, ports.HTTP)) as client:
         assert client.ping()
         for start in range(0, 20000, 25):
+            while start == 200 and name.endswith("that is over") and 1 not in client.ended:
+                assert client.next()
             try:
                 client.wire.send(b"".join(FLOODS[name](n) for n in range(start, start + 25)))
             except ConnectionError:
