@@ -34,7 +34,7 @@ ROWS = {
     "api_windows": (3, 15, 1),                            # of requests while the API is busy, and while it is not
     "state_kills": (20, 500, 3),                          # at random points of changes of the state directory
     "kills": (1, 10, 1),                                  # kill -9 and restart in a row
-    "restart_seconds": (3, 1, 10),                        # until TLS is served again; others may be busy beside it
+    "restart_seconds": (3, 1, 60),                        # until TLS is served again; others may be busy beside it
     "data_less_connections": (10000, 100000, 1000),       # SYN, ACK and nothing else
     "unknown_names": (10000, 100000, 500),                # ClientHellos refused before a socket exists
     "stale_cookie_seconds": (0, 130, 0),                  # until a SYN cookie is too old; 0: not tested

@@ -192,7 +192,8 @@ class Session:
             for _, answer in self.streams.values():
                 answer.window.set()
         elif stream not in self.streams:
-            return
+            if isinstance(event, h2.events.DataReceived):  # the connection's window is the others', too
+                self.try_to(self.h2.acknowledge_received_data, event.flow_controlled_length, stream)
         elif isinstance(event, h2.events.DataReceived):
             self.data(event)
         elif isinstance(event, h2.events.TrailersReceived):
