@@ -6,6 +6,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -197,15 +198,48 @@ def test_new_one_is_ended(net, one):
 
 
 def test_old_one_is_ended(net, one):
-    """SIGTERM to the one before is for the service that it is: nobody serves behind it, or the next one does,
-    and it ends in order in any case."""
+    """SIGTERM to the one before takes its sockets and its pins away from who has not begun to serve, who says
+    so: nobody serves with half of them."""
     next_one = stopped(net, one)
     one.signal(signal.SIGTERM)
-    until(lambda: "SIGTERM" in one.log(), "it has heard it")
+    until(lambda: "SIGTERM: stopping" in one.log(), "it has heard it")
     next_one.signal(signal.SIGCONT)
+    assert has_ended(one) and next_one.process.wait(timeout=STOP_S) == 1
+    assert "does not let another one take over: it is stopping" in one.log()
+    assert not net.pins.exists()
+    net.current = next_one.start()
+    assert ask(net) == 200
+
+
+def test_old_one_is_ended_at_the_last_moment(net, one):
+    """Whoever is about to serve is waited for: one that gives up then leaves nobody, in order."""
+    with peer(net, one) as sock:
+        say(sock, HELLO, struct.pack("II", 1, 1))
+        hear(sock, GIVEN)
+        say(sock, PREPARED, struct.pack("I", 0))
+        hear(sock, COMMITTED)
+        one.signal(signal.SIGTERM)
+        until(lambda: "this one stops when it does" in one.log(), "it has heard it")
+        assert ask(net) == 200
+    assert has_ended(one) and not net.pins.exists()
+
+
+@pytest.mark.parametrize("after_ms", [5, 20, 35, 50, 80, 120, 200, 350])
+def test_old_one_is_ended_on_the_way(net, one, after_ms):
+    """Wherever they are: the next one serves, or has ended with words; the one before ends in order."""
+    next_one = successor(net, one)
+    time.sleep(after_ms / 1000)
+    one.signal(signal.SIGTERM)
     assert has_ended(one)
+    try:
+        until(next_one.is_ready, "the next one serves")
+    except AssertionError:
+        assert next_one.process.poll() == 1, one.log()[-4000:]
+        said = [line for line in one.log().splitlines() if line.startswith("sluiced: ")]
+        assert len(said) == 1 and ("it is stopping" in said[0] or "stop that one first" in said[0]), said
+        next_one.start()
     net.current = next_one
-    until(next_one.is_ready, "the next one serves")
+    assert ask(net) == 200 and next_one.api("/v1/status")["xdp"]["interfaces"][0]["mode"] == "native"
 
 
 def test_old_one_is_ended_beside_a_hung_one(net, one):

@@ -635,6 +635,8 @@ int daemon_run(const char *config_path, struct config *config, bool takes_over)
 		service_ready("serving");
 		loop_run(daemon->io.loop);
 		log_info("stopped");
+	} else if (daemon->taken) {
+		upgrade_explain(daemon->taken, &err);
 	}
 	stop(daemon);
 	service_fini();

@@ -7,6 +7,7 @@
 #include "control/daemon.h"
 #include "control/resolver.h"
 #include "control/service.h"
+#include "control/upgrade.h"
 #include "control/watchdog.h"
 #include "core/log.h"
 
@@ -58,6 +59,8 @@ static void stop(struct daemon *daemon, const char *who)
 {
 	struct build *old;
 
+	if (upgrade_keep_stop(daemon))
+		return;
 	log_info("%s: stopping, %u connections open", who, atomic_load(&daemon->node.open));
 	change_no_more(daemon);
 	/* No snapshot: workers let go of the listening sockets. The build stays for the views. */
@@ -127,6 +130,23 @@ void leaving_hand_over(struct daemon *daemon)
 	timer_set(daemon->io.loop, &daemon->second, LEAVING_TICK_MS);
 }
 
+/* Those that a process left with its sockets has still. */
+static void hurry(struct daemon *daemon, const char *who)
+{
+	log_info("%s: %u connections that are left have less time now", who,
+		atomic_load(&daemon->node.open));
+	set_timer(daemon, daemon->build->config->shutdown.timeout_ms);
+	drain_workers(daemon);
+}
+
+void leaving_go_on(struct daemon *daemon)
+{
+	if (daemon->leaving.is_handed_over)
+		hurry(daemon, "told to stop");
+	else
+		stop(daemon, "told to stop");
+}
+
 void leaving_signal(struct daemon *daemon, const char *name)
 {
 	bool is_first = !daemon->leaving.has_signal;
@@ -135,10 +155,7 @@ void leaving_signal(struct daemon *daemon, const char *name)
 	if (daemon->leaving.state == LEAVING_NOT) {
 		begin(daemon, name);
 	} else if (is_first && daemon->leaving.is_handed_over) {
-		log_info("%s: %u connections that are left have less time now", name,
-			atomic_load(&daemon->node.open));
-		set_timer(daemon, daemon->build->config->shutdown.timeout_ms);
-		drain_workers(daemon);
+		hurry(daemon, name);
 	} else if (is_first) {
 		log_info("%s: %s already, %u connections open", name, leaving_word(daemon),
 			atomic_load(&daemon->node.open));

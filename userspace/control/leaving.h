@@ -17,10 +17,12 @@ enum leaving_state { LEAVING_NOT, LEAVING_GRACE, LEAVING_STOPPING };
 void leaving_init(struct daemon *daemon);
 /* Asked again it changes nothing. */
 void leaving_ask(struct daemon *daemon);
-/* A second one goes on to the next step at once. The first one after leaving_ask() does not: it is the
- * service manager's, whose hook before the stop has asked. */
 /* Another process serves: what is under way here may take upgrade.timeout to end. */
 void leaving_hand_over(struct daemon *daemon);
+/* What upgrade_keep_stop() has put off. */
+void leaving_go_on(struct daemon *daemon);
+/* A second one goes on to the next step at once. The first one after leaving_ask() does not: it is the
+ * service manager's, whose hook before the stop has asked. */
 void leaving_signal(struct daemon *daemon, const char *name);
 /* Once a tick. */
 void leaving_tick(struct daemon *daemon);

@@ -62,7 +62,7 @@ struct upgrade {
 	char peer_version[UPGRADE_NAME_BYTES];
 	uint64_t failed;
 	char error[UPGRADE_TEXT_BYTES];
-	bool owes_reload; /* asked for by a signal meanwhile */
+	bool owes_reload, owes_stop; /* asked for meanwhile */
 	struct watch before; /* the one that we took over from; fd -1: it is gone */
 	struct {
 		pid_t pid; /* that we started; 0: none */
@@ -261,31 +261,55 @@ static void hang_up(struct upgrade *upgrade)
 	upgrade->peer.fd = -1;
 }
 
+/* It may have prepared itself to serve, but does not. */
+static void send_away(struct upgrade *upgrade, const char *why)
+{
+	enum upgrade_state state = upgrade->state;
+
+	if (state == UPGRADE_IDLE || state == UPGRADE_OVER)
+		return;
+	(void)!upgrade_send(upgrade->peer.fd, UPGRADE_REFUSED, why, strlen(why) + 1, NULL, 0);
+	hang_up(upgrade);
+	upgrade->state = UPGRADE_IDLE;
+	if (state >= UPGRADE_GIVING)
+		upgrade_give_back(upgrade->daemon, state >= UPGRADE_HANDED);
+}
+
 /* We serve on, whatever it has got. */
 static void fail(struct upgrade *upgrade, const char *why)
 {
 	struct daemon *daemon = upgrade->daemon;
-	enum upgrade_state state = upgrade->state;
 
-	if (state >= UPGRADE_GIVING)
-		(void)upgrade_send(
-			upgrade->peer.fd, UPGRADE_REFUSED, why, strlen(why) + 1, NULL, 0);
-	hang_up(upgrade);
-	upgrade->state = UPGRADE_IDLE;
+	send_away(upgrade, why);
 	upgrade->failed++;
 	snprintf(upgrade->error, sizeof(upgrade->error),
 		"%.200s did not take over (%.200s), this one goes on",
 		upgrade->pid ? "another process" : "somebody", why);
 	log_warn("pid %u did not take over, this one goes on: %s", upgrade->pid, why);
-	if (state >= UPGRADE_GIVING)
-		upgrade_give_back(daemon, state >= UPGRADE_HANDED);
 	/* It may have what is ours: one that hangs must not come back to life with it. */
 	if (is_ours(upgrade))
 		kill(upgrade->program.pid, SIGKILL);
 	answer(upgrade, true);
-	if (upgrade->owes_reload)
+	if (upgrade->owes_stop)
+		leaving_go_on(daemon);
+	else if (upgrade->owes_reload)
 		reload_start(daemon, NULL, NULL);
-	upgrade->owes_reload = false;
+	upgrade->owes_reload = upgrade->owes_stop = false;
+}
+
+bool upgrade_keep_stop(struct daemon *daemon)
+{
+	struct upgrade *upgrade = daemon->upgrade;
+
+	if (!upgrade)
+		return false;
+	if (upgrade->state == UPGRADE_CLOSING || upgrade->state == UPGRADE_HANDED) {
+		log_info("pid %u is about to serve: this one stops when it does", upgrade->pid);
+		upgrade->owes_stop = true;
+		return true;
+	}
+	send_away(upgrade, "it is stopping");
+	return false;
 }
 
 static void over(struct upgrade *upgrade)
@@ -313,6 +337,12 @@ static void over(struct upgrade *upgrade)
 	leaving_hand_over(daemon);
 	if (upgrade->owes_reload)
 		(void)upgrade_keep_reload(daemon);
+	if (!upgrade->owes_stop)
+		return;
+	leaving_go_on(daemon);
+	/* A child of ours is the same service, which is to end. */
+	if (is_ours(upgrade))
+		kill(upgrade->program.pid, SIGTERM);
 }
 
 static void look_at_gate(struct upgrade *upgrade)

@@ -31,6 +31,9 @@ void upgrade_tick(struct daemon *daemon);
 bool upgrade_is_on(const struct daemon *daemon);
 /* A signal asks for a reload. False: nobody takes over, it is this daemon's matter. */
 bool upgrade_keep_reload(struct daemon *daemon) must_check;
+/* This daemon is to stop, which takes its sockets and pins from who takes over, who is told so. True: that one
+ * is about to serve; leaving_go_on() follows when it does, or has failed. */
+bool upgrade_keep_stop(struct daemon *daemon) must_check;
 /* The files of the log were renamed: the process before, if it is still there, has them open, too. */
 void upgrade_reopen_logs(struct daemon *daemon);
 

@@ -170,6 +170,19 @@ static int receive(struct upgrade_taken *taken, struct upgrade_message *message,
 	}
 }
 
+void upgrade_explain(struct upgrade_taken *taken, struct err *err)
+{
+	struct upgrade_message *message = mem_alloc(sizeof(*message));
+
+	while (taken->fd >= 0 && !taken->is_committed && wait_message(taken->fd, 0, message) == 1) {
+		if (message->kind == UPGRADE_REFUSED)
+			(void)refused(message, err);
+		upgrade_message_end(message);
+	}
+	upgrade_message_end(message);
+	free(message);
+}
+
 static struct upgrade_taken *taken_new(int fd)
 {
 	struct upgrade_taken *taken = mem_zalloc(sizeof(*taken));
@@ -371,15 +384,11 @@ int upgrade_commit(
 
 	if (is_told_to_end())
 		return err_set(err, -EINTR, "taking over: told to end by a signal");
-	r = upgrade_send(taken->fd, UPGRADE_PREPARED, &prepared, sizeof(prepared), NULL, 0);
-	if (r < 0) {
-		is_gone(taken, r);
-		r = 0;
-	} else {
-		message = mem_alloc(sizeof(*message));
-		r = wait_commit(daemon, taken, message, err);
-		free(message);
-	}
+	/* One that is gone may have said why before it went. */
+	(void)!upgrade_send(taken->fd, UPGRADE_PREPARED, &prepared, sizeof(prepared), NULL, 0);
+	message = mem_alloc(sizeof(*message));
+	r = wait_commit(daemon, taken, message, err);
+	free(message);
 	if (r < 0)
 		return r;
 	taken->is_committed = true;

@@ -60,6 +60,8 @@ const struct health_state *upgrade_taken_health(void *taken, const struct target
  * serves on, and this one must end. Where it is gone there is nobody to ask. */
 int upgrade_commit(struct daemon *daemon, struct upgrade_taken *taken, bool has_own_maps,
 	struct err *err) must_check;
+/* A start that has failed: if the other one has said meanwhile that it gives nothing, that is why. */
+void upgrade_explain(struct upgrade_taken *taken, struct err *err);
 /* Clients are served here: the other one may leave. -EBUSY: it has lost its patience, and goes on: this one
  * must end. */
 int upgrade_tell_serving(struct upgrade_taken *taken, struct err *err) must_check;
