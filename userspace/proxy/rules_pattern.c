@@ -160,6 +160,8 @@ int rules_pattern_fits(const struct rules_pattern *pattern, struct slice text,
 	struct runs runs;
 	uint32_t i;
 
+	if (!text.ptr) /* the host of an HTTP/1.0 request, which need not say one */
+		text = SLICE("");
 	if (pattern->kind == RULES_REGEX)
 		return rules_regex_fits(pattern->regex, text, scratch, ret_captures);
 	if (pattern->kind == RULES_TEXT)
