@@ -269,6 +269,18 @@ def test_refused_over_http2(daemon, net, log):
     assert line["request_uri"] is line["target"] is None and line["classification"] == "severe"
 
 
+def test_reset_over_http2(daemon, net, log):
+    """A request that is no request is reset, without an answer; the others of its connection go on."""
+    with http2.connect((net.v4, PLAIN)) as client:
+        stream = client.open("/echo", headers=[("transfer-encoding", "chunked")])
+        assert client.answer(stream).error == 1  # PROTOCOL_ERROR
+        line = log.one()
+        assert client.request("/echo").status == 200
+    assert (line["type"], line["elb_status_code"], line["error_reason"]) == ("h2", None, "bad_request")
+    assert (line["received_bytes"], line["sent_bytes"], line["request_uri"]) == (0, 0, None)
+    assert (line["classification"], line["classification_reason"]) == ("severe", "bad_h2_request")
+
+
 def test_ids(daemon, net, folder):
     """As the target was told them."""
     log = Log(folder / "access.log")

@@ -349,3 +349,17 @@ void accesslog_put(struct accesslog_note *note, struct conn *conn, const struct 
 	free(note->told_target);
 	free(note);
 }
+
+void accesslog_put_malformed(struct conn *conn)
+{
+	struct accesslog_note *note = NULL;
+
+	if (conn->listener->spec.access)
+		note = accesslog_note_new(conn, conn->listener, NULL);
+	if (!note)
+		return;
+	note->record = (struct accesslog_record){
+		.began_us = loop_now_us(conn->worker->io.loop), .reason = CLOSE_bad_request};
+	note->desync = UINT64_C(1) << DESYNC_bad_h2_request;
+	accesslog_put(note, conn, conn->listener, 0, 0);
+}

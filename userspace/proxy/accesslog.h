@@ -76,5 +76,8 @@ struct accesslog_note *accesslog_note_new(const struct conn *conn, const struct 
  * the front has counted since before the request. */
 void accesslog_put(struct accesslog_note *note, struct conn *conn, const struct listener *listener,
 	uint64_t bytes_in, uint64_t bytes_out);
+/* The line of a request over HTTP/2 that was reset before anybody saw it, if there is a log: it has no
+ * status, and takes no bytes, which are those of its connection. */
+void accesslog_put_malformed(struct conn *conn);
 
 #endif

@@ -4,6 +4,7 @@
 #include "core/counter.h"
 #include "core/log.h"
 #include "net/stream_arrival.h"
+#include "proxy/accesslog.h"
 #include "proxy/conn_terms.h"
 #include "proxy/exchange_h2.h"
 
@@ -35,6 +36,7 @@ static void malformed(struct h2 *h2)
 
 	counter_inc(&conn_counts(conn)->desync[DESYNC_bad_h2_request][LISTENER_DESYNC_REFUSED]);
 	conn_count_reason(conn, CLOSE_bad_request);
+	accesslog_put_malformed(conn);
 }
 
 static void stream_event(struct h2_stream *stream)
