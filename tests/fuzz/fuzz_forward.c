@@ -162,8 +162,7 @@ static int forward(uint8_t how_told, const struct rules_match *match, struct htt
 	if (!request->authority.len)
 		request->authority = SLICE("group");
 	http_headers_drop_hop_by_hop(&request->headers);
-	more = http_forwarded_apply(
-		&request->headers, forwarded, told[0], TOLD_BYTES, extra + n);
+	more = http_forwarded_apply(&request->headers, forwarded, told[0], TOLD_BYTES, extra + n);
 	if (more < 0)
 		return more;
 	n += more;

@@ -8,6 +8,7 @@ import h2.connection
 import h2.events
 import h2.exceptions
 import h2.settings
+from h2.connection import ConnectionInputs, ConnectionState
 
 from wire import Connection, Response, TlsConnection, client_context
 
@@ -51,6 +52,9 @@ class Http2:
         if settings:
             self.h2.local_settings = h2.settings.Settings(client=True, initial_values={
                 h2.settings.SettingCodes.ENABLE_PUSH: 0, **settings})
+        # For the library GOAWAY is the end, whatever else came with it; streams under way go on.
+        self.h2.state_machine._transitions = self.h2.state_machine._transitions | {
+            (ConnectionState.CLIENT_OPEN, ConnectionInputs.RECV_GOAWAY): (None, ConnectionState.CLIENT_OPEN)}
         self.answers, self.goaway, self.pongs = {}, None, 0
         if starts:
             self.h2.initiate_connection()
@@ -134,8 +138,8 @@ class Http2:
         answer = self.answers.get(getattr(event, "stream_id", None))
         if isinstance(event, h2.events.ConnectionTerminated):
             self.goaway = event
-            if not event.error_code:  # for the library this is the end; streams under way go on
-                self.h2.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
+            if event.error_code:
+                self.h2.state_machine.state = ConnectionState.CLOSED
         elif isinstance(event, h2.events.PingAckReceived):
             self.pongs += 1
         if answer is None:

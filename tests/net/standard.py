@@ -15,7 +15,7 @@ STRICT, REQUESTS_3, XFF_PRESERVE, XFF_REMOVE = 83, 87, 88, 89
 REFUSED, EMPTY, IMPATIENT, ONE = 84, 85, 86, 90
 TCP_IDLE, TLS_IDLE, TCP_REFUSED, TCP_EMPTY, CONNECTION_LIMIT = 4004, 4005, 4006, 4007, 91
 TCP_GREET, TLS_GREET = 4009, 4447
-DESYNC_MONITOR, DESYNC_STRICTEST = 92, 93
+DESYNC_MONITOR, DESYNC_STRICTEST, LIFETIME = 92, 93, 95
 # By what is spoken to the targets: plain, TLS.
 H2, HTTPS_H2, PP_OUT_H2 = 94, 8447, 8083
 
@@ -97,6 +97,7 @@ def listeners():
                  timeouts={name: milliseconds(700) for name in ("header", "request_body", "keep_alive", "idle")},
                  limits={"header_bytes": "4k", "body_bytes": "1k"}),
         listener("requests-3", "http", REQUESTS_3, "one", limits={"requests_per_connection": 3}),
+        listener("lifetime", "http", LIFETIME, "one", timeouts={"lifetime": milliseconds(500)}),
         listener("xff-preserve", "http", XFF_PRESERVE, "one", x_forwarded_for="preserve"),
         listener("xff-remove", "http", XFF_REMOVE, "one", x_forwarded_for="remove"),
         listener("desync-monitor", "http", DESYNC_MONITOR, "one", http={"desync_mode": "monitor"}),

@@ -23,6 +23,7 @@ TOLD = 20            # failures that are told in words
 DOWNLOAD_STEP = 16384  # bytes, and the pause between two reads while the others are at work
 DOWNLOAD_PAUSE_S = 0.02
 TUNNEL_PAUSE_S, MESSAGE_BYTES = 0.5, 32
+AGAIN_PAUSE_S = 0.01
 REQUEST_EVERY = 4    # of so many handshakes one is followed by a request
 
 
@@ -176,12 +177,14 @@ class Client:
             clients[number] = self.again()
 
     def again(self):
-        while not self.stop.is_set():
+        """It is asked once more, also at the end."""
+        while True:
             try:
                 return self.open(self.orders["names"][0])
             except OSError as error:
                 self.account.bad(error)
-        return Connection(self.address)
+                if self.stop.wait(AGAIN_PAUSE_S):
+                    return Connection(self.address)  # what is asked on it fails, too
 
     # --- WebSockets, one a thread, by HTTP/1.1 and HTTP/2 in turn, with a message that comes back every half second
     def tunnels(self, index):

@@ -2,6 +2,7 @@
 slow and vanishing clients, targets that misbehave."""
 import hashlib
 import socket
+import time
 
 import pytest
 
@@ -9,7 +10,7 @@ import standard as ports
 from counts import count
 from sluiced import IS_SANITIZED
 from target import pattern, pattern_sha256
-from wire import SMALL_BUFFER, Connection, TlsConnection, until
+from wire import SMALL_BUFFER, Connection, TlsConnection, patience, until
 
 HOST = b"Host: www.sluice.test\r\n"
 
@@ -118,6 +119,23 @@ def test_requests_per_connection(std, net):
         answers = [connection.request().get("connection", "keep-alive") for _ in range(3)]
         assert answers == ["keep-alive", "keep-alive", "close"]
         assert connection.is_ended()
+
+
+def test_lifetime(std, net):
+    """Of a connection: what comes later is its last, and has its answer."""
+    with Connection((net.v4, ports.LIFETIME)) as connection:
+        began, said = time.monotonic(), ""
+        while said != "close":
+            answer = connection.request()
+            assert answer.status == 200
+            said = answer.get("connection", "keep-alive")
+            assert time.monotonic() - began < patience(10)
+        assert time.monotonic() - began > 0.4
+        assert connection.is_ended()
+    with Connection((net.v4, ports.LIFETIME)) as connection:
+        answer = connection.request("/slow/900")
+        assert answer.status == 200 and answer.get("connection", "keep-alive") == "keep-alive"
+        assert connection.request().get("connection") == "close"
 
 
 # --- bodies

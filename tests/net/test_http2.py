@@ -288,6 +288,19 @@ def test_requests_per_connection(std, net):
         assert connection.wire.is_ended()
 
 
+def test_lifetime(std, net):
+    """What is under way then, and what comes before GOAWAY is read, has its answer."""
+    with http2.connect((net.v4, ports.LIFETIME)) as connection:
+        slow, n = connection.open("/slow/800"), 0
+        while connection.goaway is None:
+            assert connection.request().status == 200
+            n += 1
+        assert connection.answer(slow).status == 200 and n > 1
+        while connection.goaway.last_stream_id > 1 << 30:
+            assert connection.more()
+        assert connection.wire.is_ended()
+
+
 def test_limits_of_a_listener(std, net):
     with http2.connect((net.v4, ports.STRICT)) as connection:
         assert connection.request("/echo", "POST", body=b"x" * 1025).status == 413

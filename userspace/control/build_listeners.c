@@ -290,6 +290,7 @@ static void build_listener(struct building *building, const struct config_listen
 		.request_body_ms = wanted->timeouts.request_body_ms,
 		.idle_ms = wanted->timeouts.idle_ms,
 		.keep_alive_ms = wanted->timeouts.keep_alive_ms,
+		.lifetime_ms = wanted->timeouts.lifetime_ms,
 		.drain_ms = build_drain_ms(wanted),
 		.max_connections = wanted->limits.connections,
 		.max_requests_per_connection = wanted->limits.requests_per_connection,

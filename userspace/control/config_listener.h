@@ -51,7 +51,7 @@ struct config_client_auth {
 
 struct config_listener_timeouts {
 	struct config_mark mark;
-	uint32_t handshake_ms, header_ms, request_body_ms, idle_ms, keep_alive_ms;
+	uint32_t handshake_ms, header_ms, request_body_ms, idle_ms, keep_alive_ms, lifetime_ms;
 };
 
 struct config_listener_limits {

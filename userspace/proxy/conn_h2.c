@@ -13,10 +13,7 @@ static bool is_last(const struct conn *conn)
 {
 	const struct listener_spec *spec = &conn->listener->spec;
 
-	return !proxy_worker_keeps_clients(conn->worker) || conn_is_orphan(conn) ||
-	       conn_terms(conn) != CONN_TERMS_GOOD || conn->front->retiring || !spec->http2 ||
-	       (spec->max_requests_per_connection &&
-		       conn->requests >= spec->max_requests_per_connection);
+	return !spec->http2 || !conn_goes_on(conn, conn->requests);
 }
 
 static void got_request(

@@ -9,6 +9,9 @@
 /* Of connections in one turn. */
 enum { LOOKS_PER_TURN = 512 };
 
+/* Of lifetimes: up to a tenth, in so many steps. */
+enum { EARLIER_SHARE = 10, EARLIER_STEPS = 64 };
+
 static struct listener *listener_in_force(const struct conn *conn)
 {
 	const struct proxy_worker *worker = conn->worker;
@@ -21,6 +24,26 @@ static struct listener *listener_in_force(const struct conn *conn)
 bool conn_is_orphan(const struct conn *conn)
 {
 	return conn->worker->generation && !listener_in_force(conn);
+}
+
+/* Each a little earlier than the last of them may. */
+static bool is_old(const struct conn *conn)
+{
+	uint64_t lifetime_ms = conn->listener->spec.lifetime_ms;
+	uint64_t earlier_ms =
+		lifetime_ms / EARLIER_SHARE * (conn->id % EARLIER_STEPS) / EARLIER_STEPS;
+
+	return lifetime_ms &&
+	       loop_now_ms(conn->worker->io.loop) - conn->accepted_ms >= lifetime_ms - earlier_ms;
+}
+
+bool conn_goes_on(const struct conn *conn, uint32_t requests)
+{
+	uint32_t max = conn->listener->spec.max_requests_per_connection;
+
+	return proxy_worker_keeps_clients(conn->worker) && !conn_is_orphan(conn) &&
+	       conn_terms(conn) == CONN_TERMS_GOOD && !conn->front->retiring &&
+	       (!max || requests < max) && !is_old(conn);
 }
 
 /* One that was kept has not met the terms of those who come now: it gets no further than it could. */

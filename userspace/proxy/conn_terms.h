@@ -16,6 +16,9 @@ enum conn_terms {
 
 /* An HTTP connection looks before each request, and before it waits for another. */
 enum conn_terms conn_terms(const struct conn *conn);
+/* Whether another request may come on an HTTP connection after its `requests`, all counted: not where its
+ * worker, its listener, its keys or its time have come to their end. */
+bool conn_goes_on(const struct conn *conn, uint32_t requests);
 /* Whether the listener it has vouches for the certificate its client has shown. */
 static inline bool conn_is_vouched_for(const struct conn *conn)
 {

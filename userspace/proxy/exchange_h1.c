@@ -104,11 +104,8 @@ static bool read_more(struct exchange *exchange)
 static bool is_kept(const struct exchange *exchange)
 {
 	const struct conn *conn = exchange->conn;
-	uint32_t max_requests = exchange_spec(exchange)->max_requests_per_connection;
 
-	return exchange->request.keep_alive && proxy_worker_keeps_clients(conn->worker) &&
-	       !conn_is_orphan(conn) && conn_terms(conn) == CONN_TERMS_GOOD &&
-	       !conn->front->retiring && (!max_requests || conn->requests + 1 < max_requests);
+	return exchange->request.keep_alive && conn_goes_on(conn, conn->requests + 1);
 }
 
 static void got_head(struct exchange *exchange, uint32_t head_bytes)

@@ -80,6 +80,7 @@ struct listener_spec {
 	struct listener_socket **sockets;
 	uint32_t n_sockets;
 	uint32_t handshake_ms, header_ms, request_body_ms, idle_ms, keep_alive_ms;
+	uint32_t lifetime_ms; /* 0: no limit */
 	uint32_t drain_ms; /* what is under way may take so long when its connection is to drain */
 	uint32_t max_connections, max_requests_per_connection; /* 0: no limit */
 	uint64_t max_body_bytes; /* 0: no limit */
