@@ -111,8 +111,6 @@ struct daemon {
 
 /* A new secret for SYN cookies signs from now on; the one before is believed for some minutes. */
 void daemon_rotate_cookies(struct daemon *daemon);
-/* Once, as soon as there is nobody else's gate on the interfaces. */
-void daemon_start_gates(struct daemon *daemon, const struct config *config);
 
 /* Runs until a signal ends it. Returns the exit status. `config` is taken over. `takes_over`: from a daemon
  * that runs, if there is one. */

@@ -3,7 +3,7 @@
 #include "control/succession.h"
 
 #include "control/apply.h"
-#include "control/daemon.h"
+#include "control/daemon_start.h"
 #include "control/ids.h"
 #include "control/upgrade.h"
 #include "control/upgrade_take.h"

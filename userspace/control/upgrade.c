@@ -9,9 +9,9 @@
 #include "control/logs.h"
 #include "control/renewal.h"
 #include "control/service.h"
+#include "control/upgrade_child.h"
 #include "control/upgrade_counts.h"
 #include "control/upgrade_give.h"
-#include "control/upgrade_program.h"
 #include "core/log.h"
 #include "core/mem.h"
 
@@ -21,11 +21,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -33,7 +31,6 @@ enum {
 	PREPARE_MS = 5 * 60 * 1000, /* a hundred thousand certificates are read meanwhile */
 	SERVE_MS = 20 * 1000,
 	GATE_LOOK_MS = 1,
-	OUTPUT_BYTES = 4096,
 	BACKLOG = 4,
 };
 
@@ -64,14 +61,8 @@ struct upgrade {
 	char error[UPGRADE_TEXT_BYTES];
 	bool owes_reload, owes_stop; /* asked for meanwhile */
 	struct watch before; /* the one that we took over from; fd -1: it is gone */
-	struct {
-		pid_t pid; /* that we started; 0: none */
-		struct watch end;    /* a descriptor of that process; fd -1: none */
-		struct watch output; /* fd -1: none */
-		char text[OUTPUT_BYTES]; /* the end of what it said */
-		size_t len;
-		struct admin_reply *reply; /* who waits for it; NULL: nobody */
-	} program;
+	struct upgrade_child child;
+	struct admin_reply *reply; /* who waits for the child; NULL: nobody */
 };
 
 char *upgrade_socket_path(const struct config *config)
@@ -102,21 +93,19 @@ bool upgrade_keep_reload(struct daemon *daemon)
 
 /* --- the program that we started */
 
-static void read_output(struct upgrade *upgrade);
-
 static void answer(struct upgrade *upgrade, bool has_failed)
 {
-	struct admin_reply *reply = upgrade->program.reply;
+	struct admin_reply *reply = upgrade->reply;
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *root;
 
 	if (!reply)
 		return;
-	read_output(upgrade);
-	upgrade->program.reply = NULL;
+	upgrade_child_read(&upgrade->child);
+	upgrade->reply = NULL;
 	if (has_failed) {
 		admin_reply_error(reply, 422, "upgrade_failed", "%s%s%s", upgrade->error,
-			upgrade->program.len ? ": " : "", upgrade->program.text);
+			upgrade->child.len ? ": " : "", upgrade->child.text);
 		return;
 	}
 	doc = admin_doc_new();
@@ -129,89 +118,19 @@ static void answer(struct upgrade *upgrade, bool has_failed)
 	admin_reply_finish(reply, 200, doc);
 }
 
-static void log_lines(char *text)
+/* Before it said who it is, or after it was given up. */
+static void child_ended(struct upgrade_child *child, int status)
 {
-	char *save, *line;
+	struct upgrade *upgrade = container_of(child, struct upgrade, child);
 
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		log_info("the new one says: %s", line);
-}
-
-/* The last lines are kept for the answer. */
-static void keep_output(struct upgrade *upgrade, const char *bytes, size_t len)
-{
-	size_t room = sizeof(upgrade->program.text) - 1, drop;
-
-	if (len > room) {
-		bytes += len - room;
-		len = room;
-	}
-	drop = upgrade->program.len + len > room ? upgrade->program.len + len - room : 0;
-	memmove(upgrade->program.text, upgrade->program.text + drop, upgrade->program.len - drop);
-	upgrade->program.len -= drop;
-	memcpy(upgrade->program.text + upgrade->program.len, bytes, len);
-	upgrade->program.len += len;
-	upgrade->program.text[upgrade->program.len] = '\0';
-}
-
-static void read_output(struct upgrade *upgrade)
-{
-	struct watch *watch = &upgrade->program.output;
-	char bytes[OUTPUT_BYTES];
-	ssize_t len = -1;
-
-	while (watch->fd >= 0 && (len = read(watch->fd, bytes, sizeof(bytes) - 1)) > 0) {
-		bytes[len] = '\0';
-		keep_output(upgrade, bytes, (size_t)len);
-		log_lines(bytes);
-	}
-	if (watch->fd < 0 || (len < 0 && (errno == EAGAIN || errno == EINTR)))
-		return;
-	loop_close(upgrade->daemon->io.loop,
-		watch); /* its standard error is ours from now on, or closed */
-	watch->fd = -1;
-}
-
-static void output_ready(struct watch *watch, uint32_t events)
-{
-	read_output(container_of(watch, struct upgrade, program.output));
-}
-
-/* It has ended, before it said who it is, or after it was given up. */
-static void program_ended(struct watch *watch, uint32_t events)
-{
-	struct upgrade *upgrade = container_of(watch, struct upgrade, program.end);
-	int status = 0;
-
-	if (waitpid(upgrade->program.pid, &status, WNOHANG) == 0)
-		return;
-	read_output(upgrade);
-	loop_close(upgrade->daemon->io.loop, watch);
-	watch->fd = -1;
-	upgrade->program.pid = 0;
-	if (!upgrade->program.reply || upgrade->state >= UPGRADE_GIVING)
+	if (!upgrade->reply || upgrade->state >= UPGRADE_GIVING)
 		return;
 	snprintf(upgrade->error, sizeof(upgrade->error),
 		"the program that was to take over has ended with status %d, this one goes on",
-		WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+		status);
 	log_warn("%s", upgrade->error);
 	upgrade->failed++;
 	answer(upgrade, true);
-}
-
-static int watch_program(struct upgrade *upgrade)
-{
-	struct loop *loop = upgrade->daemon->io.loop;
-
-	upgrade->program.output.ready = output_ready;
-	upgrade->program.end.ready = program_ended;
-	upgrade->program.end.fd = pidfd_open(upgrade->program.pid, 0);
-	if (upgrade->program.end.fd < 0)
-		return -errno;
-	return loop_add_level(loop, &upgrade->program.end) < 0 ||
-			       loop_add_level(loop, &upgrade->program.output) < 0
-		       ? -ENOMEM
-		       : 0;
 }
 
 void upgrade_start(struct daemon *daemon, const char *program, struct admin_reply *reply)
@@ -225,32 +144,19 @@ void upgrade_start(struct daemon *daemon, const char *program, struct admin_repl
 					 : "there is no socket to take over by (see the log)");
 		return;
 	}
-	if (upgrade->program.pid || upgrade->state != UPGRADE_IDLE) {
+	if (upgrade->child.pid || upgrade->state != UPGRADE_IDLE) {
 		admin_reply_error(reply, 409, "upgrading", "another upgrade is under way");
 		return;
 	}
-	upgrade->program.len = 0;
-	upgrade->program.text[0] = '\0';
-	if (upgrade_program_start(
-		    program, &upgrade->program.pid, &upgrade->program.output.fd, &err) < 0) {
-		upgrade->program.pid = 0;
-		upgrade->program.output.fd = -1;
+	if (upgrade_child_start(&upgrade->child, program, &err) < 0) {
 		admin_reply_error(reply, 422, "upgrade_failed", "%s", err.text);
 		return;
 	}
-	log_info("started pid %d, which is to take over", (int)upgrade->program.pid);
-	upgrade->program.reply = reply;
-	if (watch_program(upgrade) < 0)
-		log_warn("its end will not be seen: %s", strerror(errno));
+	log_info("started pid %d, which is to take over", (int)upgrade->child.pid);
+	upgrade->reply = reply;
 }
 
 /* --- the other side */
-
-/* Of another container it has no pid here: 0. */
-static bool is_ours(const struct upgrade *upgrade)
-{
-	return upgrade->program.pid && upgrade->program.pid == (pid_t)upgrade->pid;
-}
 
 static void hang_up(struct upgrade *upgrade)
 {
@@ -287,8 +193,8 @@ static void fail(struct upgrade *upgrade, const char *why)
 		upgrade->pid ? "another process" : "somebody", why);
 	log_warn("pid %u did not take over, this one goes on: %s", upgrade->pid, why);
 	/* It may have what is ours: one that hangs must not come back to life with it. */
-	if (is_ours(upgrade))
-		kill(upgrade->program.pid, SIGKILL);
+	if (upgrade_child_is(&upgrade->child, upgrade->pid))
+		upgrade_child_signal(&upgrade->child, SIGKILL);
 	answer(upgrade, true);
 	if (upgrade->owes_stop)
 		leaving_go_on(daemon);
@@ -341,8 +247,8 @@ static void over(struct upgrade *upgrade)
 		return;
 	leaving_go_on(daemon);
 	/* A child of ours is the same service, which is to end. */
-	if (is_ours(upgrade))
-		kill(upgrade->program.pid, SIGTERM);
+	if (upgrade_child_is(&upgrade->child, upgrade->pid))
+		upgrade_child_signal(&upgrade->child, SIGTERM);
 }
 
 static void look_at_gate(struct upgrade *upgrade)
@@ -367,7 +273,7 @@ static void give_now(struct upgrade *upgrade)
 		upgrade->state = UPGRADE_WAITING;
 		return;
 	}
-	upgrade_give(daemon, is_ours(upgrade), &upgrade->outbox);
+	upgrade_give(daemon, upgrade_child_is(&upgrade->child, upgrade->pid), &upgrade->outbox);
 	upgrade->state = UPGRADE_GIVING;
 	timer_set(daemon->io.loop, &upgrade->timer, PREPARE_MS);
 }
@@ -580,7 +486,7 @@ void upgrade_open(struct daemon *daemon)
 	upgrade->message = mem_alloc(sizeof(*upgrade->message));
 	upgrade->path = upgrade_socket_path(daemon->build->config);
 	upgrade->peer.fd = upgrade->before.fd = -1;
-	upgrade->program.output.fd = upgrade->program.end.fd = -1;
+	upgrade_child_init(&upgrade->child, daemon->io.loop, child_ended);
 	upgrade->door = (struct watch){.fd = -1, .ready = door_ready};
 	upgrade->timer.fire = time_is_up;
 	upgrade_outbox_init(&upgrade->outbox);
@@ -627,10 +533,7 @@ void upgrade_free(struct upgrade *upgrade)
 	upgrade_told_forget(&upgrade->told);
 	if (upgrade->before.fd >= 0)
 		loop_close(upgrade->daemon->io.loop, &upgrade->before);
-	if (upgrade->program.output.fd >= 0)
-		loop_close(upgrade->daemon->io.loop, &upgrade->program.output);
-	if (upgrade->program.end.fd >= 0)
-		loop_close(upgrade->daemon->io.loop, &upgrade->program.end);
+	upgrade_child_fini(&upgrade->child);
 	hang_up(upgrade);
 	free(upgrade->message);
 	free(upgrade->path);
