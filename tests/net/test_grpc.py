@@ -66,11 +66,11 @@ def seen(client):
     return json.loads(client.calls(b"", timeout=patience(10)))
 
 
-@pytest.fixture(params=["plain", "tls"])
+@pytest.fixture(params=["plain", "http2", "tls"])
 def client(request, net, launch, servers):
-    """Plain to plain, or TLS to TLS."""
-    if request.param == "plain":
-        launch(settings(net))
+    """Plain to plain, also through a group that is for any request, or TLS to TLS."""
+    if request.param != "tls":
+        launch(settings(net, **{} if request.param == "plain" else {"protocol_version": "http2"}))
         with channel(net) as plain:
             yield plain
         return
