@@ -1,7 +1,9 @@
-"""Many clients that send or read as slowly as they can (slowhttptest), while others do their work: those
-others get nearly as much done as without them, measured by the time that the daemon takes for them."""
+"""Many clients that send or read as slowly as they can (slowhttptest; over HTTP/2 slow_h2.py), while others do
+their work: those others get nearly as much done as without them, measured by the time that the daemon takes for
+them."""
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from wire import until
 
 pytestmark = [pytest.mark.alone,  # it measures
               pytest.mark.skipif(not shutil.which("slowhttptest"), reason="slowhttptest is not installed")]
+SLOW_H2 = Path(__file__).resolve().parent / "slow_h2.py"
 WORKERS = 16  # connections of those who work
 WAYS = {
     # name: what slowhttptest is told beside how many, and which path it asks for
@@ -47,21 +50,24 @@ def share(one, seconds=1):
     return (cpu_ns(one) - cpu) / 1e9 / watch() / len(one.api("/v1/status")["workers"])
 
 
-def attack(net, way, number):
+def attack(net, version, way, number):
     words, path = WAYS[way]
     command = ["slowhttptest", *words, "-c", str(number), "-r", str(number), "-l", "120", "-v", "0",
                "-p", "60", "-u", f"http://{net.v4}:81{path}"]
+    if version == "2":
+        command = [sys.executable, str(SLOW_H2), net.v4, "81", way, str(number)]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                             stderr=subprocess.DEVNULL, preexec_fn=netns.die_with_parent)
 
 
-def test_slow_clients(net, launch, capsys):
+@pytest.mark.parametrize("version", ["1.1", "2"])
+def test_slow_clients(net, launch, capsys, version):
     """A third of them by each way: they leave 95 per cent of its time to others, whom nothing happens to
     meanwhile."""
     one = launch(config(net))
     number = count("slow_clients")
     with Load((net.v4, 80), WORKERS, 20) as load:
-        slow = [attack(net, way, number // len(WAYS)) for way in WAYS]
+        slow = [attack(net, version, way, number // len(WAYS)) for way in WAYS]
         try:
             until(lambda: open_now(one, "other") >= number * 0.95, "they are all there", 60)
             ok = load.ok
@@ -76,7 +82,7 @@ def test_slow_clients(net, launch, capsys):
                 process.kill()
                 process.wait()
     with capsys.disabled():
-        print(f"\n{still} slow clients: {taken:.2%} of the workers' time; slowest request beside them "
+        print(f"\n{still} slow clients of HTTP/{version}: {taken:.2%} of the workers' time; slowest request beside them "
               f"{slowest_s * 1000:.0f} ms")
     assert load.failures == []
     assert taken <= 0.05, "they leave the time to others"

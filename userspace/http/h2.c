@@ -321,7 +321,7 @@ static bool is_over(const struct h2 *h2)
 	if (buf_len(&h2->out) || nghttp2_session_want_write(h2->session))
 		return false;
 	return h2->is_ending || !nghttp2_session_want_read(h2->session) ||
-	       (h2->read_ended && !h2->n_streams);
+	       (h2->read_ended && !h2->n_owned); /* half of a head is nobody's */
 }
 
 static void tell_changes(struct h2 *h2)

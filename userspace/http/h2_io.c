@@ -125,6 +125,12 @@ bool h2_is_held_up(struct h2 *h2)
 	return h2_frames_waiting(h2) > H2_QUEUE_MAX;
 }
 
+/* It waits for a window that nobody will open. */
+static bool is_held_for_ever(const struct h2_stream *stream)
+{
+	return list_is_linked(&stream->blocked) && h2_stream_is_stuck(stream);
+}
+
 void h2_cut(struct h2 *h2)
 {
 	struct h2_stream *stream;
@@ -132,20 +138,22 @@ void h2_cut(struct h2 *h2)
 
 	list_for_each(link, &h2->streams) {
 		stream = container_of(link, struct h2_stream, link);
-		if (stream->in_ended || stream->is_released)
+		if (stream->is_released || (stream->in_ended && !is_held_for_ever(stream)))
 			continue;
 		stream->body.broken = true;
-		stream->body.can_read = true;
+		stream->body.can_read = stream->body.can_write = true;
 		h2_touch(h2, stream);
 	}
 }
 
 /* As in HTTP/1: nobody half-closes TLS, but a plain client may have sent its last request and wait for
- * the answer. What targets have sent whole is still good. */
+ * the answer, not with half of another one. What targets have sent whole is still good. */
 static void end_reading(struct h2 *h2)
 {
+	bool waits = h2->n_owned || !h2->head;
+
 	h2->read_ended = true;
-	if (h2->io->ops->is_plain || h2->is_client)
+	if ((h2->io->ops->is_plain && waits) || h2->is_client)
 		h2_cut(h2);
 	else
 		h2_gone(h2);

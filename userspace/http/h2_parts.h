@@ -50,8 +50,7 @@ struct h2 {
 	uint32_t max_header_bytes;
 	int32_t head_id; /* of its stream */
 	struct list streams, touched, blocked; /* struct h2_stream */
-	uint32_t n_streams; /* open ones */
-	uint32_t n_owned; /* that are not released */
+	uint32_t n_streams, n_owned; /* open ones; that are not released */
 	uint32_t heads, told_heads; /* that have begun, ever; of which the owner knows */
 	enum h2_wait told_wait;
 	uint32_t round; /* of waking those that wait for room */
@@ -135,9 +134,10 @@ void h2_stream_free(struct h2_stream *stream);
 void h2_stream_closed(struct h2_stream *stream, uint32_t code);
 /* DATA of the client. */
 int h2_stream_put(struct h2_stream *stream, const uint8_t *bytes, size_t len);
-/* The connection has room for bodies; the client has opened the stream's window. */
+/* Room in the connection, a window of the stream; none, and the client has ended its side. */
 bool h2_has_room(struct h2 *h2);
 bool h2_stream_has_window(const struct h2_stream *stream);
+bool h2_stream_is_stuck(const struct h2_stream *stream);
 
 /* h2_callbacks.c */
 void h2_callbacks_set(nghttp2_session_callbacks *callbacks);

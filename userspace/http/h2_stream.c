@@ -172,8 +172,19 @@ bool h2_stream_waits_its_turn(struct h2_stream *stream)
 	return has_moved && list_is_linked(&stream->blocked) && h2_stream_has_window(stream);
 }
 
+bool h2_stream_is_stuck(const struct h2_stream *stream)
+{
+	const struct h2 *h2 = stream->h2;
+
+	return h2->read_ended && !h2->is_client &&
+	       (!h2_stream_has_window(stream) ||
+		       nghttp2_session_get_remote_window_size(h2->session) <= 0);
+}
+
 static ssize_t wait_for_room(struct h2_stream *stream)
 {
+	if (h2_stream_is_stuck(stream))
+		return -EPIPE;
 	stream->body.can_write = false;
 	if (!list_is_linked(&stream->blocked))
 		list_add_tail(&stream->h2->blocked, &stream->blocked);
