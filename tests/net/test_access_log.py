@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 
 import pytest
 
+import access_line
 import http2
 from net import CLIENTS
 from standard import group, listener
@@ -71,7 +72,7 @@ class Log:
         return self.lines()
 
     def one(self):
-        return json.loads(self.wait()[0])
+        return access_line.parse(self.wait()[0])
 
 
 @pytest.fixture
@@ -153,10 +154,10 @@ def test_plain(daemon, net, log):
         for length in (10, 100):
             answer = client.take_until(b"\r\n\r\n") + client.take(length)
             sizes.append(len(answer))
-        lines = [json.loads(line) for line in log.wait(2)]
+        lines = [access_line.parse(line) for line in log.wait(2)]
         client.send(head % 1000)
         client.response()
-        lines.append(json.loads(log.wait(3)[2]))
+        lines.append(access_line.parse(log.wait(3)[2]))
     assert [line["request_uri"] for line in lines] == ["/bytes/10", "/bytes/100", "/bytes/1000"]
     assert [line["sent_bytes"] for line in lines[:2]] == sizes
     assert [line["received_bytes"] for line in lines] == [len(head % n) for n in (10, 100, 1000)]
@@ -176,7 +177,7 @@ def test_answered_here(daemon, net, log, version):
         with Connection((net.v4, PLAIN)) as client:
             return client.request(path).status
     assert ask("/old/x?y") == 301 and ask("/fixed") == 418
-    old, fixed = sorted((json.loads(line) for line in log.wait(2)), key=lambda line: line["elb_status_code"])
+    old, fixed = sorted((access_line.parse(line) for line in log.wait(2)), key=lambda line: line["elb_status_code"])
     assert old["actions_executed"] == "redirect" and old["redirect_url"] == f"https://{NAME}/new?y"
     assert (old["elb_status_code"], old["rule"], old["matched_rule_priority"]) == (301, "old", 5)
     assert fixed["actions_executed"] == "fixed-response" and fixed["matched_rule_priority"] == 6
@@ -240,7 +241,7 @@ def test_actions(daemon, net, log):
     for n, (path, status, rule, action) in enumerate(ACTIONS):
         with Connection((net.v4, PLAIN)) as client:
             assert ask_raw(client, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n") == status, path
-            line = json.loads(log.wait(n + 1)[n])
+            line = access_line.parse(log.wait(n + 1)[n])
         assert (line["elb_status_code"], line["actions_executed"]) == (status, action), line
         assert rule is None or line["rule"] == rule
 
@@ -255,7 +256,7 @@ def test_transformed(daemon, net, log, version):
     for n, (path, host, status, told_host, told_uri, word) in enumerate(rows):
         with (http2.connect if version == "2" else Connection)((net.v4, PLAIN)) as client:
             assert client.request(path, host=host).status == status
-        line = json.loads(log.wait(n + 1)[n])
+        line = access_line.parse(log.wait(n + 1)[n])
         assert (line["request_uri"], line["host"]) == (path, host)
         assert [line[k] for k in ("transformed_host", "transformed_uri", "request_transform_status")] == [
             told_host, told_uri, word]
@@ -290,7 +291,7 @@ def test_ids(daemon, net, folder):
     with Connection((net.v4, PLAIN)) as client:
         told = dict(client.request("/echo").json()["headers"])
         client.request("/echo", headers=[("X-Request-Id", "mine")])
-    first, second = [json.loads(line) for line in log.wait(2)]
+    first, second = [access_line.parse(line) for line in log.wait(2)]
     assert first["request_id"] == told["X-Request-Id"] and first["trace_id"] == told["X-Amzn-Trace-Id"]
     assert second["request_id"] == "mine" and second["trace_id"].startswith("Root=1-")
 
@@ -397,7 +398,7 @@ def test_every_request(daemon, net, log):
             for number in range(5):
                 assert client.request(f"/status/20{number}").status == 200 + number
                 assert secure.request().status == 200
-    lines = [json.loads(line) for line in log.wait(200)]
+    lines = [access_line.parse(line) for line in log.wait(200)]
     assert sum(line["listener"] == "plain" for line in lines) == 100
     row = next(row for row in daemon.api("/v1/status")["access_logs"] if row["path"] == str(log.path))
     assert row["open"] and row["lines"] >= 200 and row["dropped_full"] == row["dropped_error"] == 0

@@ -1,10 +1,10 @@
 """Rates of requests per rule: in all and of each client, for the node; what is over them is answered with
 429 and counted. And Alt-Svc, which answers of any kind have."""
-import json
 import time
 
 import pytest
 
+import access_line
 import http2
 from net import CLIENTS, CLIENTS_V6
 from standard import group, listener
@@ -93,7 +93,7 @@ def test_connection_goes_on(net, launch, tmp_path):
             assert one.request("/other").status == 200
             until(lambda: one.request("/all").status == 200, "its time has come")
     until(lambda: path.read_text().count("\n") > 8, "the lines are there")
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [access_line.parse(line) for line in path.read_text().splitlines()]
     over = [line for line in lines if line["elb_status_code"] == 429]
     assert len(over) > 3 and {(line["error_reason"], line["rule"]) for line in over} == {("rate_limited", "all")}
 

@@ -1,6 +1,5 @@
 """WebSocket over HTTP/2 (RFC 8441), to targets that speak HTTP/1.1 and HTTP/2, and from HTTP/1.1 to HTTP/2:
 python3-h2, python3-websockets and Chromium as clients, python3-websockets as a target."""
-import json
 import random
 
 import pytest
@@ -9,6 +8,7 @@ from websockets.frames import Opcode
 from websockets.protocol import Protocol, Side
 from websockets.sync.client import connect
 
+import access_line
 import http2
 from browser import Browser
 from standard import group, listener
@@ -73,7 +73,7 @@ def dial(net, port):
 
 def lines(log, number):
     until(lambda: log.exists() and len(log.read_text().splitlines()) >= number, f"{number} lines")
-    return [json.loads(line) for line in log.read_text().splitlines()]
+    return [access_line.parse(line) for line in log.read_text().splitlines()]
 
 
 @pytest.mark.parametrize("port", ENDS)

@@ -16,7 +16,7 @@
  * core's cache. The rest of a ring is for a disk that hangs, and is not touched before. */
 enum {
 	LOGFILE_RING_BYTES = 8 * 1024 * 1024,
-	LOGFILE_WAKE_BYTES = 128 * 1024,
+	LOGFILE_WAKE_BYTES = 256 * 1024,
 	LOGFILE_REST_MS = 50,
 };
 

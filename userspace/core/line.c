@@ -71,16 +71,19 @@ static void date_of(uint32_t days, char text[static 10])
 
 void line_put_time(struct line *line, uint64_t unix_us)
 {
-	uint32_t us = (uint32_t)(unix_us % 1000000);
+	static _Thread_local uint64_t text_s = UINT64_MAX; /* what `text` says */
+	static _Thread_local char text[TIME_BYTES + 1] = "0000-00-00T00:00:00.000000Z";
 	uint64_t unix_s = unix_us / 1000000;
 	uint32_t second = (uint32_t)(unix_s % 86400);
-	char text[TIME_BYTES + 1] = "0000-00-00T00:00:00.000000Z";
 
-	date_of((uint32_t)(unix_s / 86400), text);
-	digits(text + 11, 2, second / 3600);
-	digits(text + 14, 2, second / 60 % 60);
-	digits(text + 17, 2, second % 60);
-	digits(text + 20, 6, us);
+	if (unix_s != text_s) {
+		text_s = unix_s;
+		date_of((uint32_t)(unix_s / 86400), text);
+		digits(text + 11, 2, second / 3600);
+		digits(text + 14, 2, second / 60 % 60);
+		digits(text + 17, 2, second % 60);
+	}
+	digits(text + 20, 6, (uint32_t)(unix_us % 1000000));
 	line_put(line, (struct slice){text, TIME_BYTES});
 }
 
@@ -99,29 +102,54 @@ static uint64_t bytes_that_are(uint64_t eight, unsigned char c)
 	return (zero - EACH_BYTE(1)) & ~zero;
 }
 
-/* Eight bytes at a time; false says only that one of them may not be. */
-static bool are_printable(const char *text)
+/* False says only that one of the eight may not be. */
+static bool are_printable(uint64_t eight)
 {
-	uint64_t eight;
-
-	memcpy(&eight, text, sizeof(eight));
 	return !((((eight - EACH_BYTE(0x20)) & ~eight) | eight | bytes_that_are(eight, '"') |
 			 bytes_that_are(eight, '\\') | bytes_that_are(eight, 0x7f)) &
 		 EACH_BYTE(0x80));
 }
 
-static size_t printable_len(struct slice text)
+static bool copy_eight(char *to, const char *from)
 {
+	uint64_t eight;
+
+	memcpy(&eight, from, sizeof(eight));
+	if (!are_printable(eight))
+		return false;
+	memcpy(to, &eight, sizeof(eight));
+	return true;
+}
+
+/* Four to eight bytes: the first four and the last. */
+static bool copy_short(char *to, struct slice text)
+{
+	uint32_t first, last;
+
+	memcpy(&first, text.ptr, sizeof(first));
+	memcpy(&last, text.ptr + text.len - sizeof(last), sizeof(last));
+	if (!are_printable(first | (uint64_t)last << 32))
+		return false;
+	memcpy(to, &first, sizeof(first));
+	memcpy(to + text.len - sizeof(last), &last, sizeof(last));
+	return true;
+}
+
+/* Copies up to the first byte that is not printable, and says how many those are. */
+static size_t copy_printable(char *to, struct slice text)
+{
+	const size_t step = sizeof(uint64_t);
 	size_t i = 0;
 
-	while (i + sizeof(uint64_t) <= text.len && are_printable(text.ptr + i))
-		i += sizeof(uint64_t);
-	/* The rest with bytes before it that are. */
-	if (i && text.len - i < sizeof(uint64_t) &&
-		are_printable(text.ptr + text.len - sizeof(uint64_t)))
+	if (text.len >= sizeof(uint32_t) && text.len <= step && copy_short(to, text))
 		return text.len;
-	while (i < text.len && is_printable(text.ptr[i]))
-		i++;
+	while (i + step <= text.len && copy_eight(to + i, text.ptr + i))
+		i += step;
+	/* The rest with bytes before it that are. */
+	if (i && text.len - i < step && copy_eight(to + text.len - step, text.ptr + text.len - step))
+		return text.len;
+	for (; i < text.len && is_printable(text.ptr[i]); i++)
+		to[i] = text.ptr[i];
 	return i;
 }
 
@@ -157,19 +185,15 @@ static void put_escaped(struct line *line, struct slice text, size_t max, escape
 	size_t room = line->size - line->len < max ? line->size - line->len : max, len;
 	char escape[ESCAPE_BYTES_MAX];
 
-	while (text.len) {
-		len = printable_len(text);
-		if (len > room) {
-			line_put(line, (struct slice){text.ptr, room});
-			line->cut = true;
-			return;
-		}
-		line_put(line, (struct slice){text.ptr, len});
+	for (;;) {
+		len = copy_printable(line->bytes + line->len,
+			(struct slice){text.ptr, text.len < room ? text.len : room});
+		line->len += len;
 		room -= len;
 		if (len == text.len)
 			return;
 		text = (struct slice){text.ptr + len, text.len - len};
-		len = escape_char((unsigned char)*text.ptr, escape);
+		len = room ? escape_char((unsigned char)*text.ptr, escape) : 1;
 		if (len > room) {
 			line->cut = true;
 			return;

@@ -71,24 +71,33 @@ static void escapes(void **state)
 	assert_false(line.cut);
 }
 
-/* Each byte at each place among ordinary ones. */
+/* Memory of just that length, so that nothing beyond it may be looked at. */
+static void expect_byte(unsigned int c, size_t at, size_t len)
+{
+	char *text = malloc(len), expected[32];
+
+	memset(text, 'a', len);
+	text[at] = (char)c;
+	line_put_hexed(&line, (struct slice){text, len}, sizeof(bytes));
+	if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
+		snprintf(expected, sizeof(expected), "%.*s", (int)len, text);
+	else
+		snprintf(expected, sizeof(expected), "%.*s\\x%02x%.*s", (int)at, text, c,
+			(int)(len - at - 1), text + at + 1);
+	free(text);
+	expect(expected);
+}
+
+/* Each byte at each place among ordinary ones, in texts of every length. */
 static void every_byte_everywhere(void **state)
 {
-	char text[20], expected[32];
-	unsigned int c, at;
+	unsigned int c;
+	size_t at, len;
 
 	for (c = 0; c < 256; c++)
-		for (at = 0; at < sizeof(text); at++) {
-			memset(text, 'a', sizeof(text));
-			text[at] = (char)c;
-			line_put_hexed(&line, (struct slice){text, sizeof(text)}, sizeof(bytes));
-			if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
-				snprintf(expected, sizeof(expected), "%.20s", text);
-			else
-				snprintf(expected, sizeof(expected), "%.*s\\x%02x%.*s", (int)at,
-					text, c, (int)(sizeof(text) - at - 1), text + at + 1);
-			expect(expected);
-		}
+		for (len = 1; len <= 20; len++)
+			for (at = 0; at < len; at++)
+				expect_byte(c, at, len);
 }
 
 /* Never within an escape. */
