@@ -146,7 +146,8 @@ static size_t copy_printable(char *to, struct slice text)
 	while (i + step <= text.len && copy_eight(to + i, text.ptr + i))
 		i += step;
 	/* The rest with bytes before it that are. */
-	if (i && text.len - i < step && copy_eight(to + text.len - step, text.ptr + text.len - step))
+	if (i && text.len - i < step &&
+		copy_eight(to + text.len - step, text.ptr + text.len - step))
 		return text.len;
 	for (; i < text.len && is_printable(text.ptr[i]); i++)
 		to[i] = text.ptr[i];

@@ -137,13 +137,13 @@ static uint64_t unix_us(struct proxy_worker *worker, uint64_t mono_us)
 
 /* A short answer that went out in the turn it came in did so in one send: the clock need not be read for
  * what that takes. */
-static uint64_t end_us(const struct accesslog_note *note, const struct proxy_worker *worker,
-	uint64_t bytes_out)
+static uint64_t end_us(
+	const struct accesslog_note *note, const struct proxy_worker *worker, uint64_t bytes_out)
 {
 	bool is_short = bytes_out <= SHORT_ANSWER_BYTES;
 
 	return is_short && note->answered_us == loop_now_us(worker->io.loop) ? note->responding_us
-									      : clock_mono_us();
+									     : clock_mono_us();
 }
 
 static void fill_times(const struct accesslog_note *note, struct proxy_worker *worker,

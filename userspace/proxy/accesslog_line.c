@@ -54,9 +54,9 @@ static void put_text(struct line *line, struct slice name, struct slice text, si
 }
 
 #define JSON_TEXT_TO(line, name, text, max) put_text(line, SLICE(",\"" name "\":\""), text, max)
-#define JSON_TEXT(line, name, text) JSON_TEXT_TO(line, name, text, ACCESSLOG_TEXT_BYTES_MAX)
-#define JSON_URL(line, name, text) JSON_TEXT_TO(line, name, text, ACCESSLOG_TARGET_BYTES_MAX)
-#define JSON_WORD(line, name, word) JSON_TEXT(line, name, slice_of(word))
+#define JSON_TEXT(line, name, text)         JSON_TEXT_TO(line, name, text, ACCESSLOG_TEXT_BYTES_MAX)
+#define JSON_URL(line, name, text)          JSON_TEXT_TO(line, name, text, ACCESSLOG_TARGET_BYTES_MAX)
+#define JSON_WORD(line, name, word)         JSON_TEXT(line, name, slice_of(word))
 
 static void put_seconds(struct line *line, struct slice name, int64_t us)
 {
