@@ -59,14 +59,57 @@ bool http_cookie_next(struct http_cookie_walk *walk, const struct http_headers *
 	return false;
 }
 
+bool http_cookie_next_of(struct http_cookie_walk *walk, const struct http_headers *headers,
+	struct slice name, struct slice *ret_value)
+{
+	struct slice found;
+
+	while (http_cookie_next(walk, headers, &found, ret_value))
+		if (slice_eq(found, name))
+			return true;
+	return false;
+}
+
 struct slice http_cookie_find(const struct http_headers *headers, struct slice name)
 {
 	struct http_cookie_walk walk;
-	struct slice found, value;
+	struct slice value;
 
 	http_cookie_walk_init(&walk, headers);
-	while (http_cookie_next(&walk, headers, &found, &value))
-		if (slice_eq(found, name))
-			return value;
-	return (struct slice){NULL, 0};
+	return http_cookie_next_of(&walk, headers, name, &value) ? value : (struct slice){NULL, 0};
+}
+
+static int digit(char byte)
+{
+	if (byte >= '0' && byte <= '9')
+		return byte - '0';
+	return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
+}
+
+bool http_cookie_read_hex(struct slice value, uint8_t *ret_bytes, size_t n)
+{
+	size_t i;
+
+	if (value.len != 2 * n)
+		return false;
+	for (i = 0; i < n; i++) {
+		int high = digit(value.ptr[2 * i]), low = digit(value.ptr[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		ret_bytes[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
+void http_cookie_write_hex(const uint8_t *bytes, size_t n, char *text)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		*text++ = digits[bytes[i] >> 4];
+		*text++ = digits[bytes[i] & 15];
+	}
+	*text = '\0';
 }

@@ -1,7 +1,7 @@
 /* Clients that stick to a target group: see route_sticky.h. */
 #include "proxy/route_sticky.h"
 
-#include "http/syntax.h"
+#include "http/cookies.h"
 #include "proxy/group.h"
 #include "tls/tickets.h"
 
@@ -33,30 +33,6 @@ static struct slice signed_text(const struct rules_rule *rule, const struct targ
 	return (struct slice){text, (size_t)(len < SIGNED_BYTES ? len : SIGNED_BYTES - 1)};
 }
 
-static int digit(char byte)
-{
-	if (byte >= '0' && byte <= '9')
-		return byte - '0';
-	return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
-}
-
-static bool read_cookie(struct slice text, struct cookie *ret_cookie)
-{
-	uint8_t *bytes = (uint8_t *)ret_cookie;
-	size_t i;
-
-	if (text.len != 2 * sizeof(*ret_cookie))
-		return false;
-	for (i = 0; i < sizeof(*ret_cookie); i++) {
-		int high = digit(text.ptr[2 * i]), low = digit(text.ptr[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		bytes[i] = (uint8_t)(high << 4 | low);
-	}
-	return true;
-}
-
 static int64_t until_of(const struct cookie *cookie)
 {
 	return (int64_t)cookie->until[0] << 24 | cookie->until[1] << 16 | cookie->until[2] << 8 |
@@ -78,26 +54,6 @@ static struct target_group *group_of(const struct rules_rule *rule, const struct
 	return NULL;
 }
 
-/* The value of the next cookie of this name in what is left of a Cookie header. False: there is none. */
-static bool next_value(struct slice *rest, struct slice name, struct slice *ret_value)
-{
-	while (rest->len) {
-		const char *end = memchr(rest->ptr, ';', rest->len);
-		size_t len = end ? (size_t)(end - rest->ptr) : rest->len;
-		struct slice pair = syntax_trim((struct slice){rest->ptr, len});
-
-		len += end != NULL;
-		*rest = (struct slice){rest->ptr + len, rest->len - len};
-		if (pair.len > name.len && pair.ptr[name.len] == '=' &&
-			memcmp(pair.ptr, name.ptr, name.len) == 0) {
-			*ret_value =
-				(struct slice){pair.ptr + name.len + 1, pair.len - name.len - 1};
-			return true;
-		}
-	}
-	return false;
-}
-
 static struct target_group *open_cookie(
 	const struct rules_rule *rule, struct slice value, int64_t now_unix_s, bool *ret_is_old)
 {
@@ -105,7 +61,7 @@ static struct target_group *open_cookie(
 	struct cookie cookie;
 	int64_t left_s;
 
-	if (!read_cookie(value, &cookie))
+	if (!http_cookie_read_hex(value, (uint8_t *)&cookie, sizeof(cookie)))
 		return NULL;
 	left_s = until_of(&cookie) - now_unix_s;
 	if (left_s <= 0 || left_s > (int64_t)rule->sticky_s + CLOCKS_APART_S)
@@ -120,20 +76,18 @@ static struct target_group *open_cookie(
 struct target_group *route_sticky_find(const struct rules_rule *rule,
 	const struct http_headers *headers, int64_t now_unix_s, bool *ret_is_old)
 {
-	const struct http_header *header = http_headers_find(headers, HTTP_HEADER_COOKIE);
+	struct slice name = slice_of(rule->cookie), value;
 	struct target_group *group = NULL;
-	struct slice rest, value;
-	uint32_t tries = 0;
+	struct http_cookie_walk walk;
+	uint32_t tries;
 
 	if (!rule->rules->tickets)
 		return NULL;
-	for (; header; header = http_headers_next(headers, header)) {
-		rest = header->value;
-		while (!group && tries < TRIES_MAX &&
-			next_value(&rest, slice_of(rule->cookie), &value)) {
-			group = open_cookie(rule, value, now_unix_s, ret_is_old);
-			tries++;
-		}
+	http_cookie_walk_init(&walk, headers);
+	for (tries = 0; !group && tries < TRIES_MAX; tries++) {
+		if (!http_cookie_next_of(&walk, headers, name, &value))
+			return NULL;
+		group = open_cookie(rule, value, now_unix_s, ret_is_old);
 	}
 	return group;
 }
@@ -145,14 +99,11 @@ struct slice route_sticky_make(const struct rules_rule *rule, const struct targe
 	char text[SIGNED_BYTES], value[2 * VALUE_BYTES + 1];
 	struct cookie cookie = {.until = {(uint8_t)(until >> 24), (uint8_t)(until >> 16),
 					(uint8_t)(until >> 8), (uint8_t)until}};
-	const uint8_t *bytes = (const uint8_t *)&cookie;
-	size_t i;
 	int len;
 
 	tls_tickets_sign(
 		rule->rules->tickets, signed_text(rule, group, cookie.until, text), cookie.tag);
-	for (i = 0; i < sizeof(cookie); i++)
-		snprintf(value + 2 * i, 3, "%02x", bytes[i]);
+	http_cookie_write_hex((const uint8_t *)&cookie, sizeof(cookie), value);
 	len = snprintf(out, size, "%s=%s; Path=/; Max-Age=%u; HttpOnly%s", rule->cookie, value,
 		rule->sticky_s, is_secure ? "; Secure" : "");
 	return (struct slice){out, (size_t)len < size ? (size_t)len : size - 1};

@@ -18,35 +18,12 @@ struct content {
 
 _Static_assert(sizeof(struct content) == TLS_SEALED_TEXT_BYTES, "a content is what is sealed");
 
-static int digit(char byte)
-{
-	if (byte >= '0' && byte <= '9')
-		return byte - '0';
-	return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
-}
-
-static bool read_digits(struct slice text, uint8_t *ret_bytes, size_t n)
-{
-	size_t i;
-
-	if (text.len != 2 * n)
-		return false;
-	for (i = 0; i < n; i++) {
-		int high = digit(text.ptr[2 * i]), low = digit(text.ptr[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		ret_bytes[i] = (uint8_t)(high << 4 | low);
-	}
-	return true;
-}
-
 static bool open_cookie(
 	const struct target_group *group, struct slice value, struct content *ret_content)
 {
 	uint8_t sealed[TLS_SEALED_BYTES];
 
-	return read_digits(value, sealed, sizeof(sealed)) &&
+	return http_cookie_read_hex(value, sealed, sizeof(sealed)) &&
 	       tls_tickets_open(group->spec.sticky.tickets, slice_of(group->spec.name), sealed,
 		       (uint8_t *)ret_content);
 }
@@ -55,17 +32,16 @@ static bool open_cookie(
 static bool find_cookie(const struct target_group *group, const struct http_headers *headers,
 	struct content *ret_content)
 {
-	struct slice wanted = slice_of(group->spec.sticky.cookie), name, value;
+	struct slice name = slice_of(group->spec.sticky.cookie), value;
 	struct http_cookie_walk walk;
-	uint32_t tries = 0;
+	uint32_t tries;
 
 	http_cookie_walk_init(&walk, headers);
-	while (tries < TRIES_MAX && http_cookie_next(&walk, headers, &name, &value)) {
-		if (!slice_eq(name, wanted))
-			continue;
+	for (tries = 0; tries < TRIES_MAX; tries++) {
+		if (!http_cookie_next_of(&walk, headers, name, &value))
+			return false;
 		if (open_cookie(group, value, ret_content))
 			return true;
-		tries++;
 	}
 	return false;
 }
@@ -126,7 +102,6 @@ bool sticky_answer(const struct target_group *group, const struct target *target
 	};
 	char digits[2 * TLS_SEALED_BYTES + 1];
 	uint8_t sealed[TLS_SEALED_BYTES];
-	size_t i;
 	int len;
 
 	if (sticky->target == target && sticky->is_fresh)
@@ -136,8 +111,7 @@ bool sticky_answer(const struct target_group *group, const struct target *target
 		return false;
 	tls_tickets_seal(
 		spec->tickets, slice_of(group->spec.name), (const uint8_t *)&content, sealed);
-	for (i = 0; i < sizeof(sealed); i++)
-		snprintf(digits + 2 * i, 3, "%02x", sealed[i]);
+	http_cookie_write_hex(sealed, sizeof(sealed), digits);
 	len = snprintf(text, STICKY_TEXT_BYTES, "%s=%s; Path=/; Max-Age=%u; HttpOnly%s",
 		spec->cookie, digits, spec->duration_s, is_secure ? "; Secure" : "");
 	if (len >= STICKY_TEXT_BYTES)
