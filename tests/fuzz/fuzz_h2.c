@@ -142,7 +142,7 @@ static void over(struct h2 *session)
 	let_go();
 }
 
-static void malformed(struct h2 *session)
+static void malformed(struct h2 *session, bool is_too_large)
 {
 }
 

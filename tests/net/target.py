@@ -316,6 +316,15 @@ class Http:
             self.target.stats["body_bytes"] += len(data)
         return "close"
 
+    async def do_upgrade_silent(self, request):
+        """Hears the end of the other direction, and keeps its own open."""
+        await self.send(self.head(101, [
+            ("Connection", "Upgrade"), ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Accept", websocket_accept(request.get("sec-websocket-key")))]))
+        self.target.stats["gone"] += await self.reader.read(1) == b""
+        await asyncio.sleep(10)
+        return "close"
+
     async def do_accept(self, request):
         """/accept/TEXT: 101 with that for Sec-WebSocket-Accept; /accept/none: without one."""
         accept = [("Sec-WebSocket-Accept", request.path.split("/")[-1])]

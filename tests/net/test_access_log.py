@@ -282,6 +282,19 @@ def test_reset_over_http2(daemon, net, log):
     assert (line["classification"], line["classification_reason"]) == ("severe", "bad_h2_request")
 
 
+def test_far_too_large_over_http2(daemon, net, log):
+    """One of more than four times what a head may have is not read to its end: it is reset. Less gets 431."""
+    with http2.connect((net.v4, PLAIN)) as client:
+        assert client.request("/echo", headers=[("x-a", "b" * 5000)]).status == 431
+        stream = client.open("/echo", headers=[(f"x-{n}", "b" * 5000) for n in range(4)])
+        assert client.answer(stream).error == 2  # INTERNAL_ERROR
+        assert client.request("/echo").status == 200
+    lines = [access_line.parse(line) for line in log.wait(3)]
+    assert [(line["elb_status_code"], line["error_reason"]) for line in lines] == [
+        (431, "header_too_large"), (None, "header_too_large"), (200, None)]
+    assert lines[1]["type"] == "h2" and lines[1]["request_uri"] is lines[1]["classification"] is None
+
+
 def test_ids(daemon, net, folder):
     """As the target was told them."""
     log = Log(folder / "access.log")

@@ -4,6 +4,7 @@ is seen at once."""
 import threading
 import time
 
+import hpack
 import pytest
 
 import http2
@@ -11,7 +12,7 @@ from hostile_h2 import OK, Session, Target, number, setting
 from http2 import CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, FLOW_CONTROL_ERROR, GOAWAY, HEADERS, INTERNAL_ERROR, NO_ERROR, \
     PING, PRIORITY, PROTOCOL_ERROR, PUSH_PROMISE, REFUSED_STREAM, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame
 from standard import group, listener
-from wire import Connection, milliseconds, until
+from wire import Connection, milliseconds, patience, until
 
 LIMITS = {"connections": 1, "pending": 1, "requests": 1}
 CUT = "cut"  # behind a head of 200, which may not have been sent yet
@@ -318,6 +319,47 @@ def test_silence(net, launch):
         assert get_all(net, ["/ok"]) == [200]
         assert len(target.sessions) == 2
         until(lambda: is_at_rest(one), "nothing is left")
+
+
+def test_interim_answer_is_a_sign_of_life(net, launch):
+    """The time for the answer begins anew, as it does over HTTP/1.1."""
+    def late(session, stream):
+        for fields in ([(":status", "103")], [(":status", "103")], OK):
+            time.sleep(patience(0.7))
+            session.send(session.head(stream, fields, ends=fields is OK))
+
+    with Target(net, {"/late": late}) as target:
+        one = launch(config(target, timeouts={"response": milliseconds(1000)}))
+        assert get_all(net, ["/late"]) == [200]
+        with Connection((net.v4, 80)) as client:
+            answer = client.request("/late")
+        assert (answer.status, [i.status for i in answer.interim]) == (200, [103, 103])
+        assert row_of(one)["failures"] == 0
+
+
+def test_tunnel_that_cannot_be_told(net, launch):
+    """The head of the target's answer is too large for a client of HTTP/1.1: it is no tunnel then."""
+    def opened(session, stream):
+        size = int(session.target.asked[-1].split("/")[-1])
+        block = session.encoder.encode(OK, huffman=False)
+        block += b"".join(b"\0\x03x-%d" % i + hpack.hpack.encode_integer(size, 7) + b"b" * size for i in range(4))
+        pieces = [block[at:at + 16384] for at in range(0, len(block), 16384)]
+        session.send(*[frame(CONTINUATION if i else HEADERS, END_HEADERS if i == len(pieces) - 1 else 0, stream, piece)
+                       for i, piece in enumerate(pieces)])
+
+    sizes, statuses = [100, *range(16230, 16350, 10)], []
+    with Target(net, {f"/{size}": opened for size in sizes}) as target:
+        target.settings = setting(8, 1)  # CONNECT of RFC 8441
+        one = launch(config(target))
+        for size in sizes:
+            with Connection((net.v4, 80)) as client:
+                client.send(f"GET /{size} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+                statuses.append(client.head().status)
+                client.reset()
+            until(lambda: row_of(one)["outstanding"] == 0, "it is over")
+        assert statuses[0] == 101 and 502 in statuses, statuses
+        assert get_all(net, ["/ok"]) == [200]
 
 
 def test_target_that_reads_nothing(net, launch):

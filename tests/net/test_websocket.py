@@ -130,6 +130,19 @@ def test_client_resets(daemon, net, target, port, log):
     assert [line["error_reason"] for line in lines(log, 2) if line["type"] != "h2"] == ["client_reset"]
 
 
+@pytest.mark.parametrize("port", [PLAIN, SECURE])
+def test_client_resets_behind_its_end(daemon, net, target, port, log):
+    """Also when the target goes on after that end: nobody is there to hear it."""
+    with dial(net, port) as client:
+        socket = WebSocket(client, "/upgrade-silent")
+        socket.end()
+        until(lambda: target.stats()["gone"] > 0, "the target hears of the end")
+        client.h2.reset_stream(socket.stream, http2.CANCEL)
+        client.flush()
+        assert client.request().status == 200
+    assert [line["error_reason"] for line in lines(log, 2) if line["type"] != "h2"] == ["client_reset"]
+
+
 @pytest.mark.parametrize("port", ENDS)
 def test_idle(daemon, net, port, log):
     with dial(net, port) as client:

@@ -31,7 +31,8 @@ struct h2_ops {
 	 * status it is to be refused with, or 0. What is written now is sent later. */
 	void (*request)(
 		struct h2_stream *stream, const struct http_request *request, unsigned int refusal);
-	void (*malformed)(struct h2 *h2); /* a request that never came up: it was reset */
+	/* A request that never came up: it was reset, for its form or for its size. */
+	void (*malformed)(struct h2 *h2, bool is_too_large);
 	/* Of a client: the head of an answer, or an interim one before it. The slices hold until this
 	 * returns. */
 	void (*response)(struct h2_stream *stream, const struct http_response *response);

@@ -93,7 +93,7 @@ static int on_invalid_frame(
 								 : H2_COST_invalid_frame);
 	if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST &&
 		(error == NGHTTP2_ERR_HTTP_HEADER || error == NGHTTP2_ERR_HTTP_MESSAGING))
-		h2->ops->malformed(h2);
+		h2->ops->malformed(h2, false);
 	return 0;
 }
 

@@ -67,6 +67,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 	if (head->list_bytes <= (uint64_t)LISTS_OVER_MAX * head->max_bytes)
 		return 0;
 	h2_drop_head(h2);
+	if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+		h2->ops->malformed(h2, true);
 	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 

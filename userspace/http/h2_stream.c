@@ -61,6 +61,17 @@ void h2_stream_free(struct h2_stream *stream)
 	loop_defer(stream->thread->io->loop, &stream->free_task);
 }
 
+/* Also with a request that was not wanted to its end: its owner will see that all is said. An answer that
+ * is whole is good, whatever becomes of the request; of a tunnel both directions are. */
+static bool is_cut(const struct h2_stream *stream)
+{
+	if (stream->h2->is_client)
+		return !stream->in_ended;
+	if (stream->is_tunnel)
+		return !stream->in_ended || !stream->end_sent;
+	return stream->error != NGHTTP2_NO_ERROR || !stream->end_sent;
+}
+
 void h2_stream_closed(struct h2_stream *stream, uint32_t code)
 {
 	struct h2 *h2 = stream->h2;
@@ -73,10 +84,7 @@ void h2_stream_closed(struct h2_stream *stream, uint32_t code)
 		return;
 	}
 	stream->error = code;
-	/* Also with a request that was not wanted to its end: its owner will see that all is said. An
-	 * answer that is whole is good, whatever becomes of the request. */
-	if (h2->is_client || stream->is_tunnel ? !stream->in_ended
-					       : code != NGHTTP2_NO_ERROR || !stream->end_sent)
+	if (is_cut(stream))
 		stream->body.broken = true;
 	if (h2->is_client || stream->is_tunnel)
 		stream->body.can_read = true; /* up to the end, or an error */

@@ -363,7 +363,7 @@ void accesslog_put(struct accesslog_note *note, struct conn *conn, const struct 
 	free(note);
 }
 
-void accesslog_put_malformed(struct conn *conn)
+void accesslog_put_malformed(struct conn *conn, enum close_reason reason)
 {
 	struct accesslog_note *note = NULL;
 
@@ -372,7 +372,8 @@ void accesslog_put_malformed(struct conn *conn)
 	if (!note)
 		return;
 	note->record = (struct accesslog_record){
-		.began_us = loop_now_us(conn->worker->io.loop), .reason = CLOSE_bad_request};
-	note->desync = UINT64_C(1) << DESYNC_bad_h2_request;
+		.began_us = loop_now_us(conn->worker->io.loop), .reason = reason};
+	if (reason == CLOSE_bad_request)
+		note->desync = UINT64_C(1) << DESYNC_bad_h2_request;
 	accesslog_put(note, conn, conn->listener, 0, 0);
 }

@@ -78,6 +78,6 @@ void accesslog_put(struct accesslog_note *note, struct conn *conn, const struct 
 	uint64_t bytes_in, uint64_t bytes_out);
 /* The line of a request over HTTP/2 that was reset before anybody saw it, if there is a log: it has no
  * status, and takes no bytes, which are those of its connection. */
-void accesslog_put_malformed(struct conn *conn);
+void accesslog_put_malformed(struct conn *conn, enum close_reason reason);
 
 #endif

@@ -27,13 +27,16 @@ static void got_request(
 			conn_terms(conn) != CONN_TERMS_GOOD ? CLOSE_terms_changed : CLOSE_done);
 }
 
-static void malformed(struct h2 *h2)
+static void malformed(struct h2 *h2, bool is_too_large)
 {
 	struct conn *conn = h2_owner(h2);
+	enum close_reason reason = is_too_large ? CLOSE_header_too_large : CLOSE_bad_request;
 
-	counter_inc(&conn_counts(conn)->desync[DESYNC_bad_h2_request][LISTENER_DESYNC_REFUSED]);
-	conn_count_reason(conn, CLOSE_bad_request);
-	accesslog_put_malformed(conn);
+	if (!is_too_large)
+		counter_inc(
+			&conn_counts(conn)->desync[DESYNC_bad_h2_request][LISTENER_DESYNC_REFUSED]);
+	conn_count_reason(conn, reason);
+	accesslog_put_malformed(conn, reason);
 }
 
 static void stream_event(struct h2_stream *stream)

@@ -163,7 +163,8 @@ void exchange_back_h2_response(struct upstream *upstream, const struct http_resp
 	struct exchange *exchange = upstream->owner;
 
 	exchange->response = *response;
-	if (exchange_got_response(exchange) == EXCHANGE_BEGUN)
+	/* After an interim answer, too: the wait for the real one begins anew. */
+	if (exchange_got_response(exchange) != EXCHANGE_OVER)
 		exchange_run(exchange);
 }
 

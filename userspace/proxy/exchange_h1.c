@@ -226,6 +226,8 @@ static int interim(struct exchange *exchange)
 	case PUMP_DONE:
 	case PUMP_WAITS_DST: /* the rest goes in front of the answer */
 		return 0;
+	case PUMP_NO_MEMORY:
+		return -ENOMEM;
 	default:
 		return -EPIPE;
 	}

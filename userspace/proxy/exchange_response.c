@@ -155,6 +155,7 @@ static void start_answer(struct exchange *exchange, unsigned int status)
 	down->dst = exchange->front;
 	exchange->status = (uint16_t)status;
 	exchange->state = EXCHANGE_ANSWER;
+	exchange->is_tunnel = false; /* one that could not be told to the client is none */
 	exchange_run(exchange);
 }
 
@@ -293,6 +294,10 @@ enum exchange_progress exchange_got_response(struct exchange *exchange)
 		if (retried_for_status(exchange))
 			return EXCHANGE_OVER;
 		r = begin_response(exchange);
+	}
+	if (r == -EPIPE) { /* the client has gone: nothing is wrong with the answer */
+		exchange->ops->fail(exchange, CLOSE_client_reset);
+		return EXCHANGE_OVER;
 	}
 	if (r < 0) {
 		exchange_answer_is_bad(exchange, r);

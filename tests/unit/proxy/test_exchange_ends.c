@@ -475,6 +475,19 @@ static void test_deregistered_in_the_answer(void **state)
 	end(&client, &target);
 }
 
+/* In the same turn, behind what the target says first. */
+static void test_client_resets_at_an_interim_answer(void **state)
+{
+	struct peer client = first_client(), target = ask(&client);
+
+	peer_send(&target, "HTTP/1.1 103 Early Hints\r\n\r\n");
+	peer_abort(&client);
+	WAIT(&rig, rig_reason(&rig, CLOSE_client_reset) == 1);
+	assert_int_equal(rig_reason(&rig, CLOSE_target_bad_response), 0);
+	assert_int_equal(rig.targets[0]->workers[0].failures, 0);
+	end(&client, &target);
+}
+
 /* A connection that was open before a reload uses the targets of after it. */
 static void test_reload_reaches_open_connections(void **state)
 {
@@ -618,6 +631,7 @@ int main(void)
 		CASE(test_drain),
 		CASE(test_drain_in_the_answer),
 		CASE(test_deregistered_in_the_answer),
+		CASE(test_client_resets_at_an_interim_answer),
 		CASE(test_reload_reaches_open_connections),
 		CASE(test_listener_removed),
 		CASE(test_proxy_header),
