@@ -92,6 +92,29 @@ def test_budget(net, launch, targets):
     assert (row["retries"], row["retries_refused"]) == (0, 5)
 
 
+@pytest.mark.parametrize("how", ["drop", "all"])
+def test_each_target_once(net, launch, targets, spoken, how):
+    """Two of three are of no use, and a key names them in any order: the third has every request."""
+    one = launch(web(net, spoken, algorithm="consistent_hash", hash={"key": "header", "name": "X-Key"},
+                     retries={"attempts": 2, "status": "500-504", "budget": "100%", "budget_per_second": 10000}))
+    one.wait_states("web", ALL)
+    for target in targets[:2]:
+        target.requests(how)
+    try:
+        with Connection((net.v4, 80)) as client:
+            answers = [client.request("/echo", headers=[("X-Key", i)]) for i in range(40)]
+            assert [answer.status for answer in answers] == [200] * 40
+            assert {answer.json()["target"] for answer in answers} == {"t3"}
+            tried = counts(one)["retries"]
+            assert 20 < tried < 80
+            targets[2].requests(how)
+            assert client.request("/").status == (502 if how == "drop" else 500)
+            assert counts(one)["retries"] == tried + 2
+    finally:
+        for target in targets:
+            target.requests("ok")
+
+
 def put(net, framing, body, before_second_half):
     """The answer to a PUT whose body comes in two halves, after its head."""
     pieces = [body[:len(body) // 2], body[len(body) // 2:]]

@@ -22,7 +22,7 @@ struct choice {
 	struct balance_ask *ask;
 	uint32_t worker;
 	enum tier tier;
-	const struct target *avoid;
+	uint32_t n_avoided; /* of ask->tried */
 	uint64_t key;
 };
 
@@ -49,9 +49,19 @@ static bool is_of_tier(const struct choice *choice, const struct target *target)
 	return health == (tier == TIER_INITIAL ? TARGET_INITIAL : TARGET_HEALTHY);
 }
 
+static bool is_avoided(const struct choice *choice, const struct target *target)
+{
+	uint32_t i;
+
+	for (i = 0; i < choice->n_avoided; i++)
+		if (choice->ask->tried->targets[i] == target)
+			return true;
+	return false;
+}
+
 static bool is_in_tier(const struct choice *choice, const struct target_member *member)
 {
-	if (!member->weight || member->target == choice->avoid ||
+	if (!member->weight || is_avoided(choice, member->target) ||
 		!is_of_tier(choice, member->target))
 		return false;
 	if (!is_full(choice, member->target))
@@ -235,17 +245,27 @@ static struct target *pick_any(struct choice *choice)
 	return pick_in_tier(choice, TIER_ANY);
 }
 
+static uint32_t n_tried(const struct balance_tried *tried)
+{
+	uint32_t n = 0;
+
+	while (tried && n < BALANCE_TRIED_MAX && tried->targets[n])
+		n++;
+	return n;
+}
+
+/* One that was not tried; else another than the last one; else that. */
 static struct target *rather_another(
 	struct choice *choice, struct target *(*pick)(struct choice *choice))
 {
-	const struct target *avoid = choice->avoid;
+	uint32_t n = choice->n_avoided;
 	struct target *target = pick(choice);
 
-	if (target || !avoid)
-		return target;
-	choice->avoid = NULL;
-	target = pick(choice);
-	choice->avoid = avoid;
+	while (!target && choice->n_avoided) {
+		choice->n_avoided = choice->n_avoided > 1;
+		target = pick(choice);
+	}
+	choice->n_avoided = n;
 	return target;
 }
 
@@ -276,7 +296,7 @@ struct target *balance_pick(struct target_group *group, uint32_t worker, struct 
 		.row = &group->workers[worker],
 		.ask = ask,
 		.worker = worker,
-		.avoid = ask->avoid,
+		.n_avoided = n_tried(ask->tried),
 		.key = ask->key,
 	};
 	struct target *target = NULL;
@@ -312,11 +332,27 @@ static bool has_in_tier(struct choice *choice, enum tier tier)
 	return false;
 }
 
-bool balance_has_another(struct target_group *group, const struct target *but)
+void balance_note_tried(struct balance_tried *tried, const struct target *target)
 {
-	struct balance_ask ask = {.key = BALANCE_NO_KEY};
-	struct choice choice = {.group = group, .ask = &ask, .avoid = but};
+	const struct target *moved = target, *next;
+	uint32_t i;
 
+	for (i = 0; i < BALANCE_TRIED_MAX && moved; i++) {
+		next = tried->targets[i];
+		tried->targets[i] = moved;
+		moved = next == target ? NULL : next;
+	}
+}
+
+bool balance_has_another(
+	struct target_group *group, const struct balance_tried *tried, const struct target *last)
+{
+	struct balance_tried all = *tried;
+	struct balance_ask ask = {.key = BALANCE_NO_KEY, .tried = &all};
+	struct choice choice = {.group = group, .ask = &ask};
+
+	balance_note_tried(&all, last);
+	choice.n_avoided = n_tried(&all);
 	if (target_group_is_failing_open(group))
 		return has_in_tier(&choice, TIER_ANY);
 	return has_in_tier(&choice, TIER_HEALTHY) || has_in_tier(&choice, TIER_INITIAL) ||

@@ -7,6 +7,7 @@
 #include "http/headers.h"
 #include "http/websocket.h"
 #include "proxy/accesslog.h"
+#include "proxy/balance.h"
 #include "proxy/exchange.h"
 #include "proxy/exchange_ops.h"
 #include "proxy/exchange_strict.h"
@@ -40,6 +41,7 @@ struct exchange {
 	uint8_t tries, stale; /* stale: of these, with a connection that had ended in the pool */
 	uint64_t balance_key; /* of the group; while `tries` > 0 */
 	struct sticky sticky; /* its group's; while `tries` > 0 */
+	struct balance_tried tried; /* of its group */
 	uint64_t sent_us; /* loop_now_us(): the request began to go to this target */
 	uint32_t answered_us; /* the head of the answer came so much later */
 	uint16_t
@@ -119,8 +121,8 @@ static inline enum http_body exchange_answer_kind(const struct exchange *exchang
 void exchange_read_head(struct exchange *exchange);
 /* The head is in `request`, and what is behind it in `in`: finds a target. */
 void exchange_got_head(struct exchange *exchange);
-/* Finds a target (another than `avoid` if there is one) and sends the request. */
-void exchange_find_target(struct exchange *exchange, const struct target *avoid, bool fresh);
+/* Finds a target (one that was not tried if there is one) and sends the request. */
+void exchange_find_target(struct exchange *exchange, bool fresh);
 /* Moves what can be moved, in both directions. */
 void exchange_run(struct exchange *exchange);
 /* The head of an answer, or of an interim one, is in `response`. */

@@ -275,7 +275,7 @@ void exchange_got_head(struct exchange *exchange)
 	exchange->up.forged = &spec->tls_headers;
 	exchange->up.rule = exchange->route.rule;
 	keep_sent(exchange);
-	exchange_find_target(exchange, NULL, false);
+	exchange_find_target(exchange, false);
 }
 
 static void target_ready(struct upstream *upstream);
@@ -332,12 +332,12 @@ static void target_failed(struct upstream *upstream, enum close_reason reason)
 	exchange_target_failed(upstream->owner, reason);
 }
 
-void exchange_find_target(struct exchange *exchange, const struct target *avoid, bool fresh)
+void exchange_find_target(struct exchange *exchange, bool fresh)
 {
 	struct conn *conn = exchange->conn;
 	struct upstream_client client = conn_as_client(conn);
 	struct target_group *group = exchange->route.group;
-	struct balance_ask ask = {.avoid = avoid};
+	struct balance_ask ask = {.tried = &exchange->tried};
 	enum close_reason reason;
 	int r;
 

@@ -77,13 +77,13 @@ bool exchange_take_retry(struct exchange *exchange, bool was_work)
 	return true;
 }
 
-/* At another target than `avoid`, as if nothing had been sent. */
-static void try_again(struct exchange *exchange, struct target *avoid, bool was_sent, bool fresh)
+/* As if nothing had been sent. */
+static void try_again(struct exchange *exchange, bool was_sent, bool fresh)
 {
 	release_upstream(exchange, UPSTREAM_END_ABORT);
 	if (was_sent)
 		rewind_request(exchange);
-	exchange_find_target(exchange, avoid, fresh);
+	exchange_find_target(exchange, fresh);
 }
 
 static unsigned int status_of(enum close_reason reason)
@@ -134,9 +134,9 @@ void exchange_target_failed(struct exchange *exchange, enum close_reason reason)
 	}
 	if (may_retry(exchange, reason, is_unprocessed) &&
 		(is_stale || exchange_take_retry(exchange, was_sent && !is_unprocessed))) {
-		shared_hold(&target->shared, worker);
-		try_again(exchange, is_stale ? NULL : target, was_sent, true);
-		shared_drop(&target->shared, worker);
+		if (!is_stale)
+			balance_note_tried(&exchange->tried, target);
+		try_again(exchange, was_sent, true);
 		return;
 	}
 	exchange_answer(exchange, status_of(reason), reason);
@@ -258,19 +258,17 @@ static int begin_response(struct exchange *exchange)
 static bool retried_for_status(struct exchange *exchange)
 {
 	struct target *target = exchange->upstream->target;
-	uint32_t worker = exchange->conn->worker->io.worker;
 
 	if (!retry_is_wanted(&exchange->upstream->group->spec.retry, exchange->response.status) ||
 		!is_here(exchange) || buf_len(&exchange->down.out) ||
 		!replay_is_harmless(exchange->request.method) ||
-		!balance_has_another(exchange->upstream->group, target) ||
+		!balance_has_another(exchange->upstream->group, &exchange->tried, target) ||
 		!exchange_take_retry(exchange, true))
 		return false;
-	shared_hold(&target->shared, worker);
+	balance_note_tried(&exchange->tried, target);
 	buf_drop(&exchange->from, &exchange->conn->worker->io.bufs);
 	exchange_lend_response(exchange);
-	try_again(exchange, target, true, false);
-	shared_drop(&target->shared, worker);
+	try_again(exchange, true, false);
 	return true;
 }
 

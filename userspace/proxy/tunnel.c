@@ -206,7 +206,7 @@ static void go_up(struct tunnel *tunnel)
 	tunnel_run(tunnel);
 }
 
-static void find_target(struct tunnel *tunnel, const struct target *avoid);
+static void find_target(struct tunnel *tunnel);
 
 /* Nothing was sent yet: that costs the targets nothing, and no budget. */
 static bool may_retry(const struct tunnel *tunnel)
@@ -229,18 +229,15 @@ static void target_ready(struct upstream *upstream)
 static void target_failed(struct upstream *upstream, enum close_reason reason)
 {
 	struct tunnel *tunnel = upstream->owner;
-	struct target *target = upstream->target;
-	uint32_t worker = upstream->worker->io.worker;
 
 	tunnel->upstream = NULL;
 	if (tunnel->is_up || !may_retry(tunnel)) {
 		conn_close(tunnel->conn, reason);
 		return;
 	}
-	shared_hold(&target->shared, worker);
+	balance_note_tried(&tunnel->tried, upstream->target);
 	upstream_put(upstream, UPSTREAM_END_ABORT); /* it counts no more against limits */
-	find_target(tunnel, target);
-	shared_drop(&target->shared, worker);
+	find_target(tunnel);
 }
 
 static void target_event(struct upstream *upstream)
@@ -254,12 +251,12 @@ static const struct upstream_ops upstream_ops = {
 	.event = target_event,
 };
 
-static void find_target(struct tunnel *tunnel, const struct target *avoid)
+static void find_target(struct tunnel *tunnel)
 {
 	struct conn *conn = tunnel->conn;
 	struct upstream_client client = conn_as_client(conn);
 	struct target_group *group = conn_group(conn);
-	struct balance_ask ask = {.avoid = avoid};
+	struct balance_ask ask = {.tried = &tunnel->tried};
 	int r;
 
 	if (group->spec.algorithm == BALANCE_CONSISTENT_HASH)
@@ -297,7 +294,7 @@ void tunnel_start(struct conn *conn)
 		return;
 	}
 	conn_set_timeout(conn, conn->listener->spec.idle_ms);
-	find_target(tunnel, NULL);
+	find_target(tunnel);
 }
 
 static void end_note(struct conn *conn, struct accesslog_note *note, enum close_reason reason)

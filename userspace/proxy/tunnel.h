@@ -8,6 +8,7 @@
 #define SLUICE_PROXY_TUNNEL_H
 
 #include "core/buf.h"
+#include "proxy/balance.h"
 #include "proxy/conn.h"
 #include "proxy/splice.h"
 #include "proxy/upstream.h"
@@ -30,6 +31,7 @@ struct tunnel {
 	struct accesslog_note *note; /* of the request it comes from; NULL: no line */
 	bool is_up;
 	uint8_t tries;
+	struct balance_tried tried;
 };
 
 /* The connection's stream is established: finds a target and starts. */

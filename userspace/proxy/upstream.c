@@ -267,7 +267,7 @@ int upstream_get(struct proxy_worker *worker, struct target_group *group, struct
 		}
 		r = get_from(worker, group, target, client, ops, owner, fresh, ret_upstream);
 		if (r < 0 && r != -EBUSY)
-			ask->avoid = target; /* a member of the group: it stays */
+			balance_note_tried(ask->tried, target);
 	} while (r == -EBUSY && ++tries < LIMIT_TRIES);
 	if (r == -EBUSY)
 		counter_inc(&group->spec.state->workers[index].limited);

@@ -50,12 +50,12 @@ static void health(uint32_t target, enum target_health now)
 static const char *picks(uint32_t worker, uint32_t n, const struct target *avoid)
 {
 	static char text[64];
-	struct balance_ask ask = {.key = 0};
+	struct balance_tried tried = {.targets = {avoid}};
+	struct balance_ask ask = {.tried = &tried};
 	const struct target *target;
 	uint32_t i;
 
 	for (i = 0; i < n; i++) {
-		ask.avoid = avoid;
 		target = balance_pick(group, worker, &ask);
 		text[i] = target ? (char)('a' + target->id) : '-';
 	}
@@ -186,6 +186,46 @@ static void test_avoid(void **state)
 	assert_string_equal(picks(0, 2, targets[0]), "aa"); /* than nobody */
 }
 
+/* Those that were tried come last, and of these the one that was tried last. */
+static void test_tried(void **state)
+{
+	struct balance_tried tried = {{NULL}};
+	struct balance_ask ask = {.tried = &tried};
+	char text[5] = "";
+	uint32_t i;
+
+	spec.algorithm = BALANCE_CONSISTENT_HASH; /* which begins at the same one every time */
+	ask.key = 7;
+	group = target_group_new(&spec);
+	for (i = 0; i < 4; i++) {
+		const struct target *target = balance_pick(group, 0, &ask);
+
+		assert_int_equal(balance_has_another(group, &tried, target), i < 2);
+		balance_note_tried(&tried, target);
+		assert_ptr_equal(tried.targets[0], target);
+		text[i] = (char)('a' + target->id);
+	}
+	assert_null(memchr(text + 1, text[0], 2));
+	assert_int_not_equal(text[1], text[2]);
+	assert_int_not_equal(text[3], text[2]);
+	assert_non_null(tried.targets[2]); /* each is noted once */
+	assert_null(tried.targets[3]);
+}
+
+/* More are tried than are remembered. */
+static void test_tried_many(void **state)
+{
+	static const uint8_t numbers[BALANCE_TRIED_MAX + 2];
+	struct balance_tried tried = {{NULL}};
+	uint32_t i;
+
+	group = target_group_new(&spec); /* torn down as others are */
+	for (i = 0; i < BALANCE_TRIED_MAX + 2; i++)
+		balance_note_tried(&tried, (const struct target *)&numbers[i]);
+	for (i = 0; i < BALANCE_TRIED_MAX; i++)
+		assert_ptr_equal(tried.targets[i], &numbers[BALANCE_TRIED_MAX + 1 - i]);
+}
+
 /* A connection of a listener that is gone may still hold its group. */
 static void test_removed(void **state)
 {
@@ -225,7 +265,7 @@ static void test_fail_open_below(void **state)
 
 static void test_requests_at_their_limit(void **state)
 {
-	struct balance_ask ask = {.avoid = NULL};
+	struct balance_ask ask = {.key = 0};
 
 	spec.limits.requests = 2;
 	spec.fail_open = true;
@@ -357,6 +397,8 @@ int main(void)
 		CASE(test_tiers),
 		CASE(test_fail_open),
 		CASE(test_avoid),
+		CASE(test_tried),
+		CASE(test_tried_many),
 		CASE(test_removed),
 		CASE(test_fail_open_below),
 		CASE(test_requests_at_their_limit),

@@ -50,7 +50,8 @@ static int get(bool fresh)
 {
 	union addr client, local;
 	struct upstream_client who = {.client = &client, .local = &local};
-	struct balance_ask ask = {.avoid = NULL};
+	struct balance_tried tried = {{NULL}};
+	struct balance_ask ask = {.tried = &tried};
 
 	assert_int_equal(addr_parse("192.0.2.9:4000", &client), 0);
 	assert_int_equal(addr_parse("192.0.2.1:443", &local), 0);
