@@ -132,13 +132,16 @@ static struct upstream *upstream_new(struct proxy_worker *worker, struct target_
 	return upstream;
 }
 
-/* A pooled connection that still fits the group's settings and has not ended meanwhile. */
+/* A pooled connection that still fits the group's settings and has not ended meanwhile. None is for one
+ * client only, as those with a PROXY header are. */
 static struct upstream *take_idle(
 	struct proxy_worker *worker, struct target_group *group, struct target *target)
 {
 	struct target_worker *row = &target->workers[worker->io.worker];
 	struct upstream *upstream;
 
+	if (group->spec.proxy_out != PROXY_OUT_OFF)
+		return NULL;
 	while (!list_is_empty(&row->idle)) {
 		upstream = container_of(row->idle.next, struct upstream, link);
 		if (upstream->group->spec.tls == group->spec.tls && !upstream->stream->can_read) {

@@ -107,6 +107,27 @@ static void test_pool_reuse(void **state)
 	peer_fini(&target);
 }
 
+/* The group wants a PROXY header since the last reload: connections of before have none. */
+static void test_pool_without_proxy_header(void **state)
+{
+	struct upstream *first;
+	struct peer target;
+
+	rig_serve(&rig);
+	dialled(&target);
+	first = mine;
+	upstream_put(first, UPSTREAM_END_KEEP);
+	rig.group->spec.proxy_out = PROXY_OUT_V1;
+	assert_int_equal(get(false), 0);
+	assert_ptr_not_equal(mine, first);
+	upstream_put(mine, UPSTREAM_END_ABORT);
+	rig.group->spec.proxy_out = PROXY_OUT_OFF;
+	assert_int_equal(get(false), 0);
+	assert_ptr_equal(mine, first);
+	upstream_put(mine, UPSTREAM_END_CLOSE);
+	peer_fini(&target);
+}
+
 static void test_pool_ends(void **state)
 {
 	static const enum upstream_end ends[] = {UPSTREAM_END_CLOSE, UPSTREAM_END_ABORT};
@@ -418,6 +439,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(test_pool_reuse),
+		CASE(test_pool_without_proxy_header),
 		CASE(test_pool_ends),
 		CASE(test_request_not_sent),
 		CASE(test_closed_idle),
