@@ -60,7 +60,7 @@ build/vm/init: tools/vm/init.c tools/build.mk
 	@echo "  CC      $@"
 	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 -O2 $(WARNINGS) -static $< -o $@
 
-# --- a PKCS#11 module for tests/net; another library loads it: never with sanitizers
+# --- libraries for tests/net, loaded by others: never with sanitizers
 $(BUILD)/tests/%.so: tests/net/%.c tools/build.mk
 	@mkdir -p $(@D)
 	@echo "  LD      $@"

@@ -10,7 +10,8 @@ KERNEL  ?= stable
 
 # The recipes below begin with + where a person watches the output: make would hold it back until
 # the end (--output-sync), and the commands of `make run` would never be seen.
-units: $(UNIT_BIN) $(BPF_TEST_BIN) build/vm/init $(BUILD)/bench/flood $(BUILD)/tests/token_stall.so
+units: $(UNIT_BIN) $(BPF_TEST_BIN) build/vm/init $(BUILD)/bench/flood $(BUILD)/tests/token_stall.so \
+	$(BUILD)/tests/short_memory.so
 
 test: all units
 	+$(Q)BUILD_DIR=$(BUILD) python3 tests/run $(if $(ONLY),--only $(ONLY)) $(if $(K),-k '$(K)')

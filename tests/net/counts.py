@@ -10,6 +10,8 @@ ROWS = {
     "load_seconds": (2, 30, 2),                           # how long a load goes on around an event
     "load_interval_ms": (250, 250, 1000),                 # between two requests of one connection
     "reloads": (3, 50, 2),                                # in a row under load
+    "any_exchanges": (20, 600, 3),                        # of each client that does anything at any time
+    "any_reloads": (10, 1000, 3),                         # of any settings, under load
     "upgrades": (3, 10, 1),                               # in a row under load
     "upgrade_patience": (0, 1, 0),                        # wait for time-outs of an upgrade; 0: not tested
     "certificate_swaps": (4, 200, 2),                     # of a served pair and of the default, under load

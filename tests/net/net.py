@@ -160,11 +160,11 @@ class Net:
     def leave(self):
         os.setns(self.home, os.CLONE_NEWNET)
 
-    def launch(self, config, name="sluiced"):
-        """Stops what runs and starts sluiced with another configuration."""
+    def launch(self, config, name="sluiced", **how):
+        """Stops what runs and starts sluiced with another configuration; `how`: as spawn()."""
         self.halt()
         self.current = Sluiced(self, config, name)
-        self.current.start()
+        self.current.start(**how)
         return self.current
 
     def halt(self):

@@ -97,7 +97,7 @@ class Answer:
 
     async def drain(self):
         """As the windows of the other side allow."""
-        while not self.is_over:
+        while not self.is_over and not self.session.is_gone:
             if not self.queue:
                 self.end_if_whole()
                 return

@@ -6,6 +6,7 @@ and removed. Namespaces are entered with nsenter: `ip netns exec` replaces /sys 
 import ctypes
 import json
 import os
+import re
 import signal
 import subprocess
 from contextlib import contextmanager
@@ -79,11 +80,14 @@ def add(name):
 
 
 def named(prefix):
-    return sorted(path.name for path in RUN.glob(prefix + "*")) if RUN.is_dir() else []
+    """Namespaces whose name is the prefix and letters: one that ends with a number is not the beginning of a longer
+    one, which is somebody else's."""
+    ours = re.compile(re.escape(prefix) + "[a-z-]*")
+    return sorted(path.name for path in RUN.glob(prefix + "*") if ours.fullmatch(path.name)) if RUN.is_dir() else []
 
 
 def remove(prefix):
-    """Removes every namespace whose name begins with the prefix, and with it its devices."""
+    """Removes these namespaces, and with them their devices."""
     for name in named(prefix):
         run(["ip", "netns", "del", name], check=False)
 
