@@ -310,6 +310,24 @@ def test_fewer_streams_than_before(net, launch):
         assert get_all(net, ["/none"] * 2 + ["/ok"]) == [200] * 3
 
 
+def test_full_session(net, launch):
+    """The target that a key names takes one request at a time, on the one connection it may have: another target
+    has the second request."""
+    acts = {"/hang": lambda session, stream: None}
+    with Target(net, acts) as first, Target(net, acts, port=8098) as second:
+        first.settings = second.settings = setting(3, 1)
+        wanted = config(first, limits={"connections": 1}, algorithm="consistent_hash",
+                        hash={"key": "header", "name": "X-Key"})
+        wanted["target_groups"][0]["targets"].append({"name": "other", "address": "%s:%d" % second.address})
+        launch(wanted)
+        with http2.connect((net.v4, 80)) as client:
+            for number in range(2):
+                client.open("/hang", headers=[("x-key", "1")])
+                until(lambda: len(first.asked) + len(second.asked) == number + 1, "it is asked")  # noqa: B023
+            assert len(first.asked) == len(second.asked) == 1
+            assert client.request("/ok", headers=[("x-key", "1")]).status == 503
+
+
 def test_silence(net, launch):
     """No answer, and none to a PING: the connection is given up, long before a slow answer would be."""
     with Target(net, {"/hang": lambda session, stream: None}) as target:

@@ -272,6 +272,8 @@ int daemon_start(struct daemon *daemon, struct config *config, struct err *err)
 	if (daemon->taken)
 		health_set_known(daemon->health, upgrade_taken_health, daemon->taken);
 	r = build_first(daemon, config, err);
+	health_set_known(
+		daemon->health, NULL, NULL); /* of targets that come later nothing is known */
 	if (r == 0 && daemon->taken)
 		r = succession_commit(daemon, err);
 	if (r == 0)

@@ -46,6 +46,7 @@ struct exchange {
 	uint32_t answered_us; /* the head of the answer came so much later */
 	uint16_t
 		verdict; /* the status that its answer counts as once it is whole; 0: none is due */
+	bool is_noted; /* the head of its answer, as bad */
 	bool parsed; /* `request` is set */
 	bool is_grpc; /* the client calls by gRPC */
 	bool up_done; /* the request is sent whole */

@@ -342,6 +342,7 @@ void exchange_find_target(struct exchange *exchange, bool fresh)
 	int r;
 
 	exchange->state = EXCHANGE_TARGET;
+	exchange->is_noted = false;
 	if (!exchange->tries)
 		retry_note_request(
 			group, conn->worker->io.worker, loop_now_ms(conn->worker->io.loop));

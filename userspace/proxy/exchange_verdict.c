@@ -33,6 +33,7 @@ void exchange_verdict_head(struct exchange *exchange)
 	counter_inc(&counts->status[status < 600 ? status / 100 : 5]);
 	latency_note(&counts->latency, us);
 	exchange->answered_us = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+	exchange->is_noted = means >= 500;
 	if (is_open(exchange, means))
 		exchange->verdict = (uint16_t)means;
 	else
@@ -56,7 +57,8 @@ void exchange_verdict_broken(struct exchange *exchange, enum close_reason reason
 	struct upstream *upstream = exchange->upstream;
 	uint32_t worker = exchange->conn->worker->io.worker;
 	/* A bad status has been noted, and that was once for this request. */
-	bool is_news = exchange->verdict || exchange->state == EXCHANGE_RESPONSE;
+	bool is_news =
+		exchange->verdict || (exchange->state == EXCHANGE_RESPONSE && !exchange->is_noted);
 
 	exchange->verdict = 0;
 	if (!is_of_target(reason))

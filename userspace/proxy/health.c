@@ -21,6 +21,7 @@ struct checker {
 	struct timer timer;
 	struct task free_task;
 	struct probe probe;
+	uint64_t begun_ms; /* loop_now_ms() */
 	bool probing;
 	bool keep; /* during health_set */
 };
@@ -67,12 +68,16 @@ static uint32_t random_below(uint32_t limit)
 	return limit ? value % limit : 0;
 }
 
-/* The interval, give or take the jitter, so that checks of many targets do not march in step. */
-static uint32_t next_delay_ms(const struct check_spec *spec)
+/* The interval, give or take the jitter, so that checks of many targets do not march in step: from the
+ * start of the check that is over now. */
+static uint32_t next_delay_ms(const struct checker *checker)
 {
+	const struct check_spec *spec = checker->spec;
 	uint32_t swing = (uint32_t)((uint64_t)spec->interval_ms * spec->jitter_percent / 100);
+	uint32_t whole_ms = spec->interval_ms - swing + random_below(2 * swing + 1);
+	uint64_t passed_ms = loop_now_ms(checker->health->io->loop) - checker->begun_ms;
 
-	return spec->interval_ms - swing + random_below(2 * swing + 1);
+	return passed_ms < whole_ms ? whole_ms - (uint32_t)passed_ms : 1;
 }
 
 static enum target_health health_of(enum backend_state state)
@@ -135,7 +140,7 @@ static void probe_done(struct probe *probe, enum backend_reason reason, const ch
 	} else {
 		changed = note_failure(checker, reason);
 	}
-	timer_set(health->io->loop, &checker->timer, next_delay_ms(checker->spec));
+	timer_set(health->io->loop, &checker->timer, next_delay_ms(checker));
 	health->notify(health->arg, checker->target, &checker->state, changed);
 }
 
@@ -155,6 +160,7 @@ static void check(struct timer *timer)
 	if (checker->spec->port)
 		addr_port_set(&checker->probe.addr, checker->spec->port);
 	checker->probing = true;
+	checker->begun_ms = loop_now_ms(checker->health->io->loop);
 	probe_start(&checker->probe);
 }
 

@@ -18,18 +18,19 @@ static void start(const struct target_group *group, struct retry_budget *budget,
 	budget->saved += rate && paid < ONE ? ONE : paid;
 }
 
-/* What time has paid. Time that pays nothing yet is kept. */
+/* What time has paid. */
 static void refill(const struct target_group *group, struct retry_budget *budget, uint64_t now_ms)
 {
-	uint64_t rate = group->spec.retry.budget_per_second, n = group->spec.n_workers;
-	uint64_t passed_ms = now_ms - budget->refilled_ms, paid;
+	uint64_t rate = group->spec.retry.budget_per_second, n = group->spec.n_workers, parts;
 
 	if (!budget->is_started) {
 		start(group, budget, now_ms);
-	} else if (rate) {
-		paid = passed_ms * rate / n; /* thousandths, of milliseconds */
-		budget->refilled_ms += paid * n / rate;
-		budget->saved += paid;
+	} else {
+		parts = (now_ms - budget->refilled_ms) * rate +
+			budget->rest; /* of ms: thousandths */
+		budget->refilled_ms = now_ms;
+		budget->saved += parts / n;
+		budget->rest = parts % n;
 	}
 	if (budget->saved > SAVED_MAX)
 		budget->saved = SAVED_MAX;

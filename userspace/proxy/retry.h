@@ -29,6 +29,7 @@ struct retry_spec {
 /* One worker's part, in thousandths of a retry. */
 struct retry_budget {
 	uint64_t saved, refilled_ms;
+	uint64_t rest; /* of a thousandth: in parts of which there are as many as workers */
 	bool is_started;
 };
 

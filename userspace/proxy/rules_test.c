@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+static const uint8_t mapped_v4[12] = {[10] = 0xff, [11] = 0xff}; /* of addr_to_mapped() */
+
 bool rules_test_has_any_case(enum rules_field field)
 {
 	return field == RULES_HOST || field == RULES_HEADER || field == RULES_QUERY;
@@ -38,14 +40,18 @@ static bool fits_any(const struct rules_rule *rule, const struct rules_request *
 	return false;
 }
 
+/* ::/0 holds for IPv6 alone. */
 static bool has_source(const struct rules_test *test, const uint8_t source[16])
 {
+	bool is_v4 = memcmp(source, mapped_v4, sizeof(mapped_v4)) == 0;
 	uint32_t i;
 
 	for (i = 0; i < test->n_prefixes; i++) {
 		const struct rules_prefix *prefix = &test->prefixes[i];
 		uint32_t whole = prefix->len_bits / 8, rest = prefix->len_bits % 8;
 
+		if (is_v4 && prefix->len_bits < 8 * sizeof(mapped_v4))
+			continue;
 		if (memcmp(prefix->mapped, source, whole) == 0 &&
 			(!rest || (prefix->mapped[whole] ^ source[whole]) >> (8 - rest) == 0))
 			return true;

@@ -257,10 +257,12 @@ int upstream_get(struct proxy_worker *worker, struct target_group *group, struct
 	const struct upstream_client *client, const struct upstream_ops *ops, void *owner,
 	bool fresh, struct upstream **ret_upstream)
 {
+	struct balance_tried *tried = ask->tried, full = *tried;
 	uint32_t index = worker->io.worker;
 	struct target *target;
 	int r, tries = 0;
 
+	ask->tried = &full; /* and those that have no room now */
 	ask->now_ms = loop_now_ms(worker->io.loop);
 	do {
 		target = balance_pick(group, index, ask);
@@ -269,9 +271,10 @@ int upstream_get(struct proxy_worker *worker, struct target_group *group, struct
 			break;
 		}
 		r = get_from(worker, group, target, client, ops, owner, fresh, ret_upstream);
-		if (r < 0 && r != -EBUSY)
-			balance_note_tried(ask->tried, target);
+		if (r < 0)
+			balance_note_tried(r == -EBUSY ? &full : tried, target);
 	} while (r == -EBUSY && ++tries < LIMIT_TRIES);
+	ask->tried = tried;
 	if (r == -EBUSY)
 		counter_inc(&group->spec.state->workers[index].limited);
 	return r;

@@ -170,8 +170,12 @@ static void try_again(struct upstream *upstream)
 {
 	int r = dial(upstream);
 
-	if (r < 0)
-		upstream_fail(upstream, upstream_refusal(r));
+	if (r >= 0)
+		return;
+	if (is_errno_of_target(r))
+		upstream_note_failure(upstream);
+	upstream->ops->failed(upstream, upstream_refusal(r));
+	upstream_close(upstream, true);
 }
 
 static void timed_out(struct timer *timer)

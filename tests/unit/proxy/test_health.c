@@ -271,6 +271,33 @@ static void test_no_answer_in_time(void **state)
 	assert_string_equal(last.detail, "no answer in time");
 }
 
+static bool knocks(void)
+{
+	int fd = rig_try_accept(&rig, 0);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* From the start of one check to the next, however long it took. */
+static void test_interval_begins_with_the_check(void **state)
+{
+	uint64_t over_ms;
+
+	use((struct check_spec){.protocol = CHECK_HTTP,
+		.path = "/",
+		.ranges = {{200, 200}},
+		.n_ranges = 1,
+		.interval_ms = 1000,
+		.timeout_ms = 950});
+	WAIT(&rig, n_checks == 1); /* its connection waits in the queue */
+	over_ms = loop_now_ms(rig.worker.io.loop);
+	assert_true(knocks());
+	WAIT(&rig, knocks());
+	assert_in_range(loop_now_ms(rig.worker.io.loop) - over_ms, 0, 800);
+}
+
 static void test_no_connection_in_time(void **state)
 {
 	int full[8], i;
@@ -451,6 +478,7 @@ int main(void)
 		CASE(test_http),
 		CASE(test_http_head_too_long),
 		CASE(test_no_answer_in_time),
+		CASE(test_interval_begins_with_the_check),
 		CASE(test_no_connection_in_time),
 		CASE(test_other_port),
 		CASE(test_proxy_header),

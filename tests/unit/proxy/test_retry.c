@@ -163,15 +163,14 @@ static void statuses(void **state)
 	answer_with(0, "abc", BUSY);
 	WAIT(&rig, peer_has(&client, "busy"));
 	peer_clear(&client);
-	/* The last answer is what there is. */
+	/* All were asked: the last answer is what there is. */
 	peer_send(&client, GET);
 	answer_with(1, "\r\n\r\n", BUSY);
 	answer_with(0, "\r\n\r\n", BUSY);
-	answer_with(1, "\r\n\r\n", BUSY);
 	WAIT(&rig, peer_has(&client, "busy"));
 	peer_clear(&client);
 	peer_send(&client, GET);
-	answer_with(0, "\r\n\r\n", "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n");
+	answer_with(1, "\r\n\r\n", "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n");
 	WAIT(&rig, peer_has(&client, "504 Gateway"));
 	peer_fini(&client);
 }
@@ -257,6 +256,31 @@ static void budget_of_many_workers(void **state)
 	assert_int_equal(taken, 3);
 }
 
+/* Asked again and again while time hardly passes: nothing is paid twice, though the parts do not divide. */
+static void budget_in_a_storm(void **state)
+{
+	static const uint32_t rates[] = {10, 100, 3001, 10000};
+	uint32_t i, ms, taken, at_once;
+
+	rig_serve(&rig);
+	for (i = 0; i < array_len(rates); i++) {
+		struct retry_budget *own = &rig.group->spec.state->workers[0].budget;
+
+		rig.group->spec.n_workers = 3;
+		*own = (struct retry_budget){0};
+		rig.group->spec.retry =
+			(struct retry_spec){.attempts = 2, .budget_per_second = rates[i]};
+		retry_note_request(rig.group, 0, 1000);
+		for (at_once = 0; retry_take(rig.group, 0, 1000);)
+			at_once++;
+		for (ms = taken = 0; ms < 20 * 3000; ms++)
+			taken += retry_take(rig.group, 0, 1000 + ms / 20);
+		rig.group->spec.n_workers = 1;
+		assert_in_range(at_once, 1, 100);
+		assert_in_range(taken, rates[i] * 2 / 3, rates[i]); /* a third of 3 s */
+	}
+}
+
 /* The target ended a connection that had waited in the pool: that was none of the attempts. */
 static void a_stale_connection_is_no_attempt(void **state)
 {
@@ -294,6 +318,7 @@ int main(void)
 		CASE(a_tunnel),
 		CASE(budget),
 		CASE(budget_of_many_workers),
+		CASE(budget_in_a_storm),
 		CASE(a_stale_connection_is_no_attempt),
 	};
 

@@ -380,6 +380,7 @@ static void test_sources(void **state)
 		bool fits;
 	} rows[] = {{"10.1.2.3:1", true}, {"10.2.0.0:1", false}, {"[2001:db8::1]:1", true},
 		{"[2001:db9::1]:1", false}, {"[::ffff:10.1.0.9]:1", true}};
+	static const struct rules_prefix any_v6 = {{0}, 0};
 	struct rules_prefix prefixes[] = {
 		{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1}, 96 + 15},
 		{{0x20, 0x01, 0x0d, 0xb8}, 32}};
@@ -398,6 +399,20 @@ static void test_sources(void **state)
 		asked_init(&asked, "a", "/", NULL);
 		assert_int_equal(addr_parse(rows[i].client, &asked.client), 0);
 		assert_int_equal(matched(made, &asked) == 0, rows[i].fits);
+	}
+	made_fini(made);
+
+	made = malloc(sizeof(*made));
+	made_init(made);
+	made_rule(made, 1);
+	made_test(made, RULES_SOURCE, NULL, false, VALUES(NULL));
+	made->tests[0][0].prefixes = &any_v6; /* ::/0 is nobody's of IPv4 */
+	made->tests[0][0].n_prefixes = 1;
+	made_compile(made);
+	for (i = 0; i < array_len(rows); i++) {
+		asked_init(&asked, "a", "/", NULL);
+		assert_int_equal(addr_parse(rows[i].client, &asked.client), 0);
+		assert_int_equal(matched(made, &asked) == 0, i == 2 || i == 3);
 	}
 	made_fini(made);
 }
