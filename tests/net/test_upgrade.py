@@ -2,10 +2,12 @@
 import http.client
 import json
 import os
+import signal
 import socket
 import ssl
 import struct
 import subprocess
+import time
 
 import pytest
 
@@ -14,12 +16,12 @@ from counts import count
 from load import Load
 from sluiced import STOP_S, Foreign, Sluiced
 from standard import CHECK, NO_CHECK, group, listener
-from wire import TlsConnection, client_context, patience, until
+from wire import Connection, TlsConnection, client_context, patience, until
 
 WWW = "www.sluice.test"
 WEBSOCKET = b"GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 MAGIC = 0x53756C53
-HELLO, GIVEN, PREPARED, COMMITTED, SERVING = 1, 7, 9, 11, 12
+HELLO, GIVEN, REFUSED, PREPARED, COMMITTED, SERVING = 1, 7, 8, 9, 11, 12
 
 
 def config(net, workers=1, check=NO_CHECK, **more):
@@ -274,7 +276,7 @@ def test_killed_on_its_way(net, old, line):
     assert has_ended(one)
 
 
-@pytest.mark.parametrize("step", ["building", "prepared"])
+@pytest.mark.parametrize("step", ["building", "prepared", "serving"])
 def test_fails_on_its_way(net, old, step):
     """The one that takes over, because of its configuration."""
     one = old(config(net))
@@ -282,6 +284,9 @@ def test_fails_on_its_way(net, old, step):
         bad = config(net)
         if step == "building":
             bad["certificates"][0]["cert"] = "/nowhere.pem"
+            one.write(bad)
+        elif step == "serving":  # its workers run, and end again
+            bad["metrics"] = {"listen": ["203.0.113.77:9"]}  # nobody's
             one.write(bad)
         else:
             bad["listeners"][1]["address"] = "203.0.113.77:80"  # nobody's
@@ -292,6 +297,38 @@ def test_fails_on_its_way(net, old, step):
         done = load.ok
         until(lambda: load.ok > done + 20, "the load goes on")
     assert load.failures == []
+
+
+def test_an_address_less(net, old):
+    """What the next one does not have any more is refused once the one before has left, and may come back."""
+    more = config(net)
+    more["listeners"].append(listener("more", "http", 8089, "web"))
+    one = old(more)
+    next_one = take_over(net, one, config(net))
+    assert has_ended(one)
+    with pytest.raises(ConnectionRefusedError):
+        Connection((net.v4, 8089))
+    next_one.reload(more)
+    with Connection((net.v4, 8089)) as client:
+        assert client.request().status == 200
+
+
+def test_frozen_while_it_leaves(net, old):
+    """Longer than a control thread may say nothing: all of it slept."""
+    one = old(config(net))
+    with TlsConnection((net.v4, 443)) as tunnel:
+        tunnel.send(WEBSOCKET)
+        assert tunnel.response().status == 101
+        take_over(net, one)
+        one.signal(signal.SIGSTOP)
+        time.sleep(6)
+        one.signal(signal.SIGCONT)
+        tunnel.send(b"awake")
+        assert tunnel.take(5) == b"awake"
+        time.sleep(0.5)  # it would end while it looks for the first time
+        tunnel.send(b"still")
+        assert tunnel.take(5) == b"still"
+    assert has_ended(one)
 
 
 def test_the_one_before_is_killed(net, old):

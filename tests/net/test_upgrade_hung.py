@@ -14,7 +14,7 @@ import netns
 from counts import count
 from load import Load
 from sluiced import STOP_S
-from test_upgrade import (COMMITTED, GIVEN, HELLO, PREPARED, WWW, ask, config, failures, has_ended, hear,
+from test_upgrade import (COMMITTED, GIVEN, HELLO, PREPARED, REFUSED, WWW, ask, config, failures, has_ended, hear,
                           old, peer, say, successor, take_over)  # noqa: F401 (a fixture)
 from wire import TlsConnection, client_context, until
 
@@ -209,6 +209,19 @@ def test_old_one_is_ended(net, one):
     assert not net.pins.exists()
     net.current = next_one.start()
     assert ask(net) == 200
+
+
+def test_old_one_leaves_with_grace(net, one):
+    """It is told to stop, and goes on for a while: nobody takes over from it any more."""
+    one.reload(config(net, shutdown={"grace": "60s"}))
+    with begun(net, one) as sock:
+        one.signal(signal.SIGTERM)
+        hear(sock, REFUSED)
+    until(lambda: "leaving, new connections are served" in one.log(), "it has heard it")
+    late = successor(net, one)
+    assert late.process.wait(timeout=STOP_S) == 1 and ask(net) == 200
+    one.signal(signal.SIGTERM)
+    assert has_ended(one)
 
 
 def test_old_one_is_ended_at_the_last_moment(net, one):

@@ -230,9 +230,14 @@ static bool stop_workers(struct daemon *daemon)
 	bool have_ended = true;
 	uint32_t i;
 
-	for (i = 0; daemon->workers && i < daemon->env.n_workers; i++)
-		if (daemon->workers[i].started)
-			worker_tell_stop(&daemon->workers[i]);
+	for (i = 0; daemon->workers && i < daemon->env.n_workers; i++) {
+		if (!daemon->workers[i].started)
+			continue;
+		if (how_to_close(daemon) == DATAPLANE_LEAVE)
+			worker_tell_hand_over(
+				&daemon->workers[i]); /* the rows are the other's still */
+		worker_tell_stop(&daemon->workers[i]);
+	}
 	for (i = 0; daemon->workers && i < daemon->env.n_workers; i++)
 		have_ended &= worker_join(&daemon->workers[i], until_ms);
 	return have_ended;
@@ -337,6 +342,8 @@ int daemon_run(const char *config_path, struct config *config, bool takes_over)
 	daemon->wants_to_take_over = takes_over;
 	daemon->started_unix_s = clock_unix_s();
 	daemon->env.n_workers = config->workers ? config->workers : daemon_cpus(&set);
+	if (daemon->env.n_workers > SHARED_WORKERS_MAX)
+		daemon->env.n_workers = SHARED_WORKERS_MAX;
 	daemon->env.tickets = tls_tickets_new();
 	daemon->env.target_ids = ids_new(SLUICE_MAX_BACKENDS);
 	daemon->env.socket_ids = ids_new(SLUICE_MAX_LISTENERS);

@@ -276,12 +276,15 @@ int daemon_start(struct daemon *daemon, struct config *config, struct err *err)
 		daemon->health, NULL, NULL); /* of targets that come later nothing is known */
 	if (r == 0 && daemon->taken)
 		r = succession_commit(daemon, err);
+	/* Clients that the workers have are lost if anything fails behind them. */
+	if (r == 0)
+		r = start_admin(daemon, daemon->build->config->admin.socket_path, err);
+	if (r == 0 && daemon->taken)
+		r = upgrade_hear_refusal(daemon->taken, err);
 	if (r == 0)
 		r = start_workers(daemon, err);
 	if (r == 0 && daemon->taken)
-		succession_publish(daemon);
-	if (r == 0)
-		r = start_admin(daemon, daemon->build->config->admin.socket_path, err);
+		r = succession_publish(daemon, err);
 	if (r == 0 && daemon->taken)
 		r = upgrade_tell_serving(daemon->taken, err);
 	if (r == 0 && daemon->taken)

@@ -3,6 +3,7 @@
 #include "control/hostcheck_parts.h"
 
 #include "core/confine.h"
+#include "core/shared.h"
 #include "core/slice.h"
 #include "dataplane/dp_hostcheck.h"
 #include "tls/library.h"
@@ -83,6 +84,8 @@ static void check_cpus(struct hostcheck *check)
 		return;
 	}
 	n_cpus = (uint32_t)CPU_COUNT(&set);
+	if (!workers && n_cpus > SHARED_WORKERS_MAX)
+		workers = SHARED_WORKERS_MAX;
 	if (!workers || workers == n_cpus)
 		hostcheck_row(
 			check, "cpus", true, "%u: as many workers, each pinned to its CPU", n_cpus);

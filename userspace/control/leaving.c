@@ -59,8 +59,6 @@ static void stop(struct daemon *daemon, const char *who)
 {
 	struct build *old;
 
-	if (upgrade_keep_stop(daemon))
-		return;
 	log_info("%s: stopping, %u connections open", who, atomic_load(&daemon->node.open));
 	change_no_more(daemon);
 	/* No snapshot: workers let go of the listening sockets. The build stays for the views. */
@@ -95,6 +93,8 @@ static void begin(struct daemon *daemon, const char *who)
 	const struct config_shutdown *how = &daemon->build->config->shutdown;
 	uint32_t grace_ms = how->grace_ms, i;
 
+	if (upgrade_keep_stop(daemon))
+		return;
 	daemon->leaving.timeout_ms = how->timeout_ms;
 	service_stopping(grace_ms ? "leaving" : "stopping", (uint64_t)grace_ms + how->timeout_ms);
 	if (!grace_ms) {
@@ -144,7 +144,7 @@ void leaving_go_on(struct daemon *daemon)
 	if (daemon->leaving.is_handed_over)
 		hurry(daemon, "told to stop");
 	else
-		stop(daemon, "told to stop");
+		begin(daemon, "told to stop");
 }
 
 void leaving_signal(struct daemon *daemon, const char *name)
@@ -186,6 +186,18 @@ static void leave_sockets(struct daemon *daemon)
 	daemon->admin = daemon->admin_remote = daemon->admin_metrics = NULL;
 }
 
+/* One that takes no turn would find them closed, and listens to them still. */
+static bool have_workers_let_go(const struct daemon *daemon)
+{
+	uint32_t i;
+
+	for (i = 0; i < daemon->env.n_workers; i++)
+		if (!atomic_load_explicit(
+			    &daemon->workers[i].has_handed_over, memory_order_acquire))
+			return false;
+	return true;
+}
+
 static void refuse_clients(struct daemon *daemon)
 {
 	shut_sockets(daemon);
@@ -200,8 +212,10 @@ void leaving_tick(struct daemon *daemon)
 	if (daemon->leaving.n_shut < SHUT_TICKS) {
 		if (!daemon->leaving.is_handed_over)
 			refuse_clients(daemon);
-		else if (daemon->leaving.n_shut == SHUT_TICKS - 1)
+		else if (daemon->leaving.n_shut == SHUT_TICKS - 1 && have_workers_let_go(daemon))
 			leave_sockets(daemon);
+		else if (daemon->leaving.n_shut == SHUT_TICKS - 1)
+			daemon->leaving.n_shut--; /* looked at again */
 		daemon->leaving.n_shut++;
 	}
 	if (atomic_load(&daemon->node.open) == 0)

@@ -37,15 +37,19 @@ int succession_begin(struct daemon *daemon, const struct config *config, struct 
 	return 0;
 }
 
-/* Addresses that this configuration does not have any more are closed when the other process leaves. */
-static void drop_rows(struct daemon *daemon)
+/* Addresses that this configuration does not have any more: the other process serves them until it leaves,
+ * and what lay open here would have clients wait for nobody. */
+static void drop_sockets(struct daemon *daemon)
 {
 	struct upgrade_taken *taken = daemon->taken;
 	uint32_t i;
 
-	for (i = 0; i < taken->n_sockets; i++)
-		if (!taken->sockets[i].is_used)
-			ids_put(daemon->env.socket_ids, taken->sockets[i].about.row);
+	for (i = 0; i < taken->n_sockets; i++) {
+		if (taken->sockets[i].is_used)
+			continue;
+		ids_put(daemon->env.socket_ids, taken->sockets[i].about.row);
+		upgrade_taken_drop_socket(&taken->sockets[i]);
+	}
 }
 
 /* More workers than there were: before one of these sockets listens nothing must be able to fail. */
@@ -81,7 +85,7 @@ int succession_commit(struct daemon *daemon, struct err *err)
 
 	if (r < 0)
 		return r;
-	drop_rows(daemon);
+	drop_sockets(daemon);
 	daemon->env.taken = NULL; /* later generations have nothing of it */
 	dataplane_taken(daemon->dataplane);
 	complete_sockets(daemon);
@@ -92,13 +96,19 @@ int succession_commit(struct daemon *daemon, struct err *err)
 	return 0;
 }
 
-void succession_publish(struct daemon *daemon)
+int succession_publish(struct daemon *daemon, struct err *err)
 {
+	int r;
+
 	await_workers(daemon);
+	r = upgrade_hear_refusal(daemon->taken, err);
+	if (r < 0)
+		return r;
 	if (dataplane_has_own_maps(daemon->dataplane))
 		apply_again(daemon);
 	daemon_start_gates(daemon, daemon->build->config);
 	dataplane_settle(daemon->dataplane);
+	return 0;
 }
 
 void succession_keep_ages(struct daemon *daemon)

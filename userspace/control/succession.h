@@ -19,7 +19,7 @@ int succession_begin(
 int succession_commit(struct daemon *daemon, struct err *err) must_check;
 /* The workers run: they have the gate from now on, and where the packet plane is a new one it gets its
  * listeners. */
-void succession_publish(struct daemon *daemon);
+int succession_publish(struct daemon *daemon, struct err *err) must_check;
 /* Secrets are as old as they were with the process before; with nobody before, new. */
 void succession_keep_ages(struct daemon *daemon);
 

@@ -31,6 +31,7 @@ enum {
 	PREPARE_MS = 5 * 60 * 1000, /* a hundred thousand certificates are read meanwhile */
 	SERVE_MS = 20 * 1000,
 	GATE_LOOK_MS = 1,
+	REFUSE_MS = 200,
 	BACKLOG = 4,
 };
 
@@ -123,6 +124,8 @@ static void child_ended(struct upgrade_child *child, int status)
 {
 	struct upgrade *upgrade = container_of(child, struct upgrade, child);
 
+	if (upgrade->state == UPGRADE_IDLE)
+		timer_clear(&upgrade->timer);
 	if (!upgrade->reply || upgrade->state >= UPGRADE_GIVING)
 		return;
 	snprintf(upgrade->error, sizeof(upgrade->error),
@@ -133,15 +136,20 @@ static void child_ended(struct upgrade_child *child, int status)
 	answer(upgrade, true);
 }
 
+static bool is_leaving(const struct daemon *daemon)
+{
+	return daemon->stopping || daemon->leaving.state != LEAVING_NOT;
+}
+
 void upgrade_start(struct daemon *daemon, const char *program, struct admin_reply *reply)
 {
 	struct upgrade *upgrade = daemon->upgrade;
 	struct err err;
 
-	if (daemon->stopping || !upgrade || upgrade->door.fd < 0) {
+	if (is_leaving(daemon) || !upgrade || upgrade->door.fd < 0) {
 		admin_reply_error(reply, 503, "stopping", "%s",
-			daemon->stopping ? "the daemon is stopping"
-					 : "there is no socket to take over by (see the log)");
+			is_leaving(daemon) ? "the daemon is stopping"
+					   : "there is no socket to take over by (see the log)");
 		return;
 	}
 	if (upgrade->child.pid || upgrade->state != UPGRADE_IDLE) {
@@ -154,6 +162,7 @@ void upgrade_start(struct daemon *daemon, const char *program, struct admin_repl
 	}
 	log_info("started pid %d, which is to take over", (int)upgrade->child.pid);
 	upgrade->reply = reply;
+	timer_set(daemon->io.loop, &upgrade->timer, PREPARE_MS);
 }
 
 /* --- the other side */
@@ -170,10 +179,15 @@ static void hang_up(struct upgrade *upgrade)
 /* It may have prepared itself to serve, but does not. */
 static void send_away(struct upgrade *upgrade, const char *why)
 {
+	const struct timeval patience = {.tv_usec = REFUSE_MS * 1000};
 	enum upgrade_state state = upgrade->state;
 
 	if (state == UPGRADE_IDLE || state == UPGRADE_OVER)
 		return;
+	/* Waits, a little: it must not go on because it has not heard of it. */
+	if (fcntl(upgrade->peer.fd, F_SETFL, 0) == 0)
+		(void)setsockopt(
+			upgrade->peer.fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	(void)!upgrade_send(upgrade->peer.fd, UPGRADE_REFUSED, why, strlen(why) + 1, NULL, 0);
 	hang_up(upgrade);
 	upgrade->state = UPGRADE_IDLE;
@@ -214,6 +228,9 @@ bool upgrade_keep_stop(struct daemon *daemon)
 		upgrade->owes_stop = true;
 		return true;
 	}
+	/* Not connected yet: it would find nobody, and serve when this one has stopped. */
+	if (upgrade->state == UPGRADE_IDLE && upgrade->child.pid)
+		upgrade_child_signal(&upgrade->child, SIGTERM);
 	send_away(upgrade, "it is stopping");
 	return false;
 }
@@ -270,6 +287,8 @@ static void give_now(struct upgrade *upgrade)
 	struct daemon *daemon = upgrade->daemon;
 
 	if (daemon->reload || renewal_is_running(daemon)) {
+		if (upgrade->state != UPGRADE_WAITING)
+			timer_set(daemon->io.loop, &upgrade->timer, PREPARE_MS);
 		upgrade->state = UPGRADE_WAITING;
 		return;
 	}
@@ -358,7 +377,9 @@ static void time_is_up(struct timer *timer)
 	}
 	if (upgrade->state == UPGRADE_HANDED)
 		peer_ready(&upgrade->peer, EPOLLIN); /* it may just have said that it serves */
-	if (upgrade->state != UPGRADE_OVER && upgrade->state != UPGRADE_IDLE)
+	if (upgrade->state == UPGRADE_IDLE && upgrade->child.pid)
+		upgrade_child_signal(&upgrade->child, SIGKILL); /* it has not even connected */
+	else if (upgrade->state != UPGRADE_OVER && upgrade->state != UPGRADE_IDLE)
 		fail(upgrade, "it does nothing");
 }
 
@@ -381,9 +402,9 @@ static void welcome(struct upgrade *upgrade, int fd)
 		turn_away(fd, "you may not");
 		return;
 	}
-	if (upgrade->state != UPGRADE_IDLE || upgrade->daemon->stopping) {
-		turn_away(fd, upgrade->daemon->stopping ? "it is stopping"
-							: "another one is taking over");
+	if (upgrade->state != UPGRADE_IDLE || is_leaving(upgrade->daemon)) {
+		turn_away(fd, is_leaving(upgrade->daemon) ? "it is stopping"
+							  : "another one is taking over");
 		return;
 	}
 	upgrade->pid = (uint32_t)peer.pid;
@@ -442,6 +463,11 @@ static void before_ready(struct watch *watch, uint32_t events)
 			reload_start(upgrade->daemon, NULL, NULL);
 		} else if (upgrade->message->kind == UPGRADE_COUNTS) {
 			upgrade_counts_add(upgrade->daemon, upgrade->message);
+		} else if (upgrade->message->kind == UPGRADE_REFUSED) {
+			log_error("pid %u goes on: this one has been too slow, and ends",
+				taken->giver.pid);
+			taken->is_serving = false;
+			loop_stop(upgrade->daemon->io.loop);
 		}
 		upgrade_message_end(upgrade->message);
 	}
@@ -550,6 +576,8 @@ void upgrade_tick(struct daemon *daemon)
 	if (upgrade->state == UPGRADE_WAITING)
 		give_now(upgrade);
 	left.connections = atomic_load(&daemon->node.open);
+	if (upgrade->state == UPGRADE_WAITING) /* a sign of life */
+		(void)!upgrade_send(upgrade->peer.fd, UPGRADE_LEFT, &left, sizeof(left), NULL, 0);
 	if (upgrade->state == UPGRADE_OVER && upgrade->peer.fd >= 0) {
 		(void)!upgrade_send(upgrade->peer.fd, UPGRADE_LEFT, &left, sizeof(left), NULL, 0);
 		if (list_is_empty(&upgrade->outbox.items))

@@ -172,7 +172,7 @@ static int receive(struct upgrade_taken *taken, struct upgrade_message *message,
 
 void upgrade_explain(struct upgrade_taken *taken, struct err *err)
 {
-	struct upgrade_message *message = mem_alloc(sizeof(*message));
+	struct upgrade_message *message = mem_zalloc(sizeof(*message));
 
 	while (taken->fd >= 0 && !taken->is_committed && wait_message(taken->fd, 0, message) == 1) {
 		if (message->kind == UPGRADE_REFUSED)
@@ -253,15 +253,24 @@ void upgrade_taken_drop_locks(struct upgrade_taken *taken)
 	}
 }
 
+void upgrade_taken_drop_socket(struct upgrade_taken_socket *sock)
+{
+	uint32_t i;
+
+	for (i = 0; i < sock->n_fds; i++)
+		close(sock->fds[i]);
+	sock->n_fds = 0;
+}
+
 void upgrade_taken_free(struct upgrade_taken *taken)
 {
-	uint32_t i, at;
+	uint32_t i;
 
 	if (!taken)
 		return;
 	for (i = 0; i < taken->n_sockets; i++)
-		for (at = 0; !taken->sockets[i].is_used && at < taken->sockets[i].n_fds; at++)
-			close(taken->sockets[i].fds[at]);
+		if (!taken->sockets[i].is_used)
+			upgrade_taken_drop_socket(&taken->sockets[i]);
 	upgrade_taken_drop_locks(taken);
 	gates_state_fini(&taken->gate);
 	explicit_bzero(&taken->secrets, sizeof(taken->secrets));
@@ -347,8 +356,10 @@ static int wait_commit(struct daemon *daemon, struct upgrade_taken *taken,
 
 		if (r == -ETIMEDOUT)
 			r = err_set(err, r, "taking over: the other one does not answer");
-		else if (r != 1)
+		else if (r == 0 || r == -ECONNRESET || r == -EPIPE)
 			is_gone(taken, r);
+		else if (r < 0) /* it may live: two must not serve */
+			r = err_set(err, -EIO, "taking over: %s", strerror(-r));
 		else if (kind == UPGRADE_REFUSED)
 			r = refused(message, err);
 		else if (kind == UPGRADE_COUNTS)
@@ -358,7 +369,7 @@ static int wait_commit(struct daemon *daemon, struct upgrade_taken *taken,
 		else
 			(void)upgrade_gate_take(&taken->gate, &taken->secrets, message);
 		upgrade_message_end(message);
-		if (r == -ETIMEDOUT || r == -EBUSY)
+		if (r == -ETIMEDOUT || r == -EBUSY || r == -EIO)
 			return r;
 		if (r != 1 || kind == UPGRADE_COMMITTED)
 			return 0;
@@ -396,7 +407,7 @@ int upgrade_commit(
 	return 0;
 }
 
-int upgrade_tell_serving(struct upgrade_taken *taken, struct err *err)
+int upgrade_hear_refusal(struct upgrade_taken *taken, struct err *err)
 {
 	struct upgrade_message *message;
 	int r = 0, got;
@@ -411,10 +422,17 @@ int upgrade_tell_serving(struct upgrade_taken *taken, struct err *err)
 		is_gone(taken, 0);
 	upgrade_message_end(message);
 	free(message);
+	return r;
+}
+
+int upgrade_tell_serving(struct upgrade_taken *taken, struct err *err)
+{
+	int r = upgrade_hear_refusal(taken, err), sent;
+
 	if (r == 0 && taken->fd >= 0) {
-		got = upgrade_send(taken->fd, UPGRADE_SERVING, NULL, 0, NULL, 0);
-		if (got < 0)
-			is_gone(taken, got);
+		sent = upgrade_send(taken->fd, UPGRADE_SERVING, NULL, 0, NULL, 0);
+		if (sent < 0)
+			is_gone(taken, sent);
 	}
 	return r;
 }

@@ -44,6 +44,8 @@ int upgrade_take(const char *path, uint32_t n_workers, struct upgrade_taken **re
 	struct err *err) must_check;
 /* NULL is ignored. */
 void upgrade_taken_free(struct upgrade_taken *taken);
+/* Closes it: nobody here listens to it. */
+void upgrade_taken_drop_socket(struct upgrade_taken_socket *sock);
 
 /* Sockets of that address and kind, which are the caller's then: how many. */
 uint32_t upgrade_taken_sockets(struct upgrade_taken *taken, const union addr *addr, bool defers,
@@ -65,5 +67,7 @@ void upgrade_explain(struct upgrade_taken *taken, struct err *err);
 /* Clients are served here: the other one may leave. -EBUSY: it has lost its patience, and goes on: this one
  * must end. */
 int upgrade_tell_serving(struct upgrade_taken *taken, struct err *err) must_check;
+/* Whether the other one has said meanwhile that it goes on: -EBUSY. Does not wait. */
+int upgrade_hear_refusal(struct upgrade_taken *taken, struct err *err) must_check;
 
 #endif

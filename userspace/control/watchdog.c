@@ -15,7 +15,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 250 };
+enum { LOOK_MS = 250, FROZEN_LOOKS = 4 };
 
 struct watchdog {
 	struct watchdog_spec spec;
@@ -24,6 +24,7 @@ struct watchdog {
 	atomic_uint beats;
 	atomic_bool is_attended, is_over;
 	uint64_t since_ms; /* the thread's: no sign of life since; 0: nobody has to give one */
+	uint64_t looked_ms; /* the thread's */
 	unsigned int seen; /* beats */
 };
 
@@ -52,8 +53,10 @@ static void look(struct watchdog *watchdog)
 {
 	unsigned int beats = atomic_load(&watchdog->beats);
 	uint64_t now_ms = clock_mono_ms();
+	bool was_frozen = now_ms - watchdog->looked_ms > FROZEN_LOOKS * LOOK_MS; /* all threads */
 
-	if (!watchdog->since_ms || beats != watchdog->seen) {
+	watchdog->looked_ms = now_ms;
+	if (!watchdog->since_ms || beats != watchdog->seen || was_frozen) {
 		watchdog->since_ms = now_ms;
 		watchdog->seen = beats;
 	} else if (now_ms - watchdog->since_ms >= watchdog->spec.held_ms) {

@@ -221,11 +221,14 @@ static void hand_over(struct worker *worker)
 {
 	worker->heartbeat.row = NULL;
 	drop_acceptors(worker);
+	atomic_store_explicit(&worker->has_handed_over, true, memory_order_release);
 }
 
 static void obey(struct worker *worker)
 {
 	uint32_t sweeps = atomic_load_explicit(&worker->sweeps, memory_order_acquire);
+	/* First: who is told to stop has been told before whether to hand over. */
+	bool stops = atomic_load_explicit(&worker->stop, memory_order_acquire);
 
 	if (sweeps != worker->sweeps_seen) {
 		worker->sweeps_seen = sweeps;
@@ -237,7 +240,7 @@ static void obey(struct worker *worker)
 	worker->proxy.leaving = atomic_load_explicit(&worker->leave, memory_order_relaxed);
 	if (atomic_load_explicit(&worker->drain, memory_order_relaxed) && !worker->proxy.draining)
 		conn_drain_all(&worker->proxy);
-	if (atomic_load_explicit(&worker->stop, memory_order_relaxed)) {
+	if (stops) {
 		dp_heartbeat_stop(&worker->heartbeat);
 		conn_close_all(&worker->proxy, CLOSE_shutdown);
 		loop_stop(worker->proxy.io.loop);

@@ -44,6 +44,7 @@ struct worker {
 	sem_t ended; /* posted as its last */
 	bool started;
 	atomic_bool hand_over; /* set: the heartbeat is another process's */
+	atomic_bool has_handed_over; /* the answer: it listens to no socket any more */
 	atomic_bool leave; /* set: tell clients not to stay */
 	atomic_bool drain; /* set: keep nothing alive */
 	atomic_bool stop; /* set: close everything and end */

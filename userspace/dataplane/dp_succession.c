@@ -41,8 +41,13 @@ bool dataplane_has_own_maps(const struct dataplane *dp)
 	return dp->active && !dp->maps_adopted;
 }
 
+/* Whoever had them in between may have said that it stops. */
 static void rows_claim(struct dataplane *dp)
 {
+	for (uint32_t i = 0; i < dp->workers_wanted; i++) {
+		dp->workers[i].pid = (uint32_t)getpid();
+		__atomic_store_n(&dp->workers[i].state, WORKER_RUNNING, __ATOMIC_RELEASE);
+	}
 	for (uint32_t i = dp->workers_wanted; i < SLUICE_MAX_WORKERS; i++)
 		__atomic_store_n(&dp->workers[i].state, WORKER_UNUSED, __ATOMIC_RELAXED);
 	__atomic_store_n(&dp->settings->worker_count, dp->workers_wanted, __ATOMIC_RELAXED);
