@@ -160,11 +160,12 @@ static __always_inline bool syn_is_beyond_release(
 	       !(guard->flags & LISTENER_GATED);
 }
 
-/* To the kernel, which answers and keeps state: the connection is charged here. */
+/* To the kernel, which answers and keeps state: the connection is charged here. Where clients prove
+ * themselves by cookies, one that cannot be asked to spends nothing of its source's. */
 static __always_inline int syn_pass(struct packet *packet, const struct sluice_guard *guard,
-	const struct sluice_settings *config)
+	const struct sluice_settings *config, bool proven)
 {
-	int verdict = bucket_charge_connection(packet, guard, config, true);
+	int verdict = bucket_charge_connection(packet, guard, config, proven);
 
 	if (verdict != XDP_PASS)
 		return verdict;
@@ -184,14 +185,15 @@ static __always_inline int syn_judge_for(struct xdp_md *ctx, struct packet *pack
 	verdict = gated_check(packet, guard);
 	/* an answer with a cookie would collide with it; the kernel makes a new connection of it */
 	if (verdict == XDP_PASS && state == BPF_TCP_TIME_WAIT)
-		return syn_pass(packet, guard, config);
+		return syn_pass(packet, guard, config, true);
 	if (verdict == XDP_PASS)
 		verdict = bucket_charge_packets(packet, guard, config, false);
 	if (verdict != XDP_PASS)
 		return verdict;
-	if (packet_is_odd(packet) || syn_is_beyond_release(packet, guard) ||
-		!syn_wants_cookie(guard, config))
-		return syn_pass(packet, guard, config);
+	if (!syn_wants_cookie(guard, config))
+		return syn_pass(packet, guard, config, true);
+	if (packet_is_odd(packet) || syn_is_beyond_release(packet, guard))
+		return syn_pass(packet, guard, config, false);
 	return syn_answer(ctx, packet, guard, config);
 }
 

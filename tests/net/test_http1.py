@@ -548,6 +548,23 @@ def test_stalled_request_body(std, net, targets):
     until(lambda: targets[0].stats()["gone"] == 1, "the target's connection is closed too")
 
 
+def test_own_answer_to_an_old_client(std, net):
+    """Of HTTP/1.0, which waits for the end if it is not told that the connection stays."""
+    with Connection((net.v4, ports.EMPTY)) as client:
+        for says, answered in ((b"keep-alive", "keep-alive"), (b"close", "close")):
+            client.send(b"GET / HTTP/1.0\r\nHost: a\r\nConnection: " + says + b"\r\n\r\n")
+            answer = client.response()
+            assert (answer.status, answer.get("connection")) == (503, answered)
+
+
+def test_empty_line_behind_a_body(std, net):
+    """Old clients send one: it is no request that does not go on."""
+    with Connection((net.v4, ports.STRICT)) as client:
+        client.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc\r\n")
+        assert client.response().status == 200
+        assert client.rest() == b""  # the end of an idle connection, and no 408
+
+
 def test_keep_alive_timeout(std, net):
     with Connection((net.v4, ports.STRICT)) as client:
         assert client.request().status == 200

@@ -281,19 +281,23 @@ int admin_socket_check(const char *path, struct err *err)
 
 int admin_socket_purge(const char *path, struct err *err)
 {
-	char *lock_path;
+	char *lock_path, *upgrade_path;
 	int fd, rc;
 
 	if (access(path, F_OK) < 0 && errno == ENOENT)
 		return 0;
 	lock_path = mem_printf("%s.lock", path);
+	upgrade_path = mem_printf("%s.upgrade", path); /* nobody takes over from who is gone */
 	fd = lock_or_explain(path, lock_path, err);
 	rc = fd;
 	if (fd >= 0) {
 		rc = remove_stale(path, err);
+		if (rc >= 0 && unlink(upgrade_path) == 0)
+			rc++;
 		unlink(lock_path);
 		close(fd);
 	}
+	free(upgrade_path);
 	free(lock_path);
 	return rc;
 }

@@ -11,6 +11,16 @@
 
 static const sa_family_t families[] = {AF_INET, AF_INET6};
 
+/* The kernel takes such addresses from no other interface than lo. */
+static bool is_loopback(const struct config_address *address)
+{
+	union addr addr = build_addr(address);
+
+	if (addr.any.sa_family == AF_INET)
+		return ntohl(addr.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return IN6_IS_ADDR_LOOPBACK(&addr.v6.sin6_addr);
+}
+
 bool gate_probe_target(
 	const struct config *config, sa_family_t family, bool gated, union addr *ret_target)
 {
@@ -20,7 +30,8 @@ bool gate_probe_target(
 		for (uint32_t at = 0;
 			(!gated || build_is_gated(listener)) && at < listener->address_count;
 			at++) {
-			if (listener->address[at].family != family)
+			if (listener->address[at].family != family ||
+				is_loopback(&listener->address[at]))
 				continue;
 			*ret_target = build_addr(&listener->address[at]);
 			return true;

@@ -126,7 +126,7 @@ static int add(struct loop *loop, struct watch *watch, uint32_t events)
 
 int loop_add(struct loop *loop, struct watch *watch)
 {
-	return add(loop, watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	return add(loop, watch, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
 
 int loop_add_level(struct loop *loop, struct watch *watch)

@@ -18,7 +18,7 @@ struct loop;
 /* A file descriptor in the loop; embedded in its owner, who closes the descriptor. */
 struct watch {
 	int fd;
-	/* `events`: EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR. Edge triggered: act until
+	/* `events`: EPOLLIN, EPOLLPRI, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR. Edge triggered: act until
 	 * the system call says EAGAIN. */
 	void (*ready)(struct watch *watch, uint32_t events);
 };

@@ -35,14 +35,15 @@ static void recall(struct gate *gate, const struct flight *flight, struct arriva
 	frame_addresses(&flight->latest, &ret_arrival->client, &ret_arrival->local);
 }
 
-/* A client that was told that its bytes had come would wait for ever. */
+/* A client that was told that its bytes had come would wait for ever; but one that has begun anew takes
+ * what is said about the connection before for its own. */
 static void forget(struct gate *gate, struct flight *flight, enum gate_reason reason, bool rst)
 {
 	struct arrival arrival;
 
 	recall(gate, flight, &arrival);
 	gate_refuse(gate, &arrival, arrival.listener ? reason : GATE_no_listener,
-		rst || flight->acknowledged);
+		rst || (flight->acknowledged && reason != GATE_flight_replaced));
 	close_flight(gate, flight);
 }
 

@@ -189,6 +189,12 @@ size_t http_canned_text(unsigned int status, char text[static HTTP_CANNED_TEXT_B
 
 int h1_write_canned(const struct h1_canned *how, char *out, size_t size)
 {
+	static const char *const connection_lines[] = {
+		[H1_CONNECTION_NONE] = "",
+		[H1_CONNECTION_CLOSE] = "Connection: close\r\n",
+		[H1_CONNECTION_KEEP_ALIVE] = "Connection: keep-alive\r\n",
+		[H1_CONNECTION_UPGRADE] = "",
+	};
 	struct slice reason = http_status_reason(how->status);
 	const char *allow = how->status == 405 ? "Allow: " HTTP_CANNED_ALLOW "\r\n" : "";
 	char body[HTTP_CANNED_TEXT_BYTES], date[HTTP_DATE_BYTES], *at;
@@ -197,7 +203,7 @@ int h1_write_canned(const struct h1_canned *how, char *out, size_t size)
 		"HTTP/1.1 %u %.*s\r\nDate: %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
 		"Content-Length: %zu\r\nCache-Control: no-store\r\n%s%s",
 		how->status, (int)reason.len, reason.ptr, http_date(how->now, date), body_len,
-		allow, how->close ? "Connection: close\r\n" : "");
+		allow, connection_lines[how->connection]);
 
 	if (len < 0 || (size_t)len + list_bytes(how->extra, how->n_extra) + 2 + body_len >= size)
 		return -ENOBUFS;

@@ -51,7 +51,7 @@ size_t http_canned_text(unsigned int status, char text[static HTTP_CANNED_TEXT_B
 struct h1_canned {
 	unsigned int status;
 	bool head; /* it answers HEAD: the body is left out */
-	bool close; /* Connection: close */
+	enum h1_connection connection; /* no UPGRADE */
 	time_t now;
 	const struct http_header *extra;
 	uint32_t n_extra;

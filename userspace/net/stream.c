@@ -50,12 +50,12 @@ ssize_t stream_recv(struct stream *stream, void *bytes, size_t len)
 	while (got < 0 && errno == EINTR);
 	if (got < 0) {
 		if (errno == EAGAIN)
-			stream->can_read = false;
+			stream->can_read = stream->has_urgent = false;
 		return -errno;
 	}
 	/* epoll(7): a short read of a stream socket means it is drained; if the end has been
 	 * reported there is still the end itself to read. */
-	if ((size_t)got < len && !stream->peer_ended)
+	if ((size_t)got < len && !stream->peer_ended && !stream->has_urgent)
 		stream->can_read = false;
 	return got;
 }

@@ -75,6 +75,7 @@ struct stream {
 	bool can_read; /* the kernel may have bytes (or an end, or an error) for us */
 	bool can_write;
 	bool read_ended; /* read() has returned 0 */
+	bool has_urgent; /* urgent data came, at which a read stops short */
 	bool peer_ended; /* the kernel reported EPOLLRDHUP or EPOLLHUP: read until 0 */
 	bool broken; /* both directions are gone (reset, or ended on both sides) */
 	bool truncated; /* TLS ended without close_notify */
@@ -102,6 +103,8 @@ static inline void stream_note_events(struct stream *stream, uint32_t events)
 		stream->can_read = true;
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		stream->can_write = true;
+	if (events & EPOLLPRI)
+		stream->can_read = stream->has_urgent = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		stream->peer_ended = true;
 	if (events & (EPOLLHUP | EPOLLERR))

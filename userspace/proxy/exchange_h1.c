@@ -143,6 +143,15 @@ static void become_h2(struct exchange *exchange)
 	buf_drop(&in, &conn->worker->io.bufs);
 }
 
+/* Behind a body (RFC 9112 section 2.2): they are no beginning of a request. */
+static void skip_empty_lines(struct exchange *exchange)
+{
+	if (!exchange->request_head.start || exchange->request_head.start != buf_len(&exchange->in))
+		return;
+	buf_consume(&exchange->in, exchange->request_head.start);
+	h1_head_init(&exchange->request_head);
+}
+
 void exchange_read_head(struct exchange *exchange)
 {
 	const struct h1_limits *limits = &exchange_spec(exchange)->http.limits;
@@ -171,6 +180,7 @@ void exchange_read_head(struct exchange *exchange)
 				got_head(exchange, (uint32_t)r);
 			if (r >= 0)
 				return;
+			skip_empty_lines(exchange);
 		}
 		if (!read_more(exchange))
 			return;
@@ -179,15 +189,18 @@ void exchange_read_head(struct exchange *exchange)
 
 /* --- answers */
 
-static enum h1_connection connection_of(const struct exchange *exchange)
+static enum h1_connection goes_on_as(const struct exchange *exchange)
 {
-	if (exchange->response.upgrade.len)
-		return H1_CONNECTION_UPGRADE;
 	if (!exchange->keep_client || conn_terms(exchange->conn) != CONN_TERMS_GOOD)
 		return H1_CONNECTION_CLOSE;
 	if (exchange->request.version == HTTP_VERSION_1_0)
 		return H1_CONNECTION_KEEP_ALIVE;
 	return H1_CONNECTION_NONE;
+}
+
+static enum h1_connection connection_of(const struct exchange *exchange)
+{
+	return exchange->response.upgrade.len ? H1_CONNECTION_UPGRADE : goes_on_as(exchange);
 }
 
 static int put_head(
@@ -201,6 +214,8 @@ static int put_head(
 	r = buf_hold(out, bufs, bound > BUF_SMALL ? BUF_MEDIUM : BUF_SMALL);
 	if (r < 0)
 		return r;
+	if (buf_space(out) < bound)
+		buf_compact(out);
 	if (buf_space(out) < bound && buf_grow(out, bufs) < 0)
 		return -ENOBUFS;
 	r = h1_write_response(response, how, (char *)buf_tail(out), buf_space(out));
@@ -329,7 +344,7 @@ static int answer(struct exchange *exchange, unsigned int status, bool is_head)
 	char text[EXCHANGE_OWN_TEXT_BYTES];
 	struct h1_canned how = {.status = status,
 		.head = is_head,
-		.close = !exchange->keep_client,
+		.connection = goes_on_as(exchange),
 		.now = time(NULL),
 		.extra = extra};
 	struct buf *out = &exchange->down.out;

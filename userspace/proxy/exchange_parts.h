@@ -44,6 +44,7 @@ struct exchange {
 	struct balance_tried tried; /* of its group */
 	uint64_t sent_us; /* loop_now_us(): the request began to go to this target */
 	uint32_t answered_us; /* the head of the answer came so much later */
+	uint16_t n_interim; /* answers of one try before the one that counts */
 	uint16_t
 		verdict; /* the status that its answer counts as once it is whole; 0: none is due */
 	bool is_noted; /* the head of its answer, as bad */

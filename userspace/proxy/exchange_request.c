@@ -343,6 +343,7 @@ void exchange_find_target(struct exchange *exchange, bool fresh)
 
 	exchange->state = EXCHANGE_TARGET;
 	exchange->is_noted = false;
+	exchange->n_interim = 0;
 	if (!exchange->tries)
 		retry_note_request(
 			group, conn->worker->io.worker, loop_now_ms(conn->worker->io.loop));

@@ -12,6 +12,8 @@
 
 #include <errno.h>
 
+enum { INTERIM_MAX = 10000 };
+
 static void release_upstream(struct exchange *exchange, enum upstream_end end)
 {
 	if (!exchange->upstream)
@@ -202,8 +204,12 @@ void exchange_respond(struct exchange *exchange, struct http_response *response,
 }
 
 /* 100, 103: passed on at once; the real answer follows. */
+/* A target that sends nothing else is none; and all of what it sends may be read in one turn. */
 static int pass_interim(struct exchange *exchange)
 {
+	if (exchange->n_interim == INTERIM_MAX)
+		return -EPROTO;
+	exchange->n_interim++;
 	http_headers_drop_hop_by_hop(&exchange->response.headers);
 	exchange->response_awaited = false;
 	return exchange->ops->interim(exchange);

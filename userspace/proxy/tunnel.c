@@ -138,6 +138,8 @@ static enum flow_result run_flow(struct tunnel *tunnel, struct tunnel_flow *flow
 
 	if (flow->ended)
 		return FLOW_ENDED;
+	if (flow->is_broken)
+		return FLOW_WAITS;
 	if (flow->cut)
 		return cut_flow(flow, worker);
 	r = flow->dst->can_write ? flow->dst->ops->flush(flow->dst) : -EAGAIN;
@@ -165,16 +167,29 @@ static bool flow_failed(
 	return true;
 }
 
+/* It may have said something before it went: the client gets all of that, and a RST behind it, for what it
+ * sent itself was not taken. */
+static enum flow_result target_takes_no_more(struct tunnel *tunnel)
+{
+	struct tunnel_flow *up = &tunnel->to_target;
+
+	up->is_broken = true;
+	buf_drop(&up->buf, &tunnel->conn->worker->io.bufs);
+	up->dst->can_read = true;
+	return FLOW_WAITS;
+}
+
 static void tunnel_run(struct tunnel *tunnel)
 {
 	struct conn *conn = tunnel->conn;
 	enum flow_result up, down;
 
 	up = run_flow(tunnel, &tunnel->to_target);
-	/* A target that takes no more may have said something before it went. */
 	if (up == FLOW_DST_FAILED)
-		tunnel->to_client.src->can_read = true;
+		up = target_takes_no_more(tunnel);
 	down = run_flow(tunnel, &tunnel->to_client);
+	if (tunnel->to_target.is_broken && (down == FLOW_ENDED || down == FLOW_SRC_FAILED))
+		down = cut_flow(&tunnel->to_client, conn->worker);
 	if (flow_failed(tunnel, &tunnel->to_target, up) ||
 		flow_failed(tunnel, &tunnel->to_client, down))
 		return;

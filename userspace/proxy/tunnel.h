@@ -20,6 +20,7 @@ struct tunnel_flow {
 	struct buf buf;
 	struct splice_way way; /* never holds bytes while `buf` does */
 	bool ended; /* src has ended and dst has been told */
+	bool is_broken; /* dst takes no more */
 	bool cut; /* src was TLS and ended without close_notify; dst gets a RST behind its bytes */
 };
 

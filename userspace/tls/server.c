@@ -65,6 +65,13 @@ static void keep_name(struct tls_stream *ts, struct slice name)
 			ts->sni[i] = (char)(ts->sni[i] + ('a' - 'A'));
 }
 
+static bool is_same_name(const struct tls_stream *ts, struct slice name)
+{
+	if (!name.len || name.len > CERTSTORE_NAME_MAX)
+		return !ts->sni;
+	return ts->sni && slice_eq_nocase(slice_of(ts->sni), name);
+}
+
 /* What is good is parsed where it is installed. A key in a token may be gone since another worker
  * opened it: this one's is opened before the certificate is promised. */
 static bool is_sure(const struct cert *cert)
@@ -114,6 +121,11 @@ static int client_hello_cb(SSL *ssl, int *ret_alert, void *arg)
 
 	if (!hello_server_name(ssl, &name)) {
 		*ret_alert = SSL_AD_DECODE_ERROR;
+		return SSL_CLIENT_HELLO_ERROR;
+	}
+	/* Behind a HelloRetryRequest it says the same (RFC 8446 section 4.1.2): by the first one it was let in. */
+	if (ts->hello_seen && !is_same_name(ts, name)) {
+		*ret_alert = SSL_AD_ILLEGAL_PARAMETER;
 		return SSL_CLIENT_HELLO_ERROR;
 	}
 	ts->hello_seen = true;

@@ -603,10 +603,13 @@ static void a_new_connection_from_the_same_port(void **state)
 	for (flags = 0; flags <= RIG_TIMESTAMPS; flags++) {
 		start(flags, 1400);
 		say(0, 1000);
+		rig_pass_ms(&rig, 10); /* it is acknowledged */
+		assert_int_equal(rig.n_sent, 1);
 		client.isn += 77777;
 		rig_client_stamp(&client, &rig);
 		say(0, 1000);
 		assert_int_equal(count(GATE_flight_replaced), !flags);
+		assert_int_equal(rig.n_sent, 1); /* no RST, which would end the new one */
 		assert_int_equal(rig.worker.counts.flights_open, flags ? 2 : 1);
 		say(1000, hello.len);
 		check_released(1, hello.len);

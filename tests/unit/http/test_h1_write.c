@@ -192,7 +192,8 @@ static void test_canned(void **state)
 	char canned[H1_CANNED_BYTES];
 
 	for (size_t i = 0; i < array_len(codes); i++) {
-		struct h1_canned how = {.status = codes[i], .close = true, .now = 784111777};
+		struct h1_canned how = {
+			.status = codes[i], .connection = H1_CONNECTION_CLOSE, .now = 784111777};
 		int n = h1_write_canned(&how, canned, sizeof(canned));
 
 		assert_true(n > 0);
@@ -206,7 +207,7 @@ static void test_canned(void **state)
 		assert_int_equal(response.content_length, strlen(body));
 		assert_int_equal(h1_write_canned(&how, canned, (size_t)n), -ENOBUFS);
 		how.head = true;
-		how.close = false;
+		how.connection = H1_CONNECTION_NONE;
 		int head_len = h1_write_canned(&how, canned, sizeof(canned));
 
 		canned[head_len] = 0;

@@ -475,6 +475,27 @@ static void test_deregistered_in_the_answer(void **state)
 	end(&client, &target);
 }
 
+/* Of HTTP/1.0, which gets none of them: nothing else would end it. */
+static void test_interim_answers_without_end(void **state)
+{
+	static const char some[] = "HTTP/1.1 100 \r\n\r\nHTTP/1.1 100 \r\n\r\n";
+	struct peer client, target;
+	uint32_t n_sent = 0;
+
+	rig_serve(&rig);
+	client = rig_client(&rig);
+	peer_send(&client, "GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+	target = rig_accept(&rig, 0);
+	while (!peer_has(&client, "502 Bad Gateway")) {
+		(void)!send(target.fd, some, strlen(some), MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (poll(&(struct pollfd){.fd = client.fd, .events = POLLIN}, 1, 0) == 0)
+			rig_step(&rig);
+		assert_true(n_sent++ < 50000);
+	}
+	peer_fini(&client);
+	peer_fini(&target);
+}
+
 /* In the same turn, behind what the target says first. */
 static void test_client_resets_at_an_interim_answer(void **state)
 {
@@ -631,6 +652,7 @@ int main(void)
 		CASE(test_drain),
 		CASE(test_drain_in_the_answer),
 		CASE(test_deregistered_in_the_answer),
+		CASE(test_interim_answers_without_end),
 		CASE(test_client_resets_at_an_interim_answer),
 		CASE(test_reload_reaches_open_connections),
 		CASE(test_listener_removed),

@@ -200,6 +200,30 @@ static void test_last_words_of_the_target(void **state)
 	end(&client, &target);
 }
 
+/* The same, more than the client's socket takes at once: a RST comes behind all of it. */
+static void test_last_words_to_a_slow_client(void **state)
+{
+	enum { LEN = 60000 }; /* as much as lies in the receiver's socket at once */
+	static char bytes[LEN];
+	struct peer client, target;
+	int size = 2304, i;
+
+	tunnel_open(&client, &target);
+	assert_int_equal(setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
+	peer_send(&client, "more than it reads");
+	WAIT(&rig, poll(&(struct pollfd){.fd = target.fd, .events = POLLIN}, 1, 0) == 1);
+	peer_send(&client, "and still more");
+	memset(bytes, 'x', sizeof(bytes));
+	assert_int_equal(send(target.fd, bytes, LEN, MSG_DONTWAIT | MSG_NOSIGNAL), LEN);
+	peer_close(&target);
+	for (i = 0; i < 20; i++)
+		rig_step(&rig);
+	WAIT(&rig, peer_over(&client));
+	assert_int_equal(client.len, LEN);
+	WAIT(&rig, rig_reason(&rig, CLOSE_target_closed) == 1);
+	end(&client, &target);
+}
+
 /* As many as a test sends; moved until all of it is with the peer. */
 static void carry(struct peer *from, struct peer *to, const char *bytes, size_t len)
 {
@@ -335,6 +359,19 @@ static void test_urgent_data(void **state)
 	assert_int_equal(target.len, LEN + 60006);
 	assert_string_equal(target.data + LEN + 60000, "behind");
 	free(bytes);
+	end(&client, &target);
+}
+
+/* All of it is there before the first read, which stops at the mark; nothing else comes. */
+static void test_urgent_data_at_once(void **state)
+{
+	struct peer client, target;
+
+	tunnel_open(&client, &target);
+	peer_send(&client, "before");
+	assert_int_equal(send(client.fd, "!", 1, MSG_OOB), 1);
+	peer_send(&client, "behind");
+	WAIT(&rig, peer_has(&target, "beforebehind"));
 	end(&client, &target);
 }
 
@@ -594,11 +631,13 @@ int main(void)
 		CASE(test_target_resets),
 		CASE(test_client_resets_behind_a_full_target),
 		CASE(test_last_words_of_the_target),
+		CASE(test_last_words_to_a_slow_client),
 		CASE(test_bulk),
 		CASE(test_bulk_is_spliced),
 		CASE(test_streams_change_over),
 		CASE(test_asked_only_when_both_may),
 		CASE(test_urgent_data),
+		CASE(test_urgent_data_at_once),
 		CASE(test_no_pipes),
 		CASE(test_ends_with_bytes_in_a_pipe),
 		CASE(test_idle_timeout),
