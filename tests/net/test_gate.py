@@ -598,6 +598,18 @@ def test_two_queues(net, wide, launch, workers):
     assert len(used) == 2, figures
 
 
+def test_listener_on_loopback_comes_first(net, launch):
+    """What the gate releases cannot reach it: it is no reason to do without the gate, which is for the others."""
+    settings = gated.config(net)
+    local = listener("local", "https", 6443, "web", certificates=["www"])
+    settings["listeners"].insert(0, local | {"address": ["127.0.0.1:6443", "[::1]:6443"]})
+    one = launch(settings)
+    assert one.api("/v1/status")["gate"]["active"], one.log()
+    with TlsConnection((net.v4, GATED), WWW) as client:
+        assert client.request().status == 200
+    assert one.counter("gate_frames") > 0
+
+
 FIREWALLS = {
     "only_the_interface": ["ct state established accept", "iifname {device} accept",
                            "iifname {{ targets0, lo }} accept", "drop"],
