@@ -27,8 +27,8 @@ struct watch {
  * later time costs two stores: it stays where it is linked and moves on when that slot comes up. */
 struct timer {
 	struct timer *prev, *next; /* NULL: not linked */
-	uint64_t due_mono_ms;      /* when to fire; 0: not set */
-	uint64_t slot_mono_ms;     /* when the slot it is linked in comes up */
+	uint64_t due_mono_ms; /* when to fire; 0: not set */
+	uint64_t slot_mono_ms; /* when the slot it is linked in comes up */
 	void (*fire)(struct timer *timer);
 };
 
@@ -40,8 +40,8 @@ struct task {
 
 struct loop_hooks {
 	void (*before_wait)(void *arg); /* may be NULL; last thing before epoll_wait */
-	void (*after_wait)(void *arg);  /* may be NULL; first thing after it */
-	void (*turn_end)(void *arg);    /* may be NULL; after events, timers, before frees */
+	void (*after_wait)(void *arg); /* may be NULL; first thing after it */
+	void (*turn_end)(void *arg); /* may be NULL; after events, timers, before frees */
 	void *arg;
 	uint32_t max_wait_ms; /* 0: as long as the timers allow */
 };
