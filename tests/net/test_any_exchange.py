@@ -158,6 +158,15 @@ class Client:
             self.done += 1
 
 
+@pytest.fixture(autouse=True)
+def new_targets(targets):
+    """Those that have been through this may have connections of their own in mind that are none."""
+    yield
+    for target in targets:
+        target.kill()
+        target.start()
+
+
 def load(net, one):
     """They come, and go. Answers with status 200."""
     seed = random.randrange(1 << 32)
